@@ -1,0 +1,32 @@
+"""quantgate: gate quantized variants of a fine-tuned model on paired evidence.
+
+The names below are the library's public face. They load on first use, so that `import harness` costs nothing and
+a worker process can import this package without pydantic or torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness import stats as stats
+    from harness.api import Run as Run
+    from harness.api import compare as compare
+    from harness.api import gate as gate
+    from harness.api import report as report
+    from harness.api import run as run
+
+__all__ = ["Run", "compare", "gate", "report", "run", "stats"]
+
+_API = ("Run", "compare", "gate", "report", "run")
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("quantgate")
+    if name == "stats":
+        return importlib.import_module("harness.stats")
+    if name in _API:
+        return getattr(importlib.import_module("harness.api"), name)
+    raise AttributeError(f"module 'harness' has no attribute {name!r}")

@@ -1,0 +1,116 @@
+"""The library: the stages of the command line as functions with typed results. Prints nothing, exits nowhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harness.compare import Comparison, compare_run
+from harness.gate import judge
+from harness.gate.changes import changed_tasks
+from harness.records.models import RunManifest
+from harness.records.store import Store
+from harness.records.verdict import Verdict
+from harness.report import write_html, write_junit, write_markdown
+from harness.spec.load import LoadedSuite, load_suite, parse_suite
+
+RESULTS = Path("results")
+REPORTS = Path("reports")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A finished run with its verdict."""
+
+    manifest: RunManifest
+    verdict: Verdict
+    results: Path
+
+    @property
+    def exit_code(self) -> int:
+        """What `quantgate run` would return: 0 PASS, 10 FAIL, 11 INCONCLUSIVE, 12 INVALID."""
+        return self.verdict.exit_code
+
+
+def run(
+    suite: str | Path | LoadedSuite,
+    *,
+    results: str | Path = RESULTS,
+    limit: int | None = None,
+    variants: tuple[str, ...] = (),
+    tasks: tuple[str, ...] = (),
+    offline: bool = False,
+    fresh: bool = False,
+) -> Run:
+    """Run a suite, judge it and store both. What exists already is not computed again.
+
+    Raises `SuiteError` (the suite or its data is wrong), `RunError` and its children (the run could not be done).
+    """
+    from harness.run.progress import Silent
+    from harness.run.schedule import RunOptions, run_suite
+
+    loaded = suite if isinstance(suite, LoadedSuite) else load_suite(Path(suite))
+    options = RunOptions(
+        results=Path(results), limit=limit, variants=variants, tasks=tasks, offline=offline, fresh=fresh
+    )
+    manifest = run_suite(loaded, options, Silent())
+    return Run(manifest=manifest, verdict=gate(manifest, results=results), results=Path(results))
+
+
+def find(run: str | RunManifest | Run, results: str | Path = RESULTS) -> RunManifest:
+    """A run by its manifest, id, unique beginning of an id, suite name or `latest`."""
+    if isinstance(run, Run):
+        return run.manifest
+    return run if isinstance(run, RunManifest) else Store(Path(results)).find_run(run)
+
+
+def compare(run: str | RunManifest | Run, *, results: str | Path = RESULTS) -> Comparison:
+    """Pair every candidate of a saved run with its baseline. Raises `RecordError` for damaged records."""
+    return compare_run(Store(Path(results)), find(run, results))
+
+
+def gate(
+    run: str | RunManifest | Run,
+    *,
+    suite: str | Path | LoadedSuite | None = None,
+    results: str | Path = RESULTS,
+    save: bool = True,
+) -> Verdict:
+    """Judge a saved run: under its own gates, or under those of another suite file.
+
+    With `suite`, tasks whose definition or data differ from the run's make it INVALID.
+    """
+    manifest = find(run, results)
+    store = Store(Path(results))
+    if suite is None:
+        loaded = parse_suite(manifest.suite_text, Path(manifest.suite_file))
+        changed: dict[str, str] = {}
+    else:
+        loaded = suite if isinstance(suite, LoadedSuite) else load_suite(Path(suite))
+        changed = changed_tasks(manifest, loaded)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    verdict = judge(loaded.suite, compare_run(store, manifest), judged_at=now, changed=changed)
+    if save:
+        store.save_verdict(verdict)
+    return verdict
+
+
+def report(
+    verdict: Verdict | str | RunManifest | Run,
+    *,
+    results: str | Path = RESULTS,
+    reports: str | Path = REPORTS,
+) -> Path:
+    """Write `report.html`, `report.md` and `junit.xml` of a verdict; returns the HTML file's path."""
+    if isinstance(verdict, Run):
+        verdict = verdict.verdict
+    if not isinstance(verdict, Verdict):
+        manifest = find(verdict, results)
+        verdict = Store(Path(results)).verdict(manifest.suite, manifest.run)
+    folder = Path(reports) / verdict.suite / verdict.run
+    page = folder / "report.html"
+    write_html(verdict, page)
+    write_markdown(verdict, folder / "report.md")
+    write_junit(verdict, folder / "junit.xml")
+    return page

@@ -1,0 +1,191 @@
+"""The command line: arguments, stage calls, exit code. Every command is a few lines; the work is elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.errors import ExitCode, QuantgateError
+
+app = typer.Typer(
+    name="quantgate",
+    help="Gate quantized variants of a fine-tuned model on paired evidence.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+SuiteFile = Annotated[Path, typer.Argument(metavar="SUITE", help="The suite, a YAML file.")]
+RunName = Annotated[
+    str, typer.Argument(metavar="RUN", help="Run id or its beginning, a suite's name (its newest run), or latest.")
+]
+Results = Annotated[Path, typer.Option(help="Folder of saved results.", envvar="QUANTGATE_RESULTS")]
+Reports = Annotated[Path, typer.Option(help="Folder for reports.", envvar="QUANTGATE_REPORTS")]
+RESULTS, REPORTS = Path("results"), Path("reports")
+
+
+@app.command()
+def check(suite: SuiteFile, limit: Annotated[int | None, typer.Option(help="As for run.")] = None) -> None:
+    """Validate a suite and print the plan: items, tokens, what each gate can certify, what cannot run here."""
+    from harness.commands.check import check_suite
+
+    check_suite(suite, limit=limit)
+
+
+@app.command()
+def schema() -> None:
+    """Print the suite's JSON Schema (draft-07), for editors."""
+    import json
+
+    from harness.spec.schema import suite_schema
+
+    print(json.dumps(suite_schema(), indent=2))
+
+
+@app.command()
+def init(
+    model: Annotated[str, typer.Argument(help="Model folder or hub id.")],
+    out: Annotated[Path, typer.Option(help="Where to write the suite.")] = Path("suites/suite.yaml"),
+) -> None:
+    """Write a commented starter suite for a model."""
+    from harness.spec.starter import write_starter
+
+    for path in write_starter(model, out):
+        print(f"wrote {path}")
+    print(f"next: quantgate check {out}")
+
+
+@app.command()
+def run(
+    suite: SuiteFile,
+    results: Results = RESULTS,
+    reports: Reports = REPORTS,
+    limit: Annotated[int | None, typer.Option(help="At most this many items of each task.")] = None,
+    variant: Annotated[list[str] | None, typer.Option(help="Only this candidate (repeatable).")] = None,
+    task: Annotated[list[str] | None, typer.Option(help="Only this task (repeatable).")] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Never ask a model hub.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Compute again what exists.")] = False,
+) -> None:
+    """Run a suite, judge it, write the reports. The exit code is the verdict."""
+    from harness.commands.run import run_and_report
+
+    raise typer.Exit(
+        run_and_report(
+            suite,
+            results=results,
+            reports=reports,
+            limit=limit,
+            variants=tuple(variant or ()),
+            tasks=tuple(task or ()),
+            offline=offline,
+            fresh=fresh,
+        )
+    )
+
+
+@app.command()
+def compare(run: RunName = "latest", results: Results = RESULTS) -> None:
+    """Print every measure of a saved run, without judging."""
+    from harness.commands.saved import print_comparison
+
+    print_comparison(run, results)
+
+
+@app.command()
+def gate(
+    run: RunName = "latest",
+    suite: Annotated[Path | None, typer.Option(help="Judge under this suite's gates instead.")] = None,
+    results: Results = RESULTS,
+    reports: Reports = REPORTS,
+) -> None:
+    """Judge a saved run again, also under changed limits. The exit code is the verdict."""
+    from harness.commands.saved import judge_again
+
+    raise typer.Exit(judge_again(run, suite, results, reports))
+
+
+@app.command()
+def report(run: RunName = "latest", results: Results = RESULTS, reports: Reports = REPORTS) -> None:
+    """Write HTML, Markdown and JUnit from a saved verdict."""
+    from harness import api
+
+    print(api.report(run, results=results, reports=reports))
+
+
+@app.command()
+def history(
+    suite: Annotated[str, typer.Argument(help="Name of the suite.")],
+    results: Results = RESULTS,
+    metric: Annotated[str | None, typer.Option(help="Only this metric.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write a page with plots.")] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
+) -> None:
+    """List the runs of a suite over time, per variant and metric."""
+    from harness.commands.saved import print_history
+
+    print_history(suite, results, metric=metric, page=html, as_csv=csv)
+
+
+@app.command()
+def show(
+    run: RunName = "latest",
+    task: Annotated[str | None, typer.Option(help="Only this task.")] = None,
+    format: Annotated[str, typer.Option(help="jsonl or csv.")] = "jsonl",
+    results: Results = RESULTS,
+) -> None:
+    """Export every item of a run: answers, log-likelihoods, metrics, per variant."""
+    from harness.commands.show import export
+
+    export(run, results, task=task, form=format)
+
+
+@app.command()
+def promote(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Run id or its beginning.")],
+    variant: Annotated[str, typer.Argument(help="The accepted variant.")],
+    note: Annotated[str, typer.Option(help="Why, for the record.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Also when it did not PASS.")] = False,
+    results: Results = RESULTS,
+) -> None:
+    """Mark a variant as the last accepted version; later runs are also compared with it."""
+    from harness.commands.saved import promote_version
+
+    promote_version(run, variant, results, note=note, force=force)
+
+
+def main() -> None:
+    """Entry point. Known errors become a message and their exit code; Ctrl-C is 130; a crash is never a verdict."""
+    try:
+        code = app(standalone_mode=False)
+    except QuantgateError as error:
+        print(error, file=sys.stderr)
+        sys.exit(int(error.exit_code))
+    except (KeyboardInterrupt, typer.Abort):
+        print("stopped; what was measured is stored, the same command goes on from there", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        _crash(error)
+    else:
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _crash(error: Exception) -> None:
+    """Usage errors of the argument parser exit 2; anything unforeseen shows its traceback and exits 3."""
+    import traceback
+
+    import click
+
+    if isinstance(error, click.ClickException):
+        error.show()
+        sys.exit(int(ExitCode.USAGE))
+    traceback.print_exception(error)
+    print("this is a bug in quantgate, not a verdict on a model", file=sys.stderr)
+    sys.exit(int(ExitCode.RUN))
+
+
+if __name__ == "__main__":
+    main()

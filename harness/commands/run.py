@@ -1,0 +1,49 @@
+"""`quantgate run`: progress on stderr, verdict on stdout, reports in their folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rich.console import Console
+
+from harness import api
+from harness.records.verdict import Verdict
+from harness.report import annotations, print_verdict
+from harness.spec.load import load_suite
+
+
+def run_and_report(
+    suite: Path,
+    *,
+    results: Path,
+    reports: Path,
+    limit: int | None,
+    variants: tuple[str, ...],
+    tasks: tuple[str, ...],
+    offline: bool,
+    fresh: bool,
+) -> int:
+    """Run, judge, report; returns the exit code."""
+    loaded = load_suite(suite)
+    from harness.run.progress import reporter
+    from harness.run.schedule import RunOptions, run_suite
+
+    options = RunOptions(
+        results=results, limit=limit, variants=variants, tasks=tasks, offline=offline, fresh=fresh
+    )
+    with reporter(Console(stderr=True)) as progress:
+        manifest = run_suite(loaded, options, progress)
+    verdict = api.gate(manifest, results=results)
+    page = api.report(verdict, results=results, reports=reports)
+    announce(verdict)
+    print(f"run      {verdict.run}\nreport   {page}")
+    print(f"verdict  {results / verdict.suite / 'runs' / verdict.run / 'verdict.json'}")
+    return verdict.exit_code
+
+
+def announce(verdict: Verdict) -> None:
+    """The verdict on stdout; annotations too where GitHub reads them."""
+    print_verdict(verdict, Console())
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        print(annotations(verdict), end="")

@@ -1,0 +1,278 @@
+"""Paired numbers into the measures a report shows: value beside value, change, one-sided bounds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.compare.documents import DocumentPairs, below_by_document
+from harness.compare.pairs import Floats, PairedMetric
+from harness.records.verdict import Measure, SliceMeasure
+from harness.stats import (
+    GradedDrop,
+    PairedDrop,
+    clustered_drop,
+    document_mean,
+    graded_drop,
+    paired_drop,
+    perplexity_ratio,
+)
+
+ANY_MARGIN = 0.02
+"""The bounds of a drop do not depend on the margin; the functions want one for their verdict."""
+QUANTILES = {"kl_median": 0.5, "kl_p95": 0.95, "kl_p99": 0.99, "kl_p999": 0.999}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Level:
+    """A value with one-sided bounds at 1 - alpha each; None where it is exact or has no interval."""
+
+    value: float
+    lower: float | None
+    upper: float | None
+    n: int
+    reliable: bool = True
+
+
+def drop_of(metric: PairedMetric, *, margin: float, alpha: float) -> PairedDrop | GradedDrop:
+    """The drop by the method that fits: Tango's bound (clustered or not) or the paired t."""
+    drops = metric.drops
+    if metric.kind == "binary":
+        if metric.clusters is not None:
+            return clustered_drop(drops, metric.clusters, margin=margin, alpha=alpha)
+        worse, better = int((drops > 0).sum()), int((drops < 0).sum())
+        return paired_drop(len(drops), worse, better, margin=margin, alpha=alpha)
+    return graded_drop(drops, margin=margin, alpha=alpha, clusters=metric.clusters)
+
+
+def paired_measure(metric: PairedMetric, *, unit: str, alpha: float) -> Measure:
+    """The measure of a per-item metric, with its slices."""
+    if len(metric.items) == 0:
+        return _empty(metric, unit)
+    drop = drop_of(metric, margin=ANY_MARGIN, alpha=alpha)
+    binary = isinstance(drop, PairedDrop)
+    return Measure(
+        task=metric.task,
+        metric=metric.metric,
+        kind=metric.kind,
+        unit=unit,
+        higher_is_better=metric.higher_is_better,
+        n=len(metric.items),
+        clusters=drop.clusters,
+        baseline=float(metric.baseline.mean()),
+        candidate=float(metric.candidate.mean()),
+        change=float(metric.drops.mean()),
+        lower=drop.lower,
+        upper=drop.upper,
+        right_to_wrong=int((metric.drops > 0).sum()) if binary else None,
+        wrong_to_right=int((metric.drops < 0).sum()) if binary else None,
+        mcnemar_midp=drop.mcnemar_midp if isinstance(drop, PairedDrop) else None,
+        failed=metric.failed,
+        slices=tuple(_slice_measure(metric, name, alpha) for name in metric.slices),
+        note=drop.warning,
+    )
+
+
+def _slice_measure(metric: PairedMetric, name: str, alpha: float) -> SliceMeasure:
+    part = metric.only(name)
+    drop = drop_of(part, margin=ANY_MARGIN, alpha=alpha)
+    return SliceMeasure(
+        slice=name,
+        n=len(part.items),
+        baseline=float(part.baseline.mean()),
+        candidate=float(part.candidate.mean()),
+        change=float(part.drops.mean()),
+        lower=drop.lower,
+        upper=drop.upper,
+    )
+
+
+def _empty(metric: PairedMetric, unit: str) -> Measure:
+    return Measure(
+        task=metric.task,
+        metric=metric.metric,
+        kind=metric.kind,
+        unit=unit,
+        higher_is_better=metric.higher_is_better,
+        n=0,
+        baseline=None,
+        candidate=None,
+        change=None,
+        lower=None,
+        upper=None,
+        failed=metric.failed,
+        note="no item could be asked",
+    )
+
+
+def increase_of(documents: DocumentPairs, metric: str, *, alpha: float) -> Level:
+    """Relative increase of perplexity or bits per byte, candidate over baseline, minus one."""
+    if metric == "perplexity":
+        ratio = perplexity_ratio(
+            documents.candidate_nll - documents.baseline_nll, documents.tokens, alpha=alpha
+        )
+        return Level(
+            value=ratio.ratio - 1,
+            lower=ratio.lower - 1,
+            upper=ratio.upper - 1,
+            n=ratio.documents,
+            reliable=ratio.reliable,
+        )
+    share = document_mean(documents.candidate_nll, documents.baseline_nll, alpha=alpha)
+    return Level(
+        value=share.mean - 1,
+        lower=share.lower - 1,
+        upper=share.upper - 1,
+        n=share.documents,
+        reliable=share.reliable,
+    )
+
+
+def likelihood_level(nll: Floats, documents: DocumentPairs, metric: str, *, alpha: float) -> Level:
+    """Perplexity or bits per byte of one side, with a document-clustered interval."""
+    per = documents.tokens if metric == "perplexity" else documents.bytes * math.log(2)
+    mean = document_mean(nll, per, alpha=alpha)
+    shape = math.exp if metric == "perplexity" else float
+    return Level(
+        value=shape(mean.mean),
+        lower=shape(mean.lower),
+        upper=shape(mean.upper),
+        n=mean.documents,
+        reliable=mean.reliable,
+    )
+
+
+def divergence_level(documents: DocumentPairs, metric: str, *, alpha: float) -> Level:
+    """A divergence figure with its interval. Quantiles: Woodruff's (1952) interval, the clustered bounds of the
+    share of positions below the estimate, read back through the empirical distribution."""
+    divergence = documents.divergence
+    if divergence is None:
+        raise ValueError(f"{documents.task}: no divergence was measured")
+    values = divergence.values
+    if metric == "kl_max":
+        return Level(value=float(values.max()), lower=None, upper=None, n=len(documents.items))
+    if metric in QUANTILES:
+        estimate = float(np.quantile(values, QUANTILES[metric]))
+        below = document_mean(below_by_document(divergence, estimate), documents.tokens, alpha=alpha)
+        low, high = (
+            float(np.quantile(values, min(1.0, max(0.0, share)))) for share in (below.lower, below.upper)
+        )
+        return Level(
+            value=estimate,
+            lower=min(low, estimate),
+            upper=max(high, estimate),
+            n=below.documents,
+            reliable=below.reliable,
+        )
+    sums = {
+        "kl_mean": divergence.kl,
+        "top1_agreement": divergence.top1_agree,
+        "delta_p_mean": divergence.delta_p,
+        "delta_p_rms": divergence.delta_p_squared,
+    }[metric]
+    mean = document_mean(sums, documents.tokens, alpha=alpha)
+    figures = (mean.mean, mean.lower, mean.upper)
+    if metric == "delta_p_rms":
+        figures = (math.sqrt(mean.mean), math.sqrt(max(0.0, mean.lower)), math.sqrt(mean.upper))
+    return Level(
+        value=figures[0], lower=figures[1], upper=figures[2], n=mean.documents, reliable=mean.reliable
+    )
+
+
+def document_measures(documents: DocumentPairs, *, alpha: float) -> tuple[Measure, ...]:
+    """Perplexity, bits per byte and, where it was measured, every divergence figure."""
+    if not documents.items:
+        return ()
+    few = "under 20 documents: the interval is unreliable"
+    measures = []
+    for metric, unit in (("perplexity", ""), ("bits_per_byte", "bits")):
+        increase = increase_of(documents, metric, alpha=alpha)
+        measures.append(
+            Measure(
+                task=documents.task,
+                metric=metric,
+                kind="perplexity",
+                unit=unit,
+                higher_is_better=False,
+                n=len(documents.items),
+                baseline=likelihood_level(documents.baseline_nll, documents, metric, alpha=alpha).value,
+                candidate=likelihood_level(documents.candidate_nll, documents, metric, alpha=alpha).value,
+                change=increase.value,
+                lower=increase.lower,
+                upper=increase.upper,
+                failed=len(documents.failed),
+                slices=_document_slices(documents, metric, alpha=alpha),
+                note=None if increase.reliable else few,
+            )
+        )
+    if documents.divergence is not None:
+        for metric in (*DIVERGENCE_UNITS,):
+            level = divergence_level(documents, metric, alpha=alpha)
+            measures.append(
+                Measure(
+                    task=documents.task,
+                    metric=metric,
+                    kind="divergence",
+                    unit=DIVERGENCE_UNITS[metric],
+                    higher_is_better=metric in ("top1_agreement", "delta_p_mean"),
+                    n=level.n,
+                    baseline=None,
+                    candidate=level.value,
+                    change=level.value,
+                    lower=level.lower,
+                    upper=level.upper,
+                    note=None if level.reliable else few,
+                )
+            )
+    return tuple(measures)
+
+
+DIVERGENCE_UNITS = {
+    "kl_mean": "nats",
+    "kl_median": "nats",
+    "kl_p95": "nats",
+    "kl_p99": "nats",
+    "kl_p999": "nats",
+    "kl_max": "nats",
+    "top1_agreement": "fraction",
+    "delta_p_mean": "fraction",
+    "delta_p_rms": "fraction",
+}
+
+
+def only_documents(documents: DocumentPairs, name: str) -> DocumentPairs:
+    """The documents of one slice, without divergence (its positions are not kept apart by slice)."""
+    mask = documents.slices[name]
+    return DocumentPairs(
+        task=documents.task,
+        items=tuple(item for item, keep in zip(documents.items, mask, strict=True) if keep),
+        baseline_nll=documents.baseline_nll[mask],
+        candidate_nll=documents.candidate_nll[mask],
+        tokens=documents.tokens[mask],
+        bytes=documents.bytes[mask],
+        slices={},
+        divergence=None,
+        failed=(),
+        baseline_failed=(),
+    )
+
+
+def _document_slices(documents: DocumentPairs, metric: str, *, alpha: float) -> tuple[SliceMeasure, ...]:
+    rows = []
+    for name in documents.slices:
+        part = only_documents(documents, name)
+        increase = increase_of(part, metric, alpha=alpha)
+        rows.append(
+            SliceMeasure(
+                slice=name,
+                n=len(part.items),
+                baseline=likelihood_level(part.baseline_nll, part, metric, alpha=alpha).value,
+                candidate=likelihood_level(part.candidate_nll, part, metric, alpha=alpha).value,
+                change=increase.value,
+                lower=increase.lower,
+                upper=increase.upper,
+            )
+        )
+    return tuple(rows)

@@ -1,0 +1,210 @@
+"""The narrow seam between quantgate and a runtime: what every engine is asked and what it answers.
+
+Owns the vocabulary only. It needs nothing but the standard library, because the worker process that
+imports it may live in an interpreter that has numpy and the engine's library and nothing else.
+All values cross the worker's pipe as JSON (`dataclasses.asdict`); large arrays go through `.npy` files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+Scalar = str | int | float | bool | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadSpec:
+    """What to load and how. Paths are absolute; `path` may be a hub id when `is_hub` is set."""
+
+    variant: str
+    engine: str
+    path: str
+    is_hub: bool = False
+    revision: str | None = None
+    adapter: str | None = None
+    tokenizer: str | None = None
+    """Folder or hub id of the tokenizer when it is not in `path`."""
+    dtype: str | None = None
+    """float32, float16 or bfloat16; None is what the checkpoint says."""
+    device: str = "cpu"
+    """cpu, cuda or cuda:N, already resolved from `auto` by the driver."""
+    device_map: str | Mapping[str, str | int] | None = None
+    max_memory: Mapping[str, str] | None = None
+    quantize: Mapping[str, Scalar] | None = None
+    """`method` and its parameters, as the suite wrote them."""
+    trust_remote_code: bool = False
+    allow_pickle: bool = False
+    offline: bool = False
+    threads: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What was really loaded, read off the model and never off its name."""
+
+    engine: str
+    architecture: str
+    model_type: str
+    parameters: int
+    """Number of logical weights (a 4-bit packed matrix counts its unpacked entries; tied weights once)."""
+    dtype: str
+    device: str
+    device_names: tuple[str, ...] = ()
+    linear_modules: int = 0
+    """Linear layers including the quantized ones, without the output head."""
+    quantized_modules: int = 0
+    quantized_kinds: Mapping[str, int] = field(default_factory=dict)
+    """Class of quantized module (for example `Linear8bitLt`) to count."""
+    bits_per_weight: float | None = None
+    """Resident bits over logical weights of the linear modules, quantization state included."""
+    weight_bytes: int | None = None
+    """Resident bytes over distinct storages, quantization state included."""
+    disk_bytes: int | None = None
+    kernels: tuple[str, ...] = ()
+    vocabulary: int = 0
+    context_length: int | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    non_finite: tuple[str, ...] = ()
+    """Names of loaded tensors that hold NaN or infinity (first 20)."""
+    weights_digest: str | None = None
+    """SHA-256 over a fixed sample of every loaded weight; equal for equal models in one precision."""
+    scoring_path: str = "plain"
+    """`tree` when the options of an item share one pass, `plain` otherwise; the reason stands in `notes`."""
+    load_s: float = 0.0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreRequest:
+    """Log-probabilities of several continuations after one context. Both are token ids; neither is empty."""
+
+    context: tuple[int, ...]
+    continuations: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContinuationScore:
+    """Natural-log probability of each continuation token, and whether each was the arg-max."""
+
+    log_probs: tuple[float, ...]
+    greedy: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateRequest:
+    """Greedy continuation of `prompt` (token ids) until a stop string, end of text or the token limit."""
+
+    prompt: tuple[int, ...]
+    max_new_tokens: int
+    until: tuple[str, ...] = ()
+    temperature: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """The generated tokens (stop token excluded), their text cut before the stop string, and why it ended."""
+
+    tokens: tuple[int, ...]
+    text: str
+    finish: str
+    """`stop` (end of text or a stop string) or `length`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """Teacher-forced scoring of `tokens[scored_from:]`, each given all tokens before it; `scored_from` >= 1."""
+
+    tokens: tuple[int, ...]
+    scored_from: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowScore:
+    """Sums and per-position values over the scored positions of one window. Logarithms are natural.
+
+    The divergence fields are None unless baseline states were given. KL is KL(P_baseline || P_variant) over
+    the whole vocabulary in nats; delta_p is p_variant(true token) - p_baseline(true token).
+    """
+
+    log_probs: tuple[float, ...]
+    kl: tuple[float, ...] | None = None
+    top1_agree: tuple[bool, ...] | None = None
+    delta_p: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """One timed shape. End of text is ignored, so that the token counts are exact."""
+
+    batch: int
+    prompt_tokens: int
+    new_tokens: int
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """Wall-clock seconds of one run of a workload."""
+
+    ttft_s: float
+    """From the request to the first new token (prefill and one decode of the head)."""
+    end_to_end_s: float
+    inter_token_s: tuple[float, ...]
+    """Seconds between consecutive new tokens: `new_tokens - 1` entries."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """Bytes; None where a figure cannot be had, never 0."""
+
+    weight_bytes: int | None = None
+    disk_bytes: int | None = None
+    process_peak_load_bytes: int | None = None
+    process_peak_inference_bytes: int | None = None
+    allocator_peak_allocated_bytes: int | None = None
+    allocator_peak_reserved_bytes: int | None = None
+    device_process_peak_bytes: int | None = None
+
+
+class OutOfMemoryError(Exception):
+    """Raised by an engine for a request that does not fit; the worker halves the batch and goes on."""
+
+
+class Engine(Protocol):
+    """One loaded model. Every list answer has the order and length of its requests.
+
+    An engine raises `EngineError` when it cannot do a thing at all and `OutOfMemoryError` when the batch is
+    too large. It never turns a failure into a number: a NaN stays a NaN and is judged by the driver.
+    """
+
+    def facts(self) -> Facts: ...
+
+    def encode(self, texts: Sequence[str], *, add_special_tokens: bool) -> list[tuple[int, ...]]:
+        """Token ids by the variant's own tokenizer; used only to check that it agrees with the plan."""
+        ...
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[tuple[ContinuationScore, ...]]:
+        """One batch."""
+        ...
+
+    def roll(
+        self, windows: Sequence[Window], *, states_out: str | None = None, states_in: str | None = None
+    ) -> list[WindowScore]:
+        """Score one chunk of windows; the engine may split it as memory demands.
+
+        `states_out`: an `.npy` file to write (by rename) with this model's final post-norm hidden states at
+        every scored position, [sum of scored positions, d_model], 16 bits. Beside it, in the same folder, the
+        engine keeps the output head once (`head.npy`, `head.json`).
+        `states_in`: such a file, written by the baseline for the same windows.
+        """
+        ...
+
+    def generate(self, requests: Sequence[GenerateRequest]) -> list[Generation]: ...
+
+    def time(self, workload: Workload) -> Timing: ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,211 @@
+"""Is the comparison itself sound? Each check says what it looked at; one that blocks makes the candidate INVALID."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from harness.compare.candidates import CandidateComparison, Comparison, Paired
+from harness.records.models import EngineFacts, VariantRun
+from harness.records.verdict import Check
+from harness.spec.models import Variant
+
+MOST_BITS = {4: 8.0, 8: 12.0}
+"""Resident bits per weight above which a claim of 4 or 8 bits is not believed."""
+
+
+def baseline_checks(comparison: Comparison) -> tuple[Check, ...]:
+    """What must hold of the baseline for any comparison to mean something."""
+    run = comparison.run.variants[comparison.run.baseline]
+    checks = [*_engine_checks(run), *_failure_checks(comparison.baseline, baseline=True)]
+    if run.facts is not None:
+        checks.append(
+            Check(
+                name="full precision",
+                held=run.facts.quantized_modules == 0,
+                blocks=True,
+                says="the baseline holds no quantized module"
+                if run.facts.quantized_modules == 0
+                else f"the baseline itself holds {run.facts.quantized_modules} quantized modules "
+                f"({_kinds(run.facts)}); it must be the full-precision model",
+            )
+        )
+    return tuple(checks)
+
+
+def candidate_checks(
+    comparison: Comparison,
+    candidate: CandidateComparison,
+    spec: Variant | None,
+    changed: Mapping[str, str],
+) -> tuple[Check, ...]:
+    """Every check of one candidate. `changed`: task to what changed since the run was made."""
+    run = candidate.run
+    checks = [*_engine_checks(run)]
+    if run.facts is not None:
+        checks.append(_quantized(run, run.facts, spec))
+    baseline_facts = comparison.run.variants[comparison.run.baseline].facts
+    if run.facts is not None and baseline_facts is not None:
+        checks.append(_other_weights(run, run.facts, baseline_facts))
+    checks.append(_same_tokens(run))
+    checks.extend(_pairing(comparison, candidate))
+    checks.extend(_failure_checks(candidate.paired, baseline=False))
+    checks.extend(
+        Check(name="unchanged items", held=False, blocks=True, says=f"{task}: {what}")
+        for task, what in changed.items()
+    )
+    too_long = {task: facts.too_long for task, facts in comparison.run.tasks.items() if facts.too_long}
+    checks.extend(
+        Check(
+            name="prompt length",
+            held=False,
+            blocks=count == comparison.run.tasks[task].items,
+            says=f"{task}: {count} of {comparison.run.tasks[task].items} items are longer than the model's "
+            "context; nobody was asked them and they are in no number here",
+        )
+        for task, count in too_long.items()
+    )
+    return tuple(checks)
+
+
+def _engine_checks(run: VariantRun) -> list[Check]:
+    if run.failure is not None:
+        return [Check(name="ran", held=False, blocks=True, says=run.failure)]
+    if run.facts is None:
+        return [Check(name="ran", held=False, blocks=True, says="the variant was not run")]
+    names = run.facts.non_finite
+    return [
+        Check(
+            name="finite weights",
+            held=not names,
+            blocks=True,
+            says="every loaded weight is a finite number"
+            if not names
+            else f"{len(names)} loaded tensors hold NaN or infinity: {', '.join(names[:3])}"
+            + (" …" if len(names) > 3 else ""),
+        )
+    ]
+
+
+def _kinds(facts: EngineFacts) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(facts.quantized_kinds.items()))
+
+
+def _quantized(run: VariantRun, facts: EngineFacts, spec: Variant | None) -> Check:
+    bits = "" if facts.bits_per_weight is None else f", {facts.bits_per_weight:.2f} bits a weight"
+    found = f"{facts.quantized_modules} of {facts.linear_modules} linear modules are quantized"
+    if not run.must_be_quantized:
+        return Check(name="quantized", held=True, blocks=False, says=f"not claimed; {found}{bits}")
+    if facts.quantized_modules == 0:
+        return Check(
+            name="quantized",
+            held=False,
+            blocks=True,
+            says=f"the variant claims to be quantized, but none of its {facts.linear_modules} linear modules "
+            f"is{bits} ({facts.dtype})",
+        )
+    claimed = spec.quantize.bits if spec is not None and spec.quantize is not None else None
+    if claimed is not None and facts.bits_per_weight is not None and facts.bits_per_weight > MOST_BITS[claimed]:
+        return Check(
+            name="quantized",
+            held=False,
+            blocks=True,
+            says=f"the variant claims {claimed} bits, but its linear modules take {facts.bits_per_weight:.1f} "
+            f"bits a weight ({found})",
+        )
+    return Check(name="quantized", held=True, blocks=True, says=f"{found} ({_kinds(facts)}){bits}")
+
+
+def _other_weights(run: VariantRun, facts: EngineFacts, baseline: EngineFacts) -> Check:
+    same = (
+        facts.weights_digest is not None
+        and facts.weights_digest == baseline.weights_digest
+        and facts.dtype == baseline.dtype
+    )
+    return Check(
+        name="another model",
+        held=not same,
+        blocks=run.must_be_quantized,
+        says="its weights equal the baseline's: it is the same model"
+        if same
+        else "its weights differ from the baseline's",
+    )
+
+
+def _same_tokens(run: VariantRun) -> Check:
+    differs = run.token_disagreement
+    return Check(
+        name="same tokens",
+        held=differs is None,
+        blocks=True,
+        says="every variant was given the same token ids"
+        if differs is None
+        else f"its tokenizer disagrees with the baseline's first at item {differs.item!r} of {differs.task}: "
+        f"{differs.text[:80]!r} is {list(differs.baseline_ids[:8])} there and "
+        f"{list(differs.variant_ids[:8])} here",
+    )
+
+
+def _pairing(comparison: Comparison, candidate: CandidateComparison) -> list[Check]:
+    checks = [
+        Check(name="pairing", held=False, blocks=True, says=says) for says in candidate.paired.broken.values()
+    ]
+    missing = [
+        task
+        for task in comparison.run.tasks
+        if task not in candidate.run.evaluations and candidate.run.failure is None
+    ]
+    evaluated = [task for task in comparison.run.tasks if task in candidate.run.evaluations]
+    if missing and candidate.run.token_disagreement is None:
+        checks.append(
+            Check(name="complete", held=False, blocks=True, says=f"not evaluated: {', '.join(missing)}")
+        )
+    if evaluated and not checks:
+        items = sum(comparison.run.tasks[task].items for task in evaluated)
+        checks.append(
+            Check(
+                name="pairing",
+                held=True,
+                blocks=True,
+                says=f"all {items} planned items of {len(evaluated)} tasks are paired with the baseline's",
+            )
+        )
+    return checks
+
+
+def _failure_checks(paired: Paired, *, baseline: bool) -> list[Check]:
+    """Failed answers. The baseline's make the comparison unsound; a candidate's count against it in the bound."""
+    checks = []
+    for (task, name), metric in paired.metrics.items():
+        if baseline and metric.baseline_failed:
+            checks.append(
+                Check(
+                    name="baseline answers",
+                    held=False,
+                    blocks=True,
+                    says=f"{task}: the baseline failed on {len(metric.baseline_failed)} of {len(metric.items)} "
+                    f"items ({name}), first {metric.baseline_failed[0]!r}",
+                )
+            )
+        if not baseline and metric.failed:
+            every = metric.failed == len(metric.items)
+            checks.append(
+                Check(
+                    name="finite answers",
+                    held=False,
+                    blocks=every,
+                    says=f"{task}: {metric.failed} of {len(metric.items)} answers gave no finite {name}"
+                    + ("" if every else "; each counts as wrong"),
+                )
+            )
+    for task, documents in paired.documents.items():
+        failed = documents.baseline_failed if baseline else documents.failed
+        if failed:
+            checks.append(
+                Check(
+                    name="baseline answers" if baseline else "finite answers",
+                    held=False,
+                    blocks=baseline or not documents.items,
+                    says=f"{task}: no finite likelihood for {len(failed)} documents, first {failed[0]!r}",
+                )
+            )
+    return checks

@@ -1,0 +1,177 @@
+"""One gate applied to one candidate: a finding for each slice or workload it looks at, with its reason in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from harness.compare.candidates import CandidateComparison, Comparison, Paired
+from harness.compare.documents import DocumentPairs
+from harness.compare.measures import only_documents
+from harness.compare.pairs import PairedMetric
+from harness.gate.forms import Judgement, judge_documents, judge_memory, judge_paired, judge_speed
+from harness.records.verdict import Finding
+from harness.spec.metrics import Kind, lookup
+from harness.spec.models import Gate
+
+P = TypeVar("P")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """A gate with its place in the suite and the alpha it works at."""
+
+    name: str
+    gate: Gate
+    alpha: float
+
+
+def rules(gates: Sequence[Gate], alpha: float) -> tuple[Rule, ...]:
+    return tuple(
+        Rule(name=f"gates[{index}]", gate=gate, alpha=gate.alpha if gate.alpha is not None else alpha)
+        for index, gate in enumerate(gates)
+    )
+
+
+def candidate_findings(
+    all_rules: Sequence[Rule], comparison: Comparison, candidate: CandidateComparison
+) -> tuple[Finding, ...]:
+    """Every finding of the gates that look at this candidate."""
+    found: list[Finding] = []
+    for rule in all_rules:
+        if rule.gate.on == "baseline" or (rule.gate.variants and candidate.variant not in rule.gate.variants):
+            continue
+        paired, against = candidate.paired, comparison.run.baseline
+        if rule.gate.against == "reference":
+            if candidate.reference is None or comparison.reference_name is None:
+                found.append(
+                    _finding(rule, candidate.variant, "", Judgement.none("no version has been promoted yet"), None)
+                )
+                continue
+            paired, against = candidate.reference, comparison.reference_name
+        found.extend(_apply(rule, candidate.variant, against, paired, candidate))
+    return tuple(found)
+
+
+def baseline_findings(all_rules: Sequence[Rule], comparison: Comparison) -> tuple[Finding, ...]:
+    """Findings of the gates on the baseline's own level."""
+    found: list[Finding] = []
+    for rule in all_rules:
+        if rule.gate.on == "baseline":
+            found.extend(_apply(rule, comparison.run.baseline, "", comparison.baseline, None))
+    return tuple(found)
+
+
+def _apply(
+    rule: Rule, variant: str, against: str, paired: Paired, candidate: CandidateComparison | None
+) -> list[Finding]:
+    gate = rule.gate
+    metric = lookup(gate.metric)
+    kind: Kind = metric.kind if metric is not None else "graded"
+    if gate.form in ("min", "max"):
+        against = ""
+    if kind == "speed":
+        return _speed(rule, variant, against, candidate)
+    if kind == "memory":
+        judgement = judge_memory(gate, candidate.speed if candidate is not None else None)
+        return [_finding(rule, variant, against, judgement, None)]
+    task = gate.task or ""
+    if task in paired.broken:
+        return [_finding(rule, variant, against, Judgement.invalid(paired.broken[task]), None)]
+    if kind in ("perplexity", "divergence"):
+        documents = paired.documents.get(task)
+        if documents is None:
+            return [_finding(rule, variant, against, Judgement.none(f"{task} was not measured in this run"), None)]
+        parts: Mapping[str | None, DocumentPairs] = _parts(gate, documents, documents.slices, only_documents)
+        return [
+            _finding(rule, variant, against, judge_documents(gate, part, alpha=rule.alpha), name)
+            for name, part in parts.items()
+        ] or [_no_slice(rule, variant, against, tuple(documents.slices))]
+    values = paired.metrics.get((task, gate.metric))
+    if values is None:
+        known = sorted(metric_name for task_name, metric_name in paired.metrics if task_name == task)
+        if known:
+            judgement = Judgement.invalid(f"{task} has no metric {gate.metric!r}; it has {', '.join(known)}")
+        else:
+            judgement = Judgement.none(f"{task} was not measured in this run")
+        return [_finding(rule, variant, against, judgement, None)]
+    slices: Mapping[str | None, PairedMetric] = _parts(gate, values, values.slices, PairedMetric.only)
+    return [
+        _finding(rule, variant, against, judge_paired(gate, part, alpha=rule.alpha), name)
+        for name, part in slices.items()
+    ] or [_no_slice(rule, variant, against, tuple(values.slices))]
+
+
+def _parts(
+    gate: Gate, whole: P, slices: Mapping[str, object], only: Callable[[P, str], P]
+) -> dict[str | None, P]:
+    """The whole, one slice, or each slice; empty when the named slice does not exist."""
+    if gate.slice is None:
+        return {None: whole}
+    if gate.slice == "each":
+        return {name: only(whole, name) for name in slices}
+    return {gate.slice: only(whole, gate.slice)} if gate.slice in slices else {}
+
+
+def _no_slice(rule: Rule, variant: str, against: str, known: Sequence[str]) -> Finding:
+    text = f"no item lies in slice {rule.gate.slice!r}; the task has {', '.join(known) or 'no slices'}"
+    return _finding(rule, variant, against, Judgement.invalid(text), rule.gate.slice)
+
+
+def _speed(rule: Rule, variant: str, against: str, candidate: CandidateComparison | None) -> list[Finding]:
+    gate = rule.gate
+    pairs = [
+        each
+        for each in (candidate.speed_pairs if candidate is not None else ())
+        if each.metric == gate.metric and gate.workload in (None, each.workload)
+    ]
+    if not pairs:
+        judgement = Judgement.none(f"{gate.metric} was not measured in this run")
+        return [_finding(rule, variant, against, judgement, None)]
+    return [
+        _finding(
+            rule, variant, against, judge_speed(gate, each, alpha=rule.alpha), None, workload=each.workload
+        )
+        for each in pairs
+    ]
+
+
+def _finding(
+    rule: Rule,
+    variant: str,
+    against: str,
+    judgement: Judgement,
+    slice_name: str | None,
+    *,
+    workload: str | None = None,
+) -> Finding:
+    gate = rule.gate
+    metric = lookup(gate.metric)
+    estimate = judgement.estimate
+    detail = slice_name or (workload if workload is not None and gate.workload is None else None)
+    return Finding(
+        gate=f"{rule.name} {detail}" if detail else rule.name,
+        variant=variant,
+        task=gate.task,
+        metric=gate.metric,
+        slice=slice_name,
+        workload=workload,
+        form=gate.form,
+        limit=gate.limit,
+        value=_finite(estimate.value) if estimate else None,
+        lower=_finite(estimate.lower) if estimate else None,
+        upper=_finite(estimate.upper) if estimate else None,
+        alpha=rule.alpha,
+        n=estimate.n if estimate else None,
+        unit=metric.unit if metric is not None else "",
+        decision=judgement.decision,
+        severity=gate.severity,
+        against=against,
+        reason=judgement.reason,
+        more_items=judgement.more_items,
+    )
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and abs(value) != float("inf") else None

@@ -1,0 +1,261 @@
+"""The forms a gate can take, each as: estimate, decision, reason in one sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.compare.documents import DocumentPairs
+from harness.compare.measures import divergence_level, drop_of, increase_of, likelihood_level
+from harness.compare.pairs import PairedMetric
+from harness.compare.timing import SpeedPairs
+from harness.gate.limits import Estimate, at_least, at_most
+from harness.gate.words import percent, points, quantity, ratio
+from harness.records.models import MemoryFigures, SpeedRecord
+from harness.records.verdict import Decision
+from harness.spec.metrics import lookup
+from harness.spec.models import Gate
+from harness.stats import (
+    GradedDrop,
+    PairedDrop,
+    Recovery,
+    graded_recovery,
+    items_to_decide,
+    mean_level,
+    more_documents,
+    paired_recovery,
+    speed_ratio,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What a gate says of one estimate."""
+
+    decision: Decision
+    reason: str
+    estimate: Estimate | None = None
+    more_items: int | None = None
+
+    @classmethod
+    def none(cls, reason: str) -> Judgement:
+        """Nothing was measured, so nothing is decided."""
+        return cls(decision="INCONCLUSIVE", reason=reason)
+
+    @classmethod
+    def invalid(cls, reason: str) -> Judgement:
+        return cls(decision="INVALID", reason=reason)
+
+
+def judge_paired(gate: Gate, metric: PairedMetric, *, alpha: float) -> Judgement:
+    """acc, exact_match, F1 and every other per-item metric."""
+    if not metric.items:
+        return Judgement.none("no item could be asked")
+    if gate.form in ("min", "max"):
+        level = mean_level(metric.candidate, alpha=alpha, clusters=metric.clusters)
+        estimate = Estimate(value=level.mean, lower=level.lower, upper=level.upper, n=level.n)
+        return _judge_level(gate, estimate, "fraction" if metric.kind == "binary" else "")
+    if gate.form == "max_drop":
+        return _judge_drop(gate, metric, drop_of(metric, margin=gate.limit, alpha=alpha))
+    if float(metric.baseline.mean()) <= 0 or not metric.higher_is_better:
+        return Judgement.invalid(
+            f"the baseline's {gate.metric} is {metric.baseline.mean():.3g}, so no share of it can be kept"
+        )
+    recovery = _recovery(metric, alpha=alpha)
+    limit = gate.limit if gate.form == "min_recovery" else 1 - gate.limit
+    kept = Estimate(value=recovery.ratio, lower=recovery.lower, upper=recovery.upper, n=recovery.n)
+    decision = at_least(kept, limit)
+    reason = (
+        f"keeps {percent(kept.value)} of the baseline's {gate.metric} "
+        f"({percent(recovery.lower)} to {percent(recovery.upper)}), limit {percent(limit)}"
+        f"{_verdict_words(decision)}"
+    )
+    if gate.form == "max_relative_drop":
+        kept = Estimate(
+            value=1 - recovery.ratio, lower=1 - recovery.upper, upper=1 - recovery.lower, n=recovery.n
+        )
+    return Judgement(decision=decision, reason=reason, estimate=kept)
+
+
+def _recovery(metric: PairedMetric, *, alpha: float) -> Recovery:
+    if metric.kind == "binary" and metric.clusters is None:
+        both = int(((metric.baseline == 1) & (metric.candidate == 1)).sum())
+        worse, better = int((metric.drops > 0).sum()), int((metric.drops < 0).sum())
+        return paired_recovery(len(metric.items), both, worse, better, alpha=alpha)
+    return graded_recovery(metric.baseline, metric.candidate, alpha=alpha, clusters=metric.clusters)
+
+
+def _judge_drop(gate: Gate, metric: PairedMetric, drop: PairedDrop | GradedDrop) -> Judgement:
+    decision: Decision = drop.verdict.value
+    estimate = Estimate(value=drop.drop, lower=drop.lower, upper=drop.upper, n=len(metric.items))
+    binary = isinstance(drop, PairedDrop)
+    say = points if binary else (lambda value: f"{value:.4g}")
+    direction = "drop" if drop.drop >= 0 else "gain"
+    reason = f"{direction} {say(abs(drop.drop))}, at {1 - drop_alpha(drop):.0%} confidence between "
+    reason += f"{say(drop.lower)} and {say(drop.upper)}; limit {say(gate.limit)}{_verdict_words(decision)}"
+    more = None
+    if decision == "INCONCLUSIVE":
+        if isinstance(drop, PairedDrop):
+            more = items_to_decide(
+                drop.n,
+                drop.right_to_wrong,
+                drop.wrong_to_right,
+                margin=gate.limit,
+                alpha=drop.alpha,
+            )
+            if more is not None and drop.deff is not None and drop.deff > 1:
+                more = round(more * drop.deff)
+        reason += _more(more, "item")
+    if metric.failed:
+        reason += f"; {metric.failed} of its answers failed and count as wrong"
+    return Judgement(decision=decision, reason=reason, estimate=estimate, more_items=more)
+
+
+def drop_alpha(drop: PairedDrop | GradedDrop) -> float:
+    return drop.alpha
+
+
+def judge_documents(gate: Gate, documents: DocumentPairs, *, alpha: float) -> Judgement:
+    """Perplexity, bits per byte and divergence."""
+    if documents.baseline_failed:
+        return Judgement.invalid(
+            f"the baseline gave no finite likelihood to {_some(documents.baseline_failed)}"
+        )
+    if documents.failed:
+        return Judgement(
+            decision="FAIL", reason=f"gave no finite likelihood to {_some(documents.failed)}"
+        )
+    if not documents.items:
+        return Judgement.none("no document could be scored")
+    metric = lookup(gate.metric)
+    divergence = metric is not None and metric.kind == "divergence"
+    if divergence and documents.divergence is None:
+        return Judgement.none("no divergence was measured (perplexity.divergence is false, or by document slice)")
+    if gate.form == "max_increase":
+        level = increase_of(documents, gate.metric, alpha=alpha)
+    elif divergence:
+        level = divergence_level(documents, gate.metric, alpha=alpha)
+    else:
+        level = likelihood_level(documents.candidate_nll, documents, gate.metric, alpha=alpha)
+    estimate = Estimate(
+        value=level.value,
+        lower=level.lower,
+        upper=level.upper,
+        n=level.n,
+        reliable=level.reliable,
+        why_unreliable=f"{level.n} documents are too few for an interval (20 at least)",
+    )
+    if gate.form != "max_increase":
+        return _judge_level(gate, estimate, metric.unit if metric is not None else "")
+    decision = at_most(estimate, gate.limit)
+    reason = (
+        f"{gate.metric.replace('_', ' ')} {'up' if level.value >= 0 else 'down'} {percent(abs(level.value))}, "
+        f"at {1 - alpha:.0%} confidence between {percent(level.lower or 0)} and {percent(level.upper or 0)} "
+        f"over {level.n} documents; limit {percent(gate.limit)}{_verdict_words(decision)}"
+    )
+    more = None
+    if decision == "INCONCLUSIVE":
+        if not estimate.reliable:
+            reason += f"; {estimate.why_unreliable}"
+            more = 20 - level.n
+        else:
+            more = more_documents(
+                level.n, value=level.value, upper=level.upper or 0.0, limit=gate.limit
+            )
+            reason += _more(more, "document")
+    return Judgement(decision=decision, reason=reason, estimate=estimate, more_items=more)
+
+
+def judge_speed(gate: Gate, pairs: SpeedPairs, *, alpha: float) -> Judgement:
+    """A speed metric: the paired ratio, or the candidate's own level."""
+    on_ratio = gate.form in ("min_ratio", "max_ratio")
+    result = speed_ratio(pairs.ratios if on_ratio else pairs.candidate, alpha=alpha)
+    estimate = Estimate(
+        value=result.ratio,
+        lower=result.lower,
+        upper=result.upper,
+        n=result.pairs,
+        reliable=result.reliable,
+        why_unreliable=f"{result.pairs} timed pairs are too few (10 at least)",
+    )
+    if not on_ratio:
+        metric = lookup(gate.metric)
+        return _judge_level(gate, estimate, metric.unit if metric is not None else "")
+    decision = (at_least if gate.form == "min_ratio" else at_most)(estimate, gate.limit)
+    reason = (
+        f"{gate.metric} is {ratio(estimate.value)} the baseline's "
+        f"({ratio(result.lower)} to {ratio(result.upper)}, {result.pairs} pairs), "
+        f"limit {'at least' if gate.form == 'min_ratio' else 'at most'} {ratio(gate.limit)}"
+        f"{_verdict_words(decision)}"
+    )
+    if decision == "INCONCLUSIVE":
+        reason += f"; {estimate.why_unreliable}" if not estimate.reliable else "; time more pairs (speed.pairs)"
+    return Judgement(decision=decision, reason=reason, estimate=estimate)
+
+
+_MEMORY_FIELDS = {
+    "weight_bytes": "weight_bytes",
+    "disk_bytes": "disk_bytes",
+    "process_peak_bytes": "process_peak_inference_bytes",
+    "allocator_peak_bytes": "allocator_peak_allocated_bytes",
+    "allocator_reserved_bytes": "allocator_peak_reserved_bytes",
+    "device_peak_bytes": "device_process_peak_bytes",
+}
+
+
+def memory_figure(figures: MemoryFigures, metric: str) -> int | None:
+    """The stored figure behind a memory metric, in bytes."""
+    value: int | None = getattr(figures, _MEMORY_FIELDS[metric])
+    return value
+
+
+def judge_memory(gate: Gate, record: SpeedRecord | None) -> Judgement:
+    """A memory metric: exact figures of one fresh process each."""
+    if record is None:
+        return Judgement.none("memory was not measured in this run")
+    candidate, baseline = memory_figure(record.memory, gate.metric), memory_figure(record.baseline_memory, gate.metric)
+    on_ratio = gate.form in ("min_ratio", "max_ratio")
+    if candidate is None or (on_ratio and not baseline):
+        return Judgement.none(f"{gate.metric} could not be had on this machine")
+    if not on_ratio:
+        return _judge_level(gate, Estimate(value=float(candidate), lower=None, upper=None, n=1), "B")
+    estimate = Estimate(value=candidate / float(baseline or 1), lower=None, upper=None, n=1)
+    decision = (at_least if gate.form == "min_ratio" else at_most)(estimate, gate.limit)
+    reason = (
+        f"{gate.metric} is {quantity(candidate, 'B')}, {ratio(estimate.value)} the baseline's "
+        f"{quantity(float(baseline or 1), 'B')}; limit {'at least' if gate.form == 'min_ratio' else 'at most'} "
+        f"{ratio(gate.limit)}{_verdict_words(decision)}"
+    )
+    return Judgement(decision=decision, reason=reason, estimate=estimate)
+
+
+def _judge_level(gate: Gate, estimate: Estimate, unit: str) -> Judgement:
+    """`min` and `max` on a value of its own."""
+    decision = (at_least if gate.form == "min" else at_most)(estimate, gate.limit)
+    reason = f"{gate.metric} is {quantity(estimate.value, unit)}"
+    if estimate.lower is not None and estimate.upper is not None:
+        reason += f" ({quantity(estimate.lower, unit)} to {quantity(estimate.upper, unit)})"
+    reason += f", limit {'at least' if gate.form == 'min' else 'at most'} {quantity(gate.limit, unit)}"
+    reason += _verdict_words(decision)
+    if decision == "INCONCLUSIVE" and not estimate.reliable:
+        reason += f"; {estimate.why_unreliable}"
+    return Judgement(decision=decision, reason=reason, estimate=estimate)
+
+
+def _verdict_words(decision: Decision) -> str:
+    return {
+        "PASS": "",
+        "FAIL": ": the limit is broken",
+        "INCONCLUSIVE": ": the interval reaches across the limit",
+        "INVALID": "",
+    }[decision]
+
+
+def _more(more: int | None, unit: str) -> str:
+    if more is None:
+        return f"; the estimate lies on the limit, so no number of {unit}s would decide"
+    return f"; about {more:,} more {unit}{'s' if more != 1 else ''} would decide"
+
+
+def _some(items: tuple[str, ...]) -> str:
+    shown = ", ".join(items[:3])
+    return shown if len(items) <= 3 else f"{shown} and {len(items) - 3} more"

@@ -1,0 +1,222 @@
+"""Findings and checks into the verdict: INVALID over FAIL over INCONCLUSIVE over PASS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from harness.compare.candidates import CandidateComparison, Comparison, Paired
+from harness.compare.documents import kl_histogram
+from harness.compare.measures import document_measures, likelihood_level, paired_measure
+from harness.compare.timing import speed_rows
+from harness.gate.checks import baseline_checks, candidate_checks
+from harness.gate.findings import Rule, baseline_findings, candidate_findings, rules
+from harness.records.models import MemoryFigures
+from harness.records.verdict import (
+    CandidateVerdict,
+    Check,
+    Decision,
+    Finding,
+    Measure,
+    TaskFacts,
+    Verdict,
+)
+from harness.spec.describe import quantization_words
+from harness.spec.metrics import lookup
+from harness.spec.models import Suite
+
+ORDER: tuple[Decision, ...] = ("PASS", "INCONCLUSIVE", "FAIL", "INVALID")
+
+
+def worst(decisions: Iterable[Decision]) -> Decision:
+    """The worst of several; PASS of none."""
+    return max(decisions, key=ORDER.index, default="PASS")
+
+
+def judge(
+    suite: Suite, comparison: Comparison, *, judged_at: str, changed: Mapping[str, str] | None = None
+) -> Verdict:
+    """The verdict of a run under the gates of `suite`.
+
+    `suite` may be another than the one the run was made with (changed limits); `changed` names the tasks whose
+    items are no longer those of the run, with what changed, and makes every candidate INVALID.
+    `judged_at`: UTC, ISO 8601.
+    """
+    run = comparison.run
+    all_rules = rules(suite.gates, suite.alpha)
+    own_checks = baseline_checks(comparison)
+    own_findings = baseline_findings(all_rules, comparison)
+    candidates = tuple(
+        _candidate(suite, comparison, candidate, all_rules, own_checks, own_findings, changed or {})
+        for candidate in comparison.candidates
+    )
+    decision = worst([each.decision for each in candidates] or [_of(own_checks, own_findings)])
+    return Verdict(
+        suite=run.suite,
+        run=run.run,
+        decision=decision,
+        sentence=_overall(candidates, decision),
+        baseline=run.baseline,
+        baseline_facts=run.variants[run.baseline].facts,
+        baseline_memory=_baseline_memory(comparison),
+        baseline_checks=own_checks,
+        baseline_findings=own_findings,
+        baseline_measures=_levels(comparison.baseline, alpha=suite.alpha),
+        candidates=candidates,
+        tasks=tuple(
+            TaskFacts(
+                task=task.task,
+                kind=task.kind,
+                items=task.items,
+                tokens=task.tokens,
+                too_long=task.too_long,
+                metrics=task.metrics,
+                source=task.source,
+            )
+            for task in run.tasks.values()
+        ),
+        host=run.host,
+        quantgate=run.quantgate,
+        alpha=suite.alpha,
+        started_at=run.started_at,
+        judged_at=judged_at,
+        elapsed_s=run.elapsed_s,
+        partial=run.partial,
+        reference=comparison.reference_name,
+        method=METHOD,
+    )
+
+
+def _of(checks: Iterable[Check], findings: Iterable[Finding]) -> Decision:
+    """Decision from validity and blocking findings."""
+    if any(check.blocks and not check.held for check in checks):
+        return "INVALID"
+    return worst(finding.decision for finding in findings if finding.severity == "block")
+
+
+def _candidate(
+    suite: Suite,
+    comparison: Comparison,
+    candidate: CandidateComparison,
+    all_rules: tuple[Rule, ...],
+    own_checks: tuple[Check, ...],
+    own_findings: tuple[Finding, ...],
+    changed: Mapping[str, str],
+) -> CandidateVerdict:
+    spec = suite.variants.get(candidate.variant)
+    checks = candidate_checks(comparison, candidate, spec, changed)
+    broken_baseline = tuple(check for check in own_checks if check.blocks and not check.held)
+    unfit = _of((*broken_baseline, *checks), ()) == "INVALID"
+    findings = () if unfit and candidate.run.facts is None else candidate_findings(all_rules, comparison, candidate)
+    decision = _of((*broken_baseline, *checks), (*own_findings, *findings))
+    alpha = suite.alpha
+    return CandidateVerdict(
+        variant=candidate.variant,
+        decision=decision,
+        sentence=_sentence(decision, (*broken_baseline, *checks), (*own_findings, *findings)),
+        findings=findings,
+        checks=checks,
+        measures=_measures(candidate.paired, alpha=alpha),
+        reference_measures=() if candidate.reference is None else _measures(candidate.reference, alpha=alpha),
+        flips=candidate.paired.flips,
+        flips_total=dict(candidate.paired.flips_total),
+        histograms=tuple(
+            kl_histogram(task, documents.divergence)
+            for task, documents in candidate.paired.documents.items()
+            if documents.divergence is not None
+        ),
+        speed=speed_rows(candidate.speed_pairs, alpha=alpha),
+        memory=candidate.speed.memory if candidate.speed is not None else None,
+        facts=candidate.run.facts,
+        quantization=quantization_words(spec) if spec is not None else "",
+        seconds=sum(manifest.elapsed_s for manifest in candidate.manifests.values()) or None,
+        log=candidate.run.log,
+    )
+
+
+def _measures(paired: Paired, *, alpha: float) -> tuple[Measure, ...]:
+    measures = []
+    for (_, name), metric in paired.metrics.items():
+        known = lookup(name)
+        measures.append(paired_measure(metric, unit=known.unit if known is not None else "", alpha=alpha))
+    for documents in paired.documents.values():
+        measures.extend(document_measures(documents, alpha=alpha))
+    return tuple(measures)
+
+
+def _levels(paired: Paired, *, alpha: float) -> dict[str, float]:
+    levels = {
+        f"{task}/{name}": float(metric.baseline.mean())
+        for (task, name), metric in paired.metrics.items()
+        if len(metric.items)
+    }
+    for task, documents in paired.documents.items():
+        if documents.items:
+            for name in ("perplexity", "bits_per_byte"):
+                level = likelihood_level(documents.baseline_nll, documents, name, alpha=alpha)
+                levels[f"{task}/{name}"] = level.value
+    return levels
+
+
+def _baseline_memory(comparison: Comparison) -> MemoryFigures | None:
+    return next((each.speed.baseline_memory for each in comparison.candidates if each.speed is not None), None)
+
+
+def _sentence(decision: Decision, checks: Iterable[Check], findings: Iterable[Finding]) -> str:
+    """Why, in one sentence: the first check or blocking finding that decided it."""
+    if decision == "INVALID":
+        for check in checks:
+            if check.blocks and not check.held:
+                return check.says
+    blocking = [finding for finding in findings if finding.severity == "block"]
+    deciding = [finding for finding in blocking if finding.decision == decision]
+    if decision == "PASS":
+        warned = sum(1 for finding in findings if finding.severity == "warn" and finding.decision != "PASS")
+        held = f"holds all {len(blocking)} blocking limits" if blocking else "no blocking limit is set"
+        return held + (f"; {warned} warning{'s' if warned != 1 else ''}" if warned else "")
+    first = deciding[0]
+    where = f"{first.task} {first.metric}" if first.task else first.metric
+    if first.slice:
+        where += f" on {first.slice}"
+    others = len(deciding) - 1
+    return f"{where}: {first.reason}" + (f" (and {others} more)" if others else "")
+
+
+def _overall(candidates: tuple[CandidateVerdict, ...], decision: Decision) -> str:
+    if not candidates:
+        return "No candidate was judged: the suite or the selection has only the baseline."
+    groups = {
+        each: [candidate.variant for candidate in candidates if candidate.decision == each] for each in ORDER
+    }
+    words = {
+        "PASS": "can be deployed",
+        "INCONCLUSIVE": "cannot be decided with these items",
+        "FAIL": "must not be deployed",
+        "INVALID": "could not be compared soundly",
+    }
+    parts = [f"{_list(names)} {words[each]}" for each, names in groups.items() if names]
+    return f"{decision}: {'; '.join(parts)}."
+
+
+def _list(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+METHOD: tuple[str, ...] = (
+    "Every variant was given the same token ids, and every answer is paired with the baseline's answer to the "
+    "same item.",
+    "A drop is judged as non-inferiority: PASS when the upper one-sided bound of the drop lies below the limit, "
+    "FAIL when the lower bound lies above it, otherwise INCONCLUSIVE. “No significant difference” is never "
+    "taken for “safe”.",
+    "Right-or-wrong metrics: Tango's score bound on the paired flips; with clusters, divided by the design effect. "
+    "McNemar's mid-p is shown beside it and decides nothing.",
+    "Share of the baseline's score kept: the score test of Nam and Blackwelder for right-or-wrong metrics, "
+    "Fieller's theorem for graded ones. A level of its own: Wilson's bounds.",
+    "Graded metrics: paired t. Perplexity and divergence: the document is the unit; under 20 documents nothing is "
+    "decided.",
+    "KL divergence is KL(baseline || variant) in nats per scored token over the whole vocabulary.",
+    "Speed: adjacent baseline/candidate runs in ABBA order after a discarded warm-up; Hodges–Lehmann estimate of the "
+    "ratio with exact signed-rank bounds.",
+    "A candidate's failed answer counts against it; a failed answer of the baseline makes the comparison INVALID.",
+    "A candidate passes when every blocking gate passes, each at its own alpha; a false PASS needs no correction "
+    "for several gates.",
+)

@@ -1,0 +1,42 @@
+"""How numbers are written in a reason: percentage points, percent, nats, bytes."""
+
+from __future__ import annotations
+
+import math
+
+
+def points(value: float) -> str:
+    """A difference of fractions in percentage points: `1.25 pp`."""
+    return f"{100 * value:.2f} pp"
+
+
+def percent(value: float) -> str:
+    """A share or a relative change: `2.3 %`."""
+    return f"{100 * value:.2f} %" if abs(value) < 0.1 else f"{100 * value:.1f} %"
+
+
+def quantity(value: float, unit: str) -> str:
+    """A level in its unit, with as many digits as people read."""
+    if not math.isfinite(value):
+        return str(value)
+    if unit == "fraction":
+        return f"{100 * value:.1f} %"
+    if unit == "B":
+        return byte_size(value)
+    if unit == "s":
+        return f"{1000 * value:.1f} ms"
+    number = f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{number} {unit}".strip()
+
+
+def byte_size(value: float) -> str:
+    """Decimal units: `269 MB`."""
+    for size, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if value >= size:
+            return f"{value / size:.3g} {name}"
+    return f"{value:.0f} B"
+
+
+def ratio(value: float) -> str:
+    """`0.35 x`."""
+    return f"{value:.3f} ×"

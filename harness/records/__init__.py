@@ -1,0 +1,1 @@
+"""What is stored, and the only reader and writer of `results/`."""

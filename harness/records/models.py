@@ -1,0 +1,329 @@
+"""What is stored: items, evaluations and runs. Frozen, strict, schema versioned.
+
+Owns shapes only; `store.py` is the one reader and writer, `verdict.py` holds the verdict's shape.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA = 1
+
+
+class Model(BaseModel):
+    """What every record shares. Finite numbers only: NaN and infinity are a `Failed`, never a value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Scored(Model):
+    """A score the harness computed from the model's answer."""
+
+    kind: Literal["scored"] = "scored"
+    value: float
+
+
+class Failed(Model):
+    """The harness could not get or score an answer: out of memory, a NaN, a prompt that is too long."""
+
+    kind: Literal["failed"] = "failed"
+    stage: Literal["load", "score", "generate", "too_long"]
+    error: str
+
+
+Outcome = Annotated[Scored | Failed, Field(discriminator="kind")]
+
+
+def outcome(value: float, *, stage: Literal["load", "score", "generate", "too_long"] = "score") -> Outcome:
+    """`Scored`, or `Failed` when the value is not a finite number."""
+    if math.isfinite(value):
+        return Scored(value=float(value))
+    return Failed(stage=stage, error=f"the model gave {value}, which is no score")
+
+
+class PlannedItem(Model):
+    """One item as planned: the same for every variant, stored once per task plan."""
+
+    item: str
+    """Stable id: the row's own id, or a hash of its content."""
+    index: int
+    prompt_hash: str
+    """SHA-256 over the token ids of every request of the item (over the text for a served endpoint)."""
+    prompt: str
+    """What the model is shown, for people; a perplexity document's beginning."""
+    options: tuple[str, ...] = ()
+    """Multiple choice: the options' text in scoring order."""
+    expected: str = ""
+    """The reference answer as text."""
+    slices: dict[str, str] = {}
+    cluster: str | None = None
+    tokens: int = 0
+    """Prompt tokens over all requests, a shared context counted once."""
+    bytes: int = 0
+    """UTF-8 bytes of the scored text (perplexity)."""
+    too_long: str | None = None
+    """Why the item cannot be asked within the model's context, when it cannot."""
+
+
+class OptionAnswer(Model):
+    """A scored option: its summed log-likelihood in nats (None when not finite) and token count."""
+
+    log_likelihood: float | None
+    tokens: int
+    greedy: bool
+
+
+class TextAnswer(Model):
+    """A generated answer."""
+
+    text: str
+    tokens: int
+    finish: Literal["stop", "length"]
+
+
+class DocumentScore(Model):
+    """Teacher-forced scoring of one document."""
+
+    nll: float | None
+    """Negative log-likelihood in nats over the scored tokens; None when not finite."""
+    tokens: int
+    kl: float | None = None
+    """Sum of KL over the scored tokens, in nats. None for the baseline and where no divergence was asked."""
+    top1_agree: int | None = None
+    delta_p: float | None = None
+    """Sum over the scored tokens of p_variant(true token) - p_baseline(true token)."""
+    delta_p_squared: float | None = None
+    kl_values: str | None = None
+    """KL of every scored token: base64 of little-endian float32, for quantiles and the histogram."""
+
+
+class ItemRecord(Model):
+    """What one variant did on one item."""
+
+    item: str
+    prompt_hash: str
+    options: tuple[OptionAnswer, ...] = ()
+    answer: TextAnswer | None = None
+    document: DocumentScore | None = None
+    metrics: dict[str, Outcome]
+    """Per-item value of every metric of the task."""
+
+
+class EngineFacts(Model):
+    """`engines.seam.Facts` as stored; see there for units."""
+
+    engine: str
+    architecture: str
+    model_type: str
+    parameters: int
+    dtype: str
+    device: str
+    device_names: tuple[str, ...] = ()
+    linear_modules: int = 0
+    quantized_modules: int = 0
+    quantized_kinds: dict[str, int] = {}
+    bits_per_weight: float | None = None
+    weight_bytes: int | None = None
+    disk_bytes: int | None = None
+    kernels: tuple[str, ...] = ()
+    vocabulary: int = 0
+    context_length: int | None = None
+    versions: dict[str, str] = {}
+    non_finite: tuple[str, ...] = ()
+    weights_digest: str | None = None
+    scoring_path: str = "plain"
+    load_s: float = 0.0
+    notes: tuple[str, ...] = ()
+
+
+class TokenDisagreement(Model):
+    """The first planned text on which a variant's tokenizer differs from the baseline's."""
+
+    task: str
+    item: str
+    text: str
+    baseline_ids: tuple[int, ...]
+    variant_ids: tuple[int, ...]
+
+
+class Host(Model):
+    """Where figures were measured. Speed and memory are compared only between equal fingerprints."""
+
+    fingerprint: str
+    system: str
+    machine: str
+    processor: str
+    cores: int
+    memory_bytes: int
+    accelerators: tuple[str, ...] = ()
+    python: str
+
+
+class Identity(Model):
+    """Everything that, when changed, makes it another evaluation. Its hash is the evaluation's key."""
+
+    schema_version: int = SCHEMA
+    weights: str
+    """Hash of the weight files (or hub id and revision) and the adapter's."""
+    quantization: str
+    """Canonical JSON of the `quantize` block; empty for none."""
+    tokenizer: str
+    requests: str
+    """Hash of the task plan: every token id, option, stop string and limit."""
+    engine: str
+    versions: dict[str, str]
+    dtype: str
+    device_type: str
+    batching: str
+    baseline: str | None = None
+    """Key of the baseline evaluation that a divergence was measured from."""
+
+
+class EvaluationManifest(Model):
+    """Written last, by rename: its existence means the evaluation is complete."""
+
+    schema_version: int = SCHEMA
+    key: str
+    identity: Identity
+    variant: str
+    task: str
+    items: int
+    chunks: int
+    digest: str
+    """SHA-256 over the chunk checksums: equal digests mean byte-equal item records."""
+    facts: EngineFacts
+    host: Host
+    started_at: str
+    """UTC, ISO 8601."""
+    elapsed_s: float
+    """Seconds of model time over all sessions that contributed."""
+
+
+class TimingSample(Model):
+    """One run of a workload, in seconds."""
+
+    ttft_s: float
+    end_to_end_s: float
+    inter_token_s: tuple[float, ...]
+
+
+class TimedPair(Model):
+    """Two adjacent runs; `order` says which came first."""
+
+    order: Literal["AB", "BA"]
+    baseline: TimingSample
+    candidate: TimingSample
+
+
+class WorkloadTimes(Model):
+    batch: int
+    prompt_tokens: int
+    new_tokens: int
+    pairs: tuple[TimedPair, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.batch}x{self.prompt_tokens}+{self.new_tokens}"
+
+
+class MemoryFigures(Model):
+    """Bytes of one fresh process; None where a figure cannot be had."""
+
+    weight_bytes: int | None = None
+    disk_bytes: int | None = None
+    process_peak_load_bytes: int | None = None
+    process_peak_inference_bytes: int | None = None
+    allocator_peak_allocated_bytes: int | None = None
+    allocator_peak_reserved_bytes: int | None = None
+    device_process_peak_bytes: int | None = None
+    workload: str | None = None
+    """The batch and context at which the inference figures were taken."""
+
+
+class SpeedRecord(Model):
+    """Speed and memory of one candidate beside the baseline, both in fresh processes of one host."""
+
+    schema_version: int = SCHEMA
+    key: str
+    variant: str
+    baseline: str
+    host: Host
+    workloads: tuple[WorkloadTimes, ...]
+    memory: MemoryFigures
+    baseline_memory: MemoryFigures
+    measured_at: str
+
+
+class VariantRun(Model):
+    """What a run knows of one variant: its evaluations, or why it has none."""
+
+    variant: str
+    evaluations: dict[str, str] = {}
+    """Task to evaluation key."""
+    facts: EngineFacts | None = None
+    speed: str | None = None
+    """Key of its speed record."""
+    token_disagreement: TokenDisagreement | None = None
+    failure: str | None = None
+    """The engine refused or died: what it said."""
+    log: str | None = None
+    must_be_quantized: bool = False
+
+
+class TaskRun(Model):
+    """What a run knows of one task."""
+
+    task: str
+    plan: str
+    """Hash of the task plan."""
+    kind: Literal["choice", "generate", "perplexity"]
+    items: int
+    tokens: int
+    too_long: int
+    metrics: tuple[str, ...]
+    lower_is_better: tuple[str, ...] = ()
+    """Those of `metrics` where less is better."""
+    source: str
+    """Where the items came from, for people."""
+    definition: str = ""
+    """Hash of the task as the suite defined it."""
+    data_file: str | None = None
+    """The data file as the suite names it, where there is one."""
+    data_hash: str | None = None
+    """SHA-256 of the data file."""
+
+
+class RunManifest(Model):
+    """One run of a suite: pointers to evaluations. Written last, by rename."""
+
+    schema_version: int = SCHEMA
+    run: str
+    suite: str
+    suite_file: str
+    suite_hash: str
+    suite_text: str
+    """The suite as it was, so that a run can be judged again on its own terms."""
+    baseline: str
+    variants: dict[str, VariantRun]
+    tasks: dict[str, TaskRun]
+    host: Host
+    quantgate: str
+    started_at: str
+    elapsed_s: float
+    partial: bool = False
+    """Made with --limit, --variant or --task: not the whole suite."""
+    reference: str | None = None
+    """Run of the last promoted version when this run was made."""
+    reference_variant: str | None = None
+
+
+class Accepted(Model):
+    """A promoted version: the last one is the reference that later runs are compared with."""
+
+    run: str
+    variant: str
+    promoted_at: str
+    note: str = ""

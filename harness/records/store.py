@@ -1,0 +1,318 @@
+"""The only reader and writer of `results/`.
+
+Owns the layout, append with checksums, completion by rename, and the lock that keeps two runs apart. It never
+interprets a record. Layout below the results folder:
+
+    evaluations/KEY/chunks.jsonl     one checksummed line per chunk of items, append only
+    evaluations/KEY/states/          the baseline's hidden states, where a divergence needs them
+    evaluations/KEY/manifest.json    written last: the evaluation is complete
+    plans/HASH.jsonl                 items of a task as planned
+    speed/KEY.json                   timed pairs and memory
+    SUITE/runs/RUN/run.json          one run, pointing at evaluations
+    SUITE/runs/RUN/verdict.json      its judgement
+    SUITE/accepted.jsonl             promoted versions, newest last
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from harness.errors import RecordError, RunError, UsageError
+from harness.records.models import (
+    Accepted,
+    EvaluationManifest,
+    ItemRecord,
+    PlannedItem,
+    RunManifest,
+    SpeedRecord,
+)
+from harness.records.verdict import Verdict
+
+M = TypeVar("M", bound=BaseModel)
+_ITEMS = TypeAdapter(tuple[ItemRecord, ...])
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `content` so that `path` is either the old file or the whole new one, also after a power cut.
+
+    Raises `RecordError` when the disk is full or the folder cannot be written.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise RecordError(f"{path}: could not be written: {error.strerror or error}") from error
+
+
+def read_model(path: Path, model: type[M]) -> M:
+    """One stored record. Raises `RecordError` naming the file when it is missing, damaged or of another schema."""
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise RecordError(f"{path}: no such record") from None
+    except OSError as error:
+        raise RecordError(f"{path}: could not be read: {error.strerror or error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RecordError(
+            f"{path}: {where + ': ' if where else ''}{first['msg']}. The record is damaged or was written by "
+            "another version of quantgate; run the suite again with --fresh to replace it."
+        ) from error
+
+
+class Chunks:
+    """The append-only item records of one evaluation. One line a chunk: SHA-256, a space, JSON."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.digests: list[str] = []
+
+    def load(self) -> list[tuple[ItemRecord, ...]]:
+        """Every complete chunk. A torn last line (the writer was killed in mid-write) is cut off.
+
+        Raises `RecordError` for a chunk that is complete but does not match its checksum.
+        """
+        self.digests = []
+        chunks: list[tuple[ItemRecord, ...]] = []
+        if not self.path.exists():
+            return chunks
+        content = self.path.read_bytes()
+        good = content.rfind(b"\n") + 1
+        if good < len(content):
+            with self.path.open("r+b") as stream:
+                stream.truncate(good)
+        for number, line in enumerate(content[:good].splitlines(), start=1):
+            digest, _, payload = line.partition(b" ")
+            if hashlib.sha256(payload).hexdigest().encode() != digest:
+                raise RecordError(
+                    f"{self.path}:{number}: the stored items do not match their checksum. "
+                    "Run the suite again with --fresh to measure this evaluation anew."
+                )
+            try:
+                chunks.append(_ITEMS.validate_json(payload))
+            except ValidationError as error:
+                raise RecordError(
+                    f"{self.path}:{number}: {error.errors()[0]['msg']}; run the suite again with --fresh."
+                ) from error
+            self.digests.append(digest.decode())
+        return chunks
+
+    def append(self, items: Sequence[ItemRecord]) -> None:
+        """Add one chunk and force it to disk. Raises `RecordError` when that fails; nothing is half-written:
+        a torn line is cut off by the next `load`."""
+        payload = _ITEMS.dump_json(tuple(items))
+        digest = hashlib.sha256(payload).hexdigest()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab") as stream:
+                before = stream.tell()
+                try:
+                    stream.write(digest.encode() + b" " + payload + b"\n")
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                except OSError:
+                    os.truncate(self.path, before)
+                    raise
+        except OSError as error:
+            raise RecordError(
+                f"{self.path}: could not be written: {error.strerror or error}. "
+                "What was stored before is kept; free some space and run again to go on from there."
+            ) from error
+        self.digests.append(digest)
+
+    def digest(self) -> str:
+        """SHA-256 over the chunk checksums in order."""
+        return hashlib.sha256("".join(self.digests).encode()).hexdigest()
+
+
+class Store:
+    """A results folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    # -- evaluations
+
+    def evaluation_folder(self, key: str) -> Path:
+        return self.root / "evaluations" / key
+
+    def evaluation(self, key: str) -> EvaluationManifest | None:
+        """The manifest of a complete evaluation; None while it is missing or unfinished."""
+        path = self.evaluation_folder(key) / "manifest.json"
+        return read_model(path, EvaluationManifest) if path.exists() else None
+
+    def chunks(self, key: str) -> Chunks:
+        return Chunks(self.evaluation_folder(key) / "chunks.jsonl")
+
+    def items(self, key: str) -> list[ItemRecord]:
+        """All items of a complete evaluation. Raises `RecordError` when incomplete or damaged."""
+        manifest = self.evaluation(key)
+        if manifest is None:
+            raise RecordError(f"{self.evaluation_folder(key)}: the evaluation is missing or unfinished")
+        chunks = self.chunks(key)
+        items = [item for chunk in chunks.load() for item in chunk]
+        if chunks.digest() != manifest.digest or len(items) != manifest.items:
+            raise RecordError(
+                f"{chunks.path}: holds {len(items)} items in {len(chunks.digests)} chunks, the manifest says "
+                f"{manifest.items} in {manifest.chunks}; run the suite again with --fresh."
+            )
+        return items
+
+    def complete(self, manifest: EvaluationManifest) -> None:
+        """Declare an evaluation complete."""
+        path = self.evaluation_folder(manifest.key) / "manifest.json"
+        write_atomically(path, manifest.model_dump_json(indent=1).encode())
+
+    def discard(self, key: str) -> None:
+        """Forget an evaluation (for --fresh)."""
+        shutil.rmtree(self.evaluation_folder(key), ignore_errors=True)
+
+    # -- plans
+
+    def save_plan(self, plan_hash: str, items: Sequence[PlannedItem]) -> None:
+        path = self.root / "plans" / f"{plan_hash}.jsonl"
+        if not path.exists():
+            lines = "".join(item.model_dump_json() + "\n" for item in items)
+            write_atomically(path, lines.encode())
+
+    def plan(self, plan_hash: str) -> list[PlannedItem]:
+        path = self.root / "plans" / f"{plan_hash}.jsonl"
+        try:
+            lines = path.read_bytes().splitlines()
+            return [PlannedItem.model_validate_json(line) for line in lines]
+        except FileNotFoundError:
+            raise RecordError(f"{path}: no such plan") from None
+        except ValidationError as error:
+            raise RecordError(f"{path}: damaged: {error.errors()[0]['msg']}") from error
+
+    # -- speed
+
+    def speed(self, key: str) -> SpeedRecord | None:
+        path = self.root / "speed" / f"{key}.json"
+        return read_model(path, SpeedRecord) if path.exists() else None
+
+    def save_speed(self, record: SpeedRecord) -> None:
+        write_atomically(self.root / "speed" / f"{record.key}.json", record.model_dump_json().encode())
+
+    # -- runs
+
+    def run_folder(self, suite: str, run: str) -> Path:
+        return self.root / suite / "runs" / run
+
+    def save_run(self, manifest: RunManifest) -> None:
+        path = self.run_folder(manifest.suite, manifest.run) / "run.json"
+        write_atomically(path, manifest.model_dump_json(indent=1).encode())
+
+    def runs(self, suite: str | None = None) -> list[Path]:
+        """Folders of complete runs, oldest first."""
+        pattern = f"{suite or '*'}/runs/*/run.json"
+        return sorted((path.parent for path in self.root.glob(pattern)), key=lambda path: path.name)
+
+    def find_run(self, name: str) -> RunManifest:
+        """The run called `name`: a run id or its unique beginning, `SUITE` or `latest` (its newest), or a folder.
+
+        Raises `UsageError` when there is no such run or the name fits several.
+        """
+        given = Path(name)
+        if (given / "run.json").is_file():
+            return read_model(given / "run.json", RunManifest)
+        folders = self.runs()
+        if not folders:
+            raise UsageError(f"{self.root}: no runs here yet; make one with `quantgate run SUITE`")
+        if name == "latest":
+            found = [folders[-1]]
+        else:
+            of_suite = [folder for folder in folders if folder.parent.parent.name == name]
+            found = of_suite[-1:] or [folder for folder in folders if folder.name.startswith(name)]
+        if len(found) != 1:
+            names = ", ".join(folder.name for folder in (found or folders)[-5:])
+            reason = "fits several runs" if found else f"is no run in {self.root}"
+            raise UsageError(f"{name!r} {reason}; there are: {names}")
+        return read_model(found[0] / "run.json", RunManifest)
+
+    def save_verdict(self, verdict: Verdict) -> Path:
+        path = self.run_folder(verdict.suite, verdict.run) / "verdict.json"
+        write_atomically(path, verdict.model_dump_json(indent=1).encode())
+        return path
+
+    def verdict(self, suite: str, run: str) -> Verdict:
+        return read_model(self.run_folder(suite, run) / "verdict.json", Verdict)
+
+    # -- promoted versions
+
+    def accepted(self, suite: str) -> list[Accepted]:
+        """Promoted versions of a suite, oldest first."""
+        path = self.root / suite / "accepted.jsonl"
+        if not path.exists():
+            return []
+        try:
+            return [Accepted.model_validate_json(line) for line in path.read_bytes().splitlines()]
+        except ValidationError as error:
+            raise RecordError(f"{path}: damaged: {error.errors()[0]['msg']}") from error
+
+    def accept(self, suite: str, version: Accepted) -> None:
+        versions = [*self.accepted(suite), version]
+        content = "".join(each.model_dump_json() + "\n" for each in versions)
+        write_atomically(self.root / suite / "accepted.jsonl", content.encode())
+
+    # -- the folder itself
+
+    def check_writable(self, needed_bytes: int) -> None:
+        """Find out before any model is loaded that the folder cannot hold the results. Raises `RunError`."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self.root, prefix=".probe.") as probe:
+                probe.write(b"\0" * 65536)
+                probe.flush()
+                os.fsync(probe.fileno())
+        except OSError as error:
+            raise RunError(
+                f"{self.root}: the results folder cannot be written: {error.strerror or error}. "
+                "Choose another with --results."
+            ) from error
+        free = shutil.disk_usage(self.root).free
+        if free < needed_bytes:
+            raise RunError(
+                f"{self.root}: {free / 1e6:.0f} MB free, this run may need {needed_bytes / 1e6:.0f} MB. "
+                "Free some space or choose another folder with --results."
+            )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for one run. Raises `RunError` at once when another run holds it."""
+        lock = FileLock(self.root / ".lock", timeout=0)
+        owner = self.root / ".lock.owner"
+        try:
+            lock.acquire()
+        except Timeout:
+            who = owner.read_text().strip() if owner.exists() else "another process"
+            raise RunError(
+                f"{self.root}: in use by {who}. Wait for it, or choose another folder with --results."
+            ) from None
+        try:
+            owner.write_text(f"quantgate run, process {os.getpid()} on {os.uname().nodename}")
+            yield
+        finally:
+            owner.unlink(missing_ok=True)
+            lock.release()

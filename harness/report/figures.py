@@ -1,0 +1,162 @@
+"""How numbers are written. Owns units and digits; the notation is that of the gate's reasons.
+
+Takes fractions, seconds, bytes and nats. A missing value is `NONE`, never a zero.
+"""
+
+from __future__ import annotations
+
+from harness.records.verdict import Finding, Measure, SpeedRow, Verdict
+
+NONE = "not available"
+DASH = "–"
+
+_SYMBOLS = {
+    "max_drop": "drop ≤ ",
+    "max_relative_drop": "relative drop ≤ ",
+    "min_recovery": "recovery ≥ ",
+    "max_increase": "increase ≤ ",
+    "min": "≥ ",
+    "max": "≤ ",
+    "min_ratio": "ratio ≥ ",
+    "max_ratio": "ratio ≤ ",
+}
+
+
+def points(value: float) -> str:
+    """A difference of fractions in percentage points: `1.25 pp`."""
+    return f"{100 * value:.2f} pp"
+
+
+def percent(value: float) -> str:
+    """A share or a relative change: `2.30 %`."""
+    return f"{100 * value:.2f} %" if abs(value) < 0.1 else f"{100 * value:.1f} %"
+
+
+def ratio(value: float) -> str:
+    """`0.350 ×`."""
+    return f"{value:.3f} ×" if value < 10 else f"{value:.1f} ×"
+
+
+def byte_size(value: float) -> str:
+    """Decimal units: `269 MB`."""
+    for size, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if value >= size:
+            return f"{value / size:.0f} {name}" if value >= 100 * size else f"{value / size:.3g} {name}"
+    return f"{value:.0f} B"
+
+
+def number(value: float) -> str:
+    """Four significant digits, thousands with separators."""
+    return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def level(value: float | None, unit: str) -> str:
+    """A level in its unit, with as many digits as people read."""
+    if value is None:
+        return DASH
+    if unit == "fraction":
+        return f"{100 * value:.1f} %"
+    if unit == "B":
+        return byte_size(value)
+    if unit == "s":
+        return f"{1000 * value:.1f} ms" if abs(value) < 1 else f"{value:.2f} s"
+    return f"{number(value)} {unit}".strip()
+
+
+def in_form(value: float | None, form: str, unit: str) -> str:
+    """A finding's value, bound or limit, in the terms of the gate's form."""
+    if value is None:
+        return DASH
+    if form == "max_drop":
+        return points(value) if unit in ("fraction", "pp") else level(value, unit)
+    if form in ("max_relative_drop", "min_recovery", "max_increase"):
+        return percent(value)
+    if form in ("min_ratio", "max_ratio"):
+        return ratio(value)
+    return level(value, unit)
+
+
+def limit(finding: Finding) -> str:
+    """`drop ≤ 2.00 pp`."""
+    return _SYMBOLS.get(finding.form, f"{finding.form} ") + in_form(finding.limit, finding.form, finding.unit)
+
+
+def value(finding: Finding) -> str:
+    """What was measured for a gate."""
+    return in_form(finding.value, finding.form, finding.unit)
+
+
+def interval(finding: Finding) -> str:
+    """`0.31 … 2.65 pp`, or a dash where the value is exact or has no bounds."""
+    return between(finding.lower, finding.upper, finding.form, finding.unit)
+
+
+def between(lower: float | None, upper: float | None, form: str, unit: str) -> str:
+    """Two bounds in the terms of a gate's form."""
+    return _span(in_form(lower, form, unit), in_form(upper, form, unit))
+
+
+def _span(lower: str, upper: str) -> str:
+    """Both bounds, a unit they share written once."""
+    if DASH in (lower, upper):
+        return DASH
+    number, _, unit = lower.rpartition(" ")
+    return f"{number} … {upper}" if number and upper.endswith(f" {unit}") else f"{lower} … {upper}"
+
+
+def gate_name(finding: Finding) -> str:
+    """`intents acc, language=de`: what the gate looks at, for people."""
+    name = f"{finding.task} {finding.metric}" if finding.task else finding.metric
+    where = [part for part in (finding.slice, finding.workload) if part]
+    return ", ".join([name, *where])
+
+
+def reason(finding: Finding) -> str:
+    """The finding's reason with the task, slice or workload in front where the reason does not name them."""
+    where = [part for part in (finding.slice, finding.workload) if part]
+    starts = (finding.metric, finding.metric.replace("_", " "))
+    front = [finding.task] if finding.task and not finding.reason.startswith(finding.task) else []
+    if front and not finding.reason.startswith(starts):
+        front = [f"{finding.task} {finding.metric}"]
+    if not finding.task and not finding.reason.startswith(starts):
+        front = [finding.metric]
+    place = ", ".join([*front, *where])
+    return f"{place}: {finding.reason}" if place else finding.reason
+
+
+def sentence(verdict: Verdict) -> str:
+    """The verdict's sentence without the decision in front, for places that show the decision beside it."""
+    return verdict.sentence.removeprefix(f"{verdict.decision}: ")
+
+
+def measure_form(measure: Measure) -> str:
+    """The form in whose terms a measure's change is written."""
+    return {"perplexity": "max_increase", "divergence": "max"}.get(measure.kind, "max_drop")
+
+
+def change(measure: Measure, amount: float | None) -> str:
+    """A change (or one of its bounds) of this measure."""
+    return in_form(amount, measure_form(measure), measure.unit)
+
+
+def change_interval(measure: Measure) -> str:
+    """Bounds of the measure's change."""
+    return _span(change(measure, measure.lower), change(measure, measure.upper))
+
+
+def speed_interval(row: SpeedRow) -> str:
+    """Bounds of the ratio."""
+    if row.lower is None or row.upper is None:
+        return DASH
+    return _span(ratio(row.lower), ratio(row.upper))
+
+
+def seconds(amount: float | None) -> str:
+    """`48 s`, `3 min 05 s`."""
+    if amount is None:
+        return DASH
+    if amount < 60:
+        return f"{amount:.0f} s"
+    minutes, rest = divmod(round(amount), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"

@@ -1,0 +1,128 @@
+"""The verdict as GitHub/GitLab Markdown: a comment under a pull request or a job summary.
+
+Text from a model or an engine is escaped so that it can form no markup, no table cell, no mention, no link.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from pathlib import Path
+
+from harness.records.verdict import CandidateVerdict, Check, Finding, Flip, Verdict
+from harness.report import figures
+from harness.report.headline import columns
+from harness.report.text import one_line, visible
+
+MARKS = {"PASS": "✅", "FAIL": "❌", "INCONCLUSIVE": "❔", "INVALID": "⛔"}
+FLIPS_SHOWN = 5
+LONGEST_ANSWER = 600
+_MARKUP = re.compile(r"([\\`*_{}\[\]()!|~$^])")
+_AT_START = re.compile(r"^(\s*)([-+]|\d+\.)(\s|$)")
+
+
+def render_markdown(verdict: Verdict) -> str:
+    """Verdict sentence, one table row per candidate, the reasons, the first flips."""
+    parts = [f"## {MARKS[verdict.decision]} {verdict.decision}: {escape(verdict.suite)}", ""]
+    parts.append(escape(figures.sentence(verdict)))
+    if verdict.partial:
+        parts.append("**A partial run: not the whole suite.**")
+    parts += ["", *_table(verdict), *_reasons(verdict)]
+    for candidate in verdict.candidates:
+        parts += _flips(candidate, verdict.baseline)
+    confidence = figures.number(100 * (1 - verdict.alpha))
+    parts += [
+        f"<sub>Baseline {escape(verdict.baseline)} · run {escape(verdict.run)} · "
+        f"{figures.seconds(verdict.elapsed_s)} · bounds one-sided at {confidence} %"
+        f" · quantgate {escape(verdict.quantgate)}</sub>",
+        "",
+    ]
+    return "\n".join(parts)
+
+
+def write_markdown(verdict: Verdict, path: Path) -> None:
+    """Write the Markdown to `path` by rename. Raises `RecordError` when it cannot be written."""
+    from harness.records.store import write_atomically
+
+    write_atomically(path, render_markdown(verdict).encode())
+
+
+def escape(text: str, *, longest: int = 400) -> str:
+    """One line of plain text. A zero-width space breaks mentions and issue numbers, an entity links."""
+    escaped = html.escape(one_line(text, longest=longest), quote=False)
+    escaped = _MARKUP.sub(r"\\\1", escaped)
+    escaped = _AT_START.sub(r"\1\\\2\3", escaped)
+    escaped = escaped.replace("@", "@\u200b").replace("#", "#\u200b")
+    return escaped.replace("://", "&#58;//").replace("www.", "www&#46;")
+
+
+def _table(verdict: Verdict) -> list[str]:
+    shown = columns(verdict)
+    titles = [f"{escape(column.title)}<br>{escape(column.detail)}" for column in shown]
+    lines = [
+        "| " + " | ".join(["variant", "verdict", *titles]) + " |",
+        "| " + " | ".join(["---", "---", *("---:" for _ in shown)]) + " |",
+    ]
+    for index, candidate in enumerate(verdict.candidates):
+        word = f"{MARKS[candidate.decision]} **{candidate.decision}**"
+        cells = [escape(column.cells[index].text) for column in shown]
+        lines.append("| " + " | ".join([escape(candidate.variant), word, *cells]) + " |")
+    return [*lines, ""]
+
+
+def _reasons(verdict: Verdict) -> list[str]:
+    lines: list[str] = []
+    parts = [(f"{verdict.baseline} (baseline)", verdict.baseline_findings, verdict.baseline_checks)]
+    parts += [(each.variant, each.findings, each.checks) for each in verdict.candidates]
+    for name, findings, checks in parts:
+        own = [*_check_lines(checks), *_finding_lines(findings)]
+        if own:
+            lines += [f"**{escape(name)}**", "", *own, ""]
+    return lines
+
+
+def _check_lines(checks: tuple[Check, ...]) -> list[str]:
+    blocked = f"{MARKS['INVALID']} INVALID"
+    return [
+        f"- {blocked if check.blocks else 'note'}: {escape(f'{check.name}: {check.says}')}"
+        for check in checks
+        if not check.held
+    ]
+
+
+def _finding_lines(findings: tuple[Finding, ...]) -> list[str]:
+    return [
+        f"- {MARKS[finding.decision]} {finding.decision}"
+        f"{' (warning only)' if finding.severity == 'warn' else ''}: "
+        f"{escape(figures.reason(finding))}"
+        for finding in findings
+        if finding.decision != "PASS"
+    ]
+
+
+def _flips(candidate: CandidateVerdict, baseline: str) -> list[str]:
+    worse = [flip for flip in candidate.flips if flip.direction == "right_to_wrong"][:FLIPS_SHOWN]
+    total = sum(candidate.flips_total.values())
+    if not worse:
+        return []
+    lines = [
+        f"<details><summary>{html.escape(one_line(candidate.variant))}: {total} flips, the first {len(worse)} "
+        "that went wrong</summary>",
+        "",
+    ]
+    for flip in worse:
+        lines += _flip(flip, candidate.variant, baseline)
+    return [*lines, "</details>", ""]
+
+
+def _flip(flip: Flip, variant: str, baseline: str) -> list[str]:
+    """In a `pre` block nothing is read as Markdown, and mentions are not looked for. Entities keep a CI that
+    sees the raw text from taking a line for a command."""
+    texts = (("prompt", flip.prompt), ("expected", flip.expected))
+    answers = ((baseline, flip.baseline_answer), (variant, flip.candidate_answer))
+    lines = [f"{escape(flip.task)} {escape(flip.item)}", "", "<pre>"]
+    for name, text in (*texts, *answers):
+        shown = visible(text, longest=LONGEST_ANSWER).replace("\n", "\n    ")
+        escaped = html.escape(f"{one_line(name)}: {shown}")
+        lines.append(escaped.replace("::", "&#58;:").replace("##", "&#35;#"))
+    return [*lines, "</pre>", ""]

@@ -1,0 +1,154 @@
+"""One variant on one task, chunk by chunk, each stored before the next is asked. Resume is reading what is there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from harness.engines.seam import ContinuationScore, Facts, Generation, GenerateRequest, ScoreRequest, Window, WindowScore
+from harness.errors import WorkerError
+from harness.plan.build import TaskPlan
+from harness.records.models import EngineFacts, EvaluationManifest, Host, ItemRecord
+from harness.records.store import Store
+from harness.run.progress import Reporter
+from harness.run.variants import RunVariant
+from harness.worker.client import Worker
+
+RESTARTS = 2
+"""How often a worker that died is started again before the variant is given up."""
+
+
+def stored_facts(facts: Facts) -> EngineFacts:
+    """The seam's facts in the shape that is stored."""
+    return EngineFacts.model_validate(asdict(facts))
+
+
+class Session:
+    """A variant's worker, started when first needed and again when it dies. Counts on the store for where it was."""
+
+    def __init__(self, variant: RunVariant, start: Callable[[], Worker]) -> None:
+        self.variant = variant
+        self._start = start
+        self._worker: Worker | None = None
+        self._facts: Facts | None = None
+        self._deaths = 0
+
+    def worker(self) -> Worker:
+        """The live worker. Raises `WorkerError` or `EngineError` when it cannot be had."""
+        if self._worker is None:
+            worker = self._start()
+            try:
+                self._facts = worker.load(self.variant.load)
+            except BaseException:
+                worker.close()
+                raise
+            self._worker = worker
+        return self._worker
+
+    def facts(self) -> Facts:
+        self.worker()
+        assert self._facts is not None
+        return self._facts
+
+    def died(self, error: WorkerError) -> None:
+        """Drop the dead worker; raise `error` when it has died too often."""
+        self.close()
+        self._deaths += 1
+        if self._deaths > RESTARTS:
+            raise error
+
+    def close(self) -> None:
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+
+
+def evaluate(
+    session: Session,
+    plan: TaskPlan,
+    store: Store,
+    host: Host,
+    reporter: Reporter,
+    *,
+    baseline: str | None,
+    keep_states: bool,
+) -> EvaluationManifest:
+    """Run what is missing of one evaluation and declare it complete.
+
+    `baseline`: key of the evaluation whose states the divergence is measured from. `keep_states`: this is the
+    baseline and later variants will need its states. Raises `WorkerError` when the worker keeps dying,
+    `EngineError` when the engine refuses, `RecordError` when nothing can be stored.
+    """
+    identity = session.variant.identity(plan, baseline)
+    key = session.variant.key(plan, baseline)
+    chunks = store.chunks(key)
+    done = chunks.load()
+    there = sum(len(chunk) for chunk in done)
+    reporter.task(session.variant.name, plan.name, len(plan.items), there, "items")
+    started, began = datetime.now(UTC), time.monotonic()
+    position = len(done)
+    while position < len(plan.chunks):
+        try:
+            records = _chunk(session.worker(), plan, position, store, key, baseline, keep_states=keep_states)
+        except WorkerError as error:
+            reporter.say(f"{session.variant.name}: {error}\n{session.variant.name}: starting its worker again")
+            session.died(error)
+            continue
+        chunks.append(records)
+        reporter.advance(len(records))
+        position += 1
+    manifest = EvaluationManifest(
+        key=key,
+        identity=identity,
+        variant=session.variant.name,
+        task=plan.name,
+        items=len(plan.items),
+        chunks=len(plan.chunks),
+        digest=chunks.digest(),
+        facts=stored_facts(session.facts()),
+        host=host,
+        started_at=started.isoformat(timespec="seconds"),
+        elapsed_s=time.monotonic() - began,
+    )
+    store.complete(manifest)
+    reporter.finish()
+    return manifest
+
+
+def _chunk(
+    worker: Worker,
+    plan: TaskPlan,
+    position: int,
+    store: Store,
+    key: str,
+    baseline: str | None,
+    *,
+    keep_states: bool,
+) -> list[ItemRecord]:
+    """Ask one chunk and score the answers item by item."""
+    members = plan.chunks[position]
+    requests = [plan.requests[index] for index in members]
+    flat = [request for each in requests for request in each]
+    answers: list[tuple[ContinuationScore, ...]] | list[Generation] | list[WindowScore]
+    if not flat:
+        answers = []
+    elif plan.kind == "choice":
+        answers = worker.score([request for request in flat if isinstance(request, ScoreRequest)])
+    elif plan.kind == "generate":
+        answers = worker.generate([request for request in flat if isinstance(request, GenerateRequest)])
+    else:
+        name = f"states/{position:06d}.npy"
+        answers = worker.roll(
+            [request for request in flat if isinstance(request, Window)],
+            states_out=str(store.evaluation_folder(key) / name) if keep_states else None,
+            states_in=str(store.evaluation_folder(baseline) / name) if baseline is not None else None,
+        )
+    if len(answers) != len(flat):
+        raise WorkerError(f"{plan.name}: asked {len(flat)} requests, got {len(answers)} answers")
+    records, cursor = [], 0
+    for index, own in zip(members, requests, strict=True):
+        records.append(plan.score(index, tuple(answers[cursor : cursor + len(own)])))
+        cursor += len(own)
+    return records

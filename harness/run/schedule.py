@@ -1,0 +1,297 @@
+"""A whole run: plan, baseline first, each candidate in fresh processes, manifest last."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from harness.engines.seam import Facts
+from harness.errors import EngineError, RunError, UsageError, WorkerError
+from harness.plan.build import TaskPlan, plan_suite, plan_texts
+from harness.records.models import (
+    Host,
+    RunManifest,
+    TaskRun,
+    TokenDisagreement,
+    VariantRun,
+)
+from harness.records.store import Store
+from harness.run.evaluate import Session, evaluate, stored_facts
+from harness.run.host import this_host
+from harness.run.progress import Reporter
+from harness.run.timing import Timer, speed_key
+from harness.run.variants import RunVariant, context_length, resolve_variant, suite_tokenizer
+from harness.spec.load import LoadedSuite
+from harness.worker.client import Worker
+
+STATE_BYTES_PER_TOKEN = 16_384
+"""Generous size of a stored hidden state (8192 wide, 16 bits), for the free-space check."""
+SPARE_BYTES = 512 * 2**20
+"""Room for item records, the output head and logs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What the command line can change about a run."""
+
+    results: Path
+    limit: int | None = None
+    variants: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    offline: bool = False
+    fresh: bool = False
+
+    @property
+    def partial(self) -> bool:
+        return self.limit is not None or bool(self.variants) or bool(self.tasks)
+
+
+def new_run_id(now: datetime) -> str:
+    """Sorts by time and does not repeat: `20261121-052814-3f9a`."""
+    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def check_selection(loaded: LoadedSuite, options: RunOptions) -> None:
+    """Raises `UsageError` for a variant or task that the suite does not have."""
+    known = {"--variant": tuple(loaded.suite.variants), "--task": tuple(loaded.suite.tasks)}
+    asked = {"--variant": options.variants, "--task": options.tasks}
+    for option, names in asked.items():
+        for name in names:
+            if name not in known[option]:
+                raise UsageError(f"{option} {name}: the suite has {', '.join(known[option])}")
+    if options.limit is not None and options.limit < 1:
+        raise UsageError(f"--limit: expected a whole number from 1, got {options.limit}")
+
+
+def run_suite(loaded: LoadedSuite, options: RunOptions, reporter: Reporter) -> RunManifest:
+    """Run what is missing of a suite and store the run's manifest.
+
+    Raises `SuiteError` for data that is wrong, `RunError` when the run could not be done (the results folder, the
+    baseline), `RecordError` for damaged records. A candidate that fails is recorded in the manifest, not raised.
+    """
+    check_selection(loaded, options)
+    store = Store(options.results)
+    store.check_writable(SPARE_BYTES)
+    with store.locked():
+        return _Run(loaded, options, store, reporter).go()
+
+
+class _Run:
+    """The state of one run while it is made."""
+
+    def __init__(
+        self, loaded: LoadedSuite, options: RunOptions, store: Store, reporter: Reporter
+    ) -> None:
+        self.loaded, self.suite, self.options = loaded, loaded.suite, options
+        self.store, self.reporter = store, reporter
+        self.started, self.began = datetime.now(UTC), time.monotonic()
+        self.run_id = new_run_id(self.started)
+        self.folder = store.run_folder(self.suite.suite, self.run_id)
+        self.host: Host = this_host()
+        self.baseline = resolve_variant(loaded, self.suite.baseline, offline=options.offline)
+        self.plans: tuple[TaskPlan, ...] = ()
+
+    def go(self) -> RunManifest:
+        self.plans = self._plan()
+        names = [name for name in self.suite.candidates if name in (self.options.variants or self.suite.candidates)]
+        runs = {self.baseline.name: self._baseline()}
+        timer = Timer(self.baseline, self._worker_for("speed"), self.suite.speed) if self.suite.speed else None
+        try:
+            for name in names:
+                runs[name] = self._candidate(name, timer)
+        finally:
+            if timer is not None:
+                timer.close()
+        return self._finish(runs)
+
+    def _plan(self) -> tuple[TaskPlan, ...]:
+        self.reporter.say(f"planning {self.suite.suite} with the tokenizer of {self.baseline.name}")
+        plans = plan_suite(
+            self.loaded,
+            suite_tokenizer(self.baseline),
+            context_length=context_length(self.baseline),
+            limit=self.options.limit,
+            tasks=self.options.tasks or None,
+        )
+        tokens = sum(item.tokens for plan in plans for item in plan.items if plan.kind == "perplexity")
+        self.store.check_writable(SPARE_BYTES + tokens * STATE_BYTES_PER_TOKEN)
+        for plan in plans:
+            self.store.save_plan(plan.hash, plan.items)
+            long = sum(1 for item in plan.items if item.too_long is not None)
+            if long:
+                self.reporter.say(
+                    f"{plan.name}: {long} of {len(plan.items)} items do not fit the model's context and are left out"
+                )
+        return plans
+
+    def _worker_for(self, purpose: str):  # type: ignore[no-untyped-def]
+        def start(variant: RunVariant) -> Worker:
+            suffix = f".{purpose}" if purpose else ""
+            return Worker.start(variant.name, log=self.folder / "logs" / f"{variant.name}{suffix}.log")
+
+        return start
+
+    # -- one variant
+
+    def _baseline(self) -> VariantRun:
+        try:
+            run, failure = self._evaluate(self.baseline, {})
+        except (EngineError, WorkerError) as error:
+            raise RunError(f"the baseline {self.baseline.name} could not be run: {error}") from error
+        if failure is not None:
+            raise RunError(f"the baseline {self.baseline.name} could not be run: {failure}")
+        return run
+
+    def _candidate(self, name: str, timer: Timer | None) -> VariantRun:
+        """Evaluate and time one candidate. Its own failures are recorded, so that the others still run."""
+        variant = resolve_variant(self.loaded, name, offline=self.options.offline)
+        run, failure = VariantRun(variant=name, must_be_quantized=variant.spec.must_be_quantized()), None
+        try:
+            run, failure = self._evaluate(variant, self._baseline_keys())
+            sound = failure is None and run.token_disagreement is None and run.facts is not None
+            if sound and timer is not None and not self.options.tasks and not self._unfit(run):
+                run = run.model_copy(update={"speed": self._speed(variant, timer)})
+        except (EngineError, WorkerError) as error:
+            failure = str(error)
+        if failure is not None:
+            self.reporter.say(f"{name}: {failure}")
+            run = run.model_copy(update={"failure": failure})
+        return run
+
+    def _baseline_keys(self) -> dict[str, str]:
+        """Task to the baseline's evaluation, where a divergence is measured from it."""
+        return {plan.name: self.baseline.key(plan, None) for plan in self.plans if plan.divergence}
+
+    def _evaluate(self, variant: RunVariant, states: dict[str, str]) -> tuple[VariantRun, str | None]:
+        """Every missing evaluation of one variant; stops early when its weights or tokens make it INVALID."""
+        log = self.folder / "logs" / f"{variant.name}.log"
+        session = Session(variant, lambda: self._worker_for("")(variant))
+        keys: dict[str, str] = {}
+        facts = None
+        disagreement: TokenDisagreement | None = None
+        must = variant.spec.must_be_quantized()
+        try:
+            for plan in self.plans:
+                key = variant.key(plan, states.get(plan.name))
+                if self.options.fresh:
+                    self.store.discard(key)
+                manifest = self.store.evaluation(key)
+                if manifest is not None:
+                    self.reporter.say(f"{variant.name} · {plan.name}: {manifest.items} items, already there")
+                else:
+                    if facts is None or not session.alive():
+                        facts = stored_facts(session.facts())
+                        if self._unfit_facts(facts, must):
+                            break
+                        disagreement = self._disagreement(session)
+                        if disagreement is not None:
+                            break
+                    manifest = evaluate(
+                        session,
+                        plan,
+                        self.store,
+                        self.host,
+                        self.reporter,
+                        baseline=states.get(plan.name),
+                        keep_states=plan.divergence and variant.spec.baseline,
+                    )
+                keys[plan.name] = key
+                facts = facts or manifest.facts
+        finally:
+            session.close()
+        run = VariantRun(
+            variant=variant.name,
+            evaluations=keys,
+            facts=facts,
+            token_disagreement=disagreement,
+            log=str(log.relative_to(self.folder)) if log.exists() else None,
+            must_be_quantized=must,
+        )
+        return run, None
+
+    @staticmethod
+    def _unfit(run: VariantRun) -> bool:
+        return run.facts is None or _Run._unfit_facts(run.facts, run.must_be_quantized)
+
+    @staticmethod
+    def _unfit_facts(facts, must_be_quantized: bool) -> bool:  # type: ignore[no-untyped-def]
+        """Weights that make every number about this variant meaningless; there is no point in asking it."""
+        return bool(facts.non_finite) or (must_be_quantized and facts.quantized_modules == 0)
+
+    def _disagreement(self, session: Session) -> TokenDisagreement | None:
+        """The first planned text that the variant's own tokenizer encodes differently from the plan."""
+        if session.variant.tokenizer == self.baseline.tokenizer:
+            return None
+        for plan in self.plans:
+            texts = plan_texts(plan)
+            for special in (False, True):
+                own = [each for each in texts if each.add_special_tokens is special]
+                for start in range(0, len(own), 256):
+                    part = own[start : start + 256]
+                    ids = session.worker().encode([each.text for each in part], add_special_tokens=special)
+                    for planned, got in zip(part, ids, strict=True):
+                        if tuple(got) != planned.ids:
+                            return TokenDisagreement(
+                                task=plan.name,
+                                item=planned.item,
+                                text=planned.text[:500],
+                                baseline_ids=planned.ids[:64],
+                                variant_ids=tuple(got)[:64],
+                            )
+        return None
+
+    def _speed(self, variant: RunVariant, timer: Timer) -> str:
+        """Key of the variant's speed record, measured now when there is none for this host."""
+        assert self.suite.speed is not None
+        key = speed_key(self.baseline, variant, self.suite.speed, self.host)
+        if not self.options.fresh and self.store.speed(key) is not None:
+            self.reporter.say(f"{variant.name} · speed: already there")
+            return key
+        self.store.save_speed(timer.measure(variant, self.host, self.reporter))
+        return key
+
+    # -- the end
+
+    def _finish(self, runs: dict[str, VariantRun]) -> RunManifest:
+        accepted = self.store.accepted(self.suite.suite)
+        reference = accepted[-1] if accepted else None
+        manifest = RunManifest(
+            run=self.run_id,
+            suite=self.suite.suite,
+            suite_file=str(self.loaded.path),
+            suite_hash=self.loaded.hash,
+            suite_text=self.loaded.text,
+            baseline=self.baseline.name,
+            variants=runs,
+            tasks={plan.name: self._task_run(plan) for plan in self.plans},
+            host=self.host,
+            quantgate=version("quantgate"),
+            started_at=self.started.isoformat(timespec="seconds"),
+            elapsed_s=time.monotonic() - self.began,
+            partial=self.options.partial,
+            reference=reference.run if reference else None,
+            reference_variant=reference.variant if reference else None,
+        )
+        self.store.save_run(manifest)
+        return manifest
+
+    def _task_run(self, plan: TaskPlan) -> TaskRun:
+        return TaskRun(
+            task=plan.name,
+            plan=plan.hash,
+            kind=plan.kind,
+            items=len(plan.items),
+            tokens=sum(item.tokens for item in plan.items),
+            too_long=sum(1 for item in plan.items if item.too_long is not None),
+            metrics=plan.metrics,
+            lower_is_better=plan.lower_is_better,
+            source=plan.source,
+            definition=task_definition(self.suite, plan.name),
+            data_file=plan.data_file,
+            data_hash=plan.data_hash,
+        )

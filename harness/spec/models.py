@@ -1,0 +1,304 @@
+"""The suite as people write it. Strict: an unknown key or a wrong type is an error, never a guess.
+
+Owns the shape of a suite and the rules that need nothing but the suite itself. Reading files, line numbers
+and the nearest valid name live in `load.py`; what a metric means lives in `metrics.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+FORMS = (
+    "max_drop",
+    "max_relative_drop",
+    "min_recovery",
+    "max_increase",
+    "min",
+    "max",
+    "min_ratio",
+    "max_ratio",
+)
+Form = Literal[
+    "max_drop",
+    "max_relative_drop",
+    "min_recovery",
+    "max_increase",
+    "min",
+    "max",
+    "min_ratio",
+    "max_ratio",
+]
+
+
+class Spec(BaseModel):
+    """What every part of a suite shares: frozen, strict, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def _percent(value: object) -> object:
+    """`2%` is 0.02. Only where a relative amount is meant; anything else passes through unchanged."""
+    if isinstance(value, str) and value.strip().endswith("%"):
+        try:
+            return float(value.strip()[:-1]) / 100
+        except ValueError:
+            return value
+    return value
+
+
+Relative = Annotated[float, BeforeValidator(_percent)]
+Names = Annotated[tuple[str, ...], Field(strict=False)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+Scalar = str | int | float | bool | None
+
+
+class BitsAndBytes(Spec):
+    """bitsandbytes: 8-bit (LLM.int8) or 4-bit (nf4, fp4), on CPU and CUDA."""
+
+    method: Literal["bitsandbytes"]
+    bits: Literal[4, 8]
+    type: Literal["nf4", "fp4"] | None = None
+    """4-bit only; nf4 when left out."""
+    double_quant: bool = False
+    compute_dtype: Literal["float32", "float16", "bfloat16"] | None = None
+    threshold: Annotated[float, Field(ge=0)] | None = None
+    """8-bit only: outlier threshold of LLM.int8 (6.0 when left out)."""
+
+    @model_validator(mode="after")
+    def _bits_fit(self) -> BitsAndBytes:
+        if self.bits == 8 and (self.type is not None or self.double_quant or self.compute_dtype is not None):
+            raise ValueError("type, double_quant and compute_dtype belong to bits: 4")
+        if self.bits == 4 and self.threshold is not None:
+            raise ValueError("threshold belongs to bits: 8")
+        return self
+
+
+Quantize = Annotated[BitsAndBytes, Field(description="How this variant is quantized when it is loaded.")]
+METHODS = ("bitsandbytes",)
+
+
+class Variant(Spec):
+    """One way of serving the fine-tuned model. Exactly one variant of a suite is the baseline."""
+
+    baseline: bool = False
+    engine: Literal["transformers", "scripted"] = "transformers"
+    path: str | None = None
+    """Folder, hub id or adapter with these weights; the suite's `model` when left out."""
+    revision: str | None = None
+    adapter: str | None = None
+    tokenizer: str | None = None
+    dtype: Literal["float32", "float16", "bfloat16"] | None = None
+    quantize: Quantize | None = None
+    quantized: bool | None = None
+    """Whether the loaded model must hold quantized modules. When left out: yes with `quantize`, and yes for a
+    non-baseline variant with a `path` of its own and no `dtype`; otherwise no."""
+    device: str = "auto"
+    device_map: str | dict[str, str | int] | None = None
+    max_memory: dict[str, str] | None = None
+    trust_remote_code: bool | None = None
+    script: dict[str, Scalar] | None = None
+    """Only for `engine: scripted` (tests): how the fake model answers."""
+
+    def must_be_quantized(self) -> bool:
+        """Whether finding no quantized module makes this variant INVALID."""
+        if self.quantized is not None:
+            return self.quantized
+        if self.quantize is not None:
+            return True
+        return not self.baseline and self.path is not None and self.dtype is None and self.adapter is None
+
+
+class Choice(Spec):
+    """Multiple choice over a local file: the option with the highest log-likelihood is the answer."""
+
+    data: str
+    """JSONL, CSV or Parquet, relative to the suite."""
+    prompt: str | None = None
+    """Jinja template over the row's fields."""
+    messages: str | None = None
+    """Instead of `prompt`: a field (`"{{messages}}"`) with chat messages, put through the chat template."""
+    choices: str | Names
+    """Fixed options, or a template that names the field which holds them (`"{{options}}"`)."""
+    answer: str | int
+    """Template giving the right option's text or its zero-based index."""
+    delimiter: str = " "
+    """Between prompt and option."""
+    few_shot: str | None = None
+    """File with worked examples of the same shape; `num_few_shot` of them stand in front of every prompt."""
+    num_few_shot: Annotated[int, Field(ge=0)] = 0
+
+
+class Generate(Spec):
+    """Greedy generation over a local file, scored against a reference answer."""
+
+    data: str
+    prompt: str | None = None
+    messages: str | None = None
+    answer: str
+    metric: str | Names = "exact_match"
+    max_new_tokens: Annotated[int, Field(ge=1)] = 64
+    until: Names = ()
+    ignore_case: bool = False
+    ignore_punctuation: bool = False
+    regex: str | None = None
+    """Take the first match of this pattern (its first group when it has one) as the answer."""
+    few_shot: str | None = None
+    num_few_shot: Annotated[int, Field(ge=0)] = 0
+
+
+class Perplexity(Spec):
+    """Perplexity and divergence from the baseline over documents."""
+
+    data: str
+    field: str = "text"
+    window: Annotated[int, Field(ge=2)] = 1024
+    stride: Annotated[int, Field(ge=1)] | None = None
+    """Tokens scored per window after the first; the window itself when left out (no overlap)."""
+    divergence: bool = True
+
+
+class Task(Spec):
+    """What is asked of every variant. Exactly one of choice, generate, perplexity, lm_eval."""
+
+    choice: Choice | None = None
+    generate: Generate | None = None
+    perplexity: Perplexity | None = None
+    lm_eval: str | None = None
+    """Name of an lm-eval task, or the path of an lm-eval YAML (relative to the suite)."""
+    num_few_shot: Annotated[int, Field(ge=0)] | None = None
+    """lm_eval only: overrides the task's own number of examples."""
+    apply_chat_template: bool = False
+    """lm_eval only: wrap prompts in the model's chat template."""
+    id: str | None = None
+    """Field with the item's own id; when left out an item is named by its content."""
+    slice_by: Names = ()
+    cluster_by: str | None = None
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """A seeded sample of this many items, the same for every variant."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Task:
+        kinds = [k for k in ("choice", "generate", "perplexity", "lm_eval") if getattr(self, k) is not None]
+        if len(kinds) != 1:
+            raise ValueError(
+                "expected exactly one of choice, generate, perplexity, lm_eval, "
+                + (f"got {' and '.join(kinds)}" if kinds else "got none")
+            )
+        if self.lm_eval is None and (self.num_few_shot is not None or self.apply_chat_template):
+            raise ValueError("num_few_shot and apply_chat_template at this level belong to lm_eval")
+        return self
+
+    @property
+    def kind(self) -> Literal["choice", "generate", "perplexity", "lm_eval"]:
+        if self.choice is not None:
+            return "choice"
+        if self.generate is not None:
+            return "generate"
+        return "perplexity" if self.perplexity is not None else "lm_eval"
+
+
+class SpeedWorkload(Spec):
+    """One timed shape: `batch` sequences of `prompt_tokens`, `new_tokens` generated, end of text ignored."""
+
+    batch: Annotated[int, Field(ge=1)] = 1
+    prompt_tokens: Annotated[int, Field(ge=1)] = 512
+    new_tokens: Annotated[int, Field(ge=2)] = 128
+
+
+class Speed(Spec):
+    """What is timed, in adjacent baseline/candidate pairs."""
+
+    workloads: Annotated[tuple[SpeedWorkload, ...], Field(strict=False, min_length=1)]
+    pairs: Annotated[int, Field(ge=2)] = 10
+
+
+class Gate(Spec):
+    """One limit. Exactly one of the forms; fractions everywhere (0.02 is 2 percentage points)."""
+
+    metric: str
+    task: str | None = None
+    max_drop: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Largest absolute loss of a higher-is-better metric."""
+    max_relative_drop: Annotated[Relative, Field(gt=0, lt=1)] | None = None
+    """Largest loss as a share of the baseline's value."""
+    min_recovery: Annotated[Relative, Field(gt=0, lt=1)] | None = None
+    """Smallest candidate / baseline; 0.97 is the same as max_relative_drop 3%."""
+    max_increase: Annotated[Relative, Field(gt=0)] | None = None
+    """Largest relative rise of a lower-is-better metric (perplexity)."""
+    min: float | None = None
+    max: float | None = None
+    min_ratio: Annotated[Relative, Field(gt=0)] | None = None
+    max_ratio: Annotated[Relative, Field(gt=0)] | None = None
+    on: Literal["candidate", "baseline"] = "candidate"
+    """Whose value `min` and `max` look at."""
+    against: Literal["baseline", "reference"] = "baseline"
+    """What a drop is measured from: the full-precision baseline, or the last promoted version."""
+    slice: str | None = None
+    """`field=value`, or `each` for every slice of the task."""
+    workload: str | None = None
+    """Speed metrics: `batchxprompt+new` such as `1x512+128`; every workload when left out."""
+    variants: Names = ()
+    """Only these candidates; all when left out."""
+    severity: Literal["block", "warn"] = "block"
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] | None = None
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Gate:
+        forms = [form for form in FORMS if getattr(self, form) is not None]
+        if len(forms) != 1:
+            raise ValueError(
+                f"expected exactly one limit ({', '.join(FORMS)}), "
+                + (f"got {' and '.join(forms)}" if forms else "got none")
+            )
+        if self.on == "baseline" and forms[0] not in ("min", "max"):
+            raise ValueError(f"on: baseline goes with min or max, not with {forms[0]}")
+        return self
+
+    @property
+    def form(self) -> Form:
+        found: Any = next(form for form in FORMS if getattr(self, form) is not None)
+        return found  # type: ignore[no-any-return]  # the validator left exactly one
+
+    @property
+    def limit(self) -> float:
+        value: float = getattr(self, self.form)
+        return value
+
+
+class Suite(Spec):
+    """A whole suite file."""
+
+    suite: Name
+    model: str
+    base: str | None = None
+    revision: str | None = None
+    tokenizer: str | None = None
+    trust_remote_code: bool = False
+    allow_pickle: bool = False
+    seed: int = 0
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    variants: dict[Name, Variant]
+    tasks: dict[Name, Task]
+    speed: Speed | None = None
+    gates: Annotated[tuple[Gate, ...], Field(strict=False)] = ()
+
+    @model_validator(mode="after")
+    def _one_baseline(self) -> Suite:
+        flagged = [name for name, variant in self.variants.items() if variant.baseline]
+        if len(flagged) != 1:
+            raise ValueError(
+                "variants: expected exactly one with baseline: true, "
+                + (f"got {', '.join(flagged)}" if flagged else "got none")
+            )
+        return self
+
+    @property
+    def baseline(self) -> str:
+        """Name of the full-precision variant that every candidate is compared with."""
+        return next(name for name, variant in self.variants.items() if variant.baseline)
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        return tuple(name for name, variant in self.variants.items() if not variant.baseline)

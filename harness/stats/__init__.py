@@ -1,0 +1,50 @@
+"""How a drop is judged: arrays in, numbers out. No file, no model, nothing printed."""
+
+from harness.stats.decision import Decision
+from harness.stats.documents import DocumentMean, PerplexityRatio, document_mean, perplexity_ratio
+from harness.stats.drop import PairedDrop, clustered_drop, design_effect, mcnemar_midp, paired_drop
+from harness.stats.graded import GradedDrop, graded_drop
+from harness.stats.level import MeanLevel, mean_level
+from harness.stats.multiple import benjamini_hochberg, holm
+from harness.stats.power import (
+    DISCORDANCE_PRIORS,
+    certifiable_drop,
+    items_needed,
+    items_to_decide,
+    more_documents,
+    pass_probability,
+    zero_flip_items,
+)
+from harness.stats.recovery import Recovery, graded_recovery, paired_recovery
+from harness.stats.speed import SpeedRatio, speed_ratio
+
+__all__ = [
+    "DISCORDANCE_PRIORS",
+    "Decision",
+    "DocumentMean",
+    "GradedDrop",
+    "MeanLevel",
+    "PairedDrop",
+    "PerplexityRatio",
+    "Recovery",
+    "SpeedRatio",
+    "benjamini_hochberg",
+    "certifiable_drop",
+    "clustered_drop",
+    "design_effect",
+    "document_mean",
+    "graded_drop",
+    "graded_recovery",
+    "holm",
+    "items_needed",
+    "items_to_decide",
+    "mcnemar_midp",
+    "mean_level",
+    "more_documents",
+    "paired_drop",
+    "paired_recovery",
+    "pass_probability",
+    "perplexity_ratio",
+    "speed_ratio",
+    "zero_flip_items",
+]

@@ -1,0 +1,102 @@
+"""Perplexity and divergence: ratio estimators whose unit is the document, because tokens of one text lean together."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from harness.stats.decision import Decision, below, check_alpha, t_quantile
+
+FEW_DOCUMENTS = 20
+"""Under this many documents the interval is unreliable and nothing is decided."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerplexityRatio:
+    """Candidate perplexity over the baseline's, with one-sided bounds at 1 - alpha each."""
+
+    ratio: float
+    se: float
+    """Of the logarithm of the ratio."""
+    lower: float
+    upper: float
+    documents: int
+    tokens: float
+
+    @property
+    def reliable(self) -> bool:
+        return self.documents >= FEW_DOCUMENTS
+
+    def decide(self, max_increase: float) -> Decision:
+        """Against a relative increase (0.02 is 2 %)."""
+        return below(self.lower - 1, self.upper - 1, max_increase) if self.reliable else Decision.INCONCLUSIVE
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocumentMean:
+    """A mean per token (or per byte) with document-clustered one-sided bounds at 1 - alpha each."""
+
+    mean: float
+    se: float
+    lower: float
+    upper: float
+    documents: int
+
+    @property
+    def reliable(self) -> bool:
+        return self.documents >= FEW_DOCUMENTS
+
+    def decide(self, limit: float) -> Decision:
+        """Against a ceiling."""
+        return below(self.lower, self.upper, limit) if self.reliable else Decision.INCONCLUSIVE
+
+
+def document_mean(sums: ArrayLike, counts: ArrayLike, *, alpha: float = 0.05) -> DocumentMean:
+    """r = sum(sums) / sum(counts) over documents, both [G]; counts positive.
+
+    SE = sqrt(G/(G-1) * sum((sums - r counts)^2)) / sum(counts), t with G - 1 degrees of freedom. One document has
+    no interval (bounds are infinite). Raises ValueError for arrays that do not fit or are not finite.
+    """
+    check_alpha(alpha)
+    totals, weights = np.asarray(sums, dtype=np.float64), np.asarray(counts, dtype=np.float64)
+    if totals.shape != weights.shape or totals.ndim != 1 or totals.size == 0:
+        raise ValueError("expected two arrays of one length, one entry a document")
+    if not (np.isfinite(totals).all() and np.isfinite(weights).all() and (weights > 0).all()):
+        raise ValueError("expected finite sums and positive counts for every document")
+    mean = float(totals.sum() / weights.sum())
+    groups = totals.size
+    if groups == 1:
+        return DocumentMean(mean=mean, se=math.inf, lower=-math.inf, upper=math.inf, documents=1)
+    se = _ratio_se(totals, weights, mean)
+    half = t_quantile(1 - alpha, groups - 1) * se
+    return DocumentMean(mean=mean, se=se, lower=mean - half, upper=mean + half, documents=groups)
+
+
+def _ratio_se(totals: NDArray[np.float64], weights: NDArray[np.float64], mean: float) -> float:
+    groups = totals.size
+    residuals = totals - mean * weights
+    return math.sqrt(groups / (groups - 1) * float((residuals**2).sum())) / float(weights.sum())
+
+
+def perplexity_ratio(delta_nll: ArrayLike, tokens: ArrayLike, *, alpha: float = 0.05) -> PerplexityRatio:
+    """exp of the mean extra negative log-likelihood per token, document by document.
+
+    `delta_nll`: [G] candidate minus baseline NLL in nats summed over a document; `tokens`: [G] scored tokens.
+    Same tokenizer on both sides, otherwise compare bits per byte. Raises ValueError as `document_mean`.
+    """
+    mean = document_mean(delta_nll, tokens, alpha=alpha)
+    return PerplexityRatio(
+        ratio=math.exp(mean.mean),
+        se=mean.se,
+        lower=math.exp(mean.lower),
+        upper=_exp(mean.upper),
+        documents=mean.documents,
+        tokens=float(np.asarray(tokens, dtype=np.float64).sum()),
+    )
+
+
+def _exp(value: float) -> float:
+    return math.exp(value) if value < 700 else math.inf

@@ -1,0 +1,75 @@
+"""Speed ratios from adjacent timed pairs: Hodges-Lehmann on logarithms, exact signed-rank bounds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from harness.stats.decision import Decision, above, below, check_alpha
+
+FEW_PAIRS = 10
+"""Fewer pairs than this are too few to judge."""
+EXACT_PAIRS = 60
+"""Above this the normal approximation of the signed-rank distribution is used."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeedRatio:
+    """A typical ratio with one-sided bounds at 1 - alpha each; 0 and infinity where the pairs cannot bound it."""
+
+    ratio: float
+    lower: float
+    upper: float
+    pairs: int
+
+    @property
+    def reliable(self) -> bool:
+        return self.pairs >= FEW_PAIRS
+
+    def decide_min(self, limit: float) -> Decision:
+        """The ratio must be at least `limit`."""
+        return above(self.lower, self.upper, limit) if self.reliable else Decision.INCONCLUSIVE
+
+    def decide_max(self, limit: float) -> Decision:
+        """The ratio must be at most `limit`."""
+        return below(self.lower, self.upper, limit) if self.reliable else Decision.INCONCLUSIVE
+
+
+def speed_ratio(ratios: ArrayLike, *, alpha: float = 0.05) -> SpeedRatio:
+    """`ratios`: [pairs] candidate over baseline of adjacent runs, positive.
+
+    Estimate: exp of the median Walsh average of the logarithms (Hodges and Lehmann 1963). Bounds: the Walsh
+    averages cut off by the exact null distribution of Wilcoxon's signed rank at level alpha on each side.
+    Raises ValueError for no ratios or ratios that are not positive and finite.
+    """
+    check_alpha(alpha)
+    values = np.asarray(ratios, dtype=np.float64)
+    if values.ndim != 1 or values.size == 0 or not (np.isfinite(values).all() and (values > 0).all()):
+        raise ValueError("speed_ratio: expected positive, finite ratios, at least one")
+    logs, n = np.log(values), values.size
+    rows, columns = np.triu_indices(n)
+    walsh = np.sort((logs[rows] + logs[columns]) / 2)
+    cut = signed_rank_cut(n, alpha)
+    lower, upper = (0.0, math.inf) if cut < 1 else (math.exp(walsh[cut - 1]), math.exp(walsh[-cut]))
+    return SpeedRatio(ratio=math.exp(float(np.median(walsh))), lower=lower, upper=upper, pairs=n)
+
+
+def signed_rank_cut(n: int, alpha: float) -> int:
+    """The largest k with P(W+ <= k - 1) <= alpha for n pairs: the k-th smallest Walsh average is the bound.
+
+    0 where even W+ = 0 is likelier than alpha (n < 5 at alpha = 0.05).
+    """
+    if n > EXACT_PAIRS:
+        from harness.stats.decision import normal_quantile
+
+        mean, sd = n * (n + 1) / 4, math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
+        return max(0, math.floor(mean + normal_quantile(alpha) * sd - 0.5) + 1)
+    counts = np.zeros(n * (n + 1) // 2 + 1)
+    counts[0] = 1.0
+    for rank in range(1, n + 1):
+        counts[rank:] += counts[:-rank].copy()
+    probabilities = np.cumsum(counts) / 2.0**n
+    return int(np.searchsorted(probabilities, alpha, side="right"))
