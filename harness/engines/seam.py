@@ -39,6 +39,8 @@ class LoadSpec:
     offline: bool = False
     threads: int | None = None
     seed: int = 0
+    script: Mapping[str, Scalar] | None = None
+    """Only for the scripted engine: how it answers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,5 +208,11 @@ class Engine(Protocol):
     def generate(self, requests: Sequence[GenerateRequest]) -> list[Generation]: ...
 
     def time(self, workload: Workload) -> Timing: ...
+
+    def device_peaks(self) -> tuple[int | None, int | None]:
+        """Peak bytes allocated and reserved on the device since `reset_device_peaks`; None off CUDA."""
+        ...
+
+    def reset_device_peaks(self) -> None: ...
 
     def close(self) -> None: ...

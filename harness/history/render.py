@@ -58,8 +58,8 @@ def history_csv(rows: Sequence[HistoryRow]) -> str:
     return out.getvalue()
 
 
-def history_html(suite: str, rows: Sequence[HistoryRow]) -> str:
-    """A self-contained page with a small chart per metric. Equal rows give equal bytes."""
+def history_html(rows: Sequence[HistoryRow], *, title: str) -> str:
+    """A self-contained page, a small chart per metric; `title`: the suite's name. Equal rows, equal bytes."""
     from harness.history.charts import bounds, charts, shown
     from harness.report.html.templating import render
 
@@ -67,7 +67,7 @@ def history_html(suite: str, rows: Sequence[HistoryRow]) -> str:
     runs = tuple(dict.fromkeys(row.run for row in rows))
     return render(
         "history.html.j2",
-        suite=suite,
+        suite=title,
         rows=tuple(reversed(rows)),
         charts=charts(rows),
         variants=variants,
@@ -77,11 +77,11 @@ def history_html(suite: str, rows: Sequence[HistoryRow]) -> str:
     )
 
 
-def write_history_html(suite: str, rows: Sequence[HistoryRow], path: Path) -> None:
+def write_history(rows: Sequence[HistoryRow], path: Path, *, title: str) -> None:
     """Write the page to `path` by rename. Raises `RecordError` when it cannot be written."""
     from harness.records.store import write_atomically
 
-    write_atomically(path, history_html(suite, rows).encode())
+    write_atomically(path, history_html(rows, title=title).encode())
 
 
 def _cell(value: object) -> object:

@@ -106,8 +106,8 @@ def _flips(candidate: CandidateVerdict, baseline: str) -> list[str]:
     if not worse:
         return []
     lines = [
-        f"<details><summary>{html.escape(one_line(candidate.variant))}: {total} flips, the first {len(worse)} "
-        "that went wrong</summary>",
+        f"<details><summary>{html.escape(one_line(candidate.variant))}: {total} flips, "
+        f"the first {len(worse)} that went wrong</summary>",
         "",
     ]
     for flip in worse:

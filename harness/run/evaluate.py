@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from harness.engines.seam import ContinuationScore, Facts, Generation, GenerateRequest, ScoreRequest, Window, WindowScore
 from harness.errors import WorkerError
 from harness.plan.build import TaskPlan
+from harness.plan.identity import evaluation_key
 from harness.records.models import EngineFacts, EvaluationManifest, Host, ItemRecord
 from harness.records.store import Store
 from harness.run.progress import Reporter
@@ -28,8 +29,8 @@ def stored_facts(facts: Facts) -> EngineFacts:
 class Session:
     """A variant's worker, started when first needed and again when it dies. Counts on the store for where it was."""
 
-    def __init__(self, variant: RunVariant, start: Callable[[], Worker]) -> None:
-        self.variant = variant
+    def __init__(self, variant: RunVariant, tokenizer: str, start: Callable[[], Worker]) -> None:
+        self.variant, self.tokenizer = variant, tokenizer
         self._start = start
         self._worker: Worker | None = None
         self._facts: Facts | None = None
@@ -47,8 +48,14 @@ class Session:
             self._worker = worker
         return self._worker
 
+    @property
+    def started(self) -> bool:
+        """Whether a worker was had at least once, so that its facts are known."""
+        return self._facts is not None
+
     def facts(self) -> Facts:
-        self.worker()
+        if self._facts is None:
+            self.worker()
         assert self._facts is not None
         return self._facts
 
@@ -81,8 +88,8 @@ def evaluate(
     baseline and later variants will need its states. Raises `WorkerError` when the worker keeps dying,
     `EngineError` when the engine refuses, `RecordError` when nothing can be stored.
     """
-    identity = session.variant.identity(plan, baseline)
-    key = session.variant.key(plan, baseline)
+    identity = session.variant.identity(plan, session.tokenizer, baseline)
+    key = evaluation_key(identity)
     chunks = store.chunks(key)
     done = chunks.load()
     there = sum(len(chunk) for chunk in done)

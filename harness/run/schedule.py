@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from harness.engines.seam import Facts
 from harness.errors import EngineError, RunError, UsageError, WorkerError
 from harness.plan.build import TaskPlan, plan_suite, plan_texts
-from harness.records.models import (
-    Host,
-    RunManifest,
-    TaskRun,
-    TokenDisagreement,
-    VariantRun,
-)
+from harness.plan.tokens import Tokenizer
+from harness.records.models import EngineFacts, Host, RunManifest, TaskRun, TokenDisagreement, VariantRun
 from harness.records.store import Store
 from harness.run.evaluate import Session, evaluate, stored_facts
 from harness.run.host import this_host
 from harness.run.progress import Reporter
 from harness.run.timing import Timer, speed_key
 from harness.run.variants import RunVariant, context_length, resolve_variant, suite_tokenizer
+from harness.spec.definition import task_definition
 from harness.spec.load import LoadedSuite
+from harness.spec.models import Variant
 from harness.worker.client import Worker
 
 STATE_BYTES_PER_TOKEN = 16_384
@@ -94,13 +89,14 @@ class _Run:
         self.folder = store.run_folder(self.suite.suite, self.run_id)
         self.host: Host = this_host()
         self.baseline = resolve_variant(loaded, self.suite.baseline, offline=options.offline)
+        self.tokenizer: Tokenizer = suite_tokenizer(self.baseline)
         self.plans: tuple[TaskPlan, ...] = ()
 
     def go(self) -> RunManifest:
         self.plans = self._plan()
         names = [name for name in self.suite.candidates if name in (self.options.variants or self.suite.candidates)]
         runs = {self.baseline.name: self._baseline()}
-        timer = Timer(self.baseline, self._worker_for("speed"), self.suite.speed) if self.suite.speed else None
+        timer = Timer(self.baseline, self._start_timing, self.suite.speed) if self.suite.speed else None
         try:
             for name in names:
                 runs[name] = self._candidate(name, timer)
@@ -113,7 +109,7 @@ class _Run:
         self.reporter.say(f"planning {self.suite.suite} with the tokenizer of {self.baseline.name}")
         plans = plan_suite(
             self.loaded,
-            suite_tokenizer(self.baseline),
+            self.tokenizer,
             context_length=context_length(self.baseline),
             limit=self.options.limit,
             tasks=self.options.tasks or None,
@@ -129,67 +125,57 @@ class _Run:
                 )
         return plans
 
-    def _worker_for(self, purpose: str):  # type: ignore[no-untyped-def]
-        def start(variant: RunVariant) -> Worker:
-            suffix = f".{purpose}" if purpose else ""
-            return Worker.start(variant.name, log=self.folder / "logs" / f"{variant.name}{suffix}.log")
+    def _start(self, variant: RunVariant, suffix: str = "") -> Worker:
+        return Worker(variant.name, log=self.folder / "logs" / f"{variant.name}{suffix}.log")
 
-        return start
+    def _start_timing(self, variant: RunVariant) -> Worker:
+        return self._start(variant, ".speed")
 
     # -- one variant
 
     def _baseline(self) -> VariantRun:
         try:
-            run, failure = self._evaluate(self.baseline, {})
+            return self._evaluate(self.baseline, {})
         except (EngineError, WorkerError) as error:
             raise RunError(f"the baseline {self.baseline.name} could not be run: {error}") from error
-        if failure is not None:
-            raise RunError(f"the baseline {self.baseline.name} could not be run: {failure}")
-        return run
 
     def _candidate(self, name: str, timer: Timer | None) -> VariantRun:
         """Evaluate and time one candidate. Its own failures are recorded, so that the others still run."""
-        variant = resolve_variant(self.loaded, name, offline=self.options.offline)
-        run, failure = VariantRun(variant=name, must_be_quantized=variant.spec.must_be_quantized()), None
+        spec = self.suite.variants[name]
+        run = VariantRun(variant=name, must_be_quantized=spec.must_be_quantized())
         try:
-            run, failure = self._evaluate(variant, self._baseline_keys())
-            sound = failure is None and run.token_disagreement is None and run.facts is not None
-            if sound and timer is not None and not self.options.tasks and not self._unfit(run):
+            variant = resolve_variant(self.loaded, name, offline=self.options.offline)
+            run = self._evaluate(variant, self._baseline_keys())
+            sound = run.token_disagreement is None and run.facts is not None and not _unfit(run.facts, spec)
+            if sound and timer is not None and not self.options.tasks:
                 run = run.model_copy(update={"speed": self._speed(variant, timer)})
         except (EngineError, WorkerError) as error:
-            failure = str(error)
-        if failure is not None:
-            self.reporter.say(f"{name}: {failure}")
-            run = run.model_copy(update={"failure": failure})
+            self.reporter.say(f"{name}: {error}")
+            run = run.model_copy(update={"failure": str(error)})
         return run
 
     def _baseline_keys(self) -> dict[str, str]:
         """Task to the baseline's evaluation, where a divergence is measured from it."""
-        return {plan.name: self.baseline.key(plan, None) for plan in self.plans if plan.divergence}
+        return {plan.name: self.baseline.key(plan, self.tokenizer.identity, None) for plan in self.plans if plan.divergence}
 
-    def _evaluate(self, variant: RunVariant, states: dict[str, str]) -> tuple[VariantRun, str | None]:
+    def _evaluate(self, variant: RunVariant, states: dict[str, str]) -> VariantRun:
         """Every missing evaluation of one variant; stops early when its weights or tokens make it INVALID."""
         log = self.folder / "logs" / f"{variant.name}.log"
-        session = Session(variant, lambda: self._worker_for("")(variant))
+        session = Session(variant, self.tokenizer.identity, lambda: self._start(variant))
         keys: dict[str, str] = {}
-        facts = None
+        facts: EngineFacts | None = None
         disagreement: TokenDisagreement | None = None
-        must = variant.spec.must_be_quantized()
         try:
             for plan in self.plans:
-                key = variant.key(plan, states.get(plan.name))
+                key = variant.key(plan, self.tokenizer.identity, states.get(plan.name))
                 if self.options.fresh:
                     self.store.discard(key)
                 manifest = self.store.evaluation(key)
-                if manifest is not None:
-                    self.reporter.say(f"{variant.name} · {plan.name}: {manifest.items} items, already there")
-                else:
-                    if facts is None or not session.alive():
+                if manifest is None:
+                    if not session.started:
                         facts = stored_facts(session.facts())
-                        if self._unfit_facts(facts, must):
-                            break
-                        disagreement = self._disagreement(session)
-                        if disagreement is not None:
+                        disagreement = None if _unfit(facts, variant.spec) else self._disagreement(session)
+                        if _unfit(facts, variant.spec) or disagreement is not None:
                             break
                     manifest = evaluate(
                         session,
@@ -200,33 +186,23 @@ class _Run:
                         baseline=states.get(plan.name),
                         keep_states=plan.divergence and variant.spec.baseline,
                     )
+                else:
+                    self.reporter.say(f"{variant.name} · {plan.name}: {manifest.items} items, already there")
                 keys[plan.name] = key
                 facts = facts or manifest.facts
         finally:
             session.close()
-        run = VariantRun(
+        return VariantRun(
             variant=variant.name,
             evaluations=keys,
             facts=facts,
             token_disagreement=disagreement,
             log=str(log.relative_to(self.folder)) if log.exists() else None,
-            must_be_quantized=must,
+            must_be_quantized=variant.spec.must_be_quantized(),
         )
-        return run, None
-
-    @staticmethod
-    def _unfit(run: VariantRun) -> bool:
-        return run.facts is None or _Run._unfit_facts(run.facts, run.must_be_quantized)
-
-    @staticmethod
-    def _unfit_facts(facts, must_be_quantized: bool) -> bool:  # type: ignore[no-untyped-def]
-        """Weights that make every number about this variant meaningless; there is no point in asking it."""
-        return bool(facts.non_finite) or (must_be_quantized and facts.quantized_modules == 0)
 
     def _disagreement(self, session: Session) -> TokenDisagreement | None:
         """The first planned text that the variant's own tokenizer encodes differently from the plan."""
-        if session.variant.tokenizer == self.baseline.tokenizer:
-            return None
         for plan in self.plans:
             texts = plan_texts(plan)
             for special in (False, True):
@@ -295,3 +271,10 @@ class _Run:
             data_file=plan.data_file,
             data_hash=plan.data_hash,
         )
+
+
+def _unfit(facts: EngineFacts, spec: Variant) -> bool:
+    """Weights that make every number about this variant meaningless; there is no point in asking it."""
+    if spec.baseline:
+        return bool(facts.non_finite)
+    return bool(facts.non_finite) or (spec.must_be_quantized() and facts.quantized_modules == 0)

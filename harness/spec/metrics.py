@@ -36,7 +36,7 @@ METRICS: dict[str, Metric] = {
     row.name: row
     for row in (
         _row("acc", "binary", "fraction", "share of items answered right", _QUALITY, higher=True),
-        _row("acc_norm", "binary", "fraction", "acc, log-likelihood per byte", _QUALITY, higher=True),
+        _row("acc_norm", "binary", "fraction", "acc with the log-likelihood per character", _QUALITY, higher=True),
         _row("exact_match", "binary", "fraction", "answer equals the reference", _QUALITY, higher=True),
         _row("contains", "binary", "fraction", "answer contains the reference", _QUALITY, higher=True),
         _row("f1", "graded", "fraction", "word overlap F1 with the reference", _QUALITY, higher=True),

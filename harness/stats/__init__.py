@@ -5,13 +5,12 @@ from harness.stats.documents import DocumentMean, PerplexityRatio, document_mean
 from harness.stats.drop import PairedDrop, clustered_drop, design_effect, mcnemar_midp, paired_drop
 from harness.stats.graded import GradedDrop, graded_drop
 from harness.stats.level import MeanLevel, mean_level
+from harness.stats.more import items_to_decide, more_documents, more_items
 from harness.stats.multiple import benjamini_hochberg, holm
 from harness.stats.power import (
     DISCORDANCE_PRIORS,
     certifiable_drop,
     items_needed,
-    items_to_decide,
-    more_documents,
     pass_probability,
     zero_flip_items,
 )
@@ -41,6 +40,7 @@ __all__ = [
     "mcnemar_midp",
     "mean_level",
     "more_documents",
+    "more_items",
     "paired_drop",
     "paired_recovery",
     "pass_probability",

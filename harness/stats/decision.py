@@ -1,4 +1,4 @@
-"""The three answers of a limit, and the quantiles everything here uses. Owns no method."""
+"""The three answers of a limit, and the quantiles and checks everything here uses. Owns no method."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ import math
 from enum import StrEnum
 from statistics import NormalDist
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+TIED = 1e-12
+"""A standard error below this share of the scale is rounding, not evidence."""
+
 
 class Decision(StrEnum):
-    """PASS: the bound lies inside the limit. FAIL: it lies outside. INCONCLUSIVE: the interval holds the limit."""
+    """PASS: the bound lies inside the limit. FAIL: it lies outside. INCONCLUSIVE: the limit is in between."""
 
     PASS = "PASS"
     FAIL = "FAIL"
@@ -25,6 +31,25 @@ def t_quantile(probability: float, degrees: float) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(degrees, probability))
+
+
+def unseen_share(units: float, quantile: float) -> float:
+    """q^2 / (units + q^2): the one-sided score bound of a share seen in none of `units` independent units.
+
+    Twenty identical answers leave room for 11.9 % others. Used wherever nothing varies, because there a
+    standard error of 0 would claim certainty.
+    """
+    return quantile * quantile / (units + quantile * quantile)
+
+
+def cluster_codes(clusters: ArrayLike, n: int, caller: str) -> NDArray[np.int64]:
+    """Labels of any kind as numbers 0..G-1, [n]. Raises ValueError when there is not one label an item."""
+    labels = np.asarray(clusters)
+    if labels.shape != (n,):
+        raise ValueError(
+            f"{caller}: expected one cluster label for each of {n} items, got shape {labels.shape}"
+        )
+    return np.unique(labels, return_inverse=True)[1].astype(np.int64)
 
 
 def below(lower: float, upper: float, limit: float) -> Decision:
@@ -51,3 +76,20 @@ def check_margin(margin: float) -> None:
     """Raises ValueError unless 0 < margin < 1."""
     if not (math.isfinite(margin) and 0 < margin < 1):
         raise ValueError(f"margin: expected a fraction between 0 and 1, got {margin}")
+
+
+def check_scale(scale: float) -> None:
+    """Raises ValueError unless the metric's range is positive and finite."""
+    if not (math.isfinite(scale) and scale > 0):
+        raise ValueError(f"scale: expected a positive number, got {scale}")
+
+
+def check_counts(n: int, right_to_wrong: int, wrong_to_right: int) -> None:
+    """Raises ValueError unless these are whole numbers, n >= 1 and the flips fit into n."""
+    for name, value in (("n", n), ("right_to_wrong", right_to_wrong), ("wrong_to_right", wrong_to_right)):
+        if not math.isfinite(value) or value != int(value) or value < 0:
+            raise ValueError(f"{name}: expected a whole number from 0, got {value}")
+    if n < 1:
+        raise ValueError("n: expected at least one pair, got 0")
+    if right_to_wrong + wrong_to_right > n:
+        raise ValueError(f"{right_to_wrong} + {wrong_to_right} flips do not fit n = {n}")

@@ -1,4 +1,4 @@
-"""Perplexity and divergence: ratio estimators whose unit is the document, because tokens of one text lean together."""
+"""Perplexity and divergence: ratios whose unit is the document, because tokens of one text lean together."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.stats.decision import Decision, below, check_alpha, t_quantile
+from harness.stats.decision import (
+    TIED,
+    Decision,
+    below,
+    check_alpha,
+    check_scale,
+    t_quantile,
+    unseen_share,
+)
 
 FEW_DOCUMENTS = 20
 """Under this many documents the interval is unreliable and nothing is decided."""
@@ -54,24 +62,34 @@ class DocumentMean:
         return below(self.lower, self.upper, limit) if self.reliable else Decision.INCONCLUSIVE
 
 
-def document_mean(sums: ArrayLike, counts: ArrayLike, *, alpha: float = 0.05) -> DocumentMean:
+def document_mean(
+    sums: ArrayLike, counts: ArrayLike, *, alpha: float = 0.05, scale: float | None = None
+) -> DocumentMean:
     """r = sum(sums) / sum(counts) over documents, both [G]; counts positive.
 
-    SE = sqrt(G/(G-1) * sum((sums - r counts)^2)) / sum(counts), t with G - 1 degrees of freedom. One document has
-    no interval (bounds are infinite). Raises ValueError for arrays that do not fit or are not finite.
+    SE = sqrt(G/(G-1) * sum((sums - r counts)^2)) / sum(counts), t with G - 1 degrees of freedom. One document
+    has no interval (bounds are infinite). `scale` is the range of the quantity per count, 1 for a share:
+    where it is given, documents that all agree do not pass for certainty, and the bounds lie
+    scale * t^2 / (G + t^2) around the mean. Without it such documents have SE 0 and bounds at the mean.
+    Raises ValueError for arrays that do not fit or are not finite, or a scale that is not positive.
     """
     check_alpha(alpha)
+    if scale is not None:
+        check_scale(scale)
     totals, weights = np.asarray(sums, dtype=np.float64), np.asarray(counts, dtype=np.float64)
     if totals.shape != weights.shape or totals.ndim != 1 or totals.size == 0:
-        raise ValueError("expected two arrays of one length, one entry a document")
+        raise ValueError("expected two lists of one length, one entry a document, at least one document")
     if not (np.isfinite(totals).all() and np.isfinite(weights).all() and (weights > 0).all()):
         raise ValueError("expected finite sums and positive counts for every document")
     mean = float(totals.sum() / weights.sum())
     groups = totals.size
     if groups == 1:
         return DocumentMean(mean=mean, se=math.inf, lower=-math.inf, upper=math.inf, documents=1)
+    t = t_quantile(1 - alpha, groups - 1)
     se = _ratio_se(totals, weights, mean)
-    half = t_quantile(1 - alpha, groups - 1) * se
+    half = t * se
+    if scale is not None and se <= TIED * max(scale, abs(mean)):
+        se, half = 0.0, scale * unseen_share(groups, t)
     return DocumentMean(mean=mean, se=se, lower=mean - half, upper=mean + half, documents=groups)
 
 
@@ -85,13 +103,15 @@ def perplexity_ratio(delta_nll: ArrayLike, tokens: ArrayLike, *, alpha: float = 
     """exp of the mean extra negative log-likelihood per token, document by document.
 
     `delta_nll`: [G] candidate minus baseline NLL in nats summed over a document; `tokens`: [G] scored tokens.
-    Same tokenizer on both sides, otherwise compare bits per byte. Raises ValueError as `document_mean`.
+    Same tokenizer on both sides, otherwise compare bits per byte. Documents without any difference are no
+    certainty about the next one: their bounds are exp(-+ t^2 / (G + t^2)), as if an unseen document could
+    differ by one nat a token. Raises ValueError as `document_mean`.
     """
-    mean = document_mean(delta_nll, tokens, alpha=alpha)
+    mean = document_mean(delta_nll, tokens, alpha=alpha, scale=1.0)
     return PerplexityRatio(
-        ratio=math.exp(mean.mean),
+        ratio=_exp(mean.mean),
         se=mean.se,
-        lower=math.exp(mean.lower),
+        lower=_exp(mean.lower),
         upper=_exp(mean.upper),
         documents=mean.documents,
         tokens=float(np.asarray(tokens, dtype=np.float64).sum()),

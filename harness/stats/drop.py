@@ -8,7 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.stats.decision import Decision, check_alpha, check_margin, normal_quantile, t_quantile
+from harness.stats.decision import (
+    Decision,
+    check_alpha,
+    check_counts,
+    check_margin,
+    cluster_codes,
+    normal_quantile,
+    t_quantile,
+)
+from harness.stats.tango import tango_bound, tango_z
 
 FEW_CLUSTERS = 40
 """Below this many clusters the cluster-robust variance leans to the optimistic side."""
@@ -27,7 +36,9 @@ class PairedDrop:
     lower: float
     upper: float
     z: float
-    """Tango's statistic at the margin: below -quantile is PASS, above it FAIL."""
+    """Tango's statistic at the margin: below -`quantile` is PASS, above it FAIL."""
+    quantile: float
+    """What decides: normal, or t with G - 1 degrees of freedom over clusters; infinite for one cluster."""
     verdict: Decision
     n_effective: float
     deff: float = 1.0
@@ -50,35 +61,6 @@ class PairedDrop:
         return mcnemar_midp(self.right_to_wrong, self.wrong_to_right)
 
 
-def tango_z(n: float, b: float, c: float, difference: float) -> float:
-    """Tango's score statistic for a paired difference (Statistics in Medicine 17, 1998). 0/0 is 0.
-
-    `b` pairs went from right to wrong, `c` from wrong to right, of `n`; `difference` is the hypothesised drop.
-    """
-    quadratic = 2 * n
-    linear = difference * (2 * n - b + c) - (b + c)
-    constant = -c * difference * (1 - difference)
-    root = math.sqrt(max(0.0, linear * linear - 4 * quadratic * constant))
-    q = max(0.0, (-linear + root) / (2 * quadratic))
-    variance = n * (2 * q + difference * (1 - difference))
-    numerator = b - c - n * difference
-    if variance <= 0:
-        return 0.0 if abs(numerator) < 1e-12 else math.copysign(math.inf, numerator)
-    return numerator / math.sqrt(variance)
-
-
-def _bound(n: float, b: float, c: float, target: float) -> float:
-    """The difference at which z equals `target`; z falls as the difference grows."""
-    low, high = -1.0, 1.0
-    for _ in range(100):
-        middle = (low + high) / 2
-        if tango_z(n, b, c, middle) > target:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
-
-
 def paired_drop(
     n: int, right_to_wrong: int, wrong_to_right: int, *, margin: float, alpha: float = 0.05
 ) -> PairedDrop:
@@ -87,11 +69,7 @@ def paired_drop(
     PASS iff z(margin) < -z_{1-alpha}, FAIL iff z(margin) > z_{1-alpha}. All amounts are fractions.
     Raises ValueError for counts that do not fit or a margin or alpha out of range.
     """
-    for name, value in (("n", n), ("right_to_wrong", right_to_wrong), ("wrong_to_right", wrong_to_right)):
-        if value != int(value) or value < 0:
-            raise ValueError(f"{name}: expected a whole number from 0, got {value}")
-    if n < 1 or right_to_wrong + wrong_to_right > n:
-        raise ValueError(f"{right_to_wrong} + {wrong_to_right} flips do not fit n = {n}")
+    check_counts(n, right_to_wrong, wrong_to_right)
     check_margin(margin)
     check_alpha(alpha)
     return _judge(
@@ -128,9 +106,10 @@ def _judge(
         margin=margin,
         alpha=alpha,
         drop=(b - c) / n,
-        lower=_bound(m, few_b, few_c, quantile),
-        upper=_bound(m, few_b, few_c, -quantile),
+        lower=tango_bound(m, few_b, few_c, quantile),
+        upper=tango_bound(m, few_b, few_c, -quantile),
         z=z,
+        quantile=quantile,
         verdict=verdict,
         n_effective=effective,
         deff=n / effective,
@@ -144,27 +123,27 @@ def clustered_drop(
 ) -> PairedDrop:
     """`paired_drop` where several items lean together (one passage, one prompt sampled repeatedly).
 
-    `differences`: [n] of 1 (right to wrong), -1 (wrong to right) and 0; `clusters`: [n] labels. The counts are
-    divided by the design effect max(1, V_CR / V_iid), the quantile is t with G - 1 degrees of freedom; with no
-    flip the effective size is G. One cluster decides nothing. Raises ValueError for other differences or lengths.
+    `differences`: [n] of 1 (right to wrong), -1 (wrong to right) and 0; `clusters`: [n] labels of any kind.
+    The counts are divided by the design effect max(1, V_CR / V_iid), the quantile is t with G - 1 degrees of
+    freedom. Where nothing varies (no flips, or every item flipped the same way) the effective size is G. One
+    cluster decides nothing. Raises ValueError for other differences or lengths that do not fit.
     """
     check_margin(margin)
     check_alpha(alpha)
     sample = np.asarray(differences, dtype=np.float64)
-    labels = np.unique(np.asarray(clusters), return_inverse=True)[1]
-    if sample.ndim != 1 or sample.size == 0 or labels.shape != sample.shape:
-        raise ValueError("clustered_drop: expected two arrays of one length, not empty")
+    if sample.ndim != 1 or sample.size == 0:
+        raise ValueError("clustered_drop: expected a list of differences with at least one entry")
     if not np.isin(sample, (-1.0, 0.0, 1.0)).all():
-        raise ValueError("clustered_drop: differences must be -1, 0 or 1")
+        raise ValueError("clustered_drop: expected differences of -1, 0 or 1 only")
+    labels = cluster_codes(clusters, sample.size, "clustered_drop")
     groups = int(labels.max()) + 1
     b, c, n = int((sample > 0).sum()), int((sample < 0).sum()), sample.size
     if groups == 1:
         return PairedDrop(
-            n=n, right_to_wrong=b, wrong_to_right=c, margin=margin, alpha=alpha, drop=(b - c) / n, lower=-1.0,
-            upper=1.0, z=0.0, verdict=Decision.INCONCLUSIVE, n_effective=1.0, deff=float(n), clusters=1,
-            warning="all items lie in one cluster, which proves nothing about another",
+            n=n, right_to_wrong=b, wrong_to_right=c, margin=margin, alpha=alpha, drop=(b - c) / n,
+            lower=-1.0, upper=1.0, z=0.0, quantile=math.inf, verdict=Decision.INCONCLUSIVE, n_effective=1.0,
+            deff=float(n), clusters=1, warning=few_clusters(1),
         )  # fmt: skip
-    warning = f"only {groups} clusters; under {FEW_CLUSTERS} the bounds are optimistic" if groups < FEW_CLUSTERS else None
     return _judge(
         n,
         b,
@@ -172,10 +151,19 @@ def clustered_drop(
         margin,
         alpha,
         quantile=t_quantile(1 - alpha, groups - 1),
-        effective=n / design_effect(sample, labels) if b + c else float(groups),
+        effective=n / design_effect(sample, labels) if np.ptp(sample) > 0 else float(groups),
         clusters=groups,
-        warning=warning,
+        warning=few_clusters(groups),
     )
+
+
+def few_clusters(groups: int) -> str | None:
+    """What to say of this number of clusters, if anything."""
+    if groups == 1:
+        return "all items lie in one cluster, which proves nothing about another"
+    if groups < FEW_CLUSTERS:
+        return f"only {groups} clusters; under {FEW_CLUSTERS} the bounds are optimistic"
+    return None
 
 
 def cluster_variance(sample: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
@@ -192,9 +180,13 @@ def design_effect(sample: NDArray[np.float64], labels: NDArray[np.int64]) -> flo
 
 
 def mcnemar_midp(right_to_wrong: int, wrong_to_right: int) -> float:
-    """McNemar's exact test, two-sided, mid-p (Fagerland et al. 2013); 1 with no flips."""
+    """McNemar's exact test, two-sided, mid-p (Fagerland, Lydersen and Laake 2013); 1 with no flips.
+
+    Raises ValueError for counts that are not whole numbers from 0.
+    """
     from scipy.special import bdtr
 
+    check_counts(max(1, right_to_wrong + wrong_to_right), right_to_wrong, wrong_to_right)
     flips, fewer = right_to_wrong + wrong_to_right, min(right_to_wrong, wrong_to_right)
     if flips == 0:
         return 1.0

@@ -1,4 +1,4 @@
-"""Drops of graded metrics (F1, ROUGE, log-likelihood) over paired items: paired t, cluster-robust where clustered."""
+"""Drops of graded metrics (F1, ROUGE, log-likelihood) over pairs: paired t, cluster-robust over clusters."""
 
 from __future__ import annotations
 
@@ -8,8 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from harness.stats.decision import Decision, below, check_alpha, normal_quantile, t_quantile
-from harness.stats.drop import FEW_CLUSTERS, cluster_variance
+from harness.stats.decision import (
+    TIED,
+    Decision,
+    below,
+    check_alpha,
+    check_scale,
+    cluster_codes,
+    normal_quantile,
+    t_quantile,
+    unseen_share,
+)
+from harness.stats.drop import cluster_variance, few_clusters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +38,8 @@ class GradedDrop:
     verdict: Decision
     clusters: int | None = None
     warning: str | None = None
+    scale: float = 1.0
+    """The metric's range, which sets the width of the interval where nothing varies."""
 
 
 def graded_drop(
@@ -40,36 +52,37 @@ def graded_drop(
 ) -> GradedDrop:
     """Judge the mean of `differences`, [n], baseline minus candidate of a higher-is-better metric.
 
-    Ties everywhere are not certainty: the bounds then lie scale * z^2/(units + z^2) around the mean, as for no
-    flips of a right-or-wrong metric; `scale` is the metric's range. One unit decides nothing.
-    Raises ValueError for values that are not finite, no values, or a margin that is not positive.
+    Ties everywhere are not certainty: the bounds then lie scale * q^2 / (units + q^2) around the mean, as for
+    no flips of a right-or-wrong metric (q normal, or t with G - 1 over clusters); `scale` is the metric's
+    range, so give it where that is not 1 (a log-likelihood). One unit decides nothing: its bounds are
+    infinite. Raises ValueError for values that are not finite, no values, or a margin or scale that is not
+    positive.
     """
     check_alpha(alpha)
+    check_scale(scale)
     if not (math.isfinite(margin) and margin > 0):
         raise ValueError(f"margin: expected a positive number, got {margin}")
     sample = np.asarray(differences, dtype=np.float64)
     if sample.ndim != 1 or sample.size == 0 or not np.isfinite(sample).all():
-        raise ValueError("graded_drop: expected at least one finite difference")
-    labels = np.arange(sample.size) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
-    if labels.shape != sample.shape:
-        raise ValueError("graded_drop: differences and clusters differ in length")
+        raise ValueError("graded_drop: expected a list of finite differences with at least one entry")
+    clustered = clusters is not None
+    labels = (
+        np.arange(sample.size) if clusters is None else cluster_codes(clusters, sample.size, "graded_drop")
+    )
     units = int(labels.max()) + 1
-    groups = None if clusters is None else units
     mean = float(sample.mean())
-    se, warning = 0.0, None
-    if units == 1:
-        lower, upper = -math.inf, math.inf
-        warning = "one item or cluster proves nothing about another"
-    elif np.ptp(sample) == 0:
-        z = normal_quantile(1 - alpha)
-        width = scale * z * z / (units + z * z)
-        lower, upper = mean - width, mean + width
-    else:
+    half, se = math.inf, 0.0
+    if units > 1:
+        t = t_quantile(1 - alpha, units - 1)
         se = math.sqrt(cluster_variance(sample, labels))
-        half = t_quantile(1 - alpha, units - 1) * se
-        lower, upper = mean - half, mean + half
-    if groups is not None and 1 < groups < FEW_CLUSTERS:
-        warning = f"only {groups} clusters; under {FEW_CLUSTERS} the bounds are optimistic"
+        half = t * se
+        if se <= TIED * max(scale, abs(mean)):
+            se = 0.0
+            half = scale * unseen_share(units, t if clustered else normal_quantile(1 - alpha))
+    lower, upper = mean - half, mean + half
+    warning = few_clusters(units) if clustered else None
+    if units == 1:
+        warning = warning or "one item proves nothing about another"
     return GradedDrop(
         n=sample.size,
         margin=margin,
@@ -80,6 +93,7 @@ def graded_drop(
         upper=upper,
         t=(mean - margin) / se if se > 0 else 0.0,
         verdict=below(lower, upper, margin),
-        clusters=groups,
+        clusters=units if clustered else None,
         warning=warning,
+        scale=scale,
     )

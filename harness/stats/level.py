@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri, stdtrit
+
+from harness.stats.decision import normal_quantile, t_quantile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +41,11 @@ def mean_level(values: ArrayLike, *, alpha: float = 0.05, clusters: ArrayLike | 
     mean = float(sample.mean())
     if units == 1:
         return MeanLevel(mean=mean, lower=-math.inf, upper=math.inf, n=n, clusters=groups)
-    quantile = float(stdtrit(units - 1, 1 - alpha))
+    quantile = t_quantile(1 - alpha, units - 1)
     variance = _variance_of_mean(sample, labels)
     binary = bool(np.isin(sample, (0.0, 1.0)).all())
     if binary:
-        z = float(ndtri(1 - alpha)) if groups is None else quantile
+        z = normal_quantile(1 - alpha) if groups is None else quantile
         independent = mean * (1 - mean) / n
         deff = 1.0 if groups is None or independent == 0 else max(1.0, variance / independent)
         effective = n / deff if independent > 0 else units
@@ -52,7 +53,7 @@ def mean_level(values: ArrayLike, *, alpha: float = 0.05, clusters: ArrayLike | 
         return MeanLevel(mean=mean, lower=lower, upper=upper, n=n, clusters=groups)
     half = quantile * math.sqrt(variance)
     if variance == 0:
-        z = float(ndtri(1 - alpha))
+        z = normal_quantile(1 - alpha)
         half = max(1.0, abs(mean)) * z * z / (units + z * z)
     return MeanLevel(mean=mean, lower=mean - half, upper=mean + half, n=n, clusters=groups)
 

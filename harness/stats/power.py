@@ -1,23 +1,24 @@
-"""Before the run: what can a suite certify? And after an undecided one: how many more items would decide?"""
+"""Before the run: what can a suite certify, and how many items does a limit need?"""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
-from harness.stats.decision import Decision, check_alpha, check_margin, normal_quantile
-from harness.stats.drop import tango_z
+from harness.stats.decision import check_alpha, check_margin, normal_quantile
+from harness.stats.tango import tango_z_grid
 
 DISCORDANCE_PRIORS: dict[int, float] = {16: 0.01, 8: 0.036, 4: 0.079, 3: 0.12, 2: 0.2}
-"""Share of items that flip, by bits, where there is no history: 8 bits 3.6 % (1.9-6.4), 4 bits 7.9 % (4.7-13.2).
-The figures for 16, 3 and 2 bits are guesses."""
-MOST = 10_000_000
+"""Share of items that flip, by bits, where there is no history: 8 bits 3.6 % (1.9-6.4), 4 bits 7.9 %
+(4.7-13.2). The figures for 16, 3 and 2 bits are guesses."""
 
 
 def zero_flip_items(margin: float, alpha: float = 0.05) -> int:
-    """The fewest items with which identical answers PASS: z^2 (1 - m) / m, rounded up."""
+    """The fewest items with which identical answers PASS: the first whole number above z^2 (1 - m) / m."""
     check_margin(margin)
+    check_alpha(alpha)
     z = normal_quantile(1 - alpha)
     return math.floor(z * z * (1 - margin) / margin) + 1
 
@@ -33,18 +34,23 @@ def items_needed(
 ) -> int:
     """Items with which a candidate that truly drops `true_drop` passes `margin` with this power.
 
-    n = [z_a sqrt(d - m^2) + z_b sqrt(d - delta^2)]^2 / (m - delta)^2, plus `inflate` because the normal formula is
-    optimistic, at least `zero_flip_items`. Raises ValueError when the true drop is not below the margin.
+    n = [z_a sqrt(d - m^2) + z_b sqrt(d - delta^2)]^2 / (m - delta)^2, plus `inflate` because the normal
+    formula is optimistic, at least `zero_flip_items`. Raises ValueError when the true drop is not below the
+    margin or an argument is out of range.
     """
     check_margin(margin)
     check_alpha(alpha)
+    _check_rates(discordance, true_drop)
+    if not 0.5 <= power < 1:
+        raise ValueError(f"power: expected a number from 0.5 to below 1, got {power}")
     if true_drop >= margin:
-        raise ValueError(f"true_drop {true_drop} must lie below the margin {margin}")
+        raise ValueError(f"true_drop: expected less than the margin {margin}, got {true_drop}")
+    if not (math.isfinite(inflate) and inflate >= 0):
+        raise ValueError(f"inflate: expected a share from 0, got {inflate}")
     z_alpha, z_beta = normal_quantile(1 - alpha), normal_quantile(power)
-    spread = z_alpha * math.sqrt(max(0.0, discordance - margin**2)) + z_beta * math.sqrt(
-        max(0.0, discordance - true_drop**2)
-    )
-    n = (spread / (margin - true_drop)) ** 2 * (1 + inflate)
+    at_limit = math.sqrt(max(0.0, discordance - margin**2))
+    in_truth = math.sqrt(max(0.0, discordance - true_drop**2))
+    n = ((z_alpha * at_limit + z_beta * in_truth) / (margin - true_drop)) ** 2 * (1 + inflate)
     return max(math.ceil(n), zero_flip_items(margin, alpha))
 
 
@@ -52,81 +58,59 @@ def certifiable_drop(
     n: int, *, discordance: float, true_drop: float = 0.0, power: float = 0.8, alpha: float = 0.05
 ) -> float:
     """The smallest margin that n items certify at this power (no 10 % on top); 1.0 where none does."""
+    if n < 1:
+        raise ValueError(f"n: expected at least one item, got {n}")
+
+    def enough(margin: float) -> bool:
+        needed = items_needed(
+            margin, discordance=discordance, true_drop=true_drop, power=power, alpha=alpha, inflate=0
+        )
+        return needed <= n
+
     low, high = max(true_drop, 0.0) + 1e-6, 1.0 - 1e-9
-    if items_needed(high, discordance=discordance, true_drop=true_drop, power=power, alpha=alpha, inflate=0) > n:
+    if low >= high or not enough(high):
         return 1.0
     for _ in range(60):
         middle = (low + high) / 2
-        needed = items_needed(
-            middle, discordance=discordance, true_drop=true_drop, power=power, alpha=alpha, inflate=0
-        )
-        low, high = (low, middle) if needed <= n else (middle, high)
+        low, high = (low, middle) if enough(middle) else (middle, high)
     return high
 
 
 def pass_probability(
     n: int, *, margin: float, discordance: float, true_drop: float = 0.0, alpha: float = 0.05
 ) -> float:
-    """Exact probability that n pairs PASS: every (b, c) of the trinomial, judged by Tango's bound."""
-    from scipy.special import gammaln
+    """Exact probability that n pairs PASS: the trinomial chance of every (b, c), judged by Tango's bound.
 
-    p_b, p_c = (discordance + true_drop) / 2, (discordance - true_drop) / 2
-    if p_c < 0:
-        raise ValueError("the true drop exceeds the discordance")
-    b, c = np.meshgrid(np.arange(n + 1), np.arange(n + 1), indexing="ij")
-    inside = b + c <= n
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log_p = (
-            gammaln(n + 1) - gammaln(b + 1) - gammaln(c + 1) - gammaln(np.where(inside, n - b - c, 0) + 1)
-            + _times_log(b, p_b) + _times_log(c, p_c) + _times_log(n - b - c, 1 - discordance)
-        )  # fmt: skip
-    chance = np.where(inside, np.exp(log_p), 0.0)
-    keep = chance > 1e-12
-    quantile = normal_quantile(1 - alpha)
-    return float(sum(p for p, i, j in zip(chance[keep], b[keep], c[keep], strict=True) if tango_z(n, i, j, margin) < -quantile))
-
-
-def _times_log(count: np.ndarray, probability: float) -> np.ndarray:  # type: ignore[type-arg]  # meshgrid's own
-    """count * log(probability) with 0 * log 0 = 0."""
-    if probability > 0:
-        return count * math.log(probability)
-    return np.where(count == 0, 0.0, -np.inf)
-
-
-def items_to_decide(n: int, b: int, c: int, *, margin: float, alpha: float = 0.05) -> int | None:
-    """About how many more items, at the rates seen, would move an undecided drop to PASS or FAIL.
-
-    None where the observed drop lies on the limit so closely that no number in reach decides.
+    Counts more than ten standard deviations and thirty items from their mean are left out; together they are
+    less likely than 1e-12. Raises ValueError when the arguments are out of range.
     """
-    quantile = normal_quantile(1 - alpha)
+    from scipy.special import gammaln, xlogy
 
-    def decided(factor: float) -> bool:
-        return abs(tango_z(n * factor, b * factor, c * factor, margin)) > quantile
-
-    if decided(1.0):
-        return 0
-    if abs((b - c) / n - margin) < 1e-12:
-        return None
-    low, high = 1.0, 2.0
-    while not decided(high):
-        low, high = high, high * 2
-        if n * high > MOST:
-            return None
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (low, middle) if decided(middle) else (middle, high)
-    return max(1, math.ceil(n * high) - n)
+    check_margin(margin)
+    check_alpha(alpha)
+    _check_rates(discordance, true_drop)
+    if n < 1:
+        raise ValueError(f"n: expected at least one item, got {n}")
+    worse, better = (discordance + true_drop) / 2, (discordance - true_drop) / 2
+    b, c = np.meshgrid(_likely_counts(n, worse), _likely_counts(n, better), indexing="ij")
+    inside = b + c <= n
+    b, c = b[inside], c[inside]
+    same = n - b - c
+    ways = gammaln(n + 1.0) - gammaln(b + 1) - gammaln(c + 1) - gammaln(same + 1)
+    chance = np.exp(ways + xlogy(b, worse) + xlogy(c, better) + xlogy(same, 1 - discordance))
+    passes = tango_z_grid(n, b, c, margin) < -normal_quantile(1 - alpha)
+    return min(1.0, float(chance[passes].sum()))
 
 
-def more_documents(documents: int, *, value: float, upper: float, limit: float) -> int | None:
-    """About how many more documents would decide: the half-width shrinks with the root of their number."""
-    distance, half = abs(limit - value), upper - value
-    if distance <= 0 or not math.isfinite(half):
-        return None
-    needed = math.ceil(documents * (half / distance) ** 2)
-    if needed > MOST:
-        return None
-    return max(1, needed - documents)
+def _likely_counts(n: int, share: float) -> NDArray[np.float64]:
+    reach = 10 * math.sqrt(n * share * (1 - share)) + 30
+    return np.arange(
+        max(0, math.floor(n * share - reach)), min(n, math.ceil(n * share + reach)) + 1, dtype=float
+    )
 
 
-__all__ = ["DISCORDANCE_PRIORS", "Decision", "certifiable_drop", "items_needed", "items_to_decide"]
+def _check_rates(discordance: float, true_drop: float) -> None:
+    if not 0 <= discordance <= 1:
+        raise ValueError(f"discordance: expected a share from 0 to 1, got {discordance}")
+    if not abs(true_drop) <= discordance:
+        raise ValueError(f"true_drop: {true_drop} does not fit a discordance of {discordance}")

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri, stdtrit
+
+from harness.stats.decision import normal_quantile, t_quantile
 
 _LARGEST = 1e6
 """Recovery beyond this is reported as infinite."""
@@ -24,8 +25,10 @@ class Recovery:
     clusters: int | None
 
 
-def paired_recovery(n: int, both_right: int, right_to_wrong: int, wrong_to_right: int, *, alpha: float = 0.05) -> Recovery:
-    """Ratio of two paired proportions by the score test of Nam and Blackwelder (Statistics in Medicine, 2002).
+def paired_recovery(
+    n: int, both_right: int, right_to_wrong: int, wrong_to_right: int, *, alpha: float = 0.05
+) -> Recovery:
+    """Ratio of two paired proportions by Nam and Blackwelder's score test (Statistics in Medicine, 2002).
 
     For a ratio r, z(r) = (p_cand - r p_base) sqrt(n) / sqrt(r (p10 + p01)), where p10 (right to wrong) and
     p01 (wrong to right) are the maximum-likelihood estimates under p_cand = r p_base. The bounds solve
@@ -39,7 +42,7 @@ def paired_recovery(n: int, both_right: int, right_to_wrong: int, wrong_to_right
     base, cand = (both_right + right_to_wrong) / n, (both_right + wrong_to_right) / n
     if base == 0:
         raise ValueError("paired_recovery: the baseline got no item right, so no share of it can be kept")
-    quantile = float(ndtri(1 - alpha))
+    quantile = normal_quantile(1 - alpha)
     loss, gain = right_to_wrong / n, wrong_to_right / n
 
     def z(r: float) -> float:
@@ -85,8 +88,9 @@ def graded_recovery(
 ) -> Recovery:
     """Ratio of two paired means by Fieller's theorem; cluster-robust where `clusters` ([n] labels) are given.
 
-    `baseline`, `candidate`: [n], higher is better, baseline mean above 0. A bound that Fieller's set leaves open
-    is 0 or infinity. Identical pairs prove nothing: with no spread at all the bounds are 1 -+ z^2/(units + z^2).
+    `baseline`, `candidate`: [n], higher is better, baseline mean above 0. A bound that Fieller's set leaves
+    open is 0 or infinity. Identical pairs prove nothing: with no spread at all the bounds are 1 -+ z^2/(units
+    + z^2).
     """
     left, right = np.asarray(baseline, dtype=np.float64), np.asarray(candidate, dtype=np.float64)
     if left.shape != right.shape or left.ndim != 1 or left.size == 0:
@@ -94,16 +98,18 @@ def graded_recovery(
     base, cand = float(left.mean()), float(right.mean())
     if base <= 0:
         raise ValueError("graded_recovery: the baseline's mean must be above 0")
-    labels = np.arange(left.size) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
+    labels = (
+        np.arange(left.size) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
+    )
     units = int(labels.max()) + 1
     groups = None if clusters is None else units
     ratio = cand / base
     if units == 1:
         return Recovery(ratio=ratio, lower=0.0, upper=math.inf, n=left.size, clusters=groups)
-    t = float(stdtrit(units - 1, 1 - alpha))
+    t = t_quantile(1 - alpha, units - 1)
     vbb, vcc, vbc = _covariances(left, right, labels)
     if vbb + vcc - 2 * vbc <= 1e-15 * (vbb + vcc) or (vbb == 0 and vcc == 0):
-        z = float(ndtri(1 - alpha))
+        z = normal_quantile(1 - alpha)
         width = z * z / (units + z * z)
         return Recovery(
             ratio=ratio, lower=max(0.0, ratio - width), upper=ratio + width, n=left.size, clusters=groups

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from harness.stats.decision import Decision, above, below, check_alpha
+from harness.stats.decision import Decision, above, below, check_alpha, normal_quantile
 
 FEW_PAIRS = 10
 """Fewer pairs than this are too few to judge."""
@@ -18,7 +18,7 @@ EXACT_PAIRS = 60
 
 @dataclass(frozen=True, kw_only=True)
 class SpeedRatio:
-    """A typical ratio with one-sided bounds at 1 - alpha each; 0 and infinity where the pairs cannot bound it."""
+    """A typical ratio with one-sided bounds at 1 - alpha each; 0 and infinity where pairs are too few."""
 
     ratio: float
     lower: float
@@ -48,7 +48,7 @@ def speed_ratio(ratios: ArrayLike, *, alpha: float = 0.05) -> SpeedRatio:
     check_alpha(alpha)
     values = np.asarray(ratios, dtype=np.float64)
     if values.ndim != 1 or values.size == 0 or not (np.isfinite(values).all() and (values > 0).all()):
-        raise ValueError("speed_ratio: expected positive, finite ratios, at least one")
+        raise ValueError("speed_ratio: expected a list of positive, finite ratios with at least one entry")
     logs, n = np.log(values), values.size
     rows, columns = np.triu_indices(n)
     walsh = np.sort((logs[rows] + logs[columns]) / 2)
@@ -63,8 +63,6 @@ def signed_rank_cut(n: int, alpha: float) -> int:
     0 where even W+ = 0 is likelier than alpha (n < 5 at alpha = 0.05).
     """
     if n > EXACT_PAIRS:
-        from harness.stats.decision import normal_quantile
-
         mean, sd = n * (n + 1) / 4, math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
         return max(0, math.floor(mean + normal_quantile(alpha) * sd - 0.5) + 1)
     counts = np.zeros(n * (n + 1) // 2 + 1)

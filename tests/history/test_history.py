@@ -11,7 +11,7 @@ import pytest
 from example import example
 from rich.console import Console
 
-from harness.history import HistoryRow, collect, history_csv, history_html, history_table, write_history_html
+from harness.history import HistoryRow, collect, history_csv, history_html, history_table, write_history
 from harness.history.charts import charts
 from harness.records.verdict import Verdict
 
@@ -68,9 +68,9 @@ def test_csv_gives_the_numbers_back(rows: tuple[HistoryRow, ...]) -> None:
 
 def test_the_page_is_self_contained(rows: tuple[HistoryRow, ...], tmp_path: Path) -> None:
     """One chart a figure, no script, no address, equal bytes for equal rows."""
-    write_history_html("support-bot", rows, tmp_path / "history.html")
+    write_history(rows, tmp_path / "history.html", title="support-bot")
     page = (tmp_path / "history.html").read_text()
-    assert page == history_html("support-bot", rows)
+    assert page == history_html(rows, title="support-bot")
     assert "<script" not in page
     assert "://" not in page
     assert page.count('role="img"') == len(charts(rows)) == 9
@@ -79,7 +79,7 @@ def test_the_page_is_self_contained(rows: tuple[HistoryRow, ...], tmp_path: Path
 
 def test_an_empty_history_is_said() -> None:
     """No run yet is a sentence, not an error."""
-    assert "No run of this suite" in history_html("support-bot", ())
+    assert "No run of this suite" in history_html((), title="support-bot")
     assert history_csv(()).count("\n") == 1
 
 

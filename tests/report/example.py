@@ -20,8 +20,9 @@ from harness.records.verdict import (
 )
 
 HOSTILE = (
-    "<script>alert('owned')</script>\n::error title=x::injected\n##[group]x | a | `b` @everyone <img src=x onerror=alert(1)> "
-    "\u202eesrever\x1b[31m\x00\x07\r\n::add-mask::hunter2 http://evil.example/x.js ]]>"
+    "<script>alert('owned')</script>\n::error title=x::injected\n##[group]x | a | `b` @everyone "
+    "<img src=x onerror=alert(1)> \u202eesrever\x1b[31m\x00\x07\r\n"
+    "::add-mask::hunter2 http://evil.example/x.js ]]>"
 )
 LONG = "na " * 35_000
 GIB = 1024**3

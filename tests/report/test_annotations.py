@@ -6,14 +6,14 @@ import re
 
 from example import HOSTILE, candidate, example
 
-from harness.report import annotations
+from harness.report import annotations as github_annotations
 
 COMMAND = re.compile(r"::(error|warning|notice) title=([^:,\r\n]*)::(.*)")
 
 
 def test_every_line_is_one_of_our_commands() -> None:
     """Hostile text neither starts a line nor ends a property: each line is one command with one title."""
-    lines = annotations(example()).splitlines()
+    lines = github_annotations(example()).splitlines()
     assert lines
     for line in lines:
         match = COMMAND.fullmatch(line)
@@ -24,7 +24,7 @@ def test_every_line_is_one_of_our_commands() -> None:
 
 def test_levels_follow_the_decisions() -> None:
     """What blocks is an error, an undecided gate or a warning-only gate is a warning."""
-    text = annotations(example())
+    text = github_annotations(example())
     assert "::warning title=int8 INCONCLUSIVE%3A intents acc::" in text
     assert "::error title=nf4 FAIL%3A intents acc::" in text
     assert "::warning title=nf4 FAIL%3A heldout kl_mean::" in text
@@ -39,7 +39,7 @@ def test_a_task_name_cannot_end_the_title() -> None:
     verdict = example().model_copy(
         update={"candidates": (passed.model_copy(update={"findings": (hostile,), "checks": ()}),)}
     )
-    lines = annotations(verdict).splitlines()
+    lines = github_annotations(verdict).splitlines()
     assert len(lines) == 2
     assert all(COMMAND.fullmatch(line) for line in lines)
 
@@ -49,4 +49,4 @@ def test_a_pass_says_nothing() -> None:
     whole = example()
     clean = whole.candidates[0].model_copy(update={"checks": ()})
     passed = whole.model_copy(update={"candidates": (clean,), "decision": "PASS", "sentence": "PASS: all."})
-    assert annotations(passed) == ""
+    assert github_annotations(passed) == ""

@@ -44,7 +44,12 @@ def around(values: Iterable[float | None], *, margin: float = 0.06) -> Axis:
     """A linear axis that holds all values (None is left out) with a margin on both sides."""
     present = [value for value in values if value is not None]
     low, high = (min(present), max(present)) if present else (0.0, 1.0)
-    spread = (high - low) or abs(high) or 1.0
+    size = max(abs(low), abs(high))
+    if high - low <= max(1e-9 * size, 1e-12):  # one value: an axis needs some width
+        low, high = low - (size or 1.0) / 2, high + (size or 1.0) / 2
+    if high - low < 1e-12:
+        low, high = low - 0.5, high + 0.5
+    spread = high - low
     return Axis(low=low - margin * spread, high=high + margin * spread)
 
 

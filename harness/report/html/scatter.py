@@ -132,7 +132,7 @@ def _draw(marks: list[_Mark], measure: Measure, workload: str, missing: tuple[st
     suffix = " %" if measure.unit == "fraction" else ""
     return Scatter(
         title=f"{measure.task} {measure.metric}",
-        x_title=f"decode speed against the baseline ({workload}); right is faster",
+        x_title=f"decode speed, ratio to the baseline ({workload})",
         y_title=f"{measure.metric}; up is {'better' if measure.higher_is_better else 'worse'}",
         points=tuple(_spread(sorted(points, key=lambda point: -point.radius))),
         x_ticks=tuple(Tick(x=across.at(tick), text=f"{tick_text(tick)} ×") for tick in across.ticks()),

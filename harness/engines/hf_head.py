@@ -1,0 +1,160 @@
+"""The way from the final hidden state to logits, checked against the model's own forward pass at load."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.engines.hf_load import core_of, input_device
+from harness.errors import EngineError
+
+AGREES = 2e-3
+"""Largest difference of logits, relative to their spread, at which the shortcut counts as the model's own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """Output embeddings with the scalings some families add. `trunk` is None when the shortcut does not hold."""
+
+    trunk: Any
+    """The model up to its final norm."""
+    linear: Any
+    softcap: float | None
+    multiply: float
+    why_not: str | None = None
+
+    @classmethod
+    def find(cls, model: Any) -> Head:
+        """Find the parts and compare them with `model(...).logits` on a short random text."""
+        import torch
+
+        core = core_of(model)
+        config = core.config.get_text_config()
+        linear = core.get_output_embeddings()
+        trunk = getattr(core, core.base_model_prefix, None)
+        softcap = getattr(config, "final_logit_softcapping", None)
+        divide = getattr(config, "logits_scaling", None) or 1.0
+        multiply = (getattr(config, "logit_scale", None) or 1.0) / divide
+        head = cls(trunk=trunk, linear=linear, softcap=softcap, multiply=float(multiply))
+        if trunk is None or linear is None or trunk is core:
+            return head.without("its parts are not laid out as a trunk and an output layer")
+        ids = torch.randint(0, config.vocab_size, (1, 8), generator=torch.Generator().manual_seed(0))
+        ids = ids.to(input_device(model))
+        with torch.inference_mode():
+            own = model(input_ids=ids, use_cache=False).logits.float()
+            short = head.logits(head.hidden(ids))
+        error = (own - short).abs().max() / own.std().clamp_min(1e-6)
+        if not torch.isfinite(own).all() or float(error) <= AGREES:
+            return head
+        return head.without(f"trunk and output layer differ from its own logits by {float(error):.2g}")
+
+    def without(self, why: str) -> Head:
+        return Head(trunk=None, linear=self.linear, softcap=self.softcap, multiply=self.multiply, why_not=why)
+
+    def hidden(self, ids: Any, **keywords: Any) -> Any:
+        """Final post-norm hidden states, [batch, tokens, d_model]."""
+        return self.trunk(input_ids=ids, use_cache=False, **keywords).last_hidden_state
+
+    def logits(self, hidden: Any) -> Any:
+        """float32 logits, [..., vocabulary]."""
+        return scaled(self.linear(hidden.to(self.linear.weight.dtype)).float(), self.softcap, self.multiply)
+
+
+def scaled(logits: Any, softcap: float | None, multiply: float) -> Any:
+    """Logit scaling (Cohere, Granite), then soft-capping (Gemma 2)."""
+    import torch
+
+    if multiply != 1.0:
+        logits = logits * multiply
+    return softcap * torch.tanh(logits / softcap) if softcap is not None else logits
+
+
+def save_head(head: Head, folder: Path) -> None:
+    """Keep the baseline's output layer beside its states, once."""
+    if (folder / "head.json").exists():
+        return
+    weight = head.linear.weight.detach()
+    bias = getattr(head.linear, "bias", None)
+    save_array(folder / "head.npy", to_numpy(weight))
+    if bias is not None:
+        save_array(folder / "head_bias.npy", to_numpy(bias.detach().float()))
+    facts = {"softcap": head.softcap, "multiply": head.multiply, "bias": bias is not None}
+    write_file(folder / "head.json", json.dumps(facts).encode())
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredHead:
+    """The baseline's output layer, read back on the variant's device."""
+
+    weight: Any
+    bias: Any
+    softcap: float | None
+    multiply: float
+
+    @classmethod
+    def read(cls, folder: Path, device: Any) -> StoredHead:
+        try:
+            facts = json.loads((folder / "head.json").read_text())
+            weight = from_numpy(np.load(folder / "head.npy")).to(device).float()
+            bias = from_numpy(np.load(folder / "head_bias.npy")).to(device) if facts["bias"] else None
+        except (OSError, ValueError, KeyError) as error:
+            raise EngineError(
+                f"{folder}: the baseline's output layer cannot be read ({error}); run the baseline again with --fresh"
+            ) from error
+        return cls(weight=weight, bias=bias, softcap=facts["softcap"], multiply=facts["multiply"])
+
+    def logits(self, states: Any) -> Any:
+        """float32 logits of stored states, [positions, vocabulary]."""
+        import torch
+
+        return scaled(torch.nn.functional.linear(states.float(), self.weight, self.bias), self.softcap, self.multiply)
+
+
+def to_numpy(tensor: Any) -> Any:
+    """A tensor as numpy has it; bfloat16 as its bits in uint16."""
+    import torch
+
+    tensor = tensor.contiguous().cpu()
+    return tensor.view(torch.uint16).numpy() if tensor.dtype == torch.bfloat16 else tensor.numpy()
+
+
+def from_numpy(array: Any) -> Any:
+    """The inverse of `to_numpy`."""
+    import torch
+
+    tensor = torch.from_numpy(array)
+    return tensor.view(torch.bfloat16) if tensor.dtype == torch.uint16 else tensor
+
+
+def half(states: Any) -> Any:
+    """16-bit states: float16 where every value fits, bfloat16 otherwise."""
+    import torch
+
+    small = states.to(torch.float16)
+    return small if torch.isfinite(small).all() else states.to(torch.bfloat16)
+
+
+def save_array(path: Path, array: Any) -> None:
+    """An `.npy` file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            np.save(stream, array)
+        Path(name).replace(path)
+    except OSError as error:
+        Path(name).unlink(missing_ok=True)
+        raise EngineError(f"{path}: could not be written: {error.strerror or error}") from error
+
+
+def write_file(path: Path, content: bytes) -> None:
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
+    Path(name).replace(path)

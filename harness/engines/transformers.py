@@ -1,0 +1,94 @@
+"""Hugging Face transformers: the engine object over loading, scoring, generation and timing."""
+
+from __future__ import annotations
+
+import time as clock
+from collections.abc import Sequence
+from typing import Any
+
+from harness.engines.hf_facts import gather_facts
+from harness.engines.hf_generate import generate, time_workload
+from harness.engines.hf_head import Head
+from harness.engines.hf_load import Loaded, load_model, translated
+from harness.engines.hf_roll import roll
+from harness.engines.hf_score import Scorer
+from harness.engines.seam import (
+    ContinuationScore,
+    Facts,
+    Generation,
+    GenerateRequest,
+    LoadSpec,
+    ScoreRequest,
+    Timing,
+    Window,
+    WindowScore,
+    Workload,
+)
+
+
+def load(spec: LoadSpec) -> TransformersEngine:
+    """Load a model and verify how it can be scored. Raises `EngineError`."""
+    started = clock.perf_counter()
+    with translated(spec.path):
+        loaded = load_model(spec)
+        head = Head.find(loaded.model)
+        scorer = Scorer.choose(loaded.model, head, loaded.quantized)
+    return TransformersEngine(spec, loaded, head, scorer, clock.perf_counter() - started)
+
+
+class TransformersEngine:
+    """One loaded causal language model."""
+
+    def __init__(self, spec: LoadSpec, loaded: Loaded, head: Head, scorer: Scorer, load_s: float) -> None:
+        self._spec, self._loaded, self._head, self._scorer = spec, loaded, head, scorer
+        self._facts = gather_facts(spec, loaded, head, scorer, load_s)
+
+    def facts(self) -> Facts:
+        return self._facts
+
+    def encode(self, texts: Sequence[str], *, add_special_tokens: bool) -> list[tuple[int, ...]]:
+        tokenizer = self._loaded.tokenizer
+        return [tuple(tokenizer.encode(text, add_special_tokens=add_special_tokens)) for text in texts]
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[tuple[ContinuationScore, ...]]:
+        with translated(self._spec.path):
+            return self._scorer.score(requests)
+
+    def roll(
+        self, windows: Sequence[Window], *, states_out: str | None = None, states_in: str | None = None
+    ) -> list[WindowScore]:
+        with translated(self._spec.path):
+            return roll(self._loaded.model, self._head, windows, states_out=states_out, states_in=states_in)
+
+    def generate(self, requests: Sequence[GenerateRequest]) -> list[Generation]:
+        with translated(self._spec.path):
+            return generate(self._loaded.model, self._loaded.tokenizer, requests)
+
+    def time(self, workload: Workload) -> Timing:
+        with translated(self._spec.path):
+            return time_workload(self._loaded.model, workload)
+
+    def device_peaks(self) -> tuple[int | None, int | None]:
+        torch = _torch()
+        if not self._facts.device.startswith("cuda"):
+            return None, None
+        devices = range(torch.cuda.device_count())
+        return (
+            sum(torch.cuda.max_memory_allocated(device) for device in devices),
+            sum(torch.cuda.max_memory_reserved(device) for device in devices),
+        )
+
+    def reset_device_peaks(self) -> None:
+        torch = _torch()
+        if self._facts.device.startswith("cuda"):
+            for device in range(torch.cuda.device_count()):
+                torch.cuda.reset_peak_memory_stats(device)
+
+    def close(self) -> None:
+        del self._scorer, self._head, self._loaded
+
+
+def _torch() -> Any:
+    import torch
+
+    return torch

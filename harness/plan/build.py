@@ -1,0 +1,173 @@
+"""Tasks of a suite into plans: items, token ids, chunks, and how an answer becomes a record."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from harness.engines.seam import (
+    ContinuationScore,
+    Generation,
+    GenerateRequest,
+    ScoreRequest,
+    Window,
+    WindowScore,
+)
+from harness.errors import Problem, SuiteError
+from harness.plan.tokens import Encoded, Tokenizer
+from harness.records.models import Failed, ItemRecord, PlannedItem
+from harness.spec.load import LoadedSuite
+
+Request = ScoreRequest | GenerateRequest | Window
+Answer = tuple[ContinuationScore, ...] | Generation | WindowScore
+PADDED_TOKENS = 4096
+MOST_ITEMS = 64
+BATCHING = f"sorted by length, at most {PADDED_TOKENS} padded tokens and {MOST_ITEMS} items a batch"
+
+
+class Scorer(Protocol):
+    """Turns the answers to one item's requests into its record."""
+
+    def __call__(self, index: int, answers: Sequence[Answer]) -> ItemRecord: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskPlan:
+    """One task, tokenised: what every variant is asked, in which batches, and how answers are scored."""
+
+    name: str
+    kind: Literal["choice", "generate", "perplexity"]
+    items: tuple[PlannedItem, ...]
+    requests: tuple[tuple[Request, ...], ...]
+    """Per item; empty for an item that is too long."""
+    texts: tuple[Encoded, ...]
+    """Every encoded text with its ids, for checking a variant's own tokenizer."""
+    metrics: tuple[str, ...]
+    lower_is_better: tuple[str, ...]
+    scorer: Scorer
+    source: str
+    settings: str
+    """Everything beyond the token ids that decides a score, as canonical JSON."""
+    divergence: bool = False
+    data_file: str | None = None
+    data_hash: str | None = None
+    notes: tuple[str, ...] = ()
+    batching: str = BATCHING
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over items, requests and settings: the identity of what is asked."""
+        digest = hashlib.sha256(self.settings.encode())
+        for item in self.items:
+            digest.update(item.model_dump_json().encode())
+        return digest.hexdigest()
+
+    @property
+    def chunks(self) -> tuple[tuple[int, ...], ...]:
+        """Item indices, batch by batch: longest first, filled by tokens. The same for every variant."""
+        order = sorted(range(len(self.items)), key=lambda index: (-self._length(index), index))
+        chunks: list[tuple[int, ...]] = []
+        current: list[int] = []
+        for index in order:
+            longest = self._length(current[0]) if current else 0
+            if current and ((len(current) + 1) * longest > PADDED_TOKENS or len(current) == MOST_ITEMS):
+                chunks.append(tuple(current))
+                current = []
+            current.append(index)
+        if current:
+            chunks.append(tuple(current))
+        return tuple(chunks)
+
+    def _length(self, index: int) -> int:
+        """Tokens an item puts into a batch."""
+        total = 0
+        for request in self.requests[index]:
+            if isinstance(request, ScoreRequest):
+                total += len(request.context) + sum(len(each) for each in request.continuations)
+            elif isinstance(request, GenerateRequest):
+                total += len(request.prompt) + request.max_new_tokens
+            else:
+                total += len(request.tokens)
+        return total
+
+    def score(self, index: int, answers: Sequence[Answer]) -> ItemRecord:
+        """The record of item `index` given the answers to its requests, in order."""
+        item = self.items[index]
+        if item.too_long is not None:
+            failed = Failed(stage="too_long", error=item.too_long)
+            return ItemRecord(
+                item=item.item, prompt_hash=item.prompt_hash, metrics=dict.fromkeys(self.metrics, failed)
+            )
+        return self.scorer(index, answers)
+
+
+def plan_suite(
+    loaded: LoadedSuite,
+    tokenizer: Tokenizer,
+    *,
+    context_length: int | None,
+    limit: int | None = None,
+    tasks: Collection[str] | None = None,
+) -> tuple[TaskPlan, ...]:
+    """Plan every task of a suite (or only `tasks`). Raises `SuiteError` with every problem of every data file."""
+    from harness.plan.asked import plan_asked
+    from harness.plan.perplexity import plan_perplexity
+
+    plans, problems = [], []
+    for name, task in loaded.suite.tasks.items():
+        if tasks is not None and name not in tasks:
+            continue
+        least = min((count for count in (task.limit, limit) if count is not None), default=None)
+        maker = plan_perplexity if task.kind == "perplexity" else plan_asked
+        try:
+            plans.append(maker(loaded, name, task, tokenizer, context_length, least))
+        except SuiteError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise SuiteError(tuple(problems))
+    return tuple(plans)
+
+
+def plan_texts(plan: TaskPlan) -> tuple[Encoded, ...]:
+    """Every distinct encoded text of a plan."""
+    distinct = {(each.text, each.add_special_tokens): each for each in plan.texts}
+    return tuple(distinct.values())
+
+
+def prompt_hash(requests: Sequence[Request]) -> str:
+    """SHA-256 over every token id, stop string and limit of an item's requests."""
+    parts: list[object] = []
+    for request in requests:
+        if isinstance(request, ScoreRequest):
+            parts.append([request.context, request.continuations])
+        elif isinstance(request, GenerateRequest):
+            parts.append([request.prompt, request.max_new_tokens, request.until, request.temperature])
+        else:
+            parts.append([request.tokens, request.scored_from])
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def sample(count: int, limit: int | None, seed: int, name: str) -> list[int]:
+    """Indices of a seeded sample in their original order: the same for every variant and every run."""
+    import random
+
+    if limit is None or limit >= count:
+        return list(range(count))
+    return sorted(random.Random(f"{seed}/{name}").sample(range(count), limit))
+
+
+def slices_of(fields: object, names: Sequence[str], place: str, key: str) -> dict[str, str]:
+    """The item's value in each slice field. Raises `SuiteError` for a field that is not there."""
+    found = {}
+    assert isinstance(fields, dict)
+    for name in names:
+        if name not in fields:
+            have = ", ".join(map(repr, fields))
+            raise SuiteError(
+                (Problem(place=place, key=key, message=f"expected a field {name!r}, the item has {have}"),)
+            )
+        found[name] = str(fields[name])
+    return found

@@ -1,0 +1,180 @@
+"""Perplexity over documents: windows, and likelihoods and divergence into a document's record."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from harness.engines.seam import Window, WindowScore
+from harness.plan.build import Answer, TaskPlan, prompt_hash, sample, slices_of
+from harness.plan.rows import field_of, file_hash, item_ids, problem, read_rows
+from harness.plan.shortforms import Docs
+from harness.plan.tokens import Encoded, Tokenizer, windows
+from harness.records.models import DocumentScore, ItemRecord, PlannedItem
+from harness.spec.load import LoadedSuite
+from harness.spec.models import Task
+from harness.spec.places import resolve_file
+
+BEGINNING = 400
+"""Characters of a document kept for people."""
+DEFAULT_WINDOW = 2048
+"""For an lm-eval task on a model that does not say how long its context is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """One text to score, with what is known about it."""
+
+    item: str
+    text: str
+    fields: Mapping[str, object]
+    place: str
+
+
+def plan_perplexity(
+    loaded: LoadedSuite,
+    name: str,
+    task: Task,
+    tokenizer: Tokenizer,
+    context_length: int | None,
+    limit: int | None,
+) -> TaskPlan:
+    """Plan a perplexity task. Raises `SuiteError` for missing or empty text or a window beyond the context."""
+    spec = task.perplexity
+    assert spec is not None
+    key = f"tasks.{name}.perplexity"
+    path = resolve_file(loaded, spec.data)
+    rows = read_rows(path, spec.data, f"{key}.data")
+    if context_length is not None and spec.window > context_length:
+        raise problem(
+            str(loaded.path),
+            f"{key}.window",
+            f"expected at most the model's context of {context_length}, got {spec.window}",
+        )
+    documents = []
+    for row, item in zip(rows, item_ids(rows, task.id, f"tasks.{name}.id"), strict=True):
+        text = field_of(row, spec.field, f"{key}.field")
+        if not isinstance(text, str) or not text.strip():
+            raise problem(row.place, f"{key}.field", f"expected a text in {spec.field!r}, got {text!r:.60}")
+        documents.append(Document(item=item, text=text, fields=row.fields, place=row.place))
+    plan = _plan(
+        loaded, name, task, documents, tokenizer, spec.window, spec.stride or spec.window, limit,
+        source=f"{spec.data}, field {spec.field}", divergence=spec.divergence,
+    )  # fmt: skip
+    return replace(plan, data_file=spec.data, data_hash=file_hash(path))
+
+
+def plan_documents(
+    loaded: LoadedSuite,
+    name: str,
+    task: Task,
+    docs: Docs,
+    tokenizer: Tokenizer,
+    context_length: int | None,
+    limit: int | None,
+) -> TaskPlan:
+    """An lm-eval perplexity task (`loglikelihood_rolling`), in windows as long as the model's context."""
+    window = context_length or DEFAULT_WINDOW
+    documents = [
+        Document(item=item, text=str(docs.task.doc_to_target(doc)), fields=row, place=f"item {item}")
+        for item, doc, row in zip(docs.ids, docs.docs, docs.rows, strict=True)
+    ]
+    source = f"lm-eval {task.lm_eval}"
+    return _plan(loaded, name, task, documents, tokenizer, window, window, limit, source=source, divergence=True)
+
+
+def _plan(
+    loaded: LoadedSuite,
+    name: str,
+    task: Task,
+    documents: Sequence[Document],
+    tokenizer: Tokenizer,
+    window: int,
+    stride: int,
+    limit: int | None,
+    *,
+    source: str,
+    divergence: bool,
+) -> TaskPlan:
+    items, requests, texts = [], [], []
+    for index, position in enumerate(sample(len(documents), limit, loaded.suite.seed, name)):
+        document = documents[position]
+        encoded = tokenizer.encode(document.text, add_special_tokens=False)
+        if not encoded:
+            raise problem(document.place, f"tasks.{name}", "the text has no tokens")
+        asked = tuple(windows(encoded, tokenizer.prefix_token, window=window, stride=stride))
+        requests.append(asked)
+        texts.append(Encoded(item=document.item, text=document.text, ids=encoded, add_special_tokens=False))
+        items.append(_item(name, task, document, index, asked, len(encoded)))
+
+    def score(index: int, answers: Sequence[Answer]) -> ItemRecord:
+        return document_record(items[index], [each for each in answers if isinstance(each, WindowScore)])
+
+    settings = {"window": window, "stride": stride, "start": tokenizer.prefix_token, "kind": "perplexity"}
+    return TaskPlan(
+        name=name,
+        kind="perplexity",
+        items=tuple(items),
+        requests=tuple(requests),
+        texts=tuple(texts),
+        metrics=(),
+        lower_is_better=(),
+        scorer=score,
+        source=f"{source}, window {window}, stride {stride}, from {tokenizer.prefix_text!r}",
+        settings=json.dumps(settings, sort_keys=True),
+        divergence=divergence,
+    )
+
+
+def _item(
+    name: str, task: Task, document: Document, index: int, asked: Sequence[Window], tokens: int
+) -> PlannedItem:
+    fields = dict(document.fields)
+    cluster = None
+    if task.cluster_by is not None:
+        key = f"tasks.{name}.cluster_by"
+        cluster = slices_of(fields, [task.cluster_by], document.place, key)[task.cluster_by]
+    return PlannedItem(
+        item=document.item,
+        index=index,
+        prompt_hash=prompt_hash(asked),
+        prompt=document.text[:BEGINNING],
+        slices=slices_of(fields, task.slice_by, document.place, f"tasks.{name}.slice_by"),
+        cluster=cluster,
+        tokens=tokens,
+        bytes=len(document.text.encode()),
+    )
+
+
+def document_record(item: PlannedItem, scores: Sequence[WindowScore]) -> ItemRecord:
+    """One document's sums over its windows. Anything not finite makes the whole document a failure (None)."""
+    log_probs = [value for score in scores for value in score.log_probs]
+    nll: float | None = -math.fsum(log_probs)
+    if not math.isfinite(nll or 0.0):
+        nll = None
+    kl = top1 = delta = delta_squared = values = None
+    if nll is not None and scores and all(score.kl is not None for score in scores):
+        divergences = [value for score in scores for value in score.kl or ()]
+        deltas = [value for score in scores for value in score.delta_p or ()]
+        if all(map(math.isfinite, divergences)) and all(map(math.isfinite, deltas)):
+            kl = math.fsum(divergences)
+            top1 = sum(agree for score in scores for agree in score.top1_agree or ())
+            delta = math.fsum(deltas)
+            delta_squared = math.fsum(value * value for value in deltas)
+            values = base64.b64encode(struct.pack(f"<{len(divergences)}f", *divergences)).decode()
+        else:
+            nll = None
+    document = DocumentScore(
+        nll=nll,
+        tokens=len(log_probs),
+        kl=kl,
+        top1_agree=top1,
+        delta_p=delta,
+        delta_p_squared=delta_squared,
+        kl_values=values,
+    )
+    return ItemRecord(item=item.item, prompt_hash=item.prompt_hash, document=document, metrics={})

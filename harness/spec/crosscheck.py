@@ -1,0 +1,135 @@
+"""Rules between the parts of a suite: gates against tasks, metrics and variants. Pure; reads no file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.spec.metrics import METRICS, Metric, lookup
+from harness.spec.models import Choice, Gate, Generate, Suite, Task
+from harness.spec.names import nearest
+
+Place = tuple[str | int, ...]
+Found = Iterator[tuple[Place, str]]
+
+
+def cross_check(suite: Suite) -> Found:
+    """Every problem between parts, as (place, message)."""
+    yield from _variants(suite)
+    for name, task in suite.tasks.items():
+        yield from _task(("tasks", name), task)
+    for index, gate in enumerate(suite.gates):
+        yield from _gate(("gates", index), gate, suite)
+
+
+def task_metrics(task: Task) -> tuple[str, ...] | None:
+    """The metrics a task gives; None for an lm-eval task, whose metrics are known once it is loaded."""
+    if task.choice is not None:
+        return ("acc", "acc_norm")
+    if task.generate is not None:
+        metric = task.generate.metric
+        return (metric,) if isinstance(metric, str) else metric
+    if task.perplexity is not None:
+        divergence = [name for name, each in METRICS.items() if each.kind == "divergence"]
+        return ("perplexity", "bits_per_byte", *(divergence if task.perplexity.divergence else ()))
+    return None
+
+
+def _variants(suite: Suite) -> Found:
+    if not suite.tasks:
+        yield ("tasks",), "expected at least one task"
+    for name, variant in suite.variants.items():
+        where = ("variants", name)
+        if variant.baseline and (variant.quantize is not None or variant.quantized):
+            key = "quantize" if variant.quantize is not None else "quantized"
+            yield (*where, key), "the baseline is the full-precision model; quantize another variant"
+        if variant.script is not None and variant.engine != "scripted":
+            yield (*where, "script"), "belongs to engine: scripted"
+        if variant.quantize is not None and variant.quantized is False:
+            yield (*where, "quantized"), "contradicts quantize"
+
+
+def _task(where: Place, task: Task) -> Found:
+    spec = task.choice or task.generate
+    if isinstance(spec, Choice | Generate):
+        kind = "choice" if task.choice is not None else "generate"
+        if (spec.prompt is None) == (spec.messages is None):
+            yield (*where, kind), "expected exactly one of prompt and messages"
+        if spec.num_few_shot > 0 and spec.few_shot is None:
+            yield (*where, kind, "num_few_shot"), "needs few_shot, a file of worked examples"
+    if task.generate is not None:
+        for metric in task_metrics(task) or ():
+            if metric not in ("exact_match", "contains", "f1"):
+                known = ("exact_match", "contains", "f1")
+                yield (*where, "generate", "metric"), _unknown("metric", metric, known)
+    if task.perplexity is not None and (task.perplexity.stride or 1) > task.perplexity.window:
+        yield (
+            (*where, "perplexity", "stride"),
+            f"expected at most the window of {task.perplexity.window}, got {task.perplexity.stride}; "
+            "tokens between would not be scored",
+        )
+
+
+def _gate(where: Place, gate: Gate, suite: Suite) -> Found:
+    for name in gate.variants:
+        if name not in suite.variants:
+            yield (*where, "variants"), _unknown("variant", name, suite.candidates)
+        elif name == suite.baseline:
+            yield (*where, "variants"), f"{name} is the baseline; a gate judges candidates (or on: baseline)"
+    metric = lookup(gate.metric)
+    if metric is not None and metric.kind in ("speed", "memory"):
+        yield from _measured(where, gate, metric, suite)
+        return
+    if gate.workload is not None:
+        yield (*where, "workload"), f"{gate.metric} is not measured under a workload"
+    if gate.task is None:
+        if metric is None:
+            yield (*where, "metric"), _unknown("metric", gate.metric, tuple(METRICS))
+        else:
+            yield where, f"{gate.metric} needs a task: one of {', '.join(suite.tasks)}"
+        return
+    if gate.task not in suite.tasks:
+        yield (*where, "task"), _unknown("task", gate.task, tuple(suite.tasks))
+        return
+    yield from _quality(where, gate, metric, suite.tasks[gate.task])
+
+
+def _measured(where: Place, gate: Gate, metric: Metric, suite: Suite) -> Found:
+    if gate.task is not None:
+        yield (*where, "task"), f"{gate.metric} is measured once per variant, not per task"
+    if gate.slice is not None:
+        yield (*where, "slice"), f"{gate.metric} has no slices"
+    if gate.on == "baseline" or gate.against == "reference":
+        yield where, f"{gate.metric} is compared with the baseline on one machine only"
+    if suite.speed is None:
+        yield where, f"{gate.metric} needs `speed:` in the suite"
+    elif gate.workload is not None:
+        names = [f"{each.batch}x{each.prompt_tokens}+{each.new_tokens}" for each in suite.speed.workloads]
+        if gate.workload not in names:
+            yield (*where, "workload"), _unknown("workload", gate.workload, tuple(names))
+    yield from _form(where, gate, metric)
+
+
+def _quality(where: Place, gate: Gate, metric: Metric | None, task: Task) -> Found:
+    known = task_metrics(task)
+    if known is not None and gate.metric not in known:
+        yield (*where, "metric"), _unknown("metric", gate.metric, known)
+        return
+    if gate.slice is not None:
+        fields = task.slice_by
+        if not fields:
+            yield (*where, "slice"), f"task {gate.task} has no slice_by"
+        elif gate.slice != "each" and gate.slice.partition("=")[0] not in fields:
+            yield (*where, "slice"), f"expected each or FIELD=VALUE with a field of {', '.join(fields)}, got {gate.slice!r}"
+        elif metric is not None and metric.kind == "divergence":
+            yield (*where, "slice"), f"{gate.metric} is not kept apart by slice"
+    if metric is not None:
+        yield from _form(where, gate, metric)
+
+
+def _form(where: Place, gate: Gate, metric: Metric) -> Found:
+    if gate.form not in metric.forms:
+        yield (*where, gate.form), f"does not fit {gate.metric}; use one of {', '.join(metric.forms)}"
+
+
+def _unknown(what: str, name: str, known: tuple[str, ...]) -> str:
+    return f"unknown {what} {name!r}{nearest(name, known)}; expected one of {', '.join(known)}"

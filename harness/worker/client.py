@@ -1,0 +1,240 @@
+"""The driver's side of a worker: starts the process, talks to it, notices when it dies or hangs, cleans up."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from harness.engines.seam import (
+    ContinuationScore,
+    Facts,
+    GenerateRequest,
+    Generation,
+    LoadSpec,
+    Memory,
+    ScoreRequest,
+    Timing,
+    Window,
+    WindowScore,
+    Workload,
+)
+from harness.errors import EngineError, WorkerError
+
+HANG_S = 120.0
+"""A worker that gives no sign of life for so long is taken for hung."""
+LIMIT_S = 3600.0
+"""A single operation (a load, one batch) that takes longer is taken for stuck, even while the process lives."""
+LOG_LINES = 12
+"""Lines of the log that go into an error."""
+_MAIN = Path(__file__).with_name("main.py")
+
+
+class Worker:
+    """A live worker process. Every call raises `WorkerError` when it dies or hangs, `EngineError` when it refuses."""
+
+    def __init__(
+        self,
+        variant: str,
+        *,
+        log: Path,
+        interpreter: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        hang_s: float = HANG_S,
+        limit_s: float = LIMIT_S,
+    ) -> None:
+        self.variant, self.log, self._hang_s, self._limit_s = variant, log, hang_s, limit_s
+        log.parent.mkdir(parents=True, exist_ok=True)
+        theirs_in, ours_out = os.pipe()
+        ours_in, theirs_out = os.pipe()
+        with log.open("ab") as stream:
+            self._process = subprocess.Popen(
+                [
+                    str(interpreter or sys.executable), "-s", str(_MAIN),
+                    "--requests", str(theirs_in), "--replies", str(theirs_out),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                pass_fds=(theirs_in, theirs_out),
+                start_new_session=True,
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
+            )  # fmt: skip
+        os.close(theirs_in)
+        os.close(theirs_out)
+        self._out, self._in = ours_out, ours_in
+        self._buffer = b""
+        self._number = 0
+
+    # -- operations
+
+    def load(self, spec: LoadSpec) -> Facts:
+        """Load the model; returns what was really loaded."""
+        facts = self._call("load", {"spec": asdict(spec)})
+        for name in ("device_names", "kernels", "non_finite", "notes"):
+            facts[name] = tuple(facts[name])
+        return Facts(**facts)
+
+    def encode(self, texts: Sequence[str], *, add_special_tokens: bool) -> list[tuple[int, ...]]:
+        found = self._call("encode", {"texts": list(texts), "add_special_tokens": add_special_tokens})
+        return [tuple(ids) for ids in found]
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[tuple[ContinuationScore, ...]]:
+        found = self._call("score", {"requests": [asdict(each) for each in requests]})
+        return [
+            tuple(ContinuationScore(log_probs=tuple(each["log_probs"]), greedy=each["greedy"]) for each in answer)
+            for answer in found
+        ]
+
+    def roll(
+        self, windows: Sequence[Window], *, states_out: str | None = None, states_in: str | None = None
+    ) -> list[WindowScore]:
+        args = {"windows": [asdict(each) for each in windows], "states_out": states_out, "states_in": states_in}
+        return [
+            WindowScore(**{name: None if value is None else tuple(value) for name, value in each.items()})
+            for each in self._call("roll", args)
+        ]
+
+    def generate(self, requests: Sequence[GenerateRequest]) -> list[Generation]:
+        found = self._call("generate", {"requests": [asdict(each) for each in requests]})
+        return [Generation(**{**each, "tokens": tuple(each["tokens"])}) for each in found]
+
+    def time(self, workload: Workload) -> Timing:
+        found = self._call("time", {"workload": asdict(workload)})
+        return Timing(**{**found, "inter_token_s": tuple(found["inter_token_s"])})
+
+    def memory(self) -> Memory:
+        return Memory(**self._call("memory", {}))
+
+    def reset_peak(self) -> None:
+        """Start the peak counters anew, so that loading is not in the inference figure."""
+        self._call("reset_peak", {})
+
+    def batch_limit(self) -> int | None:
+        """The largest batch known to fit, when one did not."""
+        found: int | None = self._call("batch_limit", {})
+        return found
+
+    # -- the pipe
+
+    def _call(self, op: str, args: dict[str, Any]) -> Any:
+        self._number += 1
+        line = json.dumps({"id": self._number, "op": op, "args": args}) + "\n"
+        started = time.monotonic()
+        try:
+            _write_all(self._out, line.encode())
+        except OSError:
+            raise self._death(op) from None
+        while True:
+            reply = self._reply(op)
+            if "beat" in reply:
+                if time.monotonic() - started > self._limit_s:
+                    self.kill()
+                    raise WorkerError(
+                        f"{self.variant}: {op} took over {self._limit_s:.0f} s and was stopped{self._tail()}"
+                    )
+                continue
+            if reply.get("id") != self._number:
+                self.kill()
+                raise WorkerError(f"{self.variant}: the worker answered out of turn during {op}; see {self.log}")
+            if "error" in reply:
+                raise self._error(op, reply["error"])
+            return reply["result"]
+
+    def _reply(self, op: str) -> dict[str, Any]:
+        """The next line of the reply pipe."""
+        silent_since = time.monotonic()
+        while b"\n" not in self._buffer:
+            ready, _, _ = select.select([self._in], [], [], 1.0)
+            if ready:
+                block = os.read(self._in, 1 << 20)
+                if not block:
+                    raise self._death(op)
+                self._buffer += block
+                silent_since = time.monotonic()
+            elif time.monotonic() - silent_since > self._hang_s:
+                self.kill()
+                raise WorkerError(
+                    f"{self.variant}: the worker gave no sign of life for {self._hang_s:.0f} s during {op} and was "
+                    f"stopped{self._tail()}"
+                )
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        try:
+            found = json.loads(line)
+        except ValueError as error:
+            self.kill()
+            raise WorkerError(f"{self.variant}: the worker broke the protocol during {op}: {error}") from error
+        return dict(found)
+
+    def _error(self, op: str, error: Mapping[str, str]) -> EngineError | WorkerError:
+        if error["kind"] == "engine":
+            return EngineError(error["message"])
+        return EngineError(f"{op} failed in the worker: {error['message']}; the traceback is in {self.log}")
+
+    def _death(self, op: str) -> WorkerError:
+        code = self._process.wait()
+        if code < 0:
+            how = f"was killed by signal {-code} ({signal.Signals(-code).name})"
+            how += ", often a sign that memory ran out" if -code == signal.SIGKILL else ""
+        else:
+            how = f"ended with status {code}"
+        self.close()
+        return WorkerError(f"{self.variant}: the worker {how} during {op}{self._tail()}")
+
+    def _tail(self) -> str:
+        """The end of the log, for an error."""
+        try:
+            lines = self.log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+        except OSError:
+            return ""
+        quoted = "".join(f"\n  | {line[:300]}" for line in lines)
+        return f"; the end of {self.log}:{quoted}" if quoted else f"; its log {self.log} is empty"
+
+    # -- the end
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def close(self) -> None:
+        """End the worker: politely, then with its whole process group."""
+        if self._process.poll() is None:
+            self._number += 1
+            request = {"id": self._number, "op": "close", "args": {}}
+            try:
+                _write_all(self._out, (json.dumps(request) + "\n").encode())
+                self._process.wait(timeout=5)
+            except (OSError, subprocess.TimeoutExpired):
+                self.kill()
+        descriptors, self._out, self._in = (self._out, self._in), -1, -1
+        for descriptor in descriptors:
+            if descriptor >= 0:
+                os.close(descriptor)
+
+    def kill(self) -> None:
+        """End the worker and everything it started, now."""
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self._process.wait()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]

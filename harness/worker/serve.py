@@ -1,0 +1,136 @@
+"""The operations a worker answers. Turns JSON into the seam's types and back, and halves a batch that does not fit."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+from harness.engines.seam import (
+    Engine,
+    GenerateRequest,
+    LoadSpec,
+    Memory,
+    OutOfMemoryError,
+    ScoreRequest,
+    Window,
+    Workload,
+)
+from harness.errors import EngineError
+from harness.worker.meters import device_process_bytes, process_peak_bytes, reset_process_peak
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+
+class Server:
+    """One engine and the largest batch that is known to fit."""
+
+    def __init__(self) -> None:
+        self._engine: Engine | None = None
+        self._fits: int | None = None
+        self._load_peak: int | None = None
+
+    def handle(self, op: str, args: dict[str, Any]) -> object:
+        """The result of one operation, ready for JSON."""
+        operations: dict[str, Callable[[dict[str, Any]], object]] = {
+            "load": self._load,
+            "encode": lambda a: self._loaded().encode(a["texts"], add_special_tokens=a["add_special_tokens"]),
+            "score": self._score,
+            "roll": self._roll,
+            "generate": self._generate,
+            "time": lambda a: asdict(self._loaded().time(Workload(**a["workload"]))),
+            "memory": lambda a: asdict(self._memory()),
+            "reset_peak": lambda a: self._reset_peak(),
+            "batch_limit": lambda a: self._fits,
+            "close": lambda a: self._close(),
+        }
+        return operations[op](args)
+
+    def describe(self, error: Exception) -> dict[str, str]:
+        """An error as data; known ones keep their type."""
+        kind = "engine" if isinstance(error, EngineError) else "exception"
+        if isinstance(error, OutOfMemoryError):
+            kind, error = "engine", EngineError(f"out of memory even with a single request: {error}")
+        message = str(error) if kind == "engine" else f"{type(error).__name__}: {error}"
+        return {"kind": kind, "message": message, "traceback": traceback.format_exc()}
+
+    def _loaded(self) -> Engine:
+        if self._engine is None:
+            raise EngineError("no model is loaded in this worker")
+        return self._engine
+
+    def _load(self, args: dict[str, Any]) -> object:
+        spec = LoadSpec(**args["spec"])
+        if spec.engine == "scripted":
+            from harness.engines import scripted
+
+            self._engine = scripted.load(spec)
+        elif spec.engine == "transformers":
+            from harness.engines import transformers
+
+            self._engine = transformers.load(spec)
+        else:
+            raise EngineError(f"unknown engine {spec.engine!r}")
+        self._load_peak = process_peak_bytes()
+        return asdict(self._engine.facts())
+
+    def _score(self, args: dict[str, Any]) -> object:
+        requests = [
+            ScoreRequest(context=tuple(each["context"]), continuations=tuple(map(tuple, each["continuations"])))
+            for each in args["requests"]
+        ]
+        answers = self._halving(requests, self._loaded().score)
+        return [[asdict(each) for each in answer] for answer in answers]
+
+    def _generate(self, args: dict[str, Any]) -> object:
+        requests = [
+            GenerateRequest(**{**each, "prompt": tuple(each["prompt"]), "until": tuple(each["until"])})
+            for each in args["requests"]
+        ]
+        return [asdict(answer) for answer in self._halving(requests, self._loaded().generate)]
+
+    def _roll(self, args: dict[str, Any]) -> object:
+        windows = [
+            Window(tokens=tuple(each["tokens"]), scored_from=each["scored_from"]) for each in args["windows"]
+        ]
+        scores = self._loaded().roll(windows, states_out=args["states_out"], states_in=args["states_in"])
+        return [asdict(score) for score in scores]
+
+    def _halving(self, requests: Sequence[Q], ask: Callable[[Sequence[Q]], list[A]]) -> list[A]:
+        """Ask in the largest batches that fit; a batch that does not is halved, and that is remembered."""
+        answers: list[A] = []
+        while len(answers) < len(requests):
+            size = min(self._fits or len(requests), len(requests) - len(answers))
+            try:
+                answers.extend(ask(requests[len(answers) : len(answers) + size]))
+            except OutOfMemoryError:
+                if size == 1:
+                    raise
+                self._fits = size // 2
+                print(f"out of memory with {size} requests at once, going on with {self._fits}", flush=True)
+        return answers
+
+    def _memory(self) -> Memory:
+        engine = self._loaded()
+        allocated, reserved = engine.device_peaks()
+        facts = engine.facts()
+        return Memory(
+            weight_bytes=facts.weight_bytes,
+            disk_bytes=facts.disk_bytes,
+            process_peak_load_bytes=self._load_peak,
+            process_peak_inference_bytes=process_peak_bytes(),
+            allocator_peak_allocated_bytes=allocated,
+            allocator_peak_reserved_bytes=reserved,
+            device_process_peak_bytes=device_process_bytes() if facts.device.startswith("cuda") else None,
+        )
+
+    def _reset_peak(self) -> None:
+        self._loaded().reset_device_peaks()
+        reset_process_peak()
+
+    def _close(self) -> None:
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
