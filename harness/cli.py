@@ -21,7 +21,10 @@ app = typer.Typer(
 
 SuiteFile = Annotated[Path, typer.Argument(metavar="SUITE", help="The suite, a YAML file.")]
 RunName = Annotated[
-    str, typer.Argument(metavar="RUN", help="Run id or its beginning, a suite's name (its newest run), or latest.")
+    str,
+    typer.Argument(
+        metavar="RUN", help="Run id or its beginning, a suite's name (its newest run), or latest."
+    ),
 ]
 Results = Annotated[Path, typer.Option(help="Folder of saved results.", envvar="QUANTGATE_RESULTS")]
 Reports = Annotated[Path, typer.Option(help="Folder for reports.", envvar="QUANTGATE_REPORTS")]

@@ -51,14 +51,23 @@ def test_import_table(package: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["harness.cli", "harness.api", "harness.commands.saved", "harness.commands.show", "harness.report"]
+    "module",
+    ["harness.cli", "harness.api", "harness.commands.saved", "harness.commands.show", "harness.report"],
 )
 def test_light_modules_load_no_model_library(module: str) -> None:
     """compare, gate, report, history and show work without torch and start without heavy libraries."""
     code = f"import sys, {module}; print(*sorted(name for name in sys.modules if '.' not in name))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
-    assert not loaded & {"torch", "transformers", "datasets", "lm_eval", "pandas", "matplotlib", "statsmodels"}
+    assert not loaded & {
+        "torch",
+        "transformers",
+        "datasets",
+        "lm_eval",
+        "pandas",
+        "matplotlib",
+        "statsmodels",
+    }
 
 
 def test_the_worker_needs_only_the_standard_library_to_start() -> None:

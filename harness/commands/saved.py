@@ -73,7 +73,9 @@ def promote_version(run: str, variant: str, results: Path, *, note: str, force: 
         verdict = store.verdict(manifest.suite, manifest.run)
         found = next((each for each in verdict.candidates if each.variant == variant), None)
         if found is None:
-            raise RecordError(f"{variant} was not judged in run {manifest.run}; judge it with `quantgate gate`")
+            raise RecordError(
+                f"{variant} was not judged in run {manifest.run}; judge it with `quantgate gate`"
+            )
         if found.decision != "PASS" and not force:
             raise UsageError(
                 f"{variant} is {found.decision} in run {manifest.run} ({found.sentence}). "
@@ -81,4 +83,6 @@ def promote_version(run: str, variant: str, results: Path, *, note: str, force: 
             )
     now = datetime.now(UTC).isoformat(timespec="seconds")
     store.accept(manifest.suite, Accepted(run=manifest.run, variant=variant, promoted_at=now, note=note))
-    print(f"{variant}@{manifest.run} is now the reference of suite {manifest.suite}; later runs are compared with it")
+    print(
+        f"{variant}@{manifest.run} is now the reference of suite {manifest.suite}; later runs are compared with it"
+    )

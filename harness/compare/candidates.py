@@ -121,7 +121,9 @@ def _reference(store: Store, run: RunManifest) -> tuple[str | None, VariantRun |
         return None, None
     try:
         earlier = store.find_run(run.reference)
-    except Exception as error:  # the promoted run was deleted by hand: say so instead of comparing with nothing
+    except (
+        Exception
+    ) as error:  # the promoted run was deleted by hand: say so instead of comparing with nothing
         raise RecordError(
             f"the promoted run {run.reference} is gone ({error}); promote another with `quantgate promote`"
         ) from error
@@ -162,9 +164,7 @@ def _pair(items: _Items, left: VariantRun, right: VariantRun) -> Paired:
                 flips.extend(found)
         except PairingError as error:
             broken[task] = str(error)
-    return Paired(
-        metrics=metrics, documents=documents, broken=broken, flips=tuple(flips), flips_total=totals
-    )
+    return Paired(metrics=metrics, documents=documents, broken=broken, flips=tuple(flips), flips_total=totals)
 
 
 def primary_metric(metrics: Sequence[PairedMetric]) -> str | None:

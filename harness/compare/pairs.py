@@ -135,9 +135,7 @@ def cluster_labels(pairs: Sequence[Pair]) -> NDArray[np.int64] | None:
     return np.asarray(labels, dtype=np.int64)
 
 
-def paired_metric(
-    task: str, metric: str, pairs: Sequence[Pair], *, higher_is_better: bool
-) -> PairedMetric:
+def paired_metric(task: str, metric: str, pairs: Sequence[Pair], *, higher_is_better: bool) -> PairedMetric:
     """One metric over the pairs. A candidate's failure takes the worst value seen on the task (0 for fractions)."""
     baseline, baseline_failed = _values(metric, [pair.baseline for pair in pairs])
     candidate, candidate_failed = _values(metric, [pair.candidate for pair in pairs])

@@ -18,7 +18,16 @@ QUANTIZED_CLASSES: Mapping[str, str] = {
     "Linear4bit": "bitsandbytes 4-bit",
 }
 """Quantized linear classes and the kernels behind them. A new method is a row here."""
-LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "accelerate", "bitsandbytes", "peft", "numpy")
+LIBRARIES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "accelerate",
+    "bitsandbytes",
+    "peft",
+    "numpy",
+)
 MOST_NAMES = 20
 SAMPLED = 64
 """Values of each tensor that go into the digest."""
@@ -88,7 +97,9 @@ def _is_quantized(module: Any) -> bool:
     """The class is a quantized one and its weight really is packed into integers."""
     weight = getattr(module, "weight", None)
     return (
-        type(module).__name__ in QUANTIZED_CLASSES and weight is not None and not weight.data.is_floating_point()
+        type(module).__name__ in QUANTIZED_CLASSES
+        and weight is not None
+        and not weight.data.is_floating_point()
     )
 
 
@@ -103,7 +114,11 @@ def _tensors(holder: Any, seen: set[int] | None = None) -> Iterator[Any]:
     if isinstance(holder, torch.Tensor):
         yield holder
     if isinstance(holder, torch.nn.Module):
-        own: list[Any] = [*holder._parameters.values(), *holder._buffers.values(), getattr(holder, "state", None)]
+        own: list[Any] = [
+            *holder._parameters.values(),
+            *holder._buffers.values(),
+            getattr(holder, "state", None),
+        ]
     else:
         own = list(getattr(holder, "__dict__", {}).values())
     for value in own:
@@ -159,7 +174,8 @@ def _inspect(model: Any) -> tuple[str, tuple[str, ...]]:
                 step = max(1, flat.numel() // SAMPLED)
                 digest.update(flat[::step][:SAMPLED].double().cpu().numpy().tobytes())
             if tensor.is_floating_point() and not all(
-                bool(torch.isfinite(flat[start : start + BLOCK]).all()) for start in range(0, flat.numel(), BLOCK)
+                bool(torch.isfinite(flat[start : start + BLOCK]).all())
+                for start in range(0, flat.numel(), BLOCK)
             ):
                 own = list(module._parameters)
                 broken.append(f"{name}.{own[0] if len(own) == 1 else number}".lstrip("."))

@@ -51,7 +51,10 @@ def _group(model: Any, tokenizer: Any, requests: Sequence[GenerateRequest]) -> l
             stopping_criteria=criteria,
         )
     ends = _ends(config.eos_token_id)
-    return [_answer(tokenizer, row[longest:], request, ends) for row, request in zip(output.tolist(), requests, strict=True)]
+    return [
+        _answer(tokenizer, row[longest:], request, ends)
+        for row, request in zip(output.tolist(), requests, strict=True)
+    ]
 
 
 def _ends(eos: Any) -> frozenset[int]:
@@ -75,7 +78,9 @@ def _config(model: Any, tokenizer: Any, request: GenerateRequest) -> Any:
         config.eos_token_id = tokenizer.eos_token_id
     if config.pad_token_id is None:
         ends = sorted(_ends(config.eos_token_id))
-        config.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (ends or [0])[0]
+        config.pad_token_id = (
+            tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (ends or [0])[0]
+        )
     return config
 
 
@@ -98,7 +103,9 @@ class _StopStrings:
         return torch.tensor(done, dtype=torch.bool, device=input_ids.device)
 
 
-def _answer(tokenizer: Any, generated: Sequence[int], request: GenerateRequest, ends: frozenset[int]) -> Generation:
+def _answer(
+    tokenizer: Any, generated: Sequence[int], request: GenerateRequest, ends: frozenset[int]
+) -> Generation:
     """Tokens up to the end of text, and the text up to the first stop string (as lm-eval cuts it)."""
     cut = next((place for place, token in enumerate(generated) if token in ends), len(generated))
     tokens = tuple(generated[:cut])
@@ -129,7 +136,9 @@ def time_workload(model: Any, workload: Workload) -> Timing:
         first = last = clock.perf_counter()
         gaps = []
         for _ in range(workload.new_tokens - 1):
-            output = model(input_ids=token, past_key_values=output.past_key_values, use_cache=True, logits_to_keep=1)
+            output = model(
+                input_ids=token, past_key_values=output.past_key_values, use_cache=True, logits_to_keep=1
+            )
             token = output.logits[:, -1].argmax(-1, keepdim=True).to(device)
             _wait(device)
             now = clock.perf_counter()

@@ -113,7 +113,9 @@ class StoredHead:
         """float32 logits of stored states, [positions, vocabulary]."""
         import torch
 
-        return scaled(torch.nn.functional.linear(states.float(), self.weight, self.bias), self.softcap, self.multiply)
+        return scaled(
+            torch.nn.functional.linear(states.float(), self.weight, self.bias), self.softcap, self.multiply
+        )
 
 
 def to_numpy(tensor: Any) -> Any:

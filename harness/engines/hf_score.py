@@ -55,7 +55,9 @@ class Scorer:
             return cls(model, head, tree=False, reason=head.why_not or "")
         vocabulary = int(core_of(model).config.get_text_config().vocab_size)
         ids = torch.randint(0, vocabulary, (16,), generator=torch.Generator().manual_seed(1)).tolist()
-        trial = ScoreRequest(context=tuple(ids[:6]), continuations=(tuple(ids[6:9]), tuple(ids[9:14]), (ids[15],)))
+        trial = ScoreRequest(
+            context=tuple(ids[:6]), continuations=(tuple(ids[6:9]), tuple(ids[9:14]), (ids[15],))
+        )
         tree = cls(model, head, tree=True, reason="")
         exact = core_of(model).dtype == torch.float32 and not quantized
         try:
@@ -96,7 +98,11 @@ class Scorer:
     ) -> list[tuple[int, tuple[ContinuationScore, ...]]]:
         """One row per continuation, in batches of about equal padded size."""
         rows = [
-            (index, number, _tree_row(ScoreRequest(context=requests[index].context, continuations=(continuation,))))
+            (
+                index,
+                number,
+                _tree_row(ScoreRequest(context=requests[index].context, continuations=(continuation,))),
+            )
             for index in indices
             for number, continuation in enumerate(requests[index].continuations)
         ]
@@ -142,7 +148,10 @@ class Scorer:
         answers, cursor = [], 0
         for row in rows:
             answers.append(
-                [(branch, values[cursor + n], best[cursor + n]) for n, (_, _, branch) in enumerate(row.targets)]
+                [
+                    (branch, values[cursor + n], best[cursor + n])
+                    for n, (_, _, branch) in enumerate(row.targets)
+                ]
             )
             cursor += len(row.targets)
         return answers

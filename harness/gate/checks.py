@@ -104,7 +104,11 @@ def _quantized(run: VariantRun, facts: EngineFacts, spec: Variant | None) -> Che
             f"is{bits} ({facts.dtype})",
         )
     claimed = spec.quantize.bits if spec is not None and spec.quantize is not None else None
-    if claimed is not None and facts.bits_per_weight is not None and facts.bits_per_weight > MOST_BITS[claimed]:
+    if (
+        claimed is not None
+        and facts.bits_per_weight is not None
+        and facts.bits_per_weight > MOST_BITS[claimed]
+    ):
         return Check(
             name="quantized",
             held=False,

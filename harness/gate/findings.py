@@ -46,7 +46,9 @@ def candidate_findings(
         if rule.gate.against == "reference":
             if candidate.reference is None or comparison.reference_name is None:
                 found.append(
-                    _finding(rule, candidate.variant, "", Judgement.none("no version has been promoted yet"), None)
+                    _finding(
+                        rule, candidate.variant, "", Judgement.none("no version has been promoted yet"), None
+                    )
                 )
                 continue
             paired, against = candidate.reference, comparison.reference_name
@@ -82,7 +84,9 @@ def _apply(
     if kind in ("perplexity", "divergence"):
         documents = paired.documents.get(task)
         if documents is None:
-            return [_finding(rule, variant, against, Judgement.none(f"{task} was not measured in this run"), None)]
+            return [
+                _finding(rule, variant, against, Judgement.none(f"{task} was not measured in this run"), None)
+            ]
         parts: Mapping[str | None, DocumentPairs] = _parts(gate, documents, documents.slices, only_documents)
         return [
             _finding(rule, variant, against, judge_documents(gate, part, alpha=rule.alpha), name)

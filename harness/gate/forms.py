@@ -121,15 +121,15 @@ def judge_documents(gate: Gate, documents: DocumentPairs, *, alpha: float) -> Ju
             f"the baseline gave no finite likelihood to {_some(documents.baseline_failed)}"
         )
     if documents.failed:
-        return Judgement(
-            decision="FAIL", reason=f"gave no finite likelihood to {_some(documents.failed)}"
-        )
+        return Judgement(decision="FAIL", reason=f"gave no finite likelihood to {_some(documents.failed)}")
     if not documents.items:
         return Judgement.none("no document could be scored")
     metric = lookup(gate.metric)
     divergence = metric is not None and metric.kind == "divergence"
     if divergence and documents.divergence is None:
-        return Judgement.none("no divergence was measured (perplexity.divergence is false, or by document slice)")
+        return Judgement.none(
+            "no divergence was measured (perplexity.divergence is false, or by document slice)"
+        )
     if gate.form == "max_increase":
         level = increase_of(documents, gate.metric, alpha=alpha)
     elif divergence:
@@ -158,9 +158,7 @@ def judge_documents(gate: Gate, documents: DocumentPairs, *, alpha: float) -> Ju
             reason += f"; {estimate.why_unreliable}"
             more = 20 - level.n
         else:
-            more = more_documents(
-                level.n, value=level.value, upper=level.upper or 0.0, limit=gate.limit
-            )
+            more = more_documents(level.n, value=level.value, upper=level.upper or 0.0, limit=gate.limit)
             reason += _more(more, "document")
     return Judgement(decision=decision, reason=reason, estimate=estimate, more_items=more)
 
@@ -188,7 +186,9 @@ def judge_speed(gate: Gate, pairs: SpeedPairs, *, alpha: float) -> Judgement:
         f"{_verdict_words(decision)}"
     )
     if decision == "INCONCLUSIVE":
-        reason += f"; {estimate.why_unreliable}" if not estimate.reliable else "; time more pairs (speed.pairs)"
+        reason += (
+            f"; {estimate.why_unreliable}" if not estimate.reliable else "; time more pairs (speed.pairs)"
+        )
     return Judgement(decision=decision, reason=reason, estimate=estimate)
 
 
@@ -212,7 +212,10 @@ def judge_memory(gate: Gate, record: SpeedRecord | None) -> Judgement:
     """A memory metric: exact figures of one fresh process each."""
     if record is None:
         return Judgement.none("memory was not measured in this run")
-    candidate, baseline = memory_figure(record.memory, gate.metric), memory_figure(record.baseline_memory, gate.metric)
+    candidate, baseline = (
+        memory_figure(record.memory, gate.metric),
+        memory_figure(record.baseline_memory, gate.metric),
+    )
     on_ratio = gate.form in ("min_ratio", "max_ratio")
     if candidate is None or (on_ratio and not baseline):
         return Judgement.none(f"{gate.metric} could not be had on this machine")

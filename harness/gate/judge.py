@@ -106,7 +106,9 @@ def _candidate(
     checks = candidate_checks(comparison, candidate, spec, changed)
     broken_baseline = tuple(check for check in own_checks if check.blocks and not check.held)
     unfit = _of((*broken_baseline, *checks), ()) == "INVALID"
-    findings = () if unfit and candidate.run.facts is None else candidate_findings(all_rules, comparison, candidate)
+    findings = (
+        () if unfit and candidate.run.facts is None else candidate_findings(all_rules, comparison, candidate)
+    )
     decision = _of((*broken_baseline, *checks), (*own_findings, *findings))
     alpha = suite.alpha
     return CandidateVerdict(
@@ -158,7 +160,9 @@ def _levels(paired: Paired, *, alpha: float) -> dict[str, float]:
 
 
 def _baseline_memory(comparison: Comparison) -> MemoryFigures | None:
-    return next((each.speed.baseline_memory for each in comparison.candidates if each.speed is not None), None)
+    return next(
+        (each.speed.baseline_memory for each in comparison.candidates if each.speed is not None), None
+    )
 
 
 def _sentence(decision: Decision, checks: Iterable[Check], findings: Iterable[Finding]) -> str:

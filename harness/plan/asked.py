@@ -159,7 +159,11 @@ def _ask(
 
 
 def _ask_text(
-    doc: Mapping[str, Any], instances: tuple[Any, ...], item: str, tokenizer: Tokenizer, context_length: int | None
+    doc: Mapping[str, Any],
+    instances: tuple[Any, ...],
+    item: str,
+    tokenizer: Tokenizer,
+    context_length: int | None,
 ) -> _Asked:
     from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs
 
@@ -289,7 +293,9 @@ def _metrics(
         else:
             notes.append(f"{name}: {metric} is no mean over items, so it cannot be paired and is left out")
     if not kept:
-        raise problem(str(loaded.path), f"tasks.{name}", f"none of its metrics can be paired: {', '.join(found)}")
+        raise problem(
+            str(loaded.path), f"tasks.{name}", f"none of its metrics can be paired: {', '.join(found)}"
+        )
     return tuple(kept), tuple(lower), tuple(notes)
 
 
@@ -317,7 +323,10 @@ def _record(
     if any(option.log_likelihood is None for option in options):
         failed: Outcome = Failed(stage="score", error="the model gave a log-likelihood that is not finite")
         return ItemRecord(
-            item=item.item, prompt_hash=item.prompt_hash, options=options, metrics=dict.fromkeys(metrics, failed)
+            item=item.item,
+            prompt_hash=item.prompt_hash,
+            options=options,
+            metrics=dict.fromkeys(metrics, failed),
         )
     values = _process(docs, asked, [(option.log_likelihood, option.greedy) for option in options])
     return ItemRecord(
@@ -328,7 +337,9 @@ def _record(
 def _option(score: ContinuationScore) -> OptionAnswer:
     total = math.fsum(score.log_probs)
     return OptionAnswer(
-        log_likelihood=total if math.isfinite(total) else None, tokens=len(score.log_probs), greedy=score.greedy
+        log_likelihood=total if math.isfinite(total) else None,
+        tokens=len(score.log_probs),
+        greedy=score.greedy,
     )
 
 
@@ -341,5 +352,3 @@ def _outcomes(values: Mapping[str, object], metrics: Sequence[str]) -> dict[str,
         else:
             found[metric] = Failed(stage="score", error=f"lm-eval gave {value!r:.60} for {metric}")
     return found
-
-

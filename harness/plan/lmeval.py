@@ -21,8 +21,15 @@ def lm_eval_docs(loaded: LoadedSuite, name: str, task: Task) -> Docs:
     assert task.lm_eval is not None
     quiet_lm_eval()
     built = _load(loaded, name, task.lm_eval)
-    if built.OUTPUT_TYPE not in ("multiple_choice", "loglikelihood", "generate_until", "loglikelihood_rolling"):
-        raise problem(str(loaded.path), f"tasks.{name}.lm_eval", f"output type {built.OUTPUT_TYPE} is not supported")
+    if built.OUTPUT_TYPE not in (
+        "multiple_choice",
+        "loglikelihood",
+        "generate_until",
+        "loglikelihood_rolling",
+    ):
+        raise problem(
+            str(loaded.path), f"tasks.{name}.lm_eval", f"output type {built.OUTPUT_TYPE} is not supported"
+        )
     if task.num_few_shot is not None:
         built.set_config(key="num_fewshot", value=task.num_few_shot)
     built.set_fewshot_seed(seed=FEW_SHOT_SEED)
@@ -46,7 +53,9 @@ def _load(loaded: LoadedSuite, name: str, asked: str) -> Any:
         else:
             manager = TaskManager()
             if asked not in manager.all_tasks:
-                raise problem(str(loaded.path), key, f"lm-eval has no task {asked!r}{_near(asked, manager.all_tasks)}")
+                raise problem(
+                    str(loaded.path), key, f"lm-eval has no task {asked!r}{_near(asked, manager.all_tasks)}"
+                )
             found = manager.load(asked)
     except (OSError, ValueError, ConnectionError, KeyError) as error:
         raise problem(
@@ -55,7 +64,9 @@ def _load(loaded: LoadedSuite, name: str, asked: str) -> Any:
     tasks = found["tasks"]
     if len(tasks) != 1:
         names = ", ".join(sorted(tasks)[:10])
-        raise problem(str(loaded.path), key, f"{asked} is a group of {len(tasks)} tasks; name one of: {names}")
+        raise problem(
+            str(loaded.path), key, f"{asked} is a group of {len(tasks)} tasks; name one of: {names}"
+        )
     return next(iter(tasks.values()))
 
 
@@ -71,11 +82,14 @@ def _ids(loaded: LoadedSuite, name: str, task: Task, docs: tuple[dict[str, Any],
     if task.id is not None:
         missing = next((index for index, doc in enumerate(docs) if task.id not in doc), None)
         if missing is not None:
-            raise problem(str(loaded.path), f"tasks.{name}.id", f"document {missing} has no field {task.id!r}")
+            raise problem(
+                str(loaded.path), f"tasks.{name}.id", f"document {missing} has no field {task.id!r}"
+            )
         ids = [str(doc[task.id]) for doc in docs]
     else:
         ids = [
-            hashlib.sha256(json.dumps(doc, sort_keys=True, default=str).encode()).hexdigest()[:16] for doc in docs
+            hashlib.sha256(json.dumps(doc, sort_keys=True, default=str).encode()).hexdigest()[:16]
+            for doc in docs
         ]
     seen: dict[str, int] = {}
     unique = []
@@ -83,5 +97,3 @@ def _ids(loaded: LoadedSuite, name: str, task: Task, docs: tuple[dict[str, Any],
         seen[each] = seen.get(each, 0) + 1
         unique.append(each if seen[each] == 1 else f"{each}#{seen[each]}")
     return tuple(unique)
-
-

@@ -84,7 +84,9 @@ def plan_documents(
         for item, doc, row in zip(docs.ids, docs.docs, docs.rows, strict=True)
     ]
     source = f"lm-eval {task.lm_eval}"
-    return _plan(loaded, name, task, documents, tokenizer, window, window, limit, source=source, divergence=True)
+    return _plan(
+        loaded, name, task, documents, tokenizer, window, window, limit, source=source, divergence=True
+    )
 
 
 def _plan(

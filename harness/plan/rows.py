@@ -36,7 +36,9 @@ def read_rows(path: Path, shown: str, key: str) -> tuple[Row, ...]:
     readers = {".jsonl": _jsonl, ".json": _jsonl, ".csv": _csv, ".tsv": _csv, ".parquet": _parquet}
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise problem(shown, key, f"expected a .jsonl, .csv, .tsv or .parquet file, got {path.suffix or 'no ending'}")
+        raise problem(
+            shown, key, f"expected a .jsonl, .csv, .tsv or .parquet file, got {path.suffix or 'no ending'}"
+        )
     try:
         rows = reader(path, shown)
     except FileNotFoundError:
@@ -69,7 +71,9 @@ def _jsonl(path: Path, shown: str) -> tuple[Row, ...]:
             try:
                 value = json.loads(line, parse_constant=_no_constant)
             except ValueError as error:
-                broken.append(Problem(place=place, key="", message=f"expected one JSON object a line: {error}"))
+                broken.append(
+                    Problem(place=place, key="", message=f"expected one JSON object a line: {error}")
+                )
                 continue
             if not isinstance(value, dict):
                 what = type(value).__name__
@@ -118,7 +122,9 @@ def _parquet(path: Path, shown: str) -> tuple[Row, ...]:
 def field_of(row: Row, name: str, key: str) -> Value:
     """A field that must be there. `key`: where the suite names it."""
     if name not in row.fields:
-        raise problem(row.place, key, f"expected a field {name!r}, the row has {', '.join(map(repr, row.fields))}")
+        raise problem(
+            row.place, key, f"expected a field {name!r}, the row has {', '.join(map(repr, row.fields))}"
+        )
     return row.fields[name]
 
 

@@ -100,7 +100,9 @@ def generate_docs(
     for metric in metrics:
         if metric not in TEXT_METRICS:
             raise problem(
-                str(loaded.path), f"{key}.metric", f"expected one of {', '.join(TEXT_METRICS)}, got {metric!r}"
+                str(loaded.path),
+                f"{key}.metric",
+                f"expected one of {', '.join(TEXT_METRICS)}, got {metric!r}",
             )
     rows = read_rows(resolve_file(loaded, spec.data), spec.data, f"{key}.data")
     docs = [_generate_doc(spec, row, key, tokenizer) for row in rows]
@@ -168,10 +170,14 @@ def _few_shot(loaded: LoadedSuite, path: str | None, count: int, key: str) -> tu
     if count == 0:
         return ()
     if path is None:
-        raise problem(str(loaded.path), f"{key}.few_shot", f"num_few_shot is {count}: expected a file of examples")
+        raise problem(
+            str(loaded.path), f"{key}.few_shot", f"num_few_shot is {count}: expected a file of examples"
+        )
     rows = read_rows(resolve_file(loaded, path), path, f"{key}.few_shot")
     if len(rows) < count:
-        raise problem(path, f"{key}.few_shot", f"expected at least {count} examples, the file has {len(rows)}")
+        raise problem(
+            path, f"{key}.few_shot", f"expected at least {count} examples, the file has {len(rows)}"
+        )
     return rows[:count]
 
 
@@ -181,17 +187,23 @@ def _prompt(spec: Choice | Generate, row: Row, key: str, tokenizer: Tokenizer) -
         return render(spec.prompt or "", row, f"{key}.prompt")
     name = named_field(spec.messages)
     if name is None:
-        return _chat([{"role": "user", "content": render(spec.messages, row, f"{key}.messages")}], row, key, tokenizer)
+        return _chat(
+            [{"role": "user", "content": render(spec.messages, row, f"{key}.messages")}], row, key, tokenizer
+        )
     messages = field_of(row, name, f"{key}.messages")
     if isinstance(messages, str):
         messages = [{"role": "user", "content": messages}]
     fits = isinstance(messages, list) and all(
-        isinstance(each, Mapping) and isinstance(each.get("role"), str) and isinstance(each.get("content"), str)
+        isinstance(each, Mapping)
+        and isinstance(each.get("role"), str)
+        and isinstance(each.get("content"), str)
         for each in messages
     )
     if not fits or not messages:
         raise problem(
-            row.place, f"{key}.messages", "expected a list of {role, content} with text in both, got " + repr(messages)[:80]
+            row.place,
+            f"{key}.messages",
+            "expected a list of {role, content} with text in both, got " + repr(messages)[:80],
         )
     return _chat(list(messages), row, key, tokenizer)  # type: ignore[call-overload]  # shape checked above
 
@@ -214,7 +226,9 @@ def _choice_doc(spec: Choice, row: Row, key: str, tokenizer: Tokenizer) -> dict[
 def _options(spec: Choice, row: Row, key: str) -> list[str]:
     where = f"{key}.choices"
     if not isinstance(spec.choices, str):
-        options: object = [render(option, row, where) if "{{" in option else option for option in spec.choices]
+        options: object = [
+            render(option, row, where) if "{{" in option else option for option in spec.choices
+        ]
     else:
         name = named_field(spec.choices)
         options = field_of(row, name or spec.choices, where)
@@ -223,7 +237,9 @@ def _options(spec: Choice, row: Row, key: str) -> list[str]:
     if len(options) < 2:
         raise problem(row.place, where, f"expected at least two options, got {len(options)}")
     if len(set(options)) != len(options) or not all(options):
-        raise problem(row.place, where, f"expected options that differ and are not empty, got {options!r:.80}")
+        raise problem(
+            row.place, where, f"expected options that differ and are not empty, got {options!r:.80}"
+        )
     return list(options)
 
 
@@ -241,7 +257,9 @@ def _answer_index(spec: Choice, row: Row, options: Sequence[str], key: str) -> i
         answer = int(answer)
     if isinstance(answer, int) and not isinstance(answer, bool) and 0 <= answer < len(options):
         return answer
-    raise problem(row.place, where, f"expected one of {list(options)!r:.120} or an index from 0, got {answer!r:.60}")
+    raise problem(
+        row.place, where, f"expected one of {list(options)!r:.120} or an index from 0, got {answer!r:.60}"
+    )
 
 
 def _generate_doc(spec: Generate, row: Row, key: str, tokenizer: Tokenizer) -> dict[str, Any]:

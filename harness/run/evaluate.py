@@ -7,7 +7,15 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from harness.engines.seam import ContinuationScore, Facts, Generation, GenerateRequest, ScoreRequest, Window, WindowScore
+from harness.engines.seam import (
+    ContinuationScore,
+    Facts,
+    Generation,
+    GenerateRequest,
+    ScoreRequest,
+    Window,
+    WindowScore,
+)
 from harness.errors import WorkerError
 from harness.plan.build import TaskPlan
 from harness.plan.identity import evaluation_key
@@ -100,7 +108,9 @@ def evaluate(
         try:
             records = _chunk(session.worker(), plan, position, store, key, baseline, keep_states=keep_states)
         except WorkerError as error:
-            reporter.say(f"{session.variant.name}: {error}\n{session.variant.name}: starting its worker again")
+            reporter.say(
+                f"{session.variant.name}: {error}\n{session.variant.name}: starting its worker again"
+            )
             session.died(error)
             continue
         chunks.append(records)

@@ -79,9 +79,7 @@ def run_suite(loaded: LoadedSuite, options: RunOptions, reporter: Reporter) -> R
 class _Run:
     """The state of one run while it is made."""
 
-    def __init__(
-        self, loaded: LoadedSuite, options: RunOptions, store: Store, reporter: Reporter
-    ) -> None:
+    def __init__(self, loaded: LoadedSuite, options: RunOptions, store: Store, reporter: Reporter) -> None:
         self.loaded, self.suite, self.options = loaded, loaded.suite, options
         self.store, self.reporter = store, reporter
         self.started, self.began = datetime.now(UTC), time.monotonic()
@@ -94,7 +92,9 @@ class _Run:
 
     def go(self) -> RunManifest:
         self.plans = self._plan()
-        names = [name for name in self.suite.candidates if name in (self.options.variants or self.suite.candidates)]
+        names = [
+            name for name in self.suite.candidates if name in (self.options.variants or self.suite.candidates)
+        ]
         runs = {self.baseline.name: self._baseline()}
         timer = Timer(self.baseline, self._start_timing, self.suite.speed) if self.suite.speed else None
         try:
@@ -156,7 +156,11 @@ class _Run:
 
     def _baseline_keys(self) -> dict[str, str]:
         """Task to the baseline's evaluation, where a divergence is measured from it."""
-        return {plan.name: self.baseline.key(plan, self.tokenizer.identity, None) for plan in self.plans if plan.divergence}
+        return {
+            plan.name: self.baseline.key(plan, self.tokenizer.identity, None)
+            for plan in self.plans
+            if plan.divergence
+        }
 
     def _evaluate(self, variant: RunVariant, states: dict[str, str]) -> VariantRun:
         """Every missing evaluation of one variant; stops early when its weights or tokens make it INVALID."""

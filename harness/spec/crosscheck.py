@@ -119,7 +119,10 @@ def _quality(where: Place, gate: Gate, metric: Metric | None, task: Task) -> Fou
         if not fields:
             yield (*where, "slice"), f"task {gate.task} has no slice_by"
         elif gate.slice != "each" and gate.slice.partition("=")[0] not in fields:
-            yield (*where, "slice"), f"expected each or FIELD=VALUE with a field of {', '.join(fields)}, got {gate.slice!r}"
+            yield (
+                (*where, "slice"),
+                f"expected each or FIELD=VALUE with a field of {', '.join(fields)}, got {gate.slice!r}",
+            )
         elif metric is not None and metric.kind == "divergence":
             yield (*where, "slice"), f"{gate.metric} is not kept apart by slice"
     if metric is not None:

@@ -102,7 +102,9 @@ def _yaml(text: str, shown: str) -> CommentedMap:
         first = str(error).splitlines()[0]
         raise SuiteError((Problem(place=shown, key="", message=f"not valid YAML: {first}"),)) from error
     if tree is None:
-        raise SuiteError((Problem(place=shown, key="", message="the file is empty; `quantgate init` writes a start"),))
+        raise SuiteError(
+            (Problem(place=shown, key="", message="the file is empty; `quantgate init` writes a start"),)
+        )
     if not isinstance(tree, CommentedMap):
         message = f"expected a mapping with suite, model, variants, tasks, got a {type(tree).__name__}"
         raise SuiteError((Problem(place=f"{shown}:1:1", key="", message=message),))
@@ -158,7 +160,9 @@ def _sorted(problems: Sequence[Problem]) -> tuple[Problem, ...]:
 
 def _problem(error: ErrorDetails, tree: CommentedMap, shown: str) -> Problem:
     """A pydantic error in our words."""
-    where = tuple(step for step in error["loc"] if not (isinstance(step, str) and _is_union_tag(step, error, tree)))
+    where = tuple(
+        step for step in error["loc"] if not (isinstance(step, str) and _is_union_tag(step, error, tree))
+    )
     message = _message(error, where)
     return Problem(place=_place(tree, where, shown), key=_dotted(where), message=message)
 
@@ -166,7 +170,10 @@ def _problem(error: ErrorDetails, tree: CommentedMap, shown: str) -> Problem:
 def _is_union_tag(step: str, error: ErrorDetails, tree: CommentedMap) -> bool:
     """pydantic puts the tried member of a union into the location; it is no key of the file."""
     del error, tree
-    return step in ("str", "int", "float", "bool", "tuple[str, ...]", "tuple[str,...]", "list[str]") or "[" in step
+    return (
+        step in ("str", "int", "float", "bool", "tuple[str, ...]", "tuple[str,...]", "list[str]")
+        or "[" in step
+    )
 
 
 def _message(error: ErrorDetails, where: Path_) -> str:

@@ -46,7 +46,9 @@ def resolve_model(loaded: LoadedSuite, text: str, key: str) -> ModelPlace:
     if local.is_dir():
         return ModelPlace(path=str(local.resolve()), is_hub=False)
     if local.is_file():
-        raise SuiteError((Problem(place=loaded.shown, key=key, message=f"{text} is a file; expected a model folder"),))
+        raise SuiteError(
+            (Problem(place=loaded.shown, key=key, message=f"{text} is a file; expected a model folder"),)
+        )
     if expanded.startswith((".", "/", "~")) or not _HUB.match(expanded):
         message = f"no model folder at {text} (looked in {local.resolve()})"
         raise SuiteError((Problem(place=loaded.shown, key=key, message=message),))

@@ -35,8 +35,9 @@ def items_needed(
     """Items with which a candidate that truly drops `true_drop` passes `margin` with this power.
 
     n = [z_a sqrt(d - m^2) + z_b sqrt(d - delta^2)]^2 / (m - delta)^2, plus `inflate` because the normal
-    formula is optimistic, at least `zero_flip_items`. Raises ValueError when the true drop is not below the
-    margin or an argument is out of range.
+    formula is optimistic, at least `zero_flip_items`. Against exact enumeration the result gives the power asked
+    for from a discordance of twice the margin; between once and twice, 80 % turn out to be 74 to 79 %.
+    Raises ValueError when the true drop is not below the margin or an argument is out of range.
     """
     check_margin(margin)
     check_alpha(alpha)

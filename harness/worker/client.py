@@ -90,14 +90,21 @@ class Worker:
     def score(self, requests: Sequence[ScoreRequest]) -> list[tuple[ContinuationScore, ...]]:
         found = self._call("score", {"requests": [asdict(each) for each in requests]})
         return [
-            tuple(ContinuationScore(log_probs=tuple(each["log_probs"]), greedy=each["greedy"]) for each in answer)
+            tuple(
+                ContinuationScore(log_probs=tuple(each["log_probs"]), greedy=each["greedy"])
+                for each in answer
+            )
             for answer in found
         ]
 
     def roll(
         self, windows: Sequence[Window], *, states_out: str | None = None, states_in: str | None = None
     ) -> list[WindowScore]:
-        args = {"windows": [asdict(each) for each in windows], "states_out": states_out, "states_in": states_in}
+        args = {
+            "windows": [asdict(each) for each in windows],
+            "states_out": states_out,
+            "states_in": states_in,
+        }
         return [
             WindowScore(**{name: None if value is None else tuple(value) for name, value in each.items()})
             for each in self._call("roll", args)
@@ -144,7 +151,9 @@ class Worker:
                 continue
             if reply.get("id") != self._number:
                 self.kill()
-                raise WorkerError(f"{self.variant}: the worker answered out of turn during {op}; see {self.log}")
+                raise WorkerError(
+                    f"{self.variant}: the worker answered out of turn during {op}; see {self.log}"
+                )
             if "error" in reply:
                 raise self._error(op, reply["error"])
             return reply["result"]
@@ -171,7 +180,9 @@ class Worker:
             found = json.loads(line)
         except ValueError as error:
             self.kill()
-            raise WorkerError(f"{self.variant}: the worker broke the protocol during {op}: {error}") from error
+            raise WorkerError(
+                f"{self.variant}: the worker broke the protocol during {op}: {error}"
+            ) from error
         return dict(found)
 
     def _error(self, op: str, error: Mapping[str, str]) -> EngineError | WorkerError:

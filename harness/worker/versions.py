@@ -44,7 +44,11 @@ def device_type(requested: str, torch_version: str | None) -> str:
     """`auto` becomes cuda where a GPU is visible and torch can use it, cpu otherwise; other names stay."""
     if requested != "auto":
         return requested
-    if torch_version is None or "+cpu" in torch_version or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+    if (
+        torch_version is None
+        or "+cpu" in torch_version
+        or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    ):
         return "cpu"
     return "cuda" if gpu_count() else "cpu"
 

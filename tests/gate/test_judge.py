@@ -32,9 +32,7 @@ from harness.records.store import Store
 from harness.records.verdict import CandidateVerdict, Verdict
 from harness.spec.models import Suite
 
-HOST = Host(
-    fingerprint="h", system="s", machine="m", processor="p", cores=2, memory_bytes=1, python="3.11"
-)
+HOST = Host(fingerprint="h", system="s", machine="m", processor="p", cores=2, memory_bytes=1, python="3.11")
 NOW = "2026-01-01T00:00:00+00:00"
 
 
@@ -52,7 +50,9 @@ def facts(**changes: object) -> EngineFacts:
     return whole.model_copy(update=changes)
 
 
-QUANTIZED = facts(quantized_modules=4, bits_per_weight=8.1, weights_digest="q", quantized_kinds={"Linear8bitLt": 4})
+QUANTIZED = facts(
+    quantized_modules=4, bits_per_weight=8.1, weights_digest="q", quantized_kinds={"Linear8bitLt": 4}
+)
 
 
 class Bench:
@@ -63,7 +63,9 @@ class Bench:
         self.tasks: dict[str, TaskRun] = {}
         self.variants: dict[str, VariantRun] = {}
 
-    def plan(self, task: str, items: list[PlannedItem], kind: str = "choice", metrics: tuple[str, ...] = ("acc",)) -> None:
+    def plan(
+        self, task: str, items: list[PlannedItem], kind: str = "choice", metrics: tuple[str, ...] = ("acc",)
+    ) -> None:
         self.store.save_plan(f"plan-{task}", items)
         self.tasks[task] = TaskRun(
             task=task,
@@ -86,8 +88,17 @@ class Bench:
         )  # fmt: skip
         self.store.complete(
             EvaluationManifest(
-                key=key, identity=identity, variant=variant, task=task, items=len(records), chunks=1,
-                digest=chunks.digest(), facts=facts(), host=HOST, started_at=NOW, elapsed_s=1.0,
+                key=key,
+                identity=identity,
+                variant=variant,
+                task=task,
+                items=len(records),
+                chunks=1,
+                digest=chunks.digest(),
+                facts=facts(),
+                host=HOST,
+                started_at=NOW,
+                elapsed_s=1.0,
             )  # fmt: skip
         )
 
@@ -104,7 +115,14 @@ class Bench:
             for name, task in self.tasks.items()
         }
         suite = Suite.model_validate(
-            {"suite": "s", "model": "m", "variants": variants, "tasks": tasks, "gates": gates, **suite_changes}
+            {
+                "suite": "s",
+                "model": "m",
+                "variants": variants,
+                "tasks": tasks,
+                "gates": gates,
+                **suite_changes,
+            }
         )
         run = RunManifest(
             run="r1", suite="s", suite_file="s.yaml", suite_hash="", suite_text="", baseline="fp32",
@@ -160,7 +178,9 @@ DROP = [{"task": "t", "metric": "acc", "max_drop": 0.02}]
         (1000, 68, 18, "FAIL", 10),
     ],
 )
-def test_drop_gate_follows_the_bound(tmp_path: Path, n: int, b: int, c: int, expected: str, code: int) -> None:
+def test_drop_gate_follows_the_bound(
+    tmp_path: Path, n: int, b: int, c: int, expected: str, code: int
+) -> None:
     """The verdict and the exit code are those of the table of reference values."""
     verdict = binary_bench(tmp_path, n, b, c).verdict(DROP)
     assert (one(verdict).decision, verdict.exit_code) == (expected, code)
@@ -347,17 +367,28 @@ def timed(root: Path, factor: float) -> Bench:
     bench = binary_bench(root, 133, 0, 0, speed="k")
 
     def sample(scale: float) -> TimingSample:
-        return TimingSample(ttft_s=0.1 * scale, end_to_end_s=0.1 * scale + 0.9 * scale, inter_token_s=(0.1 * scale,) * 9)
+        return TimingSample(
+            ttft_s=0.1 * scale, end_to_end_s=0.1 * scale + 0.9 * scale, inter_token_s=(0.1 * scale,) * 9
+        )
 
     pairs = tuple(
-        TimedPair(order="AB", baseline=sample(1 + 0.01 * n), candidate=sample((1 + 0.01 * n) / factor * (1 + 0.001 * n)))
+        TimedPair(
+            order="AB",
+            baseline=sample(1 + 0.01 * n),
+            candidate=sample((1 + 0.01 * n) / factor * (1 + 0.001 * n)),
+        )
         for n in range(10)
     )
     bench.store.save_speed(
         SpeedRecord(
-            key="k", variant="q", baseline="fp32", host=HOST, measured_at=NOW,
+            key="k",
+            variant="q",
+            baseline="fp32",
+            host=HOST,
+            measured_at=NOW,
             workloads=(WorkloadTimes(batch=1, prompt_tokens=10, new_tokens=10, pairs=pairs),),
-            memory=MemoryFigures(weight_bytes=30), baseline_memory=MemoryFigures(weight_bytes=100),
+            memory=MemoryFigures(weight_bytes=30),
+            baseline_memory=MemoryFigures(weight_bytes=100),
         )  # fmt: skip
     )
     return bench

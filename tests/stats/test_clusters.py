@@ -63,7 +63,7 @@ def test_one_item_a_cluster_has_no_design_effect() -> None:
 
 
 def test_clusters_that_balance_gain_nothing() -> None:
-    """A cluster-robust variance below the independent one does not shrink the interval: the effect is at least 1."""
+    """A cluster-robust variance below the independent one does not shrink the interval."""
     differences, labels = np.tile([1, -1, 0, 0], 50), np.repeat(np.arange(50), 4)
     assert clustered_drop(differences, labels, margin=0.02).deff == 1.0
     assert design_effect(differences.astype(float), labels) == 1.0
@@ -131,7 +131,7 @@ def test_order_and_direction(items: list[tuple[int, str]], seed: int) -> None:
 
 
 def test_simulated_false_pass_rate_with_clusters() -> None:
-    """Clusters that flip together, a true drop on the limit: the clustered rule keeps near alpha, the naive does not."""
+    """Clusters flip together, the true drop is the limit: the clustered rule keeps alpha."""
     draw, groups, size, margin = np.random.default_rng(11), 100, 6, 0.05
     labels, passed, naive = np.repeat(np.arange(groups), size), 0, 0
     for _ in range(1500):

