@@ -22,9 +22,7 @@ app = typer.Typer(
 SuiteFile = Annotated[Path, typer.Argument(metavar="SUITE", help="The suite, a YAML file.")]
 RunName = Annotated[
     str,
-    typer.Argument(
-        metavar="RUN", help="Run id or its beginning, a suite's name (its newest run), or latest."
-    ),
+    typer.Argument(metavar="RUN", help="Run id or its beginning, a suite's name (its newest run), or latest."),
 ]
 Results = Annotated[Path, typer.Option(help="Folder of saved results.", envvar="QUANTGATE_RESULTS")]
 Reports = Annotated[Path, typer.Option(help="Folder for reports.", envvar="QUANTGATE_REPORTS")]
@@ -36,7 +34,7 @@ def check(suite: SuiteFile, limit: Annotated[int | None, typer.Option(help="As f
     """Validate a suite and print the plan: items, tokens, what each gate can certify, what cannot run here."""
     from harness.commands.check import check_suite
 
-    check_suite(suite, limit=limit)
+    raise typer.Exit(check_suite(suite, limit=limit))
 
 
 @app.command()
@@ -137,13 +135,13 @@ def history(
 def show(
     run: RunName = "latest",
     task: Annotated[str | None, typer.Option(help="Only this task.")] = None,
-    format: Annotated[str, typer.Option(help="jsonl or csv.")] = "jsonl",
+    form: Annotated[str, typer.Option("--format", help="jsonl or csv.")] = "jsonl",
     results: Results = RESULTS,
 ) -> None:
     """Export every item of a run: answers, log-likelihoods, metrics, per variant."""
     from harness.commands.show import export
 
-    export(run, results, task=task, form=format)
+    export(run, results, task=task, form=form)
 
 
 @app.command()
@@ -170,7 +168,7 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         print("stopped; what was measured is stored, the same command goes on from there", file=sys.stderr)
         sys.exit(130)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # the last resort: a crash must not look like a verdict
         _crash(error)
     else:
         sys.exit(code if isinstance(code, int) else 0)

@@ -28,9 +28,7 @@ def choose(texts: dict[str, str]) -> list[dict[str, str]]:
     by_text = {text.strip(): name for name, text in sorted(texts.items(), reverse=True)}
     fitting = sorted(name for text, name in by_text.items() if SHORTEST <= len(text) <= LONGEST)
     if len(fitting) < FEWEST:
-        raise SystemExit(
-            f"demo text: expected {FEWEST} topics of fitting length, this Python has {len(fitting)}"
-        )
+        raise SystemExit(f"demo text: expected {FEWEST} topics of fitting length, this Python has {len(fitting)}")
     chosen = sorted(random.Random(SEED).sample(fitting, min(DOCUMENTS, len(fitting))))
     return [{"id": name, "text": texts[name].strip()} for name in chosen]
 

@@ -9,7 +9,8 @@ from rich.console import Console
 
 from harness import api
 from harness.records.verdict import Verdict
-from harness.report import annotations, print_verdict
+from harness.report import annotations as github_annotations
+from harness.report import print_verdict
 from harness.spec.load import load_suite
 
 
@@ -29,9 +30,7 @@ def run_and_report(
     from harness.run.progress import reporter
     from harness.run.schedule import RunOptions, run_suite
 
-    options = RunOptions(
-        results=results, limit=limit, variants=variants, tasks=tasks, offline=offline, fresh=fresh
-    )
+    options = RunOptions(results=results, limit=limit, variants=variants, tasks=tasks, offline=offline, fresh=fresh)
     with reporter(Console(stderr=True)) as progress:
         manifest = run_suite(loaded, options, progress)
     verdict = api.gate(manifest, results=results)
@@ -46,4 +45,4 @@ def announce(verdict: Verdict) -> None:
     """The verdict on stdout; annotations too where GitHub reads them."""
     print_verdict(verdict, Console())
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        print(annotations(verdict), end="")
+        print(github_annotations(verdict), end="")

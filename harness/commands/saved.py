@@ -56,11 +56,7 @@ def _verdicts(store: Store, suite: str) -> list[Verdict]:
         known = sorted({folder.parent.parent.name for folder in store.runs()})
         have = f"there are runs of {', '.join(known)}" if known else "there are no runs at all"
         raise UsageError(f"{store.root}: no run of suite {suite!r}; {have}")
-    verdicts = []
-    for folder in folders:
-        if (folder / "verdict.json").exists():
-            verdicts.append(store.verdict(suite, folder.name))
-    return verdicts
+    return [store.verdict(suite, folder.name) for folder in folders if (folder / "verdict.json").exists()]
 
 
 def promote_version(run: str, variant: str, results: Path, *, note: str, force: bool) -> None:
@@ -73,9 +69,7 @@ def promote_version(run: str, variant: str, results: Path, *, note: str, force: 
         verdict = store.verdict(manifest.suite, manifest.run)
         found = next((each for each in verdict.candidates if each.variant == variant), None)
         if found is None:
-            raise RecordError(
-                f"{variant} was not judged in run {manifest.run}; judge it with `quantgate gate`"
-            )
+            raise RecordError(f"{variant} was not judged in run {manifest.run}; judge it with `quantgate gate`")
         if found.decision != "PASS" and not force:
             raise UsageError(
                 f"{variant} is {found.decision} in run {manifest.run} ({found.sentence}). "
@@ -83,6 +77,4 @@ def promote_version(run: str, variant: str, results: Path, *, note: str, force: 
             )
     now = datetime.now(UTC).isoformat(timespec="seconds")
     store.accept(manifest.suite, Accepted(run=manifest.run, variant=variant, promoted_at=now, note=note))
-    print(
-        f"{variant}@{manifest.run} is now the reference of suite {manifest.suite}; later runs are compared with it"
-    )
+    print(f"{variant}@{manifest.run} is now the reference of suite {manifest.suite}; later runs are compared with it")

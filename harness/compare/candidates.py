@@ -121,9 +121,7 @@ def _reference(store: Store, run: RunManifest) -> tuple[str | None, VariantRun |
         return None, None
     try:
         earlier = store.find_run(run.reference)
-    except (
-        Exception
-    ) as error:  # the promoted run was deleted by hand: say so instead of comparing with nothing
+    except Exception as error:  # the promoted run was deleted by hand: say so instead of comparing with nothing
         raise RecordError(
             f"the promoted run {run.reference} is gone ({error}); promote another with `quantgate promote`"
         ) from error

@@ -93,7 +93,8 @@ def below_by_document(divergence: Divergence, threshold: float) -> Floats:
     """How many positions of each document have KL <= threshold, [G]."""
     ends = np.cumsum(divergence.lengths)
     counted = np.concatenate([[0], np.cumsum(divergence.values <= threshold)])
-    return np.diff(counted[np.concatenate([[0], ends])]).astype(np.float64)
+    by_document: Floats = np.diff(counted[np.concatenate([[0], ends])]).astype(np.float64)
+    return by_document
 
 
 def kl_histogram(task: str, divergence: Divergence) -> Histogram:

@@ -110,9 +110,7 @@ def _empty(metric: PairedMetric, unit: str) -> Measure:
 def increase_of(documents: DocumentPairs, metric: str, *, alpha: float) -> Level:
     """Relative increase of perplexity or bits per byte, candidate over baseline, minus one."""
     if metric == "perplexity":
-        ratio = perplexity_ratio(
-            documents.candidate_nll - documents.baseline_nll, documents.tokens, alpha=alpha
-        )
+        ratio = perplexity_ratio(documents.candidate_nll - documents.baseline_nll, documents.tokens, alpha=alpha)
         return Level(
             value=ratio.ratio - 1,
             lower=ratio.lower - 1,
@@ -156,9 +154,7 @@ def divergence_level(documents: DocumentPairs, metric: str, *, alpha: float) -> 
     if metric in QUANTILES:
         estimate = float(np.quantile(values, QUANTILES[metric]))
         below = document_mean(below_by_document(divergence, estimate), documents.tokens, alpha=alpha)
-        low, high = (
-            float(np.quantile(values, min(1.0, max(0.0, share)))) for share in (below.lower, below.upper)
-        )
+        low, high = (float(np.quantile(values, min(1.0, max(0.0, share)))) for share in (below.lower, below.upper))
         return Level(
             value=estimate,
             lower=min(low, estimate),
@@ -172,13 +168,12 @@ def divergence_level(documents: DocumentPairs, metric: str, *, alpha: float) -> 
         "delta_p_mean": divergence.delta_p,
         "delta_p_rms": divergence.delta_p_squared,
     }[metric]
-    mean = document_mean(sums, documents.tokens, alpha=alpha)
+    share = 1.0 if metric == "top1_agreement" else None
+    mean = document_mean(sums, documents.tokens, alpha=alpha, scale=share)
     figures = (mean.mean, mean.lower, mean.upper)
     if metric == "delta_p_rms":
         figures = (math.sqrt(mean.mean), math.sqrt(max(0.0, mean.lower)), math.sqrt(mean.upper))
-    return Level(
-        value=figures[0], lower=figures[1], upper=figures[2], n=mean.documents, reliable=mean.reliable
-    )
+    return Level(value=figures[0], lower=figures[1], upper=figures[2], n=mean.documents, reliable=mean.reliable)
 
 
 def document_measures(documents: DocumentPairs, *, alpha: float) -> tuple[Measure, ...]:

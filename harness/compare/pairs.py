@@ -102,9 +102,7 @@ def pair_items(
                 raise PairingError(f"{task}: {name} has no answer for planned item {planned.item!r}")
             if record.prompt_hash != planned.prompt_hash:
                 raise PairingError(f"{task}: {name} was given another prompt for item {planned.item!r}")
-        pairs.append(
-            Pair(plan=planned, baseline=by_side[0][planned.item], candidate=by_side[1][planned.item])
-        )
+        pairs.append(Pair(plan=planned, baseline=by_side[0][planned.item], candidate=by_side[1][planned.item]))
     return tuple(pairs)
 
 

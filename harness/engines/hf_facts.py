@@ -11,7 +11,7 @@ from typing import Any
 from harness.engines.hf_head import Head
 from harness.engines.hf_load import Loaded, core_of, input_device
 from harness.engines.hf_score import Scorer
-from harness.engines.seam import Facts, LoadSpec
+from harness.engines.seam import Facts
 
 QUANTIZED_CLASSES: Mapping[str, str] = {
     "Linear8bitLt": "bitsandbytes LLM.int8",
@@ -35,7 +35,7 @@ BLOCK = 1 << 24
 """Values checked for NaN at once."""
 
 
-def gather_facts(spec: LoadSpec, loaded: Loaded, head: Head, scorer: Scorer, load_s: float) -> Facts:
+def gather_facts(loaded: Loaded, head: Head, scorer: Scorer, load_s: float) -> Facts:
     """Facts of a loaded model. Costs one pass over the weights."""
     model = loaded.model
     core = core_of(model)
@@ -96,11 +96,7 @@ def _linear_modules(core: Any) -> dict[str, Any]:
 def _is_quantized(module: Any) -> bool:
     """The class is a quantized one and its weight really is packed into integers."""
     weight = getattr(module, "weight", None)
-    return (
-        type(module).__name__ in QUANTIZED_CLASSES
-        and weight is not None
-        and not weight.data.is_floating_point()
-    )
+    return type(module).__name__ in QUANTIZED_CLASSES and weight is not None and not weight.data.is_floating_point()
 
 
 def _tensors(holder: Any, seen: set[int] | None = None) -> Iterator[Any]:
@@ -174,8 +170,7 @@ def _inspect(model: Any) -> tuple[str, tuple[str, ...]]:
                 step = max(1, flat.numel() // SAMPLED)
                 digest.update(flat[::step][:SAMPLED].double().cpu().numpy().tobytes())
             if tensor.is_floating_point() and not all(
-                bool(torch.isfinite(flat[start : start + BLOCK]).all())
-                for start in range(0, flat.numel(), BLOCK)
+                bool(torch.isfinite(flat[start : start + BLOCK]).all()) for start in range(0, flat.numel(), BLOCK)
             ):
                 own = list(module._parameters)
                 broken.append(f"{name}.{own[0] if len(own) == 1 else number}".lstrip("."))

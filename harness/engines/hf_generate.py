@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.engines.hf_load import core_of, input_device
-from harness.engines.seam import Generation, GenerateRequest, Timing, Workload
+from harness.engines.seam import GenerateRequest, Generation, Timing, Workload
 
 LOOK_BACK = 16
 """Tokens decoded after every step to look for a stop string, beyond the longest stop string's characters."""
@@ -52,8 +52,7 @@ def _group(model: Any, tokenizer: Any, requests: Sequence[GenerateRequest]) -> l
         )
     ends = _ends(config.eos_token_id)
     return [
-        _answer(tokenizer, row[longest:], request, ends)
-        for row, request in zip(output.tolist(), requests, strict=True)
+        _answer(tokenizer, row[longest:], request, ends) for row, request in zip(output.tolist(), requests, strict=True)
     ]
 
 
@@ -78,9 +77,7 @@ def _config(model: Any, tokenizer: Any, request: GenerateRequest) -> Any:
         config.eos_token_id = tokenizer.eos_token_id
     if config.pad_token_id is None:
         ends = sorted(_ends(config.eos_token_id))
-        config.pad_token_id = (
-            tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (ends or [0])[0]
-        )
+        config.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (ends or [0])[0]
     return config
 
 
@@ -103,9 +100,7 @@ class _StopStrings:
         return torch.tensor(done, dtype=torch.bool, device=input_ids.device)
 
 
-def _answer(
-    tokenizer: Any, generated: Sequence[int], request: GenerateRequest, ends: frozenset[int]
-) -> Generation:
+def _answer(tokenizer: Any, generated: Sequence[int], request: GenerateRequest, ends: frozenset[int]) -> Generation:
     """Tokens up to the end of text, and the text up to the first stop string (as lm-eval cuts it)."""
     cut = next((place for place, token in enumerate(generated) if token in ends), len(generated))
     tokens = tuple(generated[:cut])
@@ -136,9 +131,7 @@ def time_workload(model: Any, workload: Workload) -> Timing:
         first = last = clock.perf_counter()
         gaps = []
         for _ in range(workload.new_tokens - 1):
-            output = model(
-                input_ids=token, past_key_values=output.past_key_values, use_cache=True, logits_to_keep=1
-            )
+            output = model(input_ids=token, past_key_values=output.past_key_values, use_cache=True, logits_to_keep=1)
             token = output.logits[:, -1].argmax(-1, keepdim=True).to(device)
             _wait(device)
             now = clock.perf_counter()

@@ -113,9 +113,7 @@ class StoredHead:
         """float32 logits of stored states, [positions, vocabulary]."""
         import torch
 
-        return scaled(
-            torch.nn.functional.linear(states.float(), self.weight, self.bias), self.softcap, self.multiply
-        )
+        return scaled(torch.nn.functional.linear(states.float(), self.weight, self.bias), self.softcap, self.multiply)
 
 
 def to_numpy(tensor: Any) -> Any:

@@ -83,15 +83,11 @@ def load_model(spec: LoadSpec) -> Loaded:
     if config is not None:
         keywords["quantization_config"] = config
     if spec.device_map is not None:
-        keywords["device_map"] = (
-            spec.device_map if isinstance(spec.device_map, str) else dict(spec.device_map)
-        )
+        keywords["device_map"] = spec.device_map if isinstance(spec.device_map, str) else dict(spec.device_map)
     elif config is not None or spec.device != "cpu":
         keywords["device_map"] = {"": spec.device}
     if spec.max_memory is not None:
-        keywords["max_memory"] = {
-            int(key) if key.isdigit() else key: value for key, value in spec.max_memory.items()
-        }
+        keywords["max_memory"] = {int(key) if key.isdigit() else key: value for key, value in spec.max_memory.items()}
     model = transformers.AutoModelForCausalLM.from_pretrained(path, **keywords)
     if adapter is not None:
         model = _with_adapter(model, adapter)
@@ -114,9 +110,7 @@ def _base_and_adapter(spec: LoadSpec) -> tuple[str, str | None]:
         raise EngineError(f"{spec.path} is an adapter itself; it cannot take another adapter")
     base = json.loads(described.read_text()).get("base_model_name_or_path")
     if not base:
-        raise EngineError(
-            f"{described}: base_model_name_or_path is missing; give the base as path and this as adapter"
-        )
+        raise EngineError(f"{described}: base_model_name_or_path is missing; give the base as path and this as adapter")
     beside = Path(spec.path) / base
     return (str(beside.resolve()) if beside.is_dir() else str(base)), spec.path
 
@@ -178,11 +172,7 @@ def _with_adapter(model: Any, adapter: str) -> Any:
 
 def core_of(model: Any) -> Any:
     """The causal language model itself, without an adapter's wrapper."""
-    return (
-        model.get_base_model()
-        if hasattr(model, "peft_config") and hasattr(model, "get_base_model")
-        else model
-    )
+    return model.get_base_model() if hasattr(model, "peft_config") and hasattr(model, "get_base_model") else model
 
 
 def input_device(model: Any) -> Any:

@@ -92,6 +92,4 @@ def _score(own: Any, project: Any, tokens: Sequence[int], base: tuple[StoredHead
         delta.extend((picked.exp() - p.gather(-1, true))[:, 0].tolist())
     if base is None:
         return WindowScore(log_probs=tuple(log_probs))
-    return WindowScore(
-        log_probs=tuple(log_probs), kl=tuple(kl), top1_agree=tuple(agree), delta_p=tuple(delta)
-    )
+    return WindowScore(log_probs=tuple(log_probs), kl=tuple(kl), top1_agree=tuple(agree), delta_p=tuple(delta))

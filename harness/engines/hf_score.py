@@ -55,9 +55,7 @@ class Scorer:
             return cls(model, head, tree=False, reason=head.why_not or "")
         vocabulary = int(core_of(model).config.get_text_config().vocab_size)
         ids = torch.randint(0, vocabulary, (16,), generator=torch.Generator().manual_seed(1)).tolist()
-        trial = ScoreRequest(
-            context=tuple(ids[:6]), continuations=(tuple(ids[6:9]), tuple(ids[9:14]), (ids[15],))
-        )
+        trial = ScoreRequest(context=tuple(ids[:6]), continuations=(tuple(ids[6:9]), tuple(ids[9:14]), (ids[15],)))
         tree = cls(model, head, tree=True, reason="")
         exact = core_of(model).dtype == torch.float32 and not quantized
         try:
@@ -81,10 +79,12 @@ class Scorer:
         answers: dict[int, tuple[ContinuationScore, ...]] = {}
         if shared:
             rows = [_tree_row(requests[index]) for index in shared]
-            for index, found in zip(shared, self._batch(rows, tree=True), strict=True):
-                answers[index] = _collect(found, len(requests[index].continuations))
-        for index, found in self._alone(requests, alone):
-            answers[index] = found
+            found = self._batch(rows, tree=True)
+            answers = {
+                index: _collect(scores, len(requests[index].continuations))
+                for index, scores in zip(shared, found, strict=True)
+            }
+        answers.update(self._alone(requests, alone))
         return [answers[index] for index in range(len(requests))]
 
     def _shares(self, request: ScoreRequest) -> bool:
@@ -148,10 +148,7 @@ class Scorer:
         answers, cursor = [], 0
         for row in rows:
             answers.append(
-                [
-                    (branch, values[cursor + n], best[cursor + n])
-                    for n, (_, _, branch) in enumerate(row.targets)
-                ]
+                [(branch, values[cursor + n], best[cursor + n]) for n, (_, _, branch) in enumerate(row.targets)]
             )
             cursor += len(row.targets)
         return answers

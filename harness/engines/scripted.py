@@ -22,8 +22,8 @@ import numpy as np
 from harness.engines.seam import (
     ContinuationScore,
     Facts,
-    Generation,
     GenerateRequest,
+    Generation,
     LoadSpec,
     OutOfMemoryError,
     Scalar,
@@ -118,7 +118,7 @@ class ScriptedEngine:
     def roll(
         self, windows: Sequence[Window], *, states_out: str | None = None, states_in: str | None = None
     ) -> list[WindowScore]:
-        self._count(len(windows))
+        self._count(1)
         if states_out is not None:
             positions = sum(len(window.tokens) - window.scored_from for window in windows)
             Path(states_out).parent.mkdir(parents=True, exist_ok=True)
@@ -201,5 +201,3 @@ class ScriptedEngine:
     def _source(self, *parts: object) -> np.random.Generator:
         text = repr((self._script.get("seed", 0), *parts))
         return np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little"))
-
-

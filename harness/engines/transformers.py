@@ -15,8 +15,8 @@ from harness.engines.hf_score import Scorer
 from harness.engines.seam import (
     ContinuationScore,
     Facts,
-    Generation,
     GenerateRequest,
+    Generation,
     LoadSpec,
     ScoreRequest,
     Timing,
@@ -41,7 +41,7 @@ class TransformersEngine:
 
     def __init__(self, spec: LoadSpec, loaded: Loaded, head: Head, scorer: Scorer, load_s: float) -> None:
         self._spec, self._loaded, self._head, self._scorer = spec, loaded, head, scorer
-        self._facts = gather_facts(spec, loaded, head, scorer, load_s)
+        self._facts = gather_facts(loaded, head, scorer, load_s)
 
     def facts(self) -> Facts:
         return self._facts

@@ -1,4 +1,4 @@
-"""Rules times comparisons gives findings, findings and validity checks give the verdict. Pure: no files, no printing."""
+"""Rules times comparisons gives findings; findings and validity checks give the verdict. Pure: no files, no prints."""
 
 from harness.gate.judge import judge
 

@@ -50,8 +50,7 @@ def candidate_checks(
     checks.extend(_pairing(comparison, candidate))
     checks.extend(_failure_checks(candidate.paired, baseline=False))
     checks.extend(
-        Check(name="unchanged items", held=False, blocks=True, says=f"{task}: {what}")
-        for task, what in changed.items()
+        Check(name="unchanged items", held=False, blocks=True, says=f"{task}: {what}") for task, what in changed.items()
     )
     too_long = {task: facts.too_long for task, facts in comparison.run.tasks.items() if facts.too_long}
     checks.extend(
@@ -104,11 +103,7 @@ def _quantized(run: VariantRun, facts: EngineFacts, spec: Variant | None) -> Che
             f"is{bits} ({facts.dtype})",
         )
     claimed = spec.quantize.bits if spec is not None and spec.quantize is not None else None
-    if (
-        claimed is not None
-        and facts.bits_per_weight is not None
-        and facts.bits_per_weight > MOST_BITS[claimed]
-    ):
+    if claimed is not None and facts.bits_per_weight is not None and facts.bits_per_weight > MOST_BITS[claimed]:
         return Check(
             name="quantized",
             held=False,
@@ -150,19 +145,13 @@ def _same_tokens(run: VariantRun) -> Check:
 
 
 def _pairing(comparison: Comparison, candidate: CandidateComparison) -> list[Check]:
-    checks = [
-        Check(name="pairing", held=False, blocks=True, says=says) for says in candidate.paired.broken.values()
-    ]
+    checks = [Check(name="pairing", held=False, blocks=True, says=says) for says in candidate.paired.broken.values()]
     missing = [
-        task
-        for task in comparison.run.tasks
-        if task not in candidate.run.evaluations and candidate.run.failure is None
+        task for task in comparison.run.tasks if task not in candidate.run.evaluations and candidate.run.failure is None
     ]
     evaluated = [task for task in comparison.run.tasks if task in candidate.run.evaluations]
     if missing and candidate.run.token_disagreement is None:
-        checks.append(
-            Check(name="complete", held=False, blocks=True, says=f"not evaluated: {', '.join(missing)}")
-        )
+        checks.append(Check(name="complete", held=False, blocks=True, says=f"not evaluated: {', '.join(missing)}"))
     if evaluated and not checks:
         items = sum(comparison.run.tasks[task].items for task in evaluated)
         checks.append(

@@ -46,9 +46,7 @@ def candidate_findings(
         if rule.gate.against == "reference":
             if candidate.reference is None or comparison.reference_name is None:
                 found.append(
-                    _finding(
-                        rule, candidate.variant, "", Judgement.none("no version has been promoted yet"), None
-                    )
+                    _finding(rule, candidate.variant, "", Judgement.none("no version has been promoted yet"), None)
                 )
                 continue
             paired, against = candidate.reference, comparison.reference_name
@@ -84,9 +82,7 @@ def _apply(
     if kind in ("perplexity", "divergence"):
         documents = paired.documents.get(task)
         if documents is None:
-            return [
-                _finding(rule, variant, against, Judgement.none(f"{task} was not measured in this run"), None)
-            ]
+            return [_finding(rule, variant, against, Judgement.none(f"{task} was not measured in this run"), None)]
         parts: Mapping[str | None, DocumentPairs] = _parts(gate, documents, documents.slices, only_documents)
         return [
             _finding(rule, variant, against, judge_documents(gate, part, alpha=rule.alpha), name)
@@ -107,9 +103,7 @@ def _apply(
     ] or [_no_slice(rule, variant, against, tuple(values.slices))]
 
 
-def _parts(
-    gate: Gate, whole: P, slices: Mapping[str, object], only: Callable[[P, str], P]
-) -> dict[str | None, P]:
+def _parts(gate: Gate, whole: P, slices: Mapping[str, object], only: Callable[[P, str], P]) -> dict[str | None, P]:
     """The whole, one slice, or each slice; empty when the named slice does not exist."""
     if gate.slice is None:
         return {None: whole}
@@ -134,9 +128,7 @@ def _speed(rule: Rule, variant: str, against: str, candidate: CandidateCompariso
         judgement = Judgement.none(f"{gate.metric} was not measured in this run")
         return [_finding(rule, variant, against, judgement, None)]
     return [
-        _finding(
-            rule, variant, against, judge_speed(gate, each, alpha=rule.alpha), None, workload=each.workload
-        )
+        _finding(rule, variant, against, judge_speed(gate, each, alpha=rule.alpha), None, workload=each.workload)
         for each in pairs
     ]
 

@@ -19,9 +19,9 @@ from harness.stats import (
     PairedDrop,
     Recovery,
     graded_recovery,
-    items_to_decide,
     mean_level,
     more_documents,
+    more_items,
     paired_recovery,
     speed_ratio,
 )
@@ -70,9 +70,7 @@ def judge_paired(gate: Gate, metric: PairedMetric, *, alpha: float) -> Judgement
         f"{_verdict_words(decision)}"
     )
     if gate.form == "max_relative_drop":
-        kept = Estimate(
-            value=1 - recovery.ratio, lower=1 - recovery.upper, upper=1 - recovery.lower, n=recovery.n
-        )
+        kept = Estimate(value=1 - recovery.ratio, lower=1 - recovery.upper, upper=1 - recovery.lower, n=recovery.n)
     return Judgement(decision=decision, reason=reason, estimate=kept)
 
 
@@ -94,16 +92,7 @@ def _judge_drop(gate: Gate, metric: PairedMetric, drop: PairedDrop | GradedDrop)
     reason += f"{say(drop.lower)} and {say(drop.upper)}; limit {say(gate.limit)}{_verdict_words(decision)}"
     more = None
     if decision == "INCONCLUSIVE":
-        if isinstance(drop, PairedDrop):
-            more = items_to_decide(
-                drop.n,
-                drop.right_to_wrong,
-                drop.wrong_to_right,
-                margin=gate.limit,
-                alpha=drop.alpha,
-            )
-            if more is not None and drop.deff is not None and drop.deff > 1:
-                more = round(more * drop.deff)
+        more = more_items(drop)
         reason += _more(more, "item")
     if metric.failed:
         reason += f"; {metric.failed} of its answers failed and count as wrong"
@@ -117,9 +106,7 @@ def drop_alpha(drop: PairedDrop | GradedDrop) -> float:
 def judge_documents(gate: Gate, documents: DocumentPairs, *, alpha: float) -> Judgement:
     """Perplexity, bits per byte and divergence."""
     if documents.baseline_failed:
-        return Judgement.invalid(
-            f"the baseline gave no finite likelihood to {_some(documents.baseline_failed)}"
-        )
+        return Judgement.invalid(f"the baseline gave no finite likelihood to {_some(documents.baseline_failed)}")
     if documents.failed:
         return Judgement(decision="FAIL", reason=f"gave no finite likelihood to {_some(documents.failed)}")
     if not documents.items:
@@ -127,9 +114,7 @@ def judge_documents(gate: Gate, documents: DocumentPairs, *, alpha: float) -> Ju
     metric = lookup(gate.metric)
     divergence = metric is not None and metric.kind == "divergence"
     if divergence and documents.divergence is None:
-        return Judgement.none(
-            "no divergence was measured (perplexity.divergence is false, or by document slice)"
-        )
+        return Judgement.none("no divergence was measured (perplexity.divergence is false, or by document slice)")
     if gate.form == "max_increase":
         level = increase_of(documents, gate.metric, alpha=alpha)
     elif divergence:
@@ -186,9 +171,7 @@ def judge_speed(gate: Gate, pairs: SpeedPairs, *, alpha: float) -> Judgement:
         f"{_verdict_words(decision)}"
     )
     if decision == "INCONCLUSIVE":
-        reason += (
-            f"; {estimate.why_unreliable}" if not estimate.reliable else "; time more pairs (speed.pairs)"
-        )
+        reason += f"; {estimate.why_unreliable}" if not estimate.reliable else "; time more pairs (speed.pairs)"
     return Judgement(decision=decision, reason=reason, estimate=estimate)
 
 
@@ -256,7 +239,7 @@ def _verdict_words(decision: Decision) -> str:
 def _more(more: int | None, unit: str) -> str:
     if more is None:
         return f"; the estimate lies on the limit, so no number of {unit}s would decide"
-    return f"; about {more:,} more {unit}{'s' if more != 1 else ''} would decide"
+    return f"; about {more:,} more {unit}{'s' if more != 1 else ''} would decide at the rates seen"
 
 
 def _some(items: tuple[str, ...]) -> str:

@@ -32,9 +32,7 @@ def worst(decisions: Iterable[Decision]) -> Decision:
     return max(decisions, key=ORDER.index, default="PASS")
 
 
-def judge(
-    suite: Suite, comparison: Comparison, *, judged_at: str, changed: Mapping[str, str] | None = None
-) -> Verdict:
+def judge(suite: Suite, comparison: Comparison, *, judged_at: str, changed: Mapping[str, str] | None = None) -> Verdict:
     """The verdict of a run under the gates of `suite`.
 
     `suite` may be another than the one the run was made with (changed limits); `changed` names the tasks whose
@@ -106,9 +104,7 @@ def _candidate(
     checks = candidate_checks(comparison, candidate, spec, changed)
     broken_baseline = tuple(check for check in own_checks if check.blocks and not check.held)
     unfit = _of((*broken_baseline, *checks), ()) == "INVALID"
-    findings = (
-        () if unfit and candidate.run.facts is None else candidate_findings(all_rules, comparison, candidate)
-    )
+    findings = () if unfit and candidate.run.facts is None else candidate_findings(all_rules, comparison, candidate)
     decision = _of((*broken_baseline, *checks), (*own_findings, *findings))
     alpha = suite.alpha
     return CandidateVerdict(
@@ -160,9 +156,7 @@ def _levels(paired: Paired, *, alpha: float) -> dict[str, float]:
 
 
 def _baseline_memory(comparison: Comparison) -> MemoryFigures | None:
-    return next(
-        (each.speed.baseline_memory for each in comparison.candidates if each.speed is not None), None
-    )
+    return next((each.speed.baseline_memory for each in comparison.candidates if each.speed is not None), None)
 
 
 def _sentence(decision: Decision, checks: Iterable[Check], findings: Iterable[Finding]) -> str:
@@ -188,9 +182,7 @@ def _sentence(decision: Decision, checks: Iterable[Check], findings: Iterable[Fi
 def _overall(candidates: tuple[CandidateVerdict, ...], decision: Decision) -> str:
     if not candidates:
         return "No candidate was judged: the suite or the selection has only the baseline."
-    groups = {
-        each: [candidate.variant for candidate in candidates if candidate.decision == each] for each in ORDER
-    }
+    groups = {each: [candidate.variant for candidate in candidates if candidate.decision == each] for each in ORDER}
     words = {
         "PASS": "can be deployed",
         "INCONCLUSIVE": "cannot be decided with these items",

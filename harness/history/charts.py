@@ -113,9 +113,7 @@ def _chart(rows: list[HistoryRow], variants: tuple[str, ...]) -> Chart:
             for index, variant in enumerate(variants)
             if any(row.variant == variant for row in rows)
         ),
-        y_ticks=tuple(
-            Mark(at=_height(scaled, tick), text=tick_text(tick) + suffix) for tick in scaled.ticks(5)
-        ),
+        y_ticks=tuple(Mark(at=_height(scaled, tick), text=tick_text(tick) + suffix) for tick in scaled.ticks(5)),
         x_ticks=_dates(runs, across),
         none_at=_height(up, nothing),
         height=HEIGHT_PX,

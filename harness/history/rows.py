@@ -40,9 +40,7 @@ class HistoryRow:
     """Fingerprint: speed is compared only between equal ones."""
 
 
-def collect(
-    verdicts: Iterable[Verdict], accepted: Collection[tuple[str, str]] = ()
-) -> tuple[HistoryRow, ...]:
+def collect(verdicts: Iterable[Verdict], accepted: Collection[tuple[str, str]] = ()) -> tuple[HistoryRow, ...]:
     """Every figure of every candidate, oldest run first. `accepted`: promoted (run, variant)."""
     ordered = sorted(verdicts, key=lambda verdict: (verdict.started_at, verdict.run))
     return tuple(

@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.engines.seam import ContinuationScore, Generation, GenerateRequest, ScoreRequest
+from harness.engines.seam import ContinuationScore, GenerateRequest, Generation, ScoreRequest
 from harness.plan.build import Answer, Request, TaskPlan, prompt_hash, sample, slices_of
 from harness.plan.lmeval import lm_eval_docs
 from harness.plan.perplexity import plan_documents
 from harness.plan.rows import file_hash, problem
 from harness.plan.shortforms import Docs, choice_docs, generate_docs
 from harness.plan.textmetrics import contains, f1
-from harness.plan.tokens import Encoded, Tokenizer, encode_pair, encode_prompt, adds_special_tokens
+from harness.plan.tokens import Encoded, Tokenizer, adds_special_tokens, encode_pair, encode_prompt
 from harness.records.models import Failed, ItemRecord, OptionAnswer, Outcome, PlannedItem, TextAnswer, outcome
 from harness.spec.load import LoadedSuite
 from harness.spec.models import Task
@@ -111,9 +111,7 @@ def _settings(docs: Docs, metrics: Sequence[str]) -> str:
 # -- requests
 
 
-def _ask(
-    name: str, docs: Docs, position: int, task: Task, tokenizer: Tokenizer, context_length: int | None
-) -> _Asked:
+def _ask(name: str, docs: Docs, position: int, task: Task, tokenizer: Tokenizer, context_length: int | None) -> _Asked:
     """lm-eval's instances of one document, tokenised. Equal contexts become one request."""
     doc, item = docs.docs[position], docs.ids[position]
     chat = task.apply_chat_template
@@ -144,9 +142,7 @@ def _ask(
         text = before + after
         ids = tokenizer.encode(text, add_special_tokens=special)
         texts.append(Encoded(item=item, text=text, ids=ids, add_special_tokens=special))
-    requests = tuple(
-        ScoreRequest(context=head, continuations=tuple(tails)) for head, tails in contexts.items()
-    )
+    requests = tuple(ScoreRequest(context=head, continuations=tuple(tails)) for head, tails in contexts.items())
     longest = max(len(head) + len(tail) for head, tails in contexts.items() for tail in tails) - 1
     return _Asked(
         doc=doc,
@@ -293,9 +289,7 @@ def _metrics(
         else:
             notes.append(f"{name}: {metric} is no mean over items, so it cannot be paired and is left out")
     if not kept:
-        raise problem(
-            str(loaded.path), f"tasks.{name}", f"none of its metrics can be paired: {', '.join(found)}"
-        )
+        raise problem(str(loaded.path), f"tasks.{name}", f"none of its metrics can be paired: {', '.join(found)}")
     return tuple(kept), tuple(lower), tuple(notes)
 
 
@@ -329,9 +323,7 @@ def _record(
             metrics=dict.fromkeys(metrics, failed),
         )
     values = _process(docs, asked, [(option.log_likelihood, option.greedy) for option in options])
-    return ItemRecord(
-        item=item.item, prompt_hash=item.prompt_hash, options=options, metrics=_outcomes(values, metrics)
-    )
+    return ItemRecord(item=item.item, prompt_hash=item.prompt_hash, options=options, metrics=_outcomes(values, metrics))
 
 
 def _option(score: ContinuationScore) -> OptionAnswer:

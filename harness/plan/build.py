@@ -10,8 +10,8 @@ from typing import Literal, Protocol
 
 from harness.engines.seam import (
     ContinuationScore,
-    Generation,
     GenerateRequest,
+    Generation,
     ScoreRequest,
     Window,
     WindowScore,
@@ -98,9 +98,7 @@ class TaskPlan:
         item = self.items[index]
         if item.too_long is not None:
             failed = Failed(stage="too_long", error=item.too_long)
-            return ItemRecord(
-                item=item.item, prompt_hash=item.prompt_hash, metrics=dict.fromkeys(self.metrics, failed)
-            )
+            return ItemRecord(item=item.item, prompt_hash=item.prompt_hash, metrics=dict.fromkeys(self.metrics, failed))
         return self.scorer(index, answers)
 
 
@@ -116,7 +114,8 @@ def plan_suite(
     from harness.plan.asked import plan_asked
     from harness.plan.perplexity import plan_perplexity
 
-    plans, problems = [], []
+    plans: list[TaskPlan] = []
+    problems: list[Problem] = []
     for name, task in loaded.suite.tasks.items():
         if tasks is not None and name not in tasks:
             continue

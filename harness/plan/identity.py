@@ -7,6 +7,7 @@ import json
 import os
 from pathlib import Path
 
+from harness.errors import RecordError
 from harness.plan.rows import file_hash
 from harness.records.models import Identity
 from harness.records.store import write_atomically
@@ -89,7 +90,7 @@ class _Remembered:
             return
         try:
             write_atomically(self._place, json.dumps(self._entries).encode())
-        except Exception:  # a cache that cannot be written is only slower next time
+        except RecordError:  # a cache that cannot be written is only slower next time
             return
 
 

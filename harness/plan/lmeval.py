@@ -27,17 +27,13 @@ def lm_eval_docs(loaded: LoadedSuite, name: str, task: Task) -> Docs:
         "generate_until",
         "loglikelihood_rolling",
     ):
-        raise problem(
-            str(loaded.path), f"tasks.{name}.lm_eval", f"output type {built.OUTPUT_TYPE} is not supported"
-        )
+        raise problem(str(loaded.path), f"tasks.{name}.lm_eval", f"output type {built.OUTPUT_TYPE} is not supported")
     if task.num_few_shot is not None:
         built.set_config(key="num_fewshot", value=task.num_few_shot)
     built.set_fewshot_seed(seed=FEW_SHOT_SEED)
     docs = tuple(dict(doc) for doc in built.eval_docs)
     shots = built.config.num_fewshot
-    return Docs(
-        task=built, docs=docs, rows=docs, ids=_ids(loaded, name, task, docs), num_few_shot=int(shots or 0)
-    )
+    return Docs(task=built, docs=docs, rows=docs, ids=_ids(loaded, name, task, docs), num_few_shot=int(shots or 0))
 
 
 def _load(loaded: LoadedSuite, name: str, asked: str) -> Any:
@@ -53,20 +49,14 @@ def _load(loaded: LoadedSuite, name: str, asked: str) -> Any:
         else:
             manager = TaskManager()
             if asked not in manager.all_tasks:
-                raise problem(
-                    str(loaded.path), key, f"lm-eval has no task {asked!r}{_near(asked, manager.all_tasks)}"
-                )
+                raise problem(str(loaded.path), key, f"lm-eval has no task {asked!r}{_near(asked, manager.all_tasks)}")
             found = manager.load(asked)
     except (OSError, ValueError, ConnectionError, KeyError) as error:
-        raise problem(
-            str(loaded.path), key, f"lm-eval could not load {asked}: {str(error).splitlines()[0]}"
-        ) from error
+        raise problem(str(loaded.path), key, f"lm-eval could not load {asked}: {str(error).splitlines()[0]}") from error
     tasks = found["tasks"]
     if len(tasks) != 1:
         names = ", ".join(sorted(tasks)[:10])
-        raise problem(
-            str(loaded.path), key, f"{asked} is a group of {len(tasks)} tasks; name one of: {names}"
-        )
+        raise problem(str(loaded.path), key, f"{asked} is a group of {len(tasks)} tasks; name one of: {names}")
     return next(iter(tasks.values()))
 
 
@@ -82,15 +72,10 @@ def _ids(loaded: LoadedSuite, name: str, task: Task, docs: tuple[dict[str, Any],
     if task.id is not None:
         missing = next((index for index, doc in enumerate(docs) if task.id not in doc), None)
         if missing is not None:
-            raise problem(
-                str(loaded.path), f"tasks.{name}.id", f"document {missing} has no field {task.id!r}"
-            )
+            raise problem(str(loaded.path), f"tasks.{name}.id", f"document {missing} has no field {task.id!r}")
         ids = [str(doc[task.id]) for doc in docs]
     else:
-        ids = [
-            hashlib.sha256(json.dumps(doc, sort_keys=True, default=str).encode()).hexdigest()[:16]
-            for doc in docs
-        ]
+        ids = [hashlib.sha256(json.dumps(doc, sort_keys=True, default=str).encode()).hexdigest()[:16] for doc in docs]
     seen: dict[str, int] = {}
     unique = []
     for each in ids:

@@ -84,9 +84,7 @@ def plan_documents(
         for item, doc, row in zip(docs.ids, docs.docs, docs.rows, strict=True)
     ]
     source = f"lm-eval {task.lm_eval}"
-    return _plan(
-        loaded, name, task, documents, tokenizer, window, window, limit, source=source, divergence=True
-    )
+    return _plan(loaded, name, task, documents, tokenizer, window, window, limit, source=source, divergence=True)
 
 
 def _plan(
@@ -132,9 +130,7 @@ def _plan(
     )
 
 
-def _item(
-    name: str, task: Task, document: Document, index: int, asked: Sequence[Window], tokens: int
-) -> PlannedItem:
+def _item(name: str, task: Task, document: Document, index: int, asked: Sequence[Window], tokens: int) -> PlannedItem:
     fields = dict(document.fields)
     cluster = None
     if task.cluster_by is not None:

@@ -36,9 +36,7 @@ def read_rows(path: Path, shown: str, key: str) -> tuple[Row, ...]:
     readers = {".jsonl": _jsonl, ".json": _jsonl, ".csv": _csv, ".tsv": _csv, ".parquet": _parquet}
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise problem(
-            shown, key, f"expected a .jsonl, .csv, .tsv or .parquet file, got {path.suffix or 'no ending'}"
-        )
+        raise problem(shown, key, f"expected a .jsonl, .csv, .tsv or .parquet file, got {path.suffix or 'no ending'}")
     try:
         rows = reader(path, shown)
     except FileNotFoundError:
@@ -71,9 +69,7 @@ def _jsonl(path: Path, shown: str) -> tuple[Row, ...]:
             try:
                 value = json.loads(line, parse_constant=_no_constant)
             except ValueError as error:
-                broken.append(
-                    Problem(place=place, key="", message=f"expected one JSON object a line: {error}")
-                )
+                broken.append(Problem(place=place, key="", message=f"expected one JSON object a line: {error}"))
                 continue
             if not isinstance(value, dict):
                 what = type(value).__name__
@@ -114,17 +110,14 @@ def _parquet(path: Path, shown: str) -> tuple[Row, ...]:
     except pyarrow.ArrowInvalid as error:
         raise problem(shown, "", f"not a Parquet file: {error}") from error
     return tuple(
-        Row(fields=fields, place=f"{shown}:row {number}")
-        for number, fields in enumerate(table.to_pylist(), start=1)
+        Row(fields=fields, place=f"{shown}:row {number}") for number, fields in enumerate(table.to_pylist(), start=1)
     )
 
 
 def field_of(row: Row, name: str, key: str) -> Value:
     """A field that must be there. `key`: where the suite names it."""
     if name not in row.fields:
-        raise problem(
-            row.place, key, f"expected a field {name!r}, the row has {', '.join(map(repr, row.fields))}"
-        )
+        raise problem(row.place, key, f"expected a field {name!r}, the row has {', '.join(map(repr, row.fields))}")
     return row.fields[name]
 
 
@@ -140,9 +133,7 @@ def item_ids(rows: Sequence[Row], id_field: str | None, key: str) -> tuple[str, 
             name = hashlib.sha256(text.encode()).hexdigest()[:16]
         if name in seen:
             what = f"id {name!r}" if id_field is not None else "content"
-            twice.append(
-                Problem(place=row.place, key=key, message=f"same {what} as {seen[name]}; items must differ")
-            )
+            twice.append(Problem(place=row.place, key=key, message=f"same {what} as {seen[name]}; items must differ"))
         seen.setdefault(name, row.place)
         ids.append(name)
     if twice:

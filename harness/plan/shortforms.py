@@ -63,9 +63,7 @@ def named_field(template: str) -> str | None:
     return None
 
 
-def choice_docs(
-    loaded: LoadedSuite, name: str, spec: Choice, id_field: str | None, tokenizer: Tokenizer
-) -> Docs:
+def choice_docs(loaded: LoadedSuite, name: str, spec: Choice, id_field: str | None, tokenizer: Tokenizer) -> Docs:
     """A multiple-choice task. Raises `SuiteError` for rows that do not fit."""
     key = f"tasks.{name}.choice"
     rows = read_rows(resolve_file(loaded, spec.data), spec.data, f"{key}.data")
@@ -78,8 +76,7 @@ def choice_docs(
         "doc_to_choice": "choices_",
         "target_delimiter": "" if spec.messages is not None else spec.delimiter,
         "metric_list": [
-            {"metric": metric, "aggregation": "mean", "higher_is_better": True}
-            for metric in ("acc", "acc_norm")
+            {"metric": metric, "aggregation": "mean", "higher_is_better": True} for metric in ("acc", "acc_norm")
         ],
     }
     return Docs(
@@ -91,9 +88,7 @@ def choice_docs(
     )
 
 
-def generate_docs(
-    loaded: LoadedSuite, name: str, spec: Generate, id_field: str | None, tokenizer: Tokenizer
-) -> Docs:
+def generate_docs(loaded: LoadedSuite, name: str, spec: Generate, id_field: str | None, tokenizer: Tokenizer) -> Docs:
     """A generation task. Raises `SuiteError` for rows that do not fit or a metric there is not."""
     key = f"tasks.{name}.generate"
     metrics = (spec.metric,) if isinstance(spec.metric, str) else spec.metric
@@ -170,14 +165,10 @@ def _few_shot(loaded: LoadedSuite, path: str | None, count: int, key: str) -> tu
     if count == 0:
         return ()
     if path is None:
-        raise problem(
-            str(loaded.path), f"{key}.few_shot", f"num_few_shot is {count}: expected a file of examples"
-        )
+        raise problem(str(loaded.path), f"{key}.few_shot", f"num_few_shot is {count}: expected a file of examples")
     rows = read_rows(resolve_file(loaded, path), path, f"{key}.few_shot")
     if len(rows) < count:
-        raise problem(
-            path, f"{key}.few_shot", f"expected at least {count} examples, the file has {len(rows)}"
-        )
+        raise problem(path, f"{key}.few_shot", f"expected at least {count} examples, the file has {len(rows)}")
     return rows[:count]
 
 
@@ -187,16 +178,12 @@ def _prompt(spec: Choice | Generate, row: Row, key: str, tokenizer: Tokenizer) -
         return render(spec.prompt or "", row, f"{key}.prompt")
     name = named_field(spec.messages)
     if name is None:
-        return _chat(
-            [{"role": "user", "content": render(spec.messages, row, f"{key}.messages")}], row, key, tokenizer
-        )
+        return _chat([{"role": "user", "content": render(spec.messages, row, f"{key}.messages")}], row, key, tokenizer)
     messages = field_of(row, name, f"{key}.messages")
     if isinstance(messages, str):
         messages = [{"role": "user", "content": messages}]
     fits = isinstance(messages, list) and all(
-        isinstance(each, Mapping)
-        and isinstance(each.get("role"), str)
-        and isinstance(each.get("content"), str)
+        isinstance(each, Mapping) and isinstance(each.get("role"), str) and isinstance(each.get("content"), str)
         for each in messages
     )
     if not fits or not messages:
@@ -226,9 +213,7 @@ def _choice_doc(spec: Choice, row: Row, key: str, tokenizer: Tokenizer) -> dict[
 def _options(spec: Choice, row: Row, key: str) -> list[str]:
     where = f"{key}.choices"
     if not isinstance(spec.choices, str):
-        options: object = [
-            render(option, row, where) if "{{" in option else option for option in spec.choices
-        ]
+        options: object = [render(option, row, where) if "{{" in option else option for option in spec.choices]
     else:
         name = named_field(spec.choices)
         options = field_of(row, name or spec.choices, where)
@@ -237,9 +222,7 @@ def _options(spec: Choice, row: Row, key: str) -> list[str]:
     if len(options) < 2:
         raise problem(row.place, where, f"expected at least two options, got {len(options)}")
     if len(set(options)) != len(options) or not all(options):
-        raise problem(
-            row.place, where, f"expected options that differ and are not empty, got {options!r:.80}"
-        )
+        raise problem(row.place, where, f"expected options that differ and are not empty, got {options!r:.80}")
     return list(options)
 
 
@@ -257,9 +240,7 @@ def _answer_index(spec: Choice, row: Row, options: Sequence[str], key: str) -> i
         answer = int(answer)
     if isinstance(answer, int) and not isinstance(answer, bool) and 0 <= answer < len(options):
         return answer
-    raise problem(
-        row.place, where, f"expected one of {list(options)!r:.120} or an index from 0, got {answer!r:.60}"
-    )
+    raise problem(row.place, where, f"expected one of {list(options)!r:.120} or an index from 0, got {answer!r:.60}")
 
 
 def _generate_doc(spec: Generate, row: Row, key: str, tokenizer: Tokenizer) -> dict[str, Any]:

@@ -51,15 +51,11 @@ class HfTokenizer:
                 path, revision=revision, trust_remote_code=trust_remote_code
             )
         except Exception as error:
-            raise EngineError(
-                f"{path}: no tokenizer could be loaded: {str(error).splitlines()[0]}"
-            ) from error
+            raise EngineError(f"{path}: no tokenizer could be loaded: {str(error).splitlines()[0]}") from error
         self._tokenizer = loaded
         prefix = loaded.bos_token_id if loaded.bos_token_id is not None else loaded.eos_token_id
         if prefix is None:
-            raise EngineError(
-                f"{path}: the tokenizer has neither a BOS nor an EOS token to start a text with"
-            )
+            raise EngineError(f"{path}: the tokenizer has neither a BOS nor an EOS token to start a text with")
         self.prefix_token = int(prefix)
         self.prefix_text = str(loaded.decode([self.prefix_token]))
         self.eos_text = None if loaded.eos_token_id is None else str(loaded.decode([loaded.eos_token_id]))
@@ -70,9 +66,7 @@ class HfTokenizer:
 
     def chat(self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True) -> str:
         if not self._tokenizer.chat_template:
-            raise EngineError(
-                "the model's tokenizer has no chat template; use `prompt` instead of `messages`"
-            )
+            raise EngineError("the model's tokenizer has no chat template; use `prompt` instead of `messages`")
         text: str = self._tokenizer.apply_chat_template(
             [dict(message) for message in messages],
             tokenize=False,
@@ -104,9 +98,7 @@ def encode_prompt(tokenizer: Tokenizer, text: str) -> tuple[int, ...]:
     return tokenizer.encode(text, add_special_tokens=adds_special_tokens(tokenizer, text))
 
 
-def encode_pair(
-    tokenizer: Tokenizer, context: str, continuation: str
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def encode_pair(tokenizer: Tokenizer, context: str, continuation: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Context ids, and the ids the whole text has beyond them.
 
     Spaces at the end of the context move to the continuation; an empty context becomes the prefix token.

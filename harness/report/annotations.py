@@ -25,9 +25,7 @@ def annotations(verdict: Verdict) -> str:
                 lines.append(_command(_level(finding.decision, finding.severity), title, finding.reason))
     if verdict.decision != "PASS":
         title = f"{verdict.suite}: {verdict.decision}"
-        lines.append(
-            _command("error" if lines else _level(verdict.decision, "block"), title, verdict.sentence)
-        )
+        lines.append(_command("error" if lines else _level(verdict.decision, "block"), title, verdict.sentence))
     return "".join(f"{line}\n" for line in lines)
 
 

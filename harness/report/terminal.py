@@ -122,11 +122,7 @@ def _print_reasons(
     name: str, findings: tuple[Finding, ...], checks: tuple[Check, ...], sentence: str, console: Console
 ) -> None:
     """What did not pass; the candidate's sentence where neither a gate nor a check says why."""
-    reasons = [
-        (_word("INVALID"), f"{check.name}: {check.says}")
-        for check in checks
-        if not check.held and check.blocks
-    ]
+    reasons = [(_word("INVALID"), f"{check.name}: {check.says}") for check in checks if not check.held and check.blocks]
     for finding in findings:
         if finding.decision != "PASS":
             warning = " (warning only)" if finding.severity == "warn" else ""

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from harness.engines.seam import (
     ContinuationScore,
     Facts,
-    Generation,
     GenerateRequest,
+    Generation,
     ScoreRequest,
     Window,
     WindowScore,
@@ -108,9 +108,7 @@ def evaluate(
         try:
             records = _chunk(session.worker(), plan, position, store, key, baseline, keep_states=keep_states)
         except WorkerError as error:
-            reporter.say(
-                f"{session.variant.name}: {error}\n{session.variant.name}: starting its worker again"
-            )
+            reporter.say(f"{session.variant.name}: {error}\n{session.variant.name}: starting its worker again")
             session.died(error)
             continue
         chunks.append(records)

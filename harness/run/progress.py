@@ -117,9 +117,7 @@ class Lines:
         self._said = now
         rate = (self._done - self._before) / (now - self._started)
         left = (self._total - self._done) / rate if rate else 0.0
-        self.say(
-            f"{self._name}: {self._done}/{self._total}, {rate:.1f} {self._unit}/s, about {_clock(left)} left"
-        )
+        self.say(f"{self._name}: {self._done}/{self._total}, {rate:.1f} {self._unit}/s, about {_clock(left)} left")
 
     def finish(self) -> None:
         took = time.monotonic() - self._started

@@ -92,9 +92,7 @@ class _Run:
 
     def go(self) -> RunManifest:
         self.plans = self._plan()
-        names = [
-            name for name in self.suite.candidates if name in (self.options.variants or self.suite.candidates)
-        ]
+        names = [name for name in self.suite.candidates if name in (self.options.variants or self.suite.candidates)]
         runs = {self.baseline.name: self._baseline()}
         timer = Timer(self.baseline, self._start_timing, self.suite.speed) if self.suite.speed else None
         try:
@@ -157,9 +155,7 @@ class _Run:
     def _baseline_keys(self) -> dict[str, str]:
         """Task to the baseline's evaluation, where a divergence is measured from it."""
         return {
-            plan.name: self.baseline.key(plan, self.tokenizer.identity, None)
-            for plan in self.plans
-            if plan.divergence
+            plan.name: self.baseline.key(plan, self.tokenizer.identity, None) for plan in self.plans if plan.divergence
         }
 
     def _evaluate(self, variant: RunVariant, states: dict[str, str]) -> VariantRun:

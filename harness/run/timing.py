@@ -64,9 +64,7 @@ class Timer:
             self._worker = _loaded(self._start, self._baseline)
         return self._worker
 
-    def _workload(
-        self, baseline: Worker, candidate: Worker, workload: Workload, reporter: Reporter
-    ) -> WorkloadTimes:
+    def _workload(self, baseline: Worker, candidate: Worker, workload: Workload, reporter: Reporter) -> WorkloadTimes:
         """A discarded full-shape warm-up of both, then pairs in ABBA order."""
         baseline.time(workload)
         candidate.time(workload)
@@ -107,9 +105,7 @@ def _loaded(start: Callable[[RunVariant], Worker], variant: RunVariant) -> Worke
 
 
 def _sample(timing: Timing) -> TimingSample:
-    return TimingSample(
-        ttft_s=timing.ttft_s, end_to_end_s=timing.end_to_end_s, inter_token_s=timing.inter_token_s
-    )
+    return TimingSample(ttft_s=timing.ttft_s, end_to_end_s=timing.end_to_end_s, inter_token_s=timing.inter_token_s)
 
 
 def _memory(worker: Worker, workloads: Sequence[Workload]) -> MemoryFigures:

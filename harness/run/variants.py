@@ -89,9 +89,7 @@ def resolve_variant(loaded: LoadedSuite, name: str, *, offline: bool) -> RunVari
         seed=suite.seed,
         script=spec.script,
     )
-    return RunVariant(
-        name=name, spec=spec, load=load, weights=_weights(load, place, adapter), versions=versions
-    )
+    return RunVariant(name=name, spec=spec, load=load, weights=_weights(load, place, adapter), versions=versions)
 
 
 def _weights(load: LoadSpec, place: ModelPlace, adapter: ModelPlace | None) -> str:

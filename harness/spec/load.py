@@ -102,9 +102,7 @@ def _yaml(text: str, shown: str) -> CommentedMap:
         first = str(error).splitlines()[0]
         raise SuiteError((Problem(place=shown, key="", message=f"not valid YAML: {first}"),)) from error
     if tree is None:
-        raise SuiteError(
-            (Problem(place=shown, key="", message="the file is empty; `quantgate init` writes a start"),)
-        )
+        raise SuiteError((Problem(place=shown, key="", message="the file is empty; `quantgate init` writes a start"),))
     if not isinstance(tree, CommentedMap):
         message = f"expected a mapping with suite, model, variants, tasks, got a {type(tree).__name__}"
         raise SuiteError((Problem(place=f"{shown}:1:1", key="", message=message),))
@@ -160,9 +158,7 @@ def _sorted(problems: Sequence[Problem]) -> tuple[Problem, ...]:
 
 def _problem(error: ErrorDetails, tree: CommentedMap, shown: str) -> Problem:
     """A pydantic error in our words."""
-    where = tuple(
-        step for step in error["loc"] if not (isinstance(step, str) and _is_union_tag(step, error, tree))
-    )
+    where = tuple(step for step in error["loc"] if not (isinstance(step, str) and _is_union_tag(step, error, tree)))
     message = _message(error, where)
     return Problem(place=_place(tree, where, shown), key=_dotted(where), message=message)
 
@@ -170,10 +166,7 @@ def _problem(error: ErrorDetails, tree: CommentedMap, shown: str) -> Problem:
 def _is_union_tag(step: str, error: ErrorDetails, tree: CommentedMap) -> bool:
     """pydantic puts the tried member of a union into the location; it is no key of the file."""
     del error, tree
-    return (
-        step in ("str", "int", "float", "bool", "tuple[str, ...]", "tuple[str,...]", "list[str]")
-        or "[" in step
-    )
+    return step in ("str", "int", "float", "bool", "tuple[str, ...]", "tuple[str,...]", "list[str]") or "[" in step
 
 
 def _message(error: ErrorDetails, where: Path_) -> str:
@@ -217,7 +210,8 @@ def _fraction_message(key: str, value: object, got: str) -> str:
         message = f"expected a fraction from 0 to 1, got {got}"
         if isinstance(value, str) and value.strip().endswith("%"):
             share = value.strip().rstrip("%").strip()
-            return f"{message}; for {share} percentage points write {_hundredth(share)}, for a relative loss use max_relative_drop"
+            written = _hundredth(share)
+            return f"{message}; for {share} percentage points write {written}, for a relative loss max_relative_drop"
         if isinstance(value, int | float) and not isinstance(value, bool) and 1 <= value <= 100:
             return f"{message}; {value} percentage points is {value / 100}"
         return message

@@ -26,9 +26,7 @@ _LEVEL: tuple[Form, ...] = ("max", "min")
 _RATIO: tuple[Form, ...] = ("min_ratio", "max_ratio", "min", "max")
 
 
-def _row(
-    name: str, kind: Kind, unit: str, says: str, forms: tuple[Form, ...], *, higher: bool = False
-) -> Metric:
+def _row(name: str, kind: Kind, unit: str, says: str, forms: tuple[Form, ...], *, higher: bool = False) -> Metric:
     return Metric(name=name, kind=kind, higher_is_better=higher, unit=unit, says=says, forms=forms)
 
 

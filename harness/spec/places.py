@@ -28,7 +28,8 @@ def expand(text: str) -> str:
     def value(match: re.Match[str]) -> str:
         return os.environ.get(match[1]) or (match[2] if match[2] is not None else match[0])
 
-    return os.path.expanduser(_VARIABLE.sub(value, text))
+    found = _VARIABLE.sub(value, text)
+    return str(Path(found).expanduser()) if found.startswith("~") else found
 
 
 def resolve_file(loaded: LoadedSuite, text: str) -> Path:
@@ -46,9 +47,7 @@ def resolve_model(loaded: LoadedSuite, text: str, key: str) -> ModelPlace:
     if local.is_dir():
         return ModelPlace(path=str(local.resolve()), is_hub=False)
     if local.is_file():
-        raise SuiteError(
-            (Problem(place=loaded.shown, key=key, message=f"{text} is a file; expected a model folder"),)
-        )
+        raise SuiteError((Problem(place=loaded.shown, key=key, message=f"{text} is a file; expected a model folder"),))
     if expanded.startswith((".", "/", "~")) or not _HUB.match(expanded):
         message = f"no model folder at {text} (looked in {local.resolve()})"
         raise SuiteError((Problem(place=loaded.shown, key=key, message=message),))

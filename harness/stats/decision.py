@@ -46,9 +46,7 @@ def cluster_codes(clusters: ArrayLike, n: int, caller: str) -> NDArray[np.int64]
     """Labels of any kind as numbers 0..G-1, [n]. Raises ValueError when there is not one label an item."""
     labels = np.asarray(clusters)
     if labels.shape != (n,):
-        raise ValueError(
-            f"{caller}: expected one cluster label for each of {n} items, got shape {labels.shape}"
-        )
+        raise ValueError(f"{caller}: expected one cluster label for each of {n} items, got shape {labels.shape}")
     return np.unique(labels, return_inverse=True)[1].astype(np.int64)
 
 

@@ -103,11 +103,11 @@ def perplexity_ratio(delta_nll: ArrayLike, tokens: ArrayLike, *, alpha: float = 
     """exp of the mean extra negative log-likelihood per token, document by document.
 
     `delta_nll`: [G] candidate minus baseline NLL in nats summed over a document; `tokens`: [G] scored tokens.
-    Same tokenizer on both sides, otherwise compare bits per byte. Documents without any difference are no
-    certainty about the next one: their bounds are exp(-+ t^2 / (G + t^2)), as if an unseen document could
-    differ by one nat a token. Raises ValueError as `document_mean`.
+    Same tokenizer on both sides, otherwise compare bits per byte. Likelihoods are continuous: no difference
+    on any document is the same computation and not luck, so the bounds are then 1 and a model against itself
+    passes. Raises ValueError as `document_mean`.
     """
-    mean = document_mean(delta_nll, tokens, alpha=alpha, scale=1.0)
+    mean = document_mean(delta_nll, tokens, alpha=alpha)
     return PerplexityRatio(
         ratio=_exp(mean.mean),
         se=mean.se,

@@ -61,9 +61,7 @@ class PairedDrop:
         return mcnemar_midp(self.right_to_wrong, self.wrong_to_right)
 
 
-def paired_drop(
-    n: int, right_to_wrong: int, wrong_to_right: int, *, margin: float, alpha: float = 0.05
-) -> PairedDrop:
+def paired_drop(n: int, right_to_wrong: int, wrong_to_right: int, *, margin: float, alpha: float = 0.05) -> PairedDrop:
     """Judge a paired drop of a right-or-wrong metric as non-inferiority (H0: drop >= margin).
 
     PASS iff z(margin) < -z_{1-alpha}, FAIL iff z(margin) > z_{1-alpha}. All amounts are fractions.
@@ -72,9 +70,7 @@ def paired_drop(
     check_counts(n, right_to_wrong, wrong_to_right)
     check_margin(margin)
     check_alpha(alpha)
-    return _judge(
-        n, right_to_wrong, wrong_to_right, margin, alpha, quantile=normal_quantile(1 - alpha), effective=n
-    )
+    return _judge(n, right_to_wrong, wrong_to_right, margin, alpha, quantile=normal_quantile(1 - alpha), effective=n)
 
 
 def _judge(
@@ -118,9 +114,7 @@ def _judge(
     )
 
 
-def clustered_drop(
-    differences: ArrayLike, clusters: ArrayLike, *, margin: float, alpha: float = 0.05
-) -> PairedDrop:
+def clustered_drop(differences: ArrayLike, clusters: ArrayLike, *, margin: float, alpha: float = 0.05) -> PairedDrop:
     """`paired_drop` where several items lean together (one passage, one prompt sampled repeatedly).
 
     `differences`: [n] of 1 (right to wrong), -1 (wrong to right) and 0; `clusters`: [n] labels of any kind.

@@ -66,9 +66,7 @@ def graded_drop(
     if sample.ndim != 1 or sample.size == 0 or not np.isfinite(sample).all():
         raise ValueError("graded_drop: expected a list of finite differences with at least one entry")
     clustered = clusters is not None
-    labels = (
-        np.arange(sample.size) if clusters is None else cluster_codes(clusters, sample.size, "graded_drop")
-    )
+    labels = np.arange(sample.size) if clusters is None else cluster_codes(clusters, sample.size, "graded_drop")
     units = int(labels.max()) + 1
     mean = float(sample.mean())
     half, se = math.inf, 0.0

@@ -35,8 +35,8 @@ def items_needed(
     """Items with which a candidate that truly drops `true_drop` passes `margin` with this power.
 
     n = [z_a sqrt(d - m^2) + z_b sqrt(d - delta^2)]^2 / (m - delta)^2, plus `inflate` because the normal
-    formula is optimistic, at least `zero_flip_items`. Against exact enumeration the result gives the power asked
-    for from a discordance of twice the margin; between once and twice, 80 % turn out to be 74 to 79 %.
+    formula is optimistic, at least `zero_flip_items`. Against exact enumeration the result gives the power
+    asked for from a discordance of twice the margin; between once and twice, 80 % turn out to be 74 to 79 %.
     Raises ValueError when the true drop is not below the margin or an argument is out of range.
     """
     check_margin(margin)
@@ -63,9 +63,7 @@ def certifiable_drop(
         raise ValueError(f"n: expected at least one item, got {n}")
 
     def enough(margin: float) -> bool:
-        needed = items_needed(
-            margin, discordance=discordance, true_drop=true_drop, power=power, alpha=alpha, inflate=0
-        )
+        needed = items_needed(margin, discordance=discordance, true_drop=true_drop, power=power, alpha=alpha, inflate=0)
         return needed <= n
 
     low, high = max(true_drop, 0.0) + 1e-6, 1.0 - 1e-9
@@ -105,9 +103,7 @@ def pass_probability(
 
 def _likely_counts(n: int, share: float) -> NDArray[np.float64]:
     reach = 10 * math.sqrt(n * share * (1 - share)) + 30
-    return np.arange(
-        max(0, math.floor(n * share - reach)), min(n, math.ceil(n * share + reach)) + 1, dtype=float
-    )
+    return np.arange(max(0, math.floor(n * share - reach)), min(n, math.ceil(n * share + reach)) + 1, dtype=float)
 
 
 def _check_rates(discordance: float, true_drop: float) -> None:

@@ -98,9 +98,7 @@ def graded_recovery(
     base, cand = float(left.mean()), float(right.mean())
     if base <= 0:
         raise ValueError("graded_recovery: the baseline's mean must be above 0")
-    labels = (
-        np.arange(left.size) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
-    )
+    labels = np.arange(left.size) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
     units = int(labels.max()) + 1
     groups = None if clusters is None else units
     ratio = cand / base
@@ -111,9 +109,7 @@ def graded_recovery(
     if vbb + vcc - 2 * vbc <= 1e-15 * (vbb + vcc) or (vbb == 0 and vcc == 0):
         z = normal_quantile(1 - alpha)
         width = z * z / (units + z * z)
-        return Recovery(
-            ratio=ratio, lower=max(0.0, ratio - width), upper=ratio + width, n=left.size, clusters=groups
-        )
+        return Recovery(ratio=ratio, lower=max(0.0, ratio - width), upper=ratio + width, n=left.size, clusters=groups)
     a = base * base - t * t * vbb
     half_b = base * cand - t * t * vbc
     c = cand * cand - t * t * vcc

@@ -27,9 +27,7 @@ def tango_z(n: float, b: float, c: float, difference: float) -> float:
     return numerator / math.sqrt(variance)
 
 
-def tango_z_grid(
-    n: int, b: NDArray[np.float64], c: NDArray[np.float64], difference: float
-) -> NDArray[np.float64]:
+def tango_z_grid(n: int, b: NDArray[np.float64], c: NDArray[np.float64], difference: float) -> NDArray[np.float64]:
     """`tango_z` over arrays of counts, for one `difference` strictly inside (0, 1), where it is finite."""
     linear = difference * (2 * n - b + c) - (b + c)
     constant = -c * difference * (1 - difference)

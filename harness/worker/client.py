@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -90,10 +91,7 @@ class Worker:
     def score(self, requests: Sequence[ScoreRequest]) -> list[tuple[ContinuationScore, ...]]:
         found = self._call("score", {"requests": [asdict(each) for each in requests]})
         return [
-            tuple(
-                ContinuationScore(log_probs=tuple(each["log_probs"]), greedy=each["greedy"])
-                for each in answer
-            )
+            tuple(ContinuationScore(log_probs=tuple(each["log_probs"]), greedy=each["greedy"]) for each in answer)
             for answer in found
         ]
 
@@ -106,7 +104,12 @@ class Worker:
             "states_in": states_in,
         }
         return [
-            WindowScore(**{name: None if value is None else tuple(value) for name, value in each.items()})
+            WindowScore(
+                log_probs=tuple(each["log_probs"]),
+                kl=_tuple(each["kl"]),
+                top1_agree=_tuple(each["top1_agree"]),
+                delta_p=_tuple(each["delta_p"]),
+            )
             for each in self._call("roll", args)
         ]
 
@@ -151,9 +154,7 @@ class Worker:
                 continue
             if reply.get("id") != self._number:
                 self.kill()
-                raise WorkerError(
-                    f"{self.variant}: the worker answered out of turn during {op}; see {self.log}"
-                )
+                raise WorkerError(f"{self.variant}: the worker answered out of turn during {op}; see {self.log}")
             if "error" in reply:
                 raise self._error(op, reply["error"])
             return reply["result"]
@@ -180,9 +181,7 @@ class Worker:
             found = json.loads(line)
         except ValueError as error:
             self.kill()
-            raise WorkerError(
-                f"{self.variant}: the worker broke the protocol during {op}: {error}"
-            ) from error
+            raise WorkerError(f"{self.variant}: the worker broke the protocol during {op}: {error}") from error
         return dict(found)
 
     def _error(self, op: str, error: Mapping[str, str]) -> EngineError | WorkerError:
@@ -232,10 +231,8 @@ class Worker:
 
     def kill(self) -> None:
         """End the worker and everything it started, now."""
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._process.wait()
 
     def __enter__(self) -> Worker:
@@ -243,6 +240,10 @@ class Worker:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _tuple(values: Sequence[Any] | None) -> tuple[Any, ...] | None:
+    return None if values is None else tuple(values)
 
 
 def _write_all(descriptor: int, content: bytes) -> None:

@@ -75,7 +75,7 @@ def serve(requests: IO[str], replies: Replies, server: Server) -> None:
         try:
             result = server.handle(message["op"], message["args"])
             replies.send({"id": message["id"], "result": result})
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is, the driver has to hear of it
             traceback.print_exc()
             replies.send({"id": message["id"], "error": server.describe(error)})
         if message["op"] == "close":

@@ -12,7 +12,7 @@ _CLEAR = Path("/proc/self/clear_refs")
 
 
 def process_peak_bytes() -> int | None:
-    """Peak resident memory of this process since `reset_process_peak`, or since it started where that is all there is."""
+    """Peak resident memory of this process since `reset_process_peak`, or since its start where it has no reset."""
     if _STATUS.exists():
         found = re.search(r"^VmHWM:\s+(\d+) kB", _STATUS.read_text(), re.MULTILINE)
         if found is not None:

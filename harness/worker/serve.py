@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -78,9 +79,7 @@ class Server:
 
     def _score(self, args: dict[str, Any]) -> object:
         requests = [
-            ScoreRequest(
-                context=tuple(each["context"]), continuations=tuple(map(tuple, each["continuations"]))
-            )
+            ScoreRequest(context=tuple(each["context"]), continuations=tuple(map(tuple, each["continuations"])))
             for each in args["requests"]
         ]
         answers = self._halving(requests, self._loaded().score)
@@ -94,9 +93,7 @@ class Server:
         return [asdict(answer) for answer in self._halving(requests, self._loaded().generate)]
 
     def _roll(self, args: dict[str, Any]) -> object:
-        windows = [
-            Window(tokens=tuple(each["tokens"]), scored_from=each["scored_from"]) for each in args["windows"]
-        ]
+        windows = [Window(tokens=tuple(each["tokens"]), scored_from=each["scored_from"]) for each in args["windows"]]
         scores = self._loaded().roll(windows, states_out=args["states_out"], states_in=args["states_in"])
         return [asdict(score) for score in scores]
 
@@ -111,7 +108,7 @@ class Server:
                 if size == 1:
                     raise
                 self._fits = size // 2
-                print(f"out of memory with {size} requests at once, going on with {self._fits}", flush=True)
+                sys.stderr.write(f"out of memory with {size} requests at once, going on with {self._fits}\n")
         return answers
 
     def _memory(self) -> Memory:

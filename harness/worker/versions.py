@@ -44,11 +44,7 @@ def device_type(requested: str, torch_version: str | None) -> str:
     """`auto` becomes cuda where a GPU is visible and torch can use it, cpu otherwise; other names stay."""
     if requested != "auto":
         return requested
-    if (
-        torch_version is None
-        or "+cpu" in torch_version
-        or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
-    ):
+    if torch_version is None or "+cpu" in torch_version or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
         return "cpu"
     return "cuda" if gpu_count() else "cpu"
 
@@ -57,9 +53,11 @@ def gpu_count() -> int:
     """NVIDIA GPUs the driver shows."""
     try:
         import pynvml
-
+    except ImportError:
+        return 0
+    try:
         pynvml.nvmlInit()
-    except Exception:  # no package, no driver, no permission: no GPU for us
+    except pynvml.NVMLError:
         return 0
     try:
         return int(pynvml.nvmlDeviceGetCount())

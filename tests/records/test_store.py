@@ -69,9 +69,7 @@ def test_second_run_is_turned_away(tmp_path: Path) -> None:
         "except RunError as error:\n    print(error)\n"
     )
     with store.locked():
-        done = subprocess.run(
-            [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
-        )
+        done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
     assert "in use by quantgate run, process" in done.stdout
     with store.locked():
         pass

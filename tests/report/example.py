@@ -39,13 +39,9 @@ def example(*, run: str = "20260301-101500-a1b2", shift: float = 0.0) -> Verdict
         baseline="fp32",
         baseline_facts=facts("float32", 0, 32.0, 538_000_000),
         baseline_memory=memory(538_000_000, 1_310_000_000),
-        baseline_checks=(
-            Check(name="counts", held=True, blocks=True, says="1,062 of 1,062 items answered."),
-        ),
+        baseline_checks=(Check(name="counts", held=True, blocks=True, says="1,062 of 1,062 items answered."),),
         baseline_findings=(
-            finding(
-                "fp32", "PASS", metric="acc", form="min", limit=0.5, value=0.612, lower=0.591, upper=0.633
-            ),
+            finding("fp32", "PASS", metric="acc", form="min", limit=0.5, value=0.612, lower=0.591, upper=0.633),
         ),
         baseline_measures={"intents/acc": 0.612, "replies/exact_match": 0.45, "heldout/perplexity": 15.31},
         candidates=(
@@ -180,9 +176,7 @@ def finding(
     )
 
 
-def candidate(
-    variant: str, decision: Decision, *, drop: float, kl: float, speed: float, size: int
-) -> CandidateVerdict:
+def candidate(variant: str, decision: Decision, *, drop: float, kl: float, speed: float, size: int) -> CandidateVerdict:
     worse, better = round(30 + 900 * drop), 30
     rise = 1.4 * kl
     return CandidateVerdict(
@@ -434,8 +428,7 @@ def _flips(variant: str) -> tuple[Flip, ...]:
         }
     )
     many = tuple(
-        first.model_copy(update={"item": f"intents-{index:04d}", "baseline_margin": 1.0})
-        for index in range(100, 140)
+        first.model_copy(update={"item": f"intents-{index:04d}", "baseline_margin": 1.0}) for index in range(100, 140)
     )
     answer = first.model_copy(
         update={
@@ -452,9 +445,7 @@ def _flips(variant: str) -> tuple[Flip, ...]:
             "candidate_margin": None,
         }
     )
-    long = answer.model_copy(
-        update={"item": "replies-0011", "candidate_answer": LONG, "direction": "right_to_wrong"}
-    )
+    long = answer.model_copy(update={"item": "replies-0011", "candidate_answer": LONG, "direction": "right_to_wrong"})
     return (first, hostile, *many, answer, long) if variant != "bf16" else (first,)
 
 

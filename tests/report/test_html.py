@@ -75,9 +75,7 @@ def test_the_page_is_well_formed(page: str) -> None:
 def test_the_page_needs_nothing_else(page: str) -> None:
     """No address outside the page is ever loaded: links go to the page's own sections, styles are inside."""
     outline = Outline(page)
-    targets = [
-        value for name, value in outline.attributes if name in ("href", "src", "srcset", "action", "data")
-    ]
+    targets = [value for name, value in outline.attributes if name in ("href", "src", "srcset", "action", "data")]
     assert targets
     assert all(target.startswith("#") for target in targets)
     ids = {value for name, value in outline.attributes if name == "id"}
@@ -157,9 +155,7 @@ def test_missing_numbers_are_drawn_as_missing() -> None:
     hollow = first.model_copy(
         update={
             "measures": tuple(
-                m.model_copy(
-                    update={"baseline": None, "candidate": None, "change": None, "lower": None, "upper": None}
-                )
+                m.model_copy(update={"baseline": None, "candidate": None, "change": None, "lower": None, "upper": None})
                 for m in first.measures
             ),
             "findings": tuple(

@@ -18,9 +18,7 @@ def test_counts_are_those_of_the_verdict() -> None:
     """A case per finding and check; failures and errors as the decisions say, warnings only printed."""
     found = suites(render_junit(example()))
     counts = {
-        name.removeprefix("support-bot."): tuple(
-            int(suite.get(key, "-1")) for key in ("tests", "failures", "errors")
-        )
+        name.removeprefix("support-bot."): tuple(int(suite.get(key, "-1")) for key in ("tests", "failures", "errors"))
         for name, suite in found.items()
     }
     assert counts == {
@@ -47,9 +45,7 @@ def test_what_did_not_pass_is_never_green() -> None:
         update={"decision": "FAIL", "sentence": "the baseline is below its floor"}
     )
     suite = suites(render_junit(example().model_copy(update={"candidates": (failed,)})))["support-bot.bf16"]
-    assert [failure.get("message") for failure in suite.findall(".//failure")] == [
-        "the baseline is below its floor"
-    ]
+    assert [failure.get("message") for failure in suite.findall(".//failure")] == ["the baseline is below its floor"]
 
 
 def test_hostile_text_stays_text(tmp_path: Path) -> None:

@@ -16,9 +16,7 @@ from harness.stats import Decision, clustered_drop, design_effect, paired_drop
 from harness.stats.drop import cluster_variance
 
 
-def leaning(
-    groups: int, size: int, seed: int, *, drop: float = 0.0
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def leaning(groups: int, size: int, seed: int, *, drop: float = 0.0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Differences whose flips come in whole clusters more often than by chance."""
     draw = np.random.default_rng(seed)
     lean = draw.choice([-0.3, 0.0, 0.3], size=groups, p=[0.15, 0.7, 0.15]) + drop
@@ -86,10 +84,7 @@ def test_where_nothing_varies_the_clusters_count(flip: int, bound: float) -> Non
 def test_a_run_against_itself_passes_with_enough_clusters() -> None:
     """Identical answers pass once there are enough clusters, however many items each holds."""
     assert clustered_drop(np.zeros(150), np.arange(150), margin=0.02).verdict == Decision.PASS
-    assert (
-        clustered_drop(np.zeros(1500), np.repeat(np.arange(15), 100), margin=0.02).verdict
-        == Decision.INCONCLUSIVE
-    )
+    assert clustered_drop(np.zeros(1500), np.repeat(np.arange(15), 100), margin=0.02).verdict == Decision.INCONCLUSIVE
 
 
 @pytest.mark.parametrize("flips", [(0, 0, 0), (1, 1, 1), (1, 0, -1)])
@@ -106,16 +101,12 @@ def test_few_clusters_are_said() -> None:
     few = clustered_drop(np.tile([0, 0, 1, -1], 39), np.repeat(np.arange(39), 4), margin=0.02)
     assert few.warning is not None
     assert "39 clusters" in few.warning
-    assert (
-        clustered_drop(np.tile([0, 0, 1, -1], 40), np.repeat(np.arange(40), 4), margin=0.02).warning is None
-    )
+    assert clustered_drop(np.tile([0, 0, 1, -1], 40), np.repeat(np.arange(40), 4), margin=0.02).warning is None
 
 
 @settings(derandomize=True, deadline=None, max_examples=60)
 @given(
-    items=st.lists(
-        st.tuples(st.sampled_from([-1, 0, 0, 1]), st.sampled_from("abcdefg")), min_size=1, max_size=60
-    ),
+    items=st.lists(st.tuples(st.sampled_from([-1, 0, 0, 1]), st.sampled_from("abcdefg")), min_size=1, max_size=60),
     seed=st.integers(0, 1000),
 )
 def test_order_and_direction(items: list[tuple[int, str]], seed: int) -> None:

@@ -29,9 +29,7 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("n", "b", "c", "lower", "upper", "z", "verdict"), TABLE)
-def test_the_published_table(
-    n: int, b: int, c: int, lower: float | None, upper: float, z: float, verdict: str
-) -> None:
+def test_the_published_table(n: int, b: int, c: int, lower: float | None, upper: float, z: float, verdict: str) -> None:
     """Every row of the table of Tango's bounds, to the digits shown."""
     found = paired_drop(n, b, c, margin=0.02)
     assert found.verdict == verdict
@@ -84,9 +82,7 @@ MARGINS = st.floats(0.001, 0.5)
 
 @settings(derandomize=True, deadline=None, max_examples=200)
 @given(counts=COUNTS, margin=MARGINS, alpha=st.sampled_from([0.01, 0.05, 0.1]))
-def test_swapping_the_variants_negates_the_drop(
-    counts: tuple[int, int, int], margin: float, alpha: float
-) -> None:
+def test_swapping_the_variants_negates_the_drop(counts: tuple[int, int, int], margin: float, alpha: float) -> None:
     """Baseline and candidate exchanged: the drop changes its sign and the bounds mirror."""
     n, b, c = counts
     one, other = (paired_drop(n, *pair, margin=margin, alpha=alpha) for pair in ((b, c), (c, b)))

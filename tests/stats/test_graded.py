@@ -116,8 +116,7 @@ def test_simulated_false_pass_rate_at_the_limit() -> None:
     """Skewed differences with a mean on the limit: about alpha pass."""
     draw = np.random.default_rng(5)
     passed = sum(
-        graded_drop(draw.uniform(-0.2, 0.24, size=100), margin=0.02).verdict == Decision.PASS
-        for _ in range(2000)
+        graded_drop(draw.uniform(-0.2, 0.24, size=100), margin=0.02).verdict == Decision.PASS for _ in range(2000)
     )
     assert passed / 2000 == pytest.approx(0.05, abs=0.015)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import t as student
 
 from harness.stats import (
     Decision,
@@ -41,9 +42,7 @@ def test_that_many_at_the_same_rates_decide(n: int, b: int, c: int, margin: floa
         assert abs(thousand.z) / math.sqrt(factor) >= 1.6448 * 0.98
 
 
-@pytest.mark.parametrize(
-    ("n", "b", "c", "margin"), [(1000, 20, 0, 0.02), (50, 1, 0, 0.02), (100, 7, 2, 0.05)]
-)
+@pytest.mark.parametrize(("n", "b", "c", "margin"), [(1000, 20, 0, 0.02), (50, 1, 0, 0.02), (100, 7, 2, 0.05)])
 def test_a_drop_on_the_limit_is_never_decided(n: int, b: int, c: int, margin: float) -> None:
     """Where the observed drop is the limit no number of items decides."""
     assert items_to_decide(n, b, c, margin=margin) is None
@@ -87,6 +86,21 @@ def test_paired_and_plain_counts_agree() -> None:
     """`more_items` of an unclustered drop is `items_to_decide` of its counts."""
     assert more_items(paired_drop(200, 5, 3, margin=0.02)) == items_to_decide(200, 5, 3, margin=0.02)
     assert more_items(paired_drop(1000, 20, 20, margin=0.02)) == 0
+
+
+def test_what_is_decided_needs_no_more() -> None:
+    """0 for every kind of decided drop, ties included."""
+    assert more_items(graded_drop(np.zeros(200), margin=0.02)) == 0
+    assert more_items(clustered_drop(np.zeros(150), np.arange(150), margin=0.02)) == 0
+    assert more_items(paired_drop(1000, 68, 18, margin=0.02)) == 0
+
+
+def test_few_clusters_are_advised_at_their_own_quantile() -> None:
+    """With 8 clusters the t quantile decides, so more items are asked for than z would ask for."""
+    found = clustered_drop(np.tile([1, -1, 0, 0, 0], 8), np.repeat(np.arange(8), 5), margin=0.1)
+    more = more_items(found)
+    assert more is not None
+    assert 40 + more == pytest.approx(40 * (student.ppf(0.95, 7) / found.z) ** 2, abs=1)
 
 
 def test_graded_drops_grow_until_decided() -> None:

@@ -52,10 +52,9 @@ def test_the_formula_and_the_exact_need_published() -> None:
 
 
 def typical_power(n: int, margin: float, discordance: float, true_drop: float) -> float:
-    """Mean over a dozen sizes from n: counts are whole, so the exact power is a saw."""
+    """Mean over a dozen sizes from n: counts are whole, so the exact power zigzags."""
     return statistics.fmean(
-        pass_probability(size, margin=margin, discordance=discordance, true_drop=true_drop)
-        for size in range(n, n + 12)
+        pass_probability(size, margin=margin, discordance=discordance, true_drop=true_drop) for size in range(n, n + 12)
     )
 
 
@@ -73,7 +72,7 @@ def test_the_items_asked_for_give_the_power(margin: float, true_drop: float, rat
 @pytest.mark.parametrize("ratio", [1, 1.2, 1.5])
 @pytest.mark.parametrize(("margin", "true_drop"), PLANS)
 def test_a_small_discordance_costs_some_power(margin: float, true_drop: float, ratio: float) -> None:
-    """Below twice the margin the formula falls short, as documented, by seven points at worst."""
+    """Below twice the margin the formula falls short, by seven points at worst."""
     n = items_needed(margin, discordance=ratio * margin, true_drop=true_drop)
     assert 0.73 <= typical_power(n, margin, ratio * margin, true_drop) < 0.8
 

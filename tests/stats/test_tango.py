@@ -36,9 +36,7 @@ def likelihood_z(n: int, b: int, c: int, difference: float) -> float:
     ("n", "b", "c", "difference"),
     [(50, 4, 2, 0.02), (200, 9, 3, 0.05), (1000, 68, 18, 0.02), (30, 12, 1, -0.3), (40, 3, 20, 0.1)],
 )
-def test_the_formula_is_the_constrained_maximum_of_the_likelihood(
-    n: int, b: int, c: int, difference: float
-) -> None:
+def test_the_formula_is_the_constrained_maximum_of_the_likelihood(n: int, b: int, c: int, difference: float) -> None:
     """The closed form gives what a search for the maximum gives."""
     assert tango_z(n, b, c, difference) == pytest.approx(likelihood_z(n, b, c, difference), abs=1e-6)
 
@@ -72,9 +70,7 @@ COUNTS = st.integers(1, 2000).flatmap(
 
 @settings(derandomize=True, deadline=None, max_examples=150)
 @given(counts=COUNTS, factor=st.integers(2, 50), margin=st.floats(0.001, 0.5))
-def test_more_of_the_same_grows_with_the_root(
-    counts: tuple[int, int, int], factor: int, margin: float
-) -> None:
+def test_more_of_the_same_grows_with_the_root(counts: tuple[int, int, int], factor: int, margin: float) -> None:
     """k times the items at the same rates multiply the statistic by sqrt(k), as `items_to_decide` needs."""
     n, b, c = counts
     small, large = tango_z(n, b, c, margin), tango_z(n * factor, b * factor, c * factor, margin)
@@ -83,9 +79,7 @@ def test_more_of_the_same_grows_with_the_root(
 
 @settings(derandomize=True, deadline=None, max_examples=150)
 @given(counts=COUNTS, target=st.floats(-4, 4))
-def test_the_bound_is_where_the_statistic_crosses_its_target(
-    counts: tuple[int, int, int], target: float
-) -> None:
+def test_the_bound_is_where_the_statistic_crosses_its_target(counts: tuple[int, int, int], target: float) -> None:
     """Just below the bound the statistic is above the target, just above it is not."""
     n, b, c = counts
     bound = tango_bound(n, b, c, target)

@@ -75,8 +75,7 @@ def forests(verdict: Verdict) -> tuple[Forest, ...]:
 def _of_gate(found: list[Finding]) -> Forest:
     first = found[0]
     values = [
-        _Value(variant=f.variant, decision=f.decision, value=f.value, lower=f.lower, upper=f.upper)
-        for f in found
+        _Value(variant=f.variant, decision=f.decision, value=f.value, lower=f.lower, upper=f.upper) for f in found
     ]
     against = f" against {first.against}" if first.against else ""
     return _panel(
@@ -91,26 +90,18 @@ def _of_gate(found: list[Finding]) -> Forest:
 
 def _of_measures(found: list[tuple[str, Measure]]) -> Forest:
     measure = found[0][1]
-    values = [
-        _Value(variant=name, decision=None, value=m.change, lower=m.lower, upper=m.upper) for name, m in found
-    ]
+    values = [_Value(variant=name, decision=None, value=m.change, lower=m.lower, upper=m.upper) for name, m in found]
     detail = "rise, no gate" if measure.kind == "perplexity" else "drop, no gate"
     form = figures.measure_form(measure)
-    return _panel(
-        f"{measure.task} {measure.metric}", detail, values, form=form, unit=measure.unit, limit=None
-    )
+    return _panel(f"{measure.task} {measure.metric}", detail, values, form=form, unit=measure.unit, limit=None)
 
 
-def _panel(
-    title: str, detail: str, values: list[_Value], *, form: str, unit: str, limit: float | None
-) -> Forest:
+def _panel(title: str, detail: str, values: list[_Value], *, form: str, unit: str, limit: float | None) -> Forest:
     none_at = 1.0 if form == "min_recovery" else 0.0
     bounds = [bound for value in values for bound in (value.value, value.lower, value.upper)]
     axis = around([*bounds, limit, none_at])
     as_percent = form != "max_drop" or unit in ("fraction", "pp")
-    scaled = around(
-        [100 * bound for bound in (axis.low, axis.high)] if as_percent else [axis.low, axis.high], margin=0
-    )
+    scaled = around([100 * bound for bound in (axis.low, axis.high)] if as_percent else [axis.low, axis.high], margin=0)
     suffix = {"max_drop": " pp"}.get(form, " %") if as_percent else ""
     rows = tuple(
         ForestRow(

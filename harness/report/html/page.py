@@ -114,9 +114,7 @@ def page(verdict: Verdict) -> Page:
             for measure in each.measures
             if measure.slices
         ),
-        speed=tuple(
-            SpeedLine(variant=each.variant, row=row) for each in verdict.candidates for row in each.speed
-        ),
+        speed=tuple(SpeedLine(variant=each.variant, row=row) for each in verdict.candidates for row in each.speed),
         memory=tuple(memory) if any(line.memory is not None for line in memory) else (),
         engines=tuple(engines),
         host=_host(verdict),

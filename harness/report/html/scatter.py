@@ -136,9 +136,7 @@ def _draw(marks: list[_Mark], measure: Measure, workload: str, missing: tuple[st
         y_title=f"{measure.metric}; up is {'better' if measure.higher_is_better else 'worse'}",
         points=tuple(_spread(sorted(points, key=lambda point: -point.radius))),
         x_ticks=tuple(Tick(x=across.at(tick), text=f"{tick_text(tick)} ×") for tick in across.ticks()),
-        y_ticks=tuple(
-            Tick(x=_height(shared, tick), text=tick_text(tick) + suffix) for tick in shared.ticks()
-        ),
+        y_ticks=tuple(Tick(x=_height(shared, tick), text=tick_text(tick) + suffix) for tick in shared.ticks()),
         baseline_x=across.at(1.0),
         height=HEIGHT_PX,
         missing=missing,

@@ -1,0 +1,86 @@
+"""`quantgate check`: everything about a suite that can be known without loading a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from harness.errors import SuiteError
+from harness.run.obstacles import obstacles
+from harness.spec.describe import quantization_words
+from harness.spec.load import LoadedSuite, load_suite
+
+
+def check_suite(path: Path, *, limit: int | None) -> int:
+    """Print the plan of a suite; returns the exit code. Raises `SuiteError` for what is wrong with it."""
+    loaded = load_suite(path)
+    console = Console()
+    _variants(loaded, console)
+    standing = obstacles(loaded)
+    if standing:
+        console.print("cannot run here", style="bold")
+        for each in standing:
+            console.print(f"  {each}", markup=False, highlight=False)
+    if not _plan(loaded, console, limit, standing):
+        return 3
+    if standing:
+        console.print("The suite is well formed, but parts of it cannot run here (see above).")
+        return 3
+    console.print(f"{loaded.shown} is ready: quantgate run {loaded.shown}", markup=False, highlight=False)
+    return 0
+
+
+def _variants(loaded: LoadedSuite, console: Console) -> None:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("variant", "engine", "precision"):
+        table.add_column(heading)
+    for name, variant in loaded.suite.variants.items():
+        mark = " (baseline)" if variant.baseline else ""
+        table.add_row(f"{name}{mark}", variant.engine, quantization_words(variant))
+    console.print(table)
+    console.print()
+
+
+def _plan(loaded: LoadedSuite, console: Console, limit: int | None, standing: tuple[str, ...]) -> bool:
+    """Items, tokens and certificates; False where the tokenizer cannot be had."""
+    from harness.errors import EngineError
+    from harness.plan.build import plan_suite
+    from harness.plan.certify import certificates
+    from harness.run.variants import context_length, resolve_variant, suite_tokenizer
+
+    try:
+        baseline = resolve_variant(loaded, loaded.suite.baseline, offline=False)
+        tokenizer = suite_tokenizer(baseline)
+        length = context_length(baseline)
+    except (EngineError, SuiteError, ImportError, OSError) as error:
+        if not standing:
+            raise
+        console.print(f"no plan without the baseline's tokenizer: {error}", markup=False, highlight=False)
+        return False
+    plans = plan_suite(loaded, tokenizer, context_length=length, limit=limit)
+    table = Table(box=None, pad_edge=False)
+    for heading, justify in (("task", "left"), ("kind", "left"), ("items", "right"), ("tokens", "right")):
+        table.add_column(heading, justify="right" if justify == "right" else "left")
+    table.add_column("too long", justify="right")
+    table.add_column("metrics")
+    for plan in plans:
+        table.add_row(
+            plan.name,
+            plan.kind,
+            f"{len(plan.items):,}",
+            f"{sum(item.tokens for item in plan.items):,}",
+            str(sum(item.too_long is not None for item in plan.items)),
+            ", ".join(plan.metrics) or ("perplexity, divergence" if plan.divergence else "perplexity"),
+        )
+    console.print(table)
+    for plan in plans:
+        for note in plan.notes:
+            console.print(f"  {note}", markup=False, highlight=False)
+    console.print("\nwhat each gate can certify", style="bold")
+    for row in certificates(loaded.suite, plans):
+        mark = " " if row.enough else "!"
+        console.print(f"{mark} {row.gate:<10} {row.says}", markup=False, highlight=False)
+    console.print()
+    return True

@@ -1,0 +1,120 @@
+"""Scores equal lm-eval's own `hf` model on the same items: an independent task definition, an independent engine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import harness
+from harness.records.models import ItemRecord, Scored
+from harness.records.store import Store
+
+pytestmark = pytest.mark.model
+CHOICE = {
+    "hellaswag": ("{{activity_label}}: {{ctx}}", "endings"),
+    "truthfulqa_mc1": ("Q: {{question}}\nA:", "choices"),
+}
+
+
+def lm_eval_samples(model: Path, name: str, config: dict[str, Any], limit: int | None = None) -> list[dict[str, Any]]:
+    """What lm-eval 0.4.13 itself says of every document, in order."""
+    import datasets
+    import lm_eval
+    from lm_eval.api.task import ConfigurableTask
+    from lm_eval.models.huggingface import HFLM
+
+    rows = [json.loads(line) for line in Path(config.pop("file")).read_text().splitlines()][:limit]
+    whole = {
+        "task": name,
+        "custom_dataset": lambda **_: {"test": datasets.Dataset.from_list(rows)},
+        "test_split": "test",
+        **config,
+    }
+    lm = HFLM(pretrained=str(model), dtype="float32", device="cpu", batch_size=8)
+    found = lm_eval.simple_evaluate(model=lm, tasks=[ConfigurableTask(config=whole)], bootstrap_iters=0)
+    assert found is not None
+    return sorted(found["samples"][name], key=lambda sample: int(sample["doc_id"]))
+
+
+def our_items(model: Path, folder: Path, task: dict[str, Any]) -> list[ItemRecord]:
+    """The items of a run of the same task, in file order."""
+    suite = {
+        "suite": "equal",
+        "model": str(model),
+        "variants": {"fp32": {"baseline": True, "dtype": "float32"}},
+        "tasks": {"t": task},
+    }
+    path = folder / "suite.yaml"
+    path.write_text(json.dumps(suite))
+    run = harness.run(path, results=folder / "results", offline=True)
+    store = Store(folder / "results")
+    by_id = {item.item: item for item in store.items(run.manifest.variants["fp32"].evaluations["t"])}
+    return [by_id[planned.item] for planned in store.plan(run.manifest.tasks["t"].plan)]
+
+
+def value(item: ItemRecord, metric: str) -> float:
+    outcome = item.metrics[metric]
+    assert isinstance(outcome, Scored)
+    return outcome.value
+
+
+@pytest.mark.parametrize("name", sorted(CHOICE))
+def test_choice_equals_lm_eval(name: str, model: Path, data: Path, tmp_path: Path) -> None:
+    """Every option's log-likelihood within 1e-3 nats; acc and acc_norm of every item exactly."""
+    prompt, options = CHOICE[name]
+    file = data / name / f"{name}.jsonl"
+    theirs = lm_eval_samples(
+        model,
+        name,
+        {
+            "file": file,
+            "output_type": "multiple_choice",
+            "doc_to_text": prompt,
+            "doc_to_choice": options,
+            "doc_to_target": "expected_index",
+            "metric_list": [
+                {"metric": metric, "aggregation": "mean", "higher_is_better": True} for metric in ("acc", "acc_norm")
+            ],
+        },
+    )
+    choice = {"data": str(file), "prompt": prompt, "choices": f"{{{{{options}}}}}", "answer": "{{expected_index}}"}
+    ours = our_items(model, tmp_path, {"choice": choice})
+    assert len(ours) == len(theirs) == 100
+    for sample, item in zip(theirs, ours, strict=True):
+        expected = [float(response[0]) for response in sample["filtered_resps"]]
+        got = [option.log_likelihood for option in item.options]
+        assert got == pytest.approx(expected, abs=1e-3)
+        assert (value(item, "acc"), value(item, "acc_norm")) == (sample["acc"], sample["acc_norm"])
+
+
+def test_generation_equals_lm_eval(model: Path, data: Path, tmp_path: Path) -> None:
+    """The generated text of 20 word problems, greedy, 64 tokens, letter by letter."""
+    file = data / "gsm8k" / "gsm8k.jsonl"
+    theirs = lm_eval_samples(
+        model,
+        "gsm8k",
+        {
+            "file": file,
+            "output_type": "generate_until",
+            "doc_to_text": "Question: {{prompt}}\nAnswer:",
+            "doc_to_target": "{{expected}}",
+            "generation_kwargs": {"until": ["Question:"], "max_gen_toks": 64, "do_sample": False},
+            "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
+        },
+        limit=20,
+    )
+    short = tmp_path / "gsm8k.jsonl"
+    short.write_text("".join(line + "\n" for line in file.read_text().splitlines()[:20]))
+    generate = {
+        "data": str(short),
+        "prompt": "Question: {{prompt}}\nAnswer:",
+        "answer": "{{expected}}",
+        "max_new_tokens": 64,
+        "until": ["Question:"],
+    }
+    ours = our_items(model, tmp_path, {"generate": generate})
+    texts = [item.answer.text for item in ours if item.answer is not None]
+    assert texts == [sample["resps"][0][0] for sample in theirs]
