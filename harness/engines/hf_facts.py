@@ -172,7 +172,7 @@ def _inspect(model: Any) -> tuple[str, tuple[str, ...]]:
             if tensor.is_floating_point() and not all(
                 bool(torch.isfinite(flat[start : start + BLOCK]).all()) for start in range(0, flat.numel(), BLOCK)
             ):
-                own = list(module._parameters)
+                own = [name for name, value in module._parameters.items() if value is not None]
                 broken.append(f"{name}.{own[0] if len(own) == 1 else number}".lstrip("."))
     return digest.hexdigest(), tuple(broken[:MOST_NAMES])
 
