@@ -88,7 +88,7 @@ def _judge_drop(gate: Gate, metric: PairedMetric, drop: PairedDrop | GradedDrop)
     binary = isinstance(drop, PairedDrop)
     say = points if binary else (lambda value: f"{value:.4g}")
     direction = "drop" if drop.drop >= 0 else "gain"
-    reason = f"{direction} {say(abs(drop.drop))}, at {1 - drop_alpha(drop):.0%} confidence between "
+    reason = f"{direction} {say(abs(drop.drop))}, one-sided {1 - drop.alpha:.0%} bounds "
     reason += f"{say(drop.lower)} and {say(drop.upper)}; limit {say(gate.limit)}{_verdict_words(decision)}"
     more = None
     if decision == "INCONCLUSIVE":
@@ -97,10 +97,6 @@ def _judge_drop(gate: Gate, metric: PairedMetric, drop: PairedDrop | GradedDrop)
     if metric.failed:
         reason += f"; {metric.failed} of its answers failed and count as wrong"
     return Judgement(decision=decision, reason=reason, estimate=estimate, more_items=more)
-
-
-def drop_alpha(drop: PairedDrop | GradedDrop) -> float:
-    return drop.alpha
 
 
 def judge_documents(gate: Gate, documents: DocumentPairs, *, alpha: float) -> Judgement:
@@ -134,7 +130,7 @@ def judge_documents(gate: Gate, documents: DocumentPairs, *, alpha: float) -> Ju
     decision = at_most(estimate, gate.limit)
     reason = (
         f"{gate.metric.replace('_', ' ')} {'up' if level.value >= 0 else 'down'} {percent(abs(level.value))}, "
-        f"at {1 - alpha:.0%} confidence between {percent(level.lower or 0)} and {percent(level.upper or 0)} "
+        f"one-sided {1 - alpha:.0%} bounds {percent(level.lower or 0)} and {percent(level.upper or 0)} "
         f"over {level.n} documents; limit {percent(gate.limit)}{_verdict_words(decision)}"
     )
     more = None

@@ -90,6 +90,7 @@ def _settings(docs: Docs, metrics: Sequence[str]) -> str:
         "metric_list": config.metric_list,
         "filters": config.filter_list,
         "targets": [str(docs.task.doc_to_target(doc)) for doc in docs.docs],
+        **({"definition": docs.definition} if docs.definition else {}),
     }
     return json.dumps(facts, sort_keys=True, default=_named)
 

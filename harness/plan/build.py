@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, Protocol
 
 from harness.engines.seam import (
@@ -57,7 +58,7 @@ class TaskPlan:
     notes: tuple[str, ...] = ()
     batching: str = BATCHING
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """SHA-256 over items, requests and settings: the identity of what is asked."""
         digest = hashlib.sha256(self.settings.encode())
@@ -65,7 +66,7 @@ class TaskPlan:
             digest.update(item.model_dump_json().encode())
         return digest.hexdigest()
 
-    @property
+    @cached_property
     def chunks(self) -> tuple[tuple[int, ...], ...]:
         """Item indices, batch by batch: longest first, filled by tokens. The same for every variant."""
         order = sorted(range(len(self.items)), key=lambda index: (-self._length(index), index))
@@ -158,10 +159,9 @@ def sample(count: int, limit: int | None, seed: int, name: str) -> list[int]:
     return sorted(random.Random(f"{seed}/{name}").sample(range(count), limit))
 
 
-def slices_of(fields: object, names: Sequence[str], place: str, key: str) -> dict[str, str]:
+def slices_of(fields: Mapping[str, object], names: Sequence[str], place: str, key: str) -> dict[str, str]:
     """The item's value in each slice field. Raises `SuiteError` for a field that is not there."""
     found = {}
-    assert isinstance(fields, dict)
     for name in names:
         if name not in fields:
             have = ", ".join(map(repr, fields))

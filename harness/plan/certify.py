@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.plan.build import TaskPlan
+from harness.records.models import PlannedItem
 from harness.spec.metrics import lookup
 from harness.spec.models import Gate, Suite, Variant
 from harness.stats import DISCORDANCE_PRIORS, certifiable_drop, items_needed, zero_flip_items
@@ -60,23 +61,34 @@ def _rows(name: str, gate: Gate, suite: Suite, plans: dict[str, TaskPlan]) -> It
     if gate.task is None or gate.task not in plans:
         return
     plan = plans[gate.task]
-    for part, count in _parts(gate, plan).items():
+    for part, items in _parts(gate, plan).items():
         where = f"{gate.task} {gate.metric}" + (f" on {part}" if part else "")
         label = f"{name} {part}" if part and gate.slice == "each" else name
-        if plan.kind == "perplexity":
+        count = len(items)
+        if count == 0:
+            yield Certificate(gate=label, says=f"{where}: no item to judge", enough=False)
+        elif plan.kind == "perplexity":
             few = "" if count >= FEW_DOCUMENTS else f"; under {FEW_DOCUMENTS} it can only be INCONCLUSIVE"
             yield Certificate(gate=label, says=f"{where}: {count} documents{few}", enough=not few)
-        elif gate.form == "max_drop":
-            yield _drop(label, where, gate, suite, count)
+        elif gate.form == "max_drop" and metric is not None and metric.kind == "binary":
+            yield _drop(label, where, gate, suite, items)
         else:
             yield Certificate(gate=label, says=f"{where}: {count} items", enough=True)
 
 
-def _drop(label: str, where: str, gate: Gate, suite: Suite, count: int) -> Certificate:
+def _drop(label: str, where: str, gate: Gate, suite: Suite, items: Sequence[PlannedItem]) -> Certificate:
     alpha = gate.alpha if gate.alpha is not None else suite.alpha
     flips = discordance_prior(suite, gate)
     least = zero_flip_items(gate.limit, alpha)
     limit = f"{100 * gate.limit:.3g} pp"
+    count = len(items)
+    clusters = {item.cluster for item in items}
+    if clusters != {None}:
+        groups = len(clusters)
+        if groups < least:
+            few = f"with no flip they count as {groups}, too few to PASS {limit}; {least} clusters at least"
+            return Certificate(gate=label, says=f"{where}: {count} items in {groups} clusters; {few}", enough=False)
+        where = f"{where} (at best: items of one cluster may flip together)"
     if count < least:
         says = f"{where}: {count} items cannot PASS {limit} even with no flip at all; {least} at least"
         return Certificate(gate=label, says=says, enough=False)
@@ -88,13 +100,13 @@ def _drop(label: str, where: str, gate: Gate, suite: Suite, count: int) -> Certi
     return Certificate(gate=label, says=f"{says}; the limit of {limit} needs about {needed:,}", enough=False)
 
 
-def _parts(gate: Gate, plan: TaskPlan) -> dict[str | None, int]:
+def _parts(gate: Gate, plan: TaskPlan) -> dict[str | None, list[PlannedItem]]:
     """Items the gate can use, by slice where it looks at slices."""
     usable = [item for item in plan.items if item.too_long is None]
     if gate.slice is None:
-        return {None: len(usable)}
-    counts: dict[str | None, int] = {}
+        return {None: usable}
+    parts: dict[str | None, list[PlannedItem]] = {}
     for item in usable:
         for field, value in item.slices.items():
-            counts[f"{field}={value}"] = counts.get(f"{field}={value}", 0) + 1
-    return counts if gate.slice == "each" else {gate.slice: counts.get(gate.slice, 0)}
+            parts.setdefault(f"{field}={value}", []).append(item)
+    return parts if gate.slice == "each" else {gate.slice: parts.get(gate.slice, [])}

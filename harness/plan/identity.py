@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 
 from harness.errors import RecordError
@@ -13,6 +14,7 @@ from harness.records.models import Identity
 from harness.records.store import write_atomically
 from harness.spec.models import Variant
 
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 WEIGHT_FILES = (
     "*.safetensors",
     "*.bin",
@@ -48,10 +50,12 @@ def quantization_text(variant: Variant) -> str:
 def weights_identity(path: str, *, is_hub: bool, revision: str | None) -> str:
     """Hash of a local folder's weight and configuration files, or a hub id with its revision.
 
-    Hashes are remembered by path, size, time of change and inode, so that a large model is read once.
+    Hashes are remembered by path, size, time of change and inode, so that a large model is read once. A branch or
+    tag moves, so it is named by the commit that the local hub cache holds for it, where it holds one.
     """
     if is_hub:
-        return f"hub:{path}@{revision or 'main'}"
+        wanted = revision or "main"
+        return f"hub:{path}@{wanted if _COMMIT.fullmatch(wanted) else _cached_commit(path, wanted) or wanted}"
     folder = Path(path)
     files = sorted({each for pattern in WEIGHT_FILES for each in folder.glob(pattern) if each.is_file()})
     known = _Remembered.read()
@@ -60,6 +64,19 @@ def weights_identity(path: str, *, is_hub: bool, revision: str | None) -> str:
         digest.update(f"{file.name}:{known.hash(file)}\n".encode())
     known.save()
     return f"sha256:{digest.hexdigest()}"
+
+
+def _cached_commit(repository: str, revision: str) -> str | None:
+    try:
+        from huggingface_hub import constants
+    except ImportError:
+        return None
+    folder = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}" / "refs"
+    try:
+        found = (folder / revision).read_text().strip()
+    except OSError:
+        return None
+    return found or None
 
 
 class _Remembered:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
+from harness.errors import SuiteError
 from harness.plan.rows import problem
 from harness.plan.shortforms import Docs, quiet_lm_eval
 from harness.spec.load import LoadedSuite
@@ -14,6 +16,7 @@ from harness.spec.places import resolve_file
 
 FEW_SHOT_SEED = 1234
 """lm-eval's own default, so that its examples are ours."""
+SUPPORTED = ("multiple_choice", "loglikelihood", "generate_until", "loglikelihood_rolling")
 
 
 def lm_eval_docs(loaded: LoadedSuite, name: str, task: Task) -> Docs:
@@ -21,43 +24,89 @@ def lm_eval_docs(loaded: LoadedSuite, name: str, task: Task) -> Docs:
     assert task.lm_eval is not None
     quiet_lm_eval()
     built = _load(loaded, name, task.lm_eval)
-    if built.OUTPUT_TYPE not in (
-        "multiple_choice",
-        "loglikelihood",
-        "generate_until",
-        "loglikelihood_rolling",
-    ):
-        raise problem(str(loaded.path), f"tasks.{name}.lm_eval", f"output type {built.OUTPUT_TYPE} is not supported")
+    if refused := _refused(built):
+        raise problem(loaded.shown, f"tasks.{name}.lm_eval", f"{task.lm_eval} {refused}")
     if task.num_few_shot is not None:
         built.set_config(key="num_fewshot", value=task.num_few_shot)
     built.set_fewshot_seed(seed=FEW_SHOT_SEED)
     docs = tuple(dict(doc) for doc in built.eval_docs)
-    shots = built.config.num_fewshot
-    return Docs(task=built, docs=docs, rows=docs, ids=_ids(loaded, name, task, docs), num_few_shot=int(shots or 0))
+    places = tuple(f"{task.lm_eval}, document {index}" for index in range(len(docs)))
+    return Docs(
+        task=built,
+        docs=docs,
+        rows=docs,
+        ids=_ids(loaded, name, task, docs),
+        places=places,
+        num_few_shot=int(built.config.num_fewshot or 0),
+        definition=_definition(loaded, task.lm_eval),
+    )
+
+
+def _is_file(asked: str) -> bool:
+    return asked.endswith((".yaml", ".yml"))
 
 
 def _load(loaded: LoadedSuite, name: str, asked: str) -> Any:
+    """The one task of this name. What its data set or code raises is told as the suite's problem."""
     from lm_eval.tasks import TaskManager
 
     key = f"tasks.{name}.lm_eval"
     try:
-        if asked.endswith((".yaml", ".yml")):
+        if _is_file(asked):
             path = resolve_file(loaded, asked)
             if not path.is_file():
-                raise problem(str(loaded.path), key, f"{asked}: no such file")
+                raise problem(loaded.shown, key, f"{asked}: no such file")
             found = TaskManager(include_path=str(path.parent), include_defaults=False).load(str(path))
         else:
             manager = TaskManager()
             if asked not in manager.all_tasks:
-                raise problem(str(loaded.path), key, f"lm-eval has no task {asked!r}{_near(asked, manager.all_tasks)}")
+                raise problem(loaded.shown, key, f"lm-eval has no task {asked!r}{_near(asked, manager.all_tasks)}")
             found = manager.load(asked)
-    except (OSError, ValueError, ConnectionError, KeyError) as error:
-        raise problem(str(loaded.path), key, f"lm-eval could not load {asked}: {str(error).splitlines()[0]}") from error
+    except SuiteError:
+        raise
+    except Exception as error:  # a task is somebody's YAML, Python and data set: it can raise anything
+        raise problem(loaded.shown, key, f"lm-eval could not load {asked}: {_first_cause(error)}") from error
     tasks = found["tasks"]
     if len(tasks) != 1:
         names = ", ".join(sorted(tasks)[:10])
-        raise problem(str(loaded.path), key, f"{asked} is a group of {len(tasks)} tasks; name one of: {names}")
+        raise problem(loaded.shown, key, f"{asked} is a group of {len(tasks)} tasks; name one of: {names}")
     return next(iter(tasks.values()))
+
+
+def _first_cause(error: BaseException) -> str:
+    """`datasets` wraps a broken line in an error that says only that something went wrong."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def _refused(built: Any) -> str | None:
+    """Why quantgate will not ask this task, in words that follow its name."""
+    if built.OUTPUT_TYPE not in SUPPORTED:
+        return f"has the output type {built.OUTPUT_TYPE}; expected one of {', '.join(SUPPORTED)}"
+    if getattr(built, "UNSAFE_CODE", False):
+        return "runs code that the model writes, which quantgate does not do"
+    repeats = int(getattr(built.config, "repeats", 1) or 1)
+    if repeats > 1:
+        return f"asks every prompt {repeats} times; only one answer an item can be paired"
+    return None
+
+
+def _definition(loaded: LoadedSuite, asked: str) -> str:
+    """Hash of a local YAML's folder of YAML and Python; lm-eval's own tasks are covered by its version."""
+    if not _is_file(asked):
+        return ""
+    digest = hashlib.sha256()
+    for file in sorted(resolve_file(loaded, asked).parent.iterdir(), key=lambda each: each.name):
+        if file.suffix in (".yaml", ".yml", ".py") and file.is_file() and _belongs(file, loaded.path):
+            digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _belongs(file: Path, suite: Path) -> bool:
+    """The suite itself may lie in the same folder; a changed limit must not make it another task."""
+    return file.resolve() != suite.resolve()
 
 
 def _near(asked: str, known: list[str]) -> str:
@@ -68,17 +117,28 @@ def _near(asked: str, known: list[str]) -> str:
 
 
 def _ids(loaded: LoadedSuite, name: str, task: Task, docs: tuple[dict[str, Any], ...]) -> tuple[str, ...]:
-    """The named field, or a hash of the document; equal documents are told apart by their position."""
+    """The named field, which must tell documents apart, or a hash of the document.
+
+    Equal documents of a public data set are no mistake of the suite's: they are told apart by their position.
+    """
     if task.id is not None:
-        missing = next((index for index, doc in enumerate(docs) if task.id not in doc), None)
-        if missing is not None:
-            raise problem(str(loaded.path), f"tasks.{name}.id", f"document {missing} has no field {task.id!r}")
-        ids = [str(doc[task.id]) for doc in docs]
-    else:
-        ids = [hashlib.sha256(json.dumps(doc, sort_keys=True, default=str).encode()).hexdigest()[:16] for doc in docs]
+        return _named_ids(loaded, f"tasks.{name}.id", task.id, docs)
     seen: dict[str, int] = {}
     unique = []
-    for each in ids:
+    for doc in docs:
+        each = hashlib.sha256(json.dumps(doc, sort_keys=True, default=str).encode()).hexdigest()[:16]
         seen[each] = seen.get(each, 0) + 1
         unique.append(each if seen[each] == 1 else f"{each}#{seen[each]}")
     return tuple(unique)
+
+
+def _named_ids(loaded: LoadedSuite, key: str, field: str, docs: tuple[dict[str, Any], ...]) -> tuple[str, ...]:
+    seen: dict[str, int] = {}
+    for index, doc in enumerate(docs):
+        if field not in doc:
+            have = ", ".join(map(repr, doc))
+            raise problem(loaded.shown, key, f"expected a field {field!r}, document {index} has {have}")
+        first = seen.setdefault(str(doc[field]), index)
+        if first != index:
+            raise problem(loaded.shown, key, f"documents {first} and {index} have the same id {doc[field]!r}")
+    return tuple(seen)

@@ -51,7 +51,7 @@ def plan_perplexity(
     rows = read_rows(path, spec.data, f"{key}.data")
     if context_length is not None and spec.window > context_length:
         raise problem(
-            str(loaded.path),
+            loaded.shown,
             f"{key}.window",
             f"expected at most the model's context of {context_length}, got {spec.window}",
         )
@@ -80,8 +80,8 @@ def plan_documents(
     """An lm-eval perplexity task (`loglikelihood_rolling`), in windows as long as the model's context."""
     window = context_length or DEFAULT_WINDOW
     documents = [
-        Document(item=item, text=str(docs.task.doc_to_target(doc)), fields=row, place=f"item {item}")
-        for item, doc, row in zip(docs.ids, docs.docs, docs.rows, strict=True)
+        Document(item=item, text=str(docs.task.doc_to_target(doc)), fields=row, place=place)
+        for item, doc, row, place in zip(docs.ids, docs.docs, docs.rows, docs.places, strict=True)
     ]
     source = f"lm-eval {task.lm_eval}"
     return _plan(loaded, name, task, documents, tokenizer, window, window, limit, source=source, divergence=True)
@@ -131,7 +131,7 @@ def _plan(
 
 
 def _item(name: str, task: Task, document: Document, index: int, asked: Sequence[Window], tokens: int) -> PlannedItem:
-    fields = dict(document.fields)
+    fields = document.fields
     cluster = None
     if task.cluster_by is not None:
         key = f"tasks.{name}.cluster_by"

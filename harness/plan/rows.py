@@ -75,6 +75,9 @@ def _jsonl(path: Path, shown: str) -> tuple[Row, ...]:
                 what = type(value).__name__
                 broken.append(Problem(place=place, key="", message=f"expected a JSON object, got a {what}"))
                 continue
+            if "\\ud" in line.lower() and (lone := _lone_surrogate(value)):
+                broken.append(Problem(place=place, key="", message=f"expected text, got half a character: {lone}"))
+                continue
             rows.append(Row(fields=value, place=place))
     if broken:
         raise SuiteError(tuple(broken[:20]))
@@ -83,6 +86,15 @@ def _jsonl(path: Path, shown: str) -> tuple[Row, ...]:
 
 def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON number")
+
+
+def _lone_surrogate(value: object) -> str | None:
+    """An escape such as `\\ud83d` without its other half: JSON allows it, no tokenizer does."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        return repr(error.object[error.start : error.end])
+    return None
 
 
 def _csv(path: Path, shown: str) -> tuple[Row, ...]:

@@ -7,6 +7,7 @@ context, requests, filters and metrics are lm-eval's.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,8 +33,13 @@ class Docs:
     docs: tuple[Mapping[str, Any], ...]
     rows: tuple[Mapping[str, object], ...]
     ids: tuple[str, ...]
+    places: tuple[str, ...]
+    """Where each document stands, for messages: `data/intents.jsonl:17`."""
     num_few_shot: int
-    extra_metrics: tuple[str, ...] = ()
+    text_metrics: tuple[str, ...] = ()
+    """The metrics of the `generate` short form, in the order asked for."""
+    definition: str = ""
+    """Hash of the code and configuration behind a task of the suite's own, which no version number covers."""
 
 
 def quiet_lm_eval() -> None:
@@ -68,7 +74,7 @@ def choice_docs(loaded: LoadedSuite, name: str, spec: Choice, id_field: str | No
     key = f"tasks.{name}.choice"
     rows = read_rows(resolve_file(loaded, spec.data), spec.data, f"{key}.data")
     docs = [_choice_doc(spec, row, key, tokenizer) for row in rows]
-    shots = _few_shot(loaded, spec.few_shot, spec.num_few_shot, key)
+    shots = _few_shot(loaded, spec, key)
     samples = [_choice_doc(spec, row, key, tokenizer) for row in shots]
     config = {
         **_common(name, docs, samples, spec.num_few_shot),
@@ -84,6 +90,7 @@ def choice_docs(loaded: LoadedSuite, name: str, spec: Choice, id_field: str | No
         docs=tuple(docs),
         rows=tuple(row.fields for row in rows),
         ids=item_ids(rows, id_field, f"tasks.{name}.id"),
+        places=tuple(row.place for row in rows),
         num_few_shot=spec.num_few_shot,
     )
 
@@ -95,13 +102,14 @@ def generate_docs(loaded: LoadedSuite, name: str, spec: Generate, id_field: str 
     for metric in metrics:
         if metric not in TEXT_METRICS:
             raise problem(
-                str(loaded.path),
+                loaded.shown,
                 f"{key}.metric",
                 f"expected one of {', '.join(TEXT_METRICS)}, got {metric!r}",
             )
+    _check_regex(loaded, spec, key)
     rows = read_rows(resolve_file(loaded, spec.data), spec.data, f"{key}.data")
     docs = [_generate_doc(spec, row, key, tokenizer) for row in rows]
-    shots = _few_shot(loaded, spec.few_shot, spec.num_few_shot, key)
+    shots = _few_shot(loaded, spec, key)
     samples = [_generate_doc(spec, row, key, tokenizer) for row in shots]
     pattern = {"function": "regex", "regex_pattern": spec.regex or WHOLE_ANSWER, "fallback": ""}
     config = {
@@ -130,8 +138,9 @@ def generate_docs(loaded: LoadedSuite, name: str, spec: Generate, id_field: str 
         docs=tuple(docs),
         rows=tuple(row.fields for row in rows),
         ids=item_ids(rows, id_field, f"tasks.{name}.id"),
+        places=tuple(row.place for row in rows),
         num_few_shot=spec.num_few_shot,
-        extra_metrics=metrics,
+        text_metrics=metrics,
     )
 
 
@@ -161,11 +170,24 @@ def _configurable(config: dict[str, Any]) -> Any:
     return ConfigurableTask(config=config)
 
 
-def _few_shot(loaded: LoadedSuite, path: str | None, count: int, key: str) -> tuple[Row, ...]:
+def _check_regex(loaded: LoadedSuite, spec: Generate, key: str) -> None:
+    if spec.regex is None:
+        return
+    try:
+        re.compile(spec.regex)
+    except re.error as error:
+        raise problem(loaded.shown, f"{key}.regex", f"not a regular expression: {error}") from error
+
+
+def _few_shot(loaded: LoadedSuite, spec: Choice | Generate, key: str) -> tuple[Row, ...]:
+    path, count = spec.few_shot, spec.num_few_shot
     if count == 0:
         return ()
+    if spec.messages is not None:
+        message = "expected no num_few_shot beside messages: put the examples into the messages as turns"
+        raise problem(loaded.shown, f"{key}.num_few_shot", message)
     if path is None:
-        raise problem(str(loaded.path), f"{key}.few_shot", f"num_few_shot is {count}: expected a file of examples")
+        raise problem(loaded.shown, f"{key}.few_shot", f"num_few_shot is {count}: expected a file of examples")
     rows = read_rows(resolve_file(loaded, path), path, f"{key}.few_shot")
     if len(rows) < count:
         raise problem(path, f"{key}.few_shot", f"expected at least {count} examples, the file has {len(rows)}")
@@ -246,6 +268,7 @@ def _answer_index(spec: Choice, row: Row, options: Sequence[str], key: str) -> i
 def _generate_doc(spec: Generate, row: Row, key: str, tokenizer: Tokenizer) -> dict[str, Any]:
     name = named_field(spec.answer)
     answer = str(field_of(row, name, f"{key}.answer")) if name else render(spec.answer, row, f"{key}.answer")
-    if not answer.strip():
+    answer = answer.strip()  # lm-eval's regex filter strips the model's answer; both sides must be alike
+    if not answer:
         raise problem(row.place, f"{key}.answer", "expected a reference answer, got an empty text")
     return {"prompt_": _prompt(spec, row, key, tokenizer), "answer_": answer}

@@ -76,6 +76,27 @@ class HfTokenizer:
         return text
 
 
+class Remembering:
+    """A tokenizer that encodes equal texts once: the options of an item share a long context."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._known: dict[tuple[str, bool], tuple[int, ...]] = {}
+        self.identity = tokenizer.identity
+        self.prefix_token = tokenizer.prefix_token
+        self.prefix_text = tokenizer.prefix_text
+        self.eos_text = tokenizer.eos_text
+
+    def encode(self, text: str, *, add_special_tokens: bool) -> tuple[int, ...]:
+        key = (text, add_special_tokens)
+        if key not in self._known:
+            self._known[key] = self._tokenizer.encode(text, add_special_tokens=add_special_tokens)
+        return self._known[key]
+
+    def chat(self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True) -> str:
+        return self._tokenizer.chat(messages, add_generation_prompt=add_generation_prompt)
+
+
 def tokenizer_identity(tokenizer: Any) -> str:
     """Hash of a Hugging Face tokenizer: its serialised form, special tokens and chat template."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
@@ -122,7 +143,9 @@ def windows(ids: Sequence[int], prefix: int, *, window: int, stride: int) -> Ite
     """Every token of a document scored exactly once, each window at most `window` input tokens.
 
     The first window starts from the prefix token; later ones score `stride` new tokens with as much text before
-    them as fits. With stride = window these are lm-eval's rolling windows (context_len = 1).
+    them as fits. With stride = window these are lm-eval's rolling windows (context_len = 1): one token of context.
+    `ids` carry no special tokens of their own, so a tokenizer that adds BOS starts from one BOS and does not score
+    it; lm-eval's `hf` model would put a second one behind the first and score that.
     """
     done = 0
     while done < len(ids):

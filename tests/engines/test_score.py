@@ -1,0 +1,130 @@
+"""Continuation scores of every way and family against one plain forward pass per sequence."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from harness.engines.hf_head import Head
+from harness.engines.hf_load import load_model
+from harness.engines.hf_score import Scorer
+from harness.engines.seam import ScoreRequest
+from harness.engines.transformers import load
+from tests.engines.tiny import Build, Spec, plain_log_probs, plain_model
+
+REQUESTS = 6
+EXACT = 1e-3
+"""Largest difference in nats that equals lm-eval's own agreement between batch sizes in float32."""
+
+
+def requests(count: int = REQUESTS, *, longest: int = 20, seed: int = 0) -> list[ScoreRequest]:
+    """Contexts and continuations of mixed lengths, single tokens among them."""
+    source = random.Random(seed)
+
+    def ids(low: int, high: int) -> tuple[int, ...]:
+        return tuple(source.randrange(3, 200) for _ in range(source.randint(low, high)))
+
+    return [
+        ScoreRequest(context=ids(1, longest), continuations=tuple(ids(1, 8) for _ in range(source.randint(1, 5))))
+        for _ in range(count)
+    ]
+
+
+def assert_equal_to_plain(folder: Path, got: object, asked: list[ScoreRequest]) -> None:
+    model = plain_model(folder)
+    assert isinstance(got, list)
+    assert [len(each) for each in got] == [len(each.continuations) for each in asked]
+    for request, scores in zip(asked, got, strict=True):
+        for continuation, score in zip(request.continuations, scores, strict=True):
+            log_probs, greedy = plain_log_probs(model, request.context, continuation)
+            assert score.log_probs == pytest.approx(log_probs, abs=EXACT)
+            assert score.greedy == greedy
+
+
+@pytest.mark.parametrize(
+    ("family", "path"),
+    [
+        ("llama", "tree"),
+        ("gpt2", "tree"),
+        ("mistral", "tree"),
+        ("gemma2", "tree"),
+        ("cohere", "tree"),
+        ("granite", "tree"),
+        ("bloom", "plain"),
+        ("mamba", "plain"),
+    ],
+)
+def test_scores_equal_a_plain_loop(family: str, path: str, build: Build, spec: Spec) -> None:
+    """Every family gets right scores; what cannot share a pass (ALiBi, state space) is found out and scored alone."""
+    folder = build(family)
+    engine = load(spec(folder))
+    assert engine.facts().scoring_path == path
+    asked = requests()
+    assert_equal_to_plain(folder, engine.score(asked), asked)
+    reasons = [note for note in engine.facts().notes if note.startswith("scored option by option")]
+    assert bool(reasons) == (path == "plain")
+
+
+def test_both_ways_agree(build: Build, spec: Spec) -> None:
+    """The shared pass and the pass per option give one answer."""
+    model = load_model(spec(build("llama"))).model
+    head = Head.find(model)
+    shared, alone = (Scorer(model, head, tree=tree, reason="") for tree in (True, False))
+    asked = requests(seed=3)
+    for one, other in zip(shared.score(asked), alone.score(asked), strict=True):
+        for first, second in zip(one, other, strict=True):
+            assert first.log_probs == pytest.approx(second.log_probs, abs=EXACT)
+
+
+def test_order_and_company_do_not_matter(build: Build, spec: Spec) -> None:
+    """A request scored alone, in a batch, or in a shuffled batch has the same log-probabilities."""
+    engine = load(spec(build("llama")))
+    asked = requests(seed=5)
+    together = engine.score(asked)
+    backwards = engine.score(asked[::-1])[::-1]
+    for request, one, other in zip(asked, together, backwards, strict=True):
+        alone = engine.score([request])[0]
+        for a, b, c in zip(one, other, alone, strict=True):
+            assert a.log_probs == pytest.approx(b.log_probs, abs=EXACT)
+            assert a.log_probs == pytest.approx(c.log_probs, abs=EXACT)
+
+
+def test_a_packed_row_may_exceed_the_context_length(build: Build, spec: Spec) -> None:
+    """Many options in one row are longer together than the model's context; no single option is."""
+    folder = build("gpt2", n_positions=32)
+    source = random.Random(1)
+    tails = tuple(tuple(source.randrange(3, 200) for _ in range(12)) for _ in range(6))
+    asked = [ScoreRequest(context=tuple(range(3, 19)), continuations=tails)]
+    assert_equal_to_plain(folder, load(spec(folder)).score(asked), asked)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_sixteen_bits_share_a_pass(dtype: str, build: Build, spec: Spec) -> None:
+    """Rounding in 16 bits does not push a capable model off the fast way, capped logits included."""
+    for family in ("llama", "gemma2"):
+        engine = load(spec(build(family), dtype=dtype))
+        assert engine.facts().scoring_path == "tree", engine.facts().notes
+        assert engine.facts().dtype == dtype
+
+
+def test_greedy_is_every_token(build: Build, spec: Spec) -> None:
+    """`greedy` holds for the arg-max continuation and for no continuation with another token in it."""
+    import torch
+
+    folder = build("llama")
+    model = plain_model(folder)
+    ids = [5, 9, 60, 31]
+    best: list[int] = []
+    for _ in range(3):
+        with torch.inference_mode():
+            best.append(int(model(input_ids=torch.tensor([[*ids, *best]])).logits[0, -1].argmax()))
+    other = (*best[:2], (best[2] + 1) % 200)
+    found = load(spec(folder)).score([ScoreRequest(context=tuple(ids), continuations=(tuple(best), other))])[0]
+    assert [score.greedy for score in found] == [True, False]
+
+
+def test_no_requests_no_answers(build: Build, spec: Spec) -> None:
+    """An empty batch is answered with an empty list."""
+    assert load(spec(build("llama"))).score([]) == []
