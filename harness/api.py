@@ -1,19 +1,23 @@
-"""The library: the stages of the command line as functions with typed results. Prints nothing, exits nowhere."""
+"""The library: the stages of the command line as functions with typed results. Prints nothing, exits nowhere.
+
+Each function imports its own stage, so that `report` and `history` start without numpy and the suite's models.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.compare import Comparison, compare_run
-from harness.gate import judge
-from harness.gate.changes import changed_tasks
 from harness.records.models import RunManifest
 from harness.records.store import Store
 from harness.records.verdict import Verdict
 from harness.report import write_html, write_junit, write_markdown
-from harness.spec.load import LoadedSuite, load_suite, parse_suite
+
+if TYPE_CHECKING:
+    from harness.compare import Comparison
+    from harness.spec.load import LoadedSuite
 
 RESULTS = Path("results")
 REPORTS = Path("reports")
@@ -49,6 +53,7 @@ def run(
     """
     from harness.run.progress import Silent
     from harness.run.schedule import RunOptions, run_suite
+    from harness.spec.load import LoadedSuite, load_suite
 
     loaded = suite if isinstance(suite, LoadedSuite) else load_suite(Path(suite))
     options = RunOptions(
@@ -67,6 +72,8 @@ def find(run: str | RunManifest | Run, results: str | Path = RESULTS) -> RunMani
 
 def compare(run: str | RunManifest | Run, *, results: str | Path = RESULTS) -> Comparison:
     """Pair every candidate of a saved run with its baseline. Raises `RecordError` for damaged records."""
+    from harness.compare import compare_run
+
     return compare_run(Store(Path(results)), find(run, results))
 
 
@@ -81,6 +88,11 @@ def gate(
 
     With `suite`, tasks whose definition or data differ from the run's make it INVALID.
     """
+    from harness.compare import compare_run
+    from harness.gate import judge
+    from harness.gate.changes import changed_tasks
+    from harness.spec.load import LoadedSuite, load_suite, parse_suite
+
     manifest = find(run, results)
     store = Store(Path(results))
     if suite is None:

@@ -11,7 +11,6 @@ from harness import api
 from harness.records.verdict import Verdict
 from harness.report import annotations as github_annotations
 from harness.report import print_verdict
-from harness.spec.load import load_suite
 
 
 def run_and_report(
@@ -26,6 +25,8 @@ def run_and_report(
     fresh: bool,
 ) -> int:
     """Run, judge, report; returns the exit code."""
+    from harness.spec.load import load_suite
+
     loaded = load_suite(suite)
     from harness.run.progress import reporter
     from harness.run.schedule import RunOptions, run_suite

@@ -14,11 +14,12 @@ from harness.history import collect, history_csv, history_table, write_history
 from harness.records.models import Accepted
 from harness.records.store import Store
 from harness.records.verdict import Verdict
-from harness.report import print_measures
 
 
 def print_comparison(run: str, results: Path) -> None:
     """All measures of a run, no judgement."""
+    from harness.report import print_measures
+
     print_measures(api.gate(run, results=results, save=False), Console())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol
@@ -21,6 +21,8 @@ from harness.errors import Problem, SuiteError
 from harness.plan.tokens import Encoded, Tokenizer
 from harness.records.models import Failed, ItemRecord, PlannedItem
 from harness.spec.load import LoadedSuite
+from harness.spec.metrics import METRICS
+from harness.spec.names import nearest
 
 Request = ScoreRequest | GenerateRequest | Window
 Answer = tuple[ContinuationScore, ...] | Generation | WindowScore
@@ -126,9 +128,26 @@ def plan_suite(
             plans.append(maker(loaded, name, task, tokenizer, context_length, least))
         except SuiteError as error:
             problems.extend(error.problems)
+    problems.extend(_unknown_metrics(loaded, plans))
     if problems:
         raise SuiteError(tuple(problems))
     return tuple(plans)
+
+
+def _unknown_metrics(loaded: LoadedSuite, plans: Sequence[TaskPlan]) -> Iterator[Problem]:
+    """Gates on a metric their task does not give: known for an lm-eval task only once it is loaded."""
+    by_name = {plan.name: plan for plan in plans}
+    for index, gate in enumerate(loaded.suite.gates):
+        plan = by_name.get(gate.task or "")
+        if plan is None:
+            continue
+        known = plan.metrics
+        if plan.kind == "perplexity":
+            known = tuple(name for name, each in METRICS.items() if each.kind in ("perplexity", "divergence"))
+        if gate.metric not in known:
+            near = nearest(gate.metric, known)
+            message = f"{plan.name} has no metric {gate.metric!r}{near}; expected one of {', '.join(known)}"
+            yield Problem(place=loaded.shown, key=f"gates[{index}].metric", message=message)
 
 
 def plan_texts(plan: TaskPlan) -> tuple[Encoded, ...]:

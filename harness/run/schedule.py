@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from dataclasses import dataclass
@@ -70,6 +71,8 @@ def run_suite(loaded: LoadedSuite, options: RunOptions, reporter: Reporter) -> R
     baseline), `RecordError` for damaged records. A candidate that fails is recorded in the manifest, not raised.
     """
     check_selection(loaded, options)
+    if options.offline:
+        os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_DATASETS_OFFLINE="1")
     store = Store(options.results)
     store.check_writable(SPARE_BYTES)
     with store.locked():
