@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -66,6 +67,7 @@ def load_model(spec: LoadSpec) -> Loaded:
     import torch
     import transformers
 
+    transformers.utils.logging.disable_progress_bar()
     if spec.threads is not None:
         torch.set_num_threads(spec.threads)
     torch.manual_seed(spec.seed)
@@ -149,6 +151,8 @@ def _bitsandbytes(block: Mapping[str, Any]) -> Any:
     except ImportError as error:
         raise EngineError("bitsandbytes is not installed: pip install 'quantgate[bitsandbytes]'") from error
     if block["bits"] == 8:
+        # It tells at every layer of every pass that it casts to float16. That is how the method works.
+        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
         threshold = block.get("threshold")
         return transformers.BitsAndBytesConfig(
             load_in_8bit=True, llm_int8_threshold=6.0 if threshold is None else float(threshold)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +50,11 @@ def _is_file(asked: str) -> bool:
 
 def _load(loaded: LoadedSuite, name: str, asked: str) -> Any:
     """The one task of this name. What its data set or code raises is told as the suite's problem."""
+    import datasets
     from lm_eval.tasks import TaskManager
 
+    if not sys.stderr.isatty():  # a bar is drawn anew in every line of a log
+        datasets.disable_progress_bars()
     key = f"tasks.{name}.lm_eval"
     try:
         if _is_file(asked):
@@ -58,9 +63,11 @@ def _load(loaded: LoadedSuite, name: str, asked: str) -> Any:
                 raise problem(loaded.shown, key, f"{asked}: no such file")
             found = TaskManager(include_path=str(path.parent), include_defaults=False).load(str(path))
         else:
-            manager = TaskManager()
+            manager = _catalogue()
             if asked not in manager.all_tasks:
                 raise problem(loaded.shown, key, f"lm-eval has no task {asked!r}{_near(asked, manager.all_tasks)}")
+            if members := _members(manager, asked):
+                raise problem(loaded.shown, key, _group(asked, members))
             found = manager.load(asked)
     except SuiteError:
         raise
@@ -68,9 +75,32 @@ def _load(loaded: LoadedSuite, name: str, asked: str) -> Any:
         raise problem(loaded.shown, key, f"lm-eval could not load {asked}: {_first_cause(error)}") from error
     tasks = found["tasks"]
     if len(tasks) != 1:
-        names = ", ".join(sorted(tasks)[:10])
-        raise problem(loaded.shown, key, f"{asked} is a group of {len(tasks)} tasks; name one of: {names}")
+        raise problem(loaded.shown, key, _group(asked, list(tasks)))
     return next(iter(tasks.values()))
+
+
+@cache
+def _catalogue() -> Any:
+    """lm-eval's index of its own tasks: thousands of YAML files, read once a process."""
+    from lm_eval.tasks import TaskManager
+
+    return TaskManager()
+
+
+def _members(manager: Any, asked: str) -> list[str]:
+    """Names behind a group or a tag, known without loading the data of any; empty for a task."""
+    kind = manager.task_index[asked].kind.name
+    if kind == "TAG":
+        return [name for name, entry in manager.task_index.items() if asked in entry.tags]
+    if kind == "GROUP":
+        members = (manager.task_index[asked].cfg or {}).get("task", ())
+        return [each if isinstance(each, str) else str(each.get("task", each)) for each in members]
+    return []
+
+
+def _group(asked: str, members: list[str]) -> str:
+    shown = ", ".join(sorted(members)[:10]) + (", …" if len(members) > 10 else "")
+    return f"{asked} is a group of {len(members)} tasks; name one of: {shown}"
 
 
 def _first_cause(error: BaseException) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.engines.seam import LoadSpec, Window
+from harness.engines.seam import LoadSpec, Scalar, Window
 from harness.plan.tokens import HfTokenizer, windows
 from harness.worker.client import Worker
 
@@ -80,7 +80,7 @@ def test_divergence_of_nf4_equals_full_logits(model: Path, planned: list[Window]
     states = str(tmp_path / "states" / "0.npy")
     full.roll(part, states_out=states)
     with Worker("nf4", log=tmp_path / "nf4.log") as worker:
-        block = {"method": "bitsandbytes", "bits": 4, "type": "nf4"}
+        block: dict[str, Scalar] = {"method": "bitsandbytes", "bits": 4, "type": "nf4"}
         spec = LoadSpec(variant="nf4", engine="transformers", path=str(model), dtype="float32", quantize=block)
         facts = worker.load(spec)
         scores = worker.roll(part, states_in=states)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ if ROOT not in sys.path:  # `tests.engines.tiny` has to be importable however py
     sys.path.insert(0, ROOT)
 
 from harness.engines.seam import LoadSpec  # noqa: E402
-from tests.engines.tiny import Build, Spec, save_tokenizer, tiny_config  # noqa: E402
+from tests.engines.tiny import Build, Make, Spec, save_tokenizer, tiny_config  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +40,28 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
             save_tokenizer(folder)
             made[key] = folder
         return made[key]
+
+    return make
+
+
+@pytest.fixture
+def make_model(tmp_path: Path) -> Make:
+    """Saves a fresh random model of a family as float32 safetensors; `change` may alter it first."""
+
+    def make(family: str = "llama", change: Callable[[Any], None] | None = None, name: str = "model") -> Path:
+        import torch
+        import transformers
+
+        torch.manual_seed(0)
+        model = transformers.AutoModelForCausalLM.from_config(tiny_config(family))
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.2)
+        if change is not None:
+            change(model)
+        folder = tmp_path / name
+        model.save_pretrained(str(folder))
+        save_tokenizer(folder)
+        return folder
 
     return make
 

@@ -1,4 +1,4 @@
-"""Tiny random models of several families, and a plain loop to hold scores against. Shared by the tests of engines and worker."""
+"""Tiny random models of several families, and a plain loop to hold scores against."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from harness.engines.seam import LoadSpec
 
 VOCABULARY = 200
 Build = Callable[..., Path]
+Make = Callable[..., Path]
 Spec = Callable[..., LoadSpec]
 
 
@@ -44,11 +45,13 @@ def tiny_config(family: str, **changes: Any) -> Any:
         case "granite":
             return transformers.GraniteConfig(**{**common, "logits_scaling": 4.0, **changes})
         case "gpt2":
-            return transformers.GPT2Config(**{**short, "n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 256, **changes})
+            gpt2 = {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 256}
+            return transformers.GPT2Config(**{**short, **gpt2, **changes})
         case "bloom":
             return transformers.BloomConfig(**{**short, "hidden_size": 64, "n_layer": 2, "n_head": 4, **changes})
         case "mamba":
-            return transformers.MambaConfig(**{**short, "hidden_size": 32, "num_hidden_layers": 2, "state_size": 4, **changes})
+            mamba = {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 4}
+            return transformers.MambaConfig(**{**short, **mamba, **changes})
     raise ValueError(family)
 
 

@@ -124,7 +124,7 @@ def test_items_are_named_by_id_or_content() -> None:
     """The own id is taken as it is; without one, equal content gives an equal id whatever the key order."""
     rows = [Row(fields={"id": 7, "t": "a"}, place="x:1"), Row(fields={"t": "b", "id": 8}, place="x:2")]
     assert item_ids(rows, "id", "k") == ("7", "8")
-    turned = [Row(fields=dict(reversed(row.fields.items())), place=row.place) for row in rows]
+    turned = [Row(fields=dict(reversed(list(row.fields.items()))), place=row.place) for row in rows]
     assert item_ids(rows, None, "k") == item_ids(turned, None, "k")
 
 

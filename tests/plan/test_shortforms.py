@@ -1,4 +1,4 @@
-"""`choice` and `generate`: from rows to prompts, options and references, and what is said about rows that do not fit."""
+"""`choice` and `generate`: rows to prompts, options and references, and what is said about rows that do not fit."""
 
 from __future__ import annotations
 

@@ -287,7 +287,7 @@ def test_an_empty_task_is_an_error(write_suite: Write, tmp_path: Path) -> None:
 def test_prompts_beyond_the_context_are_counted(write_suite: Write, tmp_path: Path) -> None:
     """An item that does not fit is asked of nobody, counted and reported; it is never cut."""
     variants = {
-        name: {**each, "script": {**each["script"], "context_length": 70}}  # type: ignore[dict-item]  # both are mappings
+        name: {**each, "script": {**each["script"], "context_length": 70}}
         for name, each in two().items()
         if isinstance(each, dict)
     }
