@@ -39,6 +39,8 @@ class LoadSpec:
     offline: bool = False
     threads: int | None = None
     seed: int = 0
+    options: Mapping[str, Scalar] | None = None
+    """What only this engine knows (`llama.cpp`, `served`), as the suite wrote it."""
     script: Mapping[str, Scalar] | None = None
     """Only for the scripted engine: how it answers."""
 

@@ -272,7 +272,6 @@ class Suite(Spec):
 
     suite: Name
     model: str
-    base: str | None = None
     revision: str | None = None
     tokenizer: str | None = None
     trust_remote_code: bool = False

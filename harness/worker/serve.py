@@ -6,6 +6,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from importlib import import_module
 from typing import Any, TypeVar
 
 from harness.engines.seam import (
@@ -21,6 +22,8 @@ from harness.engines.seam import (
 from harness.errors import EngineError
 from harness.worker.meters import device_process_bytes, process_peak_bytes, reset_process_peak
 
+ENGINES = {"scripted": "scripted", "transformers": "transformers", "llama.cpp": "llamacpp", "served": "served"}
+"""Engine names and their modules in `harness.engines`, imported only in a worker that hosts one."""
 Q = TypeVar("Q")
 A = TypeVar("A")
 
@@ -64,16 +67,9 @@ class Server:
 
     def _load(self, args: dict[str, Any]) -> object:
         spec = LoadSpec(**args["spec"])
-        if spec.engine == "scripted":
-            from harness.engines import scripted
-
-            self._engine = scripted.load(spec)
-        elif spec.engine == "transformers":
-            from harness.engines import transformers
-
-            self._engine = transformers.load(spec)
-        else:
+        if spec.engine not in ENGINES:
             raise EngineError(f"unknown engine {spec.engine!r}")
+        self._engine = import_module(f"harness.engines.{ENGINES[spec.engine]}").load(spec)
         self._load_peak = process_peak_bytes()
         return asdict(self._engine.facts())
 
