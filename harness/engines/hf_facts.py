@@ -79,7 +79,7 @@ def gather_facts(loaded: Loaded, head: Head, scorer: Scorer, load_s: float) -> F
 
 
 def _linear_modules(core: Any) -> dict[str, Any]:
-    """Linear layers by name, quantized or not, without the output layer and without adapters' own."""
+    """Linear layers by name, quantized or not, without the output layer, adapters' own and their wrappers."""
     import torch
 
     head = core.get_output_embeddings()
@@ -88,7 +88,8 @@ def _linear_modules(core: Any) -> dict[str, Any]:
     for name, module in core.named_modules():
         plain = isinstance(module, kinds) or type(module).__name__ in QUANTIZED_CLASSES
         transposed = type(module).__name__ == "Conv1D" and hasattr(module, "nf")
-        if (plain or transposed) and module is not head and "lora_" not in name:
+        wrapper = hasattr(module, "base_layer")  # PEFT's, which is named like the layer it wraps
+        if (plain or transposed) and not wrapper and module is not head and "lora_" not in name:
             found[name] = module
     return found
 

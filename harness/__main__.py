@@ -1,0 +1,5 @@
+"""`python -m harness` is `quantgate`."""
+
+from harness.cli import main
+
+main()

@@ -1,0 +1,195 @@
+"""The main job on a tiny real model: every kind of task and data file, through the transformers engine."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import harness
+from harness.records.models import Scored
+from harness.records.store import Store
+from tests.engines.tiny import save_tokenizer, tiny_config
+
+ITEMS = 24
+TEMPLATE = "{% for m in messages %}w5 {{ m['content'] }} {% endfor %}w6"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random model, an adapter on it, and data as JSONL, CSV and Parquet."""
+    import peft
+    import pyarrow
+    import torch
+    import transformers
+    from pyarrow import parquet
+
+    place = tmp_path_factory.mktemp("suite")
+    torch.manual_seed(1)
+    model = transformers.AutoModelForCausalLM.from_config(tiny_config("llama"))
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    model.save_pretrained(str(place / "model"))
+    save_tokenizer(place / "model")
+    tokenizer = json.loads((place / "model" / "tokenizer_config.json").read_text())
+    (place / "model" / "tokenizer_config.json").write_text(json.dumps({**tokenizer, "chat_template": TEMPLATE}))
+    adapted = peft.get_peft_model(model, peft.LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM"))
+    for name, parameter in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.3)
+    adapted.save_pretrained(str(place / "adapter"))
+
+    source = random.Random(0)
+
+    def words(count: int) -> str:
+        return " ".join(f"w{source.randrange(7, 200)}" for _ in range(count))
+
+    rows: list[dict[str, Any]] = [
+        {"id": n, "q": words(6), "a": words(1), "b": words(2), "right": "a", "topic": f"t{n % 2}", "talk": n // 3}
+        for n in range(ITEMS)
+    ]
+    (place / "ask.csv").write_text(
+        "id,q,a,b,right,topic,talk\n" + "".join(",".join(str(value) for value in row.values()) + "\n" for row in rows)
+    )
+    parquet.write_table(pyarrow.Table.from_pylist(rows), place / "ask.parquet")
+    chats = [{"messages": [{"role": "user", "content": row["q"]}], "reply": row["a"]} for row in rows]
+    (place / "chat.jsonl").write_text("".join(json.dumps(row) + "\n" for row in chats))
+    texts = [{"text": words(30)} for _ in range(ITEMS)]
+    (place / "text.jsonl").write_text("".join(json.dumps(row) + "\n" for row in texts))
+    (place / "shots.csv").write_text("q,a,b,right\n" + f"{words(3)},{words(1)},{words(1)},b\n" * 2)
+    (place / "theirs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (place / "theirs.yaml").write_text(
+        "task: theirs\ndataset_path: json\n"
+        f"dataset_kwargs: {{data_files: {{test: {place / 'theirs.jsonl'}}}}}\n"
+        "test_split: test\noutput_type: multiple_choice\n"
+        "doc_to_text: '{{q}}'\ndoc_to_choice: '{{[a, b]}}'\ndoc_to_target: 0\n"
+        "metric_list: [{metric: acc, aggregation: mean, higher_is_better: true}]\n"
+    )
+    return place
+
+
+CHOICE = {"prompt": "{{q}}", "choices": ["{{a}}", "{{b}}"], "answer": "{{a}}"}
+TASKS: dict[str, Any] = {
+    "csv": {
+        "choice": {"data": "ask.csv", **CHOICE},
+        "id": "id",
+        "slice_by": ["topic"],
+        "cluster_by": "talk",
+    },
+    "shots": {
+        "choice": {"data": "ask.parquet", **CHOICE, "few_shot": "shots.csv", "num_few_shot": 1},
+        "limit": 20,
+    },
+    "chat": {
+        "generate": {
+            "data": "chat.jsonl",
+            "messages": "{{messages}}",
+            "answer": "{{reply}}",
+            "metric": ["exact_match", "f1"],
+            "max_new_tokens": 4,
+        }
+    },
+    "text": {"perplexity": {"data": "text.jsonl", "window": 16, "stride": 8}},
+    "theirs": {"lm_eval": "./theirs.yaml"},
+}
+
+
+def suite(folder: Path, name: str, variants: dict[str, Any], **changes: Any) -> Path:
+    path = folder / f"{name}.yaml"
+    whole = {"suite": name, "model": "./model", "variants": variants, "tasks": TASKS, **changes}
+    path.write_text(json.dumps(whole))
+    return path
+
+
+def test_every_kind_of_task(folder: Path, tmp_path: Path) -> None:
+    """CSV, Parquet, chat, few-shot, windows with a stride and an lm-eval YAML give finite, paired numbers."""
+    variants = {
+        "fp32": {"baseline": True, "dtype": "float32"},
+        "int8": {"dtype": "float32", "quantize": {"method": "bitsandbytes", "bits": 8}},
+    }
+    gates = [
+        {"task": "csv", "metric": "acc", "max_drop": 0.5},
+        {"task": "csv", "metric": "acc", "max_drop": 0.9, "slice": "each"},
+        {"task": "chat", "metric": "f1", "max_drop": 0.9},
+        {"task": "text", "metric": "perplexity", "max_increase": "300%"},
+        {"task": "text", "metric": "kl_mean", "max": 5.0},
+        {"task": "theirs", "metric": "acc", "min_recovery": 0.1},
+        {"metric": "weight_bytes", "max_ratio": 0.9},
+        {"metric": "decode_tokens_per_s", "min_ratio": 0.001},
+    ]
+    speed = {"workloads": [{"batch": 2, "prompt_tokens": 8, "new_tokens": 3}], "pairs": 6}
+    run = harness.run(
+        suite(folder, "kinds", variants, gates=gates, speed=speed),
+        results=tmp_path / "results",
+        offline=True,
+    )
+    page = harness.report(run, results=tmp_path / "results", reports=tmp_path / "reports")
+    (candidate,) = run.verdict.candidates
+    assert candidate.decision in ("PASS", "INCONCLUSIVE"), candidate.sentence
+    store = Store(tmp_path / "results")
+    counts = {"csv": ITEMS, "shots": 20, "chat": ITEMS, "text": ITEMS, "theirs": ITEMS}
+    for name, count in counts.items():
+        items = list(store.items(run.manifest.variants["int8"].evaluations[name]))
+        assert len(items) == count
+        assert all(isinstance(outcome, Scored) for item in items for outcome in item.metrics.values())
+    facts = run.manifest.variants["int8"].facts
+    assert facts is not None
+    assert (facts.quantized_modules, facts.scoring_path) == (14, "tree")
+    assert {path.suffix for path in page.parent.iterdir()} >= {".html", ".md", ".xml"}
+
+
+def test_a_claim_of_int8_over_float32_weights_is_invalid(folder: Path, tmp_path: Path) -> None:
+    """The variant says it is quantized; the loaded model holds float32, and every score is equal."""
+    variants = {
+        "fp32": {"baseline": True, "dtype": "float32"},
+        "int8": {"dtype": "float32", "quantized": True},
+    }
+    gates = [{"task": "csv", "metric": "acc", "max_drop": 0.5}]
+    run = harness.run(
+        suite(folder, "claim", variants, gates=gates), results=tmp_path / "r", tasks=("csv",), offline=True
+    )
+    (candidate,) = run.verdict.candidates
+    assert (candidate.decision, run.exit_code) == ("INVALID", 12)
+    assert "quantized" in candidate.sentence
+
+
+def test_an_adapter_on_a_quantized_base(folder: Path, tmp_path: Path) -> None:
+    """The same adapter on the full-precision base and on an nf4 base."""
+    variants = {
+        "fp32": {"baseline": True, "dtype": "float32", "adapter": "./adapter"},
+        "nf4": {
+            "dtype": "float32",
+            "adapter": "./adapter",
+            "quantize": {"method": "bitsandbytes", "bits": 4, "double_quant": True},
+        },
+    }
+    run = harness.run(suite(folder, "adapter", variants), results=tmp_path / "r", tasks=("csv", "text"), offline=True)
+    counts = {name: each.facts and each.facts.quantized_modules for name, each in run.manifest.variants.items()}
+    assert counts == {"fp32": 0, "nf4": 14}
+    (candidate,) = run.verdict.candidates
+    assert candidate.decision == "PASS"
+
+
+def test_nan_weights_are_invalid(folder: Path, tmp_path: Path) -> None:
+    """NaN in the candidate's own weights is INVALID before any score is looked at."""
+    import shutil
+
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(folder / "model", tmp_path / "broken")
+    file = tmp_path / "broken" / "model.safetensors"
+    tensors = load_file(file)
+    tensors["model.layers.0.mlp.down_proj.weight"][0, 0] = torch.nan
+    save_file(tensors, file, metadata={"format": "pt"})
+    variants = {
+        "fp32": {"baseline": True, "dtype": "float32"},
+        "broken": {"dtype": "float32", "path": str(tmp_path / "broken")},
+    }
+    run = harness.run(suite(folder, "broken", variants), results=tmp_path / "r", tasks=("csv",), offline=True)
+    (candidate,) = run.verdict.candidates
+    assert candidate.decision == "INVALID"
+    assert "model.layers.0.mlp.down_proj.weight" in candidate.sentence
