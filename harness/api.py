@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 RESULTS = Path("results")
 REPORTS = Path("reports")
+ARTIFACTS = Path("artifacts")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,7 @@ def run(
     suite: str | Path | LoadedSuite,
     *,
     results: str | Path = RESULTS,
+    artifacts: str | Path = ARTIFACTS,
     limit: int | None = None,
     variants: tuple[str, ...] = (),
     tasks: tuple[str, ...] = (),
@@ -57,7 +59,13 @@ def run(
 
     loaded = suite if isinstance(suite, LoadedSuite) else load_suite(Path(suite))
     options = RunOptions(
-        results=Path(results), limit=limit, variants=variants, tasks=tasks, offline=offline, fresh=fresh
+        results=Path(results),
+        artifacts=Path(artifacts),
+        limit=limit,
+        variants=variants,
+        tasks=tasks,
+        offline=offline,
+        fresh=fresh,
     )
     manifest = run_suite(loaded, options, Silent())
     return Run(manifest=manifest, verdict=gate(manifest, results=results), results=Path(results))

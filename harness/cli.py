@@ -26,7 +26,8 @@ RunName = Annotated[
 ]
 Results = Annotated[Path, typer.Option(help="Folder of saved results.", envvar="QUANTGATE_RESULTS")]
 Reports = Annotated[Path, typer.Option(help="Folder for reports.", envvar="QUANTGATE_REPORTS")]
-RESULTS, REPORTS = Path("results"), Path("reports")
+ArtifactsFolder = Annotated[Path, typer.Option(help="Folder of made checkpoints.", envvar="QUANTGATE_ARTIFACTS")]
+RESULTS, REPORTS, ARTIFACTS = Path("results"), Path("reports"), Path("artifacts")
 
 
 @app.command()
@@ -65,6 +66,7 @@ def run(
     suite: SuiteFile,
     results: Results = RESULTS,
     reports: Reports = REPORTS,
+    artifacts: ArtifactsFolder = ARTIFACTS,
     limit: Annotated[int | None, typer.Option(help="At most this many items of each task.")] = None,
     variant: Annotated[list[str] | None, typer.Option(help="Only this candidate (repeatable).")] = None,
     task: Annotated[list[str] | None, typer.Option(help="Only this task (repeatable).")] = None,
@@ -79,6 +81,7 @@ def run(
             suite,
             results=results,
             reports=reports,
+            artifacts=artifacts,
             limit=limit,
             variants=tuple(variant or ()),
             tasks=tuple(task or ()),
@@ -86,6 +89,66 @@ def run(
             fresh=fresh,
         )
     )
+
+
+@app.command()
+def quantize(
+    suite: SuiteFile,
+    artifacts: ArtifactsFolder = ARTIFACTS,
+    variant: Annotated[list[str] | None, typer.Option(help="Only this variant (repeatable).")] = None,
+) -> None:
+    """Make the checkpoints that a suite's variants ask for; what exists is not made again."""
+    from harness.commands.quantize import make_checkpoints
+
+    raise typer.Exit(make_checkpoints(suite, artifacts, tuple(variant or ())))
+
+
+@app.command()
+def doctor(
+    method: Annotated[list[str] | None, typer.Option(help="Only this method (repeatable).")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Try every quantization method on a tiny model and say what works here, what needs building, what cannot."""
+    from harness.commands.doctor import examine
+
+    raise typer.Exit(examine(tuple(method or ()), as_json=as_json))
+
+
+env = typer.Typer(name="env", help="Environments for libraries that exclude each other.", no_args_is_help=True)
+app.add_typer(env)
+EnvironmentName = Annotated[str, typer.Argument(metavar="NAME", help="A shipped environment, or a suite file.")]
+
+
+@env.command("list")
+def env_list() -> None:
+    """The environments that ship, and which are built."""
+    from harness.commands.environments import print_environments
+
+    print_environments()
+
+
+@env.command("build")
+def env_build(name: EnvironmentName) -> None:
+    """Build an environment, or every one that a suite names. One that is built is left as it is."""
+    from harness.commands.environments import build
+
+    build(name)
+
+
+@env.command("remove")
+def env_remove(name: EnvironmentName) -> None:
+    """Delete a built environment."""
+    from harness.commands.environments import remove
+
+    remove(name)
+
+
+@env.command("path")
+def env_path(name: EnvironmentName) -> None:
+    """Print the path of an environment's interpreter."""
+    from harness.commands.environments import print_path
+
+    print_path(name)
 
 
 @app.command()

@@ -14,13 +14,15 @@ VOCABULARY = {"errors", "engines.seam", "engines.scripted"}
 """Names for things: anybody may import them. The fake engine is here for its tokenizer, which plans for it."""
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
-    "spec": set(),
+    "methods": set(),
+    "spec": {"methods"},
     "stats": set(),
     "records": {"spec"},
-    "engines": set(),
+    "engines": {"methods"},
     "worker": {"engines"},
     "plan": {"spec", "stats", "records"},
-    "run": {"plan", "worker", "records", "spec"},
+    "quantize": {"plan", "methods", "spec"},
+    "run": {"plan", "worker", "records", "spec", "quantize", "methods"},
     "compare": {"records", "stats", "spec"},
     "gate": {"compare", "stats", "spec", "records"},
     "report": {"gate", "records"},

@@ -38,7 +38,7 @@ def _variants(loaded: LoadedSuite, console: Console) -> None:
         table.add_column(heading)
     for name, variant in loaded.suite.variants.items():
         mark = " (baseline)" if variant.baseline else ""
-        table.add_row(f"{name}{mark}", variant.engine, quantization_words(variant))
+        table.add_row(f"{name}{mark}", variant.runtime, quantization_words(variant))
     console.print(table)
     console.print()
 

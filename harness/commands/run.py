@@ -18,6 +18,7 @@ def run_and_report(
     *,
     results: Path,
     reports: Path,
+    artifacts: Path,
     limit: int | None,
     variants: tuple[str, ...],
     tasks: tuple[str, ...],
@@ -31,7 +32,15 @@ def run_and_report(
     from harness.run.progress import reporter
     from harness.run.schedule import RunOptions, run_suite
 
-    options = RunOptions(results=results, limit=limit, variants=variants, tasks=tasks, offline=offline, fresh=fresh)
+    options = RunOptions(
+        results=results,
+        artifacts=artifacts,
+        limit=limit,
+        variants=variants,
+        tasks=tasks,
+        offline=offline,
+        fresh=fresh,
+    )
     with reporter(Console(stderr=True)) as progress:
         manifest = run_suite(loaded, options, progress)
     verdict = api.gate(manifest, results=results)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,23 +13,16 @@ from harness.engines.hf_head import Head
 from harness.engines.hf_load import Loaded, core_of, input_device
 from harness.engines.hf_score import Scorer
 from harness.engines.seam import Facts
+from harness.methods import kernel_of
 
-QUANTIZED_CLASSES: Mapping[str, str] = {
-    "Linear8bitLt": "bitsandbytes LLM.int8",
-    "Linear4bit": "bitsandbytes 4-bit",
-}
-"""Quantized linear classes and the kernels behind them. A new method is a row here."""
 LIBRARIES = (
-    "torch",
-    "transformers",
-    "tokenizers",
-    "safetensors",
-    "accelerate",
-    "bitsandbytes",
-    "peft",
-    "numpy",
+    *("torch", "transformers", "tokenizers", "safetensors", "accelerate", "peft", "numpy", "bitsandbytes"),
+    *("gptqmodel", "auto-gptq", "auto-round", "autoawq", "hqq", "optimum", "optimum-quanto", "torchao"),
+    *("compressed-tensors", "gguf"),
 )
 MOST_NAMES = 20
+GRID = 1e-2
+"""How far decompressed weights may lie from their quantization grid, in steps of it."""
 SAMPLED = 64
 """Values of each tensor that go into the digest."""
 BLOCK = 1 << 24
@@ -41,10 +35,13 @@ def gather_facts(loaded: Loaded, head: Head, scorer: Scorer, load_s: float) -> F
     core = core_of(model)
     text = core.config.get_text_config()
     linear = _linear_modules(core)
-    quantized = {name: module for name, module in linear.items() if _is_quantized(module)}
-    kinds: dict[str, int] = {}
-    for module in quantized.values():
-        kinds[type(module).__name__] = kinds.get(type(module).__name__, 0) + 1
+    packed = {name: module for name, module in linear.items() if _is_quantized(module)}
+    carried = {name: module for name, module in linear.items() if name not in packed and _carries(module)}
+    kinds = dict(Counter(_kind(module) for module in packed.values()))
+    kernels = sorted({kernel_of(kind) for kind in kinds})
+    if carried:
+        kinds["decompressed"] = len(carried)
+    from_file = _gguf_kinds(loaded)
     device = input_device(model)
     notes = [f"scored option by option: {scorer.reason}"] if scorer.reason else []
     if head.why_not:
@@ -56,17 +53,18 @@ def gather_facts(loaded: Loaded, head: Head, scorer: Scorer, load_s: float) -> F
         engine="transformers",
         architecture=type(core).__name__,
         model_type=str(core.config.model_type),
-        parameters=_parameters(model, quantized),
+        parameters=_parameters(model, packed),
         dtype=str(core.dtype).removeprefix("torch."),
         device=_devices(model, str(device)),
         device_names=_device_names(device),
         linear_modules=len(linear),
-        quantized_modules=len(quantized),
-        quantized_kinds=kinds,
+        quantized_modules=len(packed) + len(carried) + sum(from_file.values()),
+        quantized_kinds={**kinds, **from_file},
+        dequantised=loaded.dequantised if (carried or from_file) and not packed else None,
         bits_per_weight=_bits(linear),
         weight_bytes=sum(_storages(model).values()),
         disk_bytes=_disk_bytes(Path(loaded.weights_path)),
-        kernels=tuple(sorted({QUANTIZED_CLASSES[kind] for kind in kinds})),
+        kernels=tuple(kernels),
         vocabulary=int(text.vocab_size),
         context_length=getattr(text, "max_position_embeddings", None),
         versions=_versions(),
@@ -80,28 +78,72 @@ def gather_facts(loaded: Loaded, head: Head, scorer: Scorer, load_s: float) -> F
 
 def _linear_modules(core: Any) -> dict[str, Any]:
     """Linear layers by name, quantized or not, without the output layer, adapters' own and their wrappers."""
-    import torch
-
     head = core.get_output_embeddings()
-    kinds = (torch.nn.Linear,)
     found = {}
     for name, module in core.named_modules():
-        plain = isinstance(module, kinds) or type(module).__name__ in QUANTIZED_CLASSES
-        transposed = type(module).__name__ == "Conv1D" and hasattr(module, "nf")
         wrapper = hasattr(module, "base_layer")  # PEFT's, which is named like the layer it wraps
-        if (plain or transposed) and not wrapper and module is not head and "lora_" not in name:
+        if _is_linear(module) and not wrapper and module is not head and "lora_" not in name:
             found[name] = module
     return found
 
 
+def _is_linear(module: Any) -> bool:
+    """A linear layer of torch, of GPT-2, or a library's own that knows its sizes and holds packed weights."""
+    import torch
+
+    if isinstance(module, torch.nn.Linear):
+        return True
+    if type(module).__name__ == "Conv1D" and hasattr(module, "nf"):
+        return True
+    return _shape(module) is not None and any(True for _ in _tensors(module))
+
+
+def _shape(module: Any) -> tuple[int, int] | None:
+    """(in, out) features under the names that libraries use."""
+    for first, second in (("in_features", "out_features"), ("infeatures", "outfeatures")):
+        into, out = getattr(module, first, None), getattr(module, second, None)
+        if isinstance(into, int) and isinstance(out, int):
+            return into, out
+    meta = getattr(module, "meta", None)
+    if isinstance(meta, dict) and "shape" in meta:  # HQQ
+        out, into = meta["shape"]
+        return int(into), int(out)
+    return None
+
+
 def _is_quantized(module: Any) -> bool:
-    """The class is a quantized one and its weight really is packed into integers."""
+    """No tensor of 16 or more float bits in it is as large as its weight: what it holds is packed."""
+    size = _logical(module)
+    wide = [each.numel() for each in _tensors(module) if each.is_floating_point() and each.element_size() >= 2]
+    return max(wide, default=0) < size
+
+
+def _carries(module: Any) -> bool:
+    """Its weights were quantized and decompressed again: they lie on the grid that the scales beside them span."""
+    import torch
+
+    weight, scale = getattr(module, "weight", None), getattr(module, "weight_scale", None)
+    if weight is None or scale is None or getattr(module, "quantization_scheme", None) is None:
+        return False
+    first = weight.detach()[:1].float()
+    grid = first.reshape(-1, first.shape[1] // scale.shape[1]) / scale.detach()[:1].float().reshape(-1, 1)
+    kind = module.quantization_scheme.weights
+    if getattr(kind.type, "value", kind.type) == "float":
+        grid = grid - grid.to(torch.float8_e4m3fn).float()
+        return bool(grid.abs().max() < GRID)
+    return bool((grid - grid.round()).abs().max() < GRID)
+
+
+def _kind(module: Any) -> str:
+    """The module's class, or its weight's where a tensor class carries the quantization."""
     weight = getattr(module, "weight", None)
-    return type(module).__name__ in QUANTIZED_CLASSES and weight is not None and not weight.data.is_floating_point()
+    if type(module).__name__ == "Linear" and weight is not None and hasattr(weight.data, "__tensor_flatten__"):
+        return type(weight.data).__name__
+    return type(module).__name__
 
 
 def _tensors(holder: Any, seen: set[int] | None = None) -> Iterator[Any]:
-    """Every tensor a module owns itself: parameters, buffers, and the quantization state hung on either."""
+    """Every plain tensor a module owns itself: parameters, buffers, and the quantization state hung on either."""
     import torch
 
     seen = set() if seen is None else seen
@@ -109,12 +151,19 @@ def _tensors(holder: Any, seen: set[int] | None = None) -> Iterator[Any]:
         return
     seen.add(id(holder))
     if isinstance(holder, torch.Tensor):
+        data = holder.data if isinstance(holder, torch.nn.Parameter) else holder
+        if hasattr(data, "__tensor_flatten__"):  # torchao's and quanto's weights are wrappers around plain ones
+            for name in data.__tensor_flatten__()[0]:
+                yield from _tensors(getattr(data, name), seen)
+            return
         yield holder
     if isinstance(holder, torch.nn.Module):
+        meta: Any = getattr(holder, "meta", None)  # HQQ keeps scales in a dictionary
         own: list[Any] = [
             *holder._parameters.values(),
             *holder._buffers.values(),
             getattr(holder, "state", None),
+            *(meta.values() if isinstance(meta, dict) else ()),
         ]
     else:
         own = list(getattr(holder, "__dict__", {}).values())
@@ -136,9 +185,8 @@ def _storages(root: Any) -> dict[int, int]:
 
 def _logical(module: Any) -> int:
     """Weights of a linear layer, unpacked."""
-    if hasattr(module, "in_features") and hasattr(module, "out_features"):
-        return int(module.in_features) * int(module.out_features)
-    return int(module.weight.numel())
+    shape = _shape(module)
+    return shape[0] * shape[1] if shape is not None else int(module.weight.numel())
 
 
 def _bits(linear: Mapping[str, Any]) -> float | None:
@@ -153,8 +201,20 @@ def _bits(linear: Mapping[str, Any]) -> float | None:
 
 
 def _parameters(model: Any, quantized: Mapping[str, Any]) -> int:
-    packed = {id(module.weight): _logical(module) for module in quantized.values()}
-    return sum(packed.get(id(parameter), parameter.numel()) for parameter in model.parameters())
+    """Logical weights: packed layers count unpacked, tied weights once."""
+    packed = {id(module) for module in quantized.values()}
+    seen: set[int] = set()
+    total = sum(_logical(module) for module in quantized.values())
+    for module in model.modules():
+        if id(module) in packed:
+            bias = getattr(module, "bias", None)
+            total += bias.numel() if bias is not None and hasattr(bias, "numel") else 0
+            continue
+        for parameter in module._parameters.values():
+            if parameter is not None and id(parameter) not in seen:
+                seen.add(id(parameter))
+                total += parameter.numel()
+    return total
 
 
 def _inspect(model: Any) -> tuple[str, tuple[str, ...]]:
@@ -169,13 +229,29 @@ def _inspect(model: Any) -> tuple[str, tuple[str, ...]]:
             digest.update(f"{name}/{number}/{tensor.dtype}/{tuple(tensor.shape)}".encode())
             if flat.numel():
                 step = max(1, flat.numel() // SAMPLED)
-                digest.update(flat[::step][:SAMPLED].double().cpu().numpy().tobytes())
+                digest.update(_plain(flat[::step][:SAMPLED]).cpu().numpy().tobytes())
             if tensor.is_floating_point() and not all(
-                bool(torch.isfinite(flat[start : start + BLOCK]).all()) for start in range(0, flat.numel(), BLOCK)
+                bool(torch.isfinite(_plain(flat[start : start + BLOCK])).all())
+                for start in range(0, flat.numel(), BLOCK)
             ):
                 own = [name for name, value in module._parameters.items() if value is not None]
                 broken.append(f"{name}.{own[0] if len(own) == 1 else number}".lstrip("."))
     return digest.hexdigest(), tuple(broken[:MOST_NAMES])
+
+
+def _plain(values: Any) -> Any:
+    """Floats of 8 bits in a type that torch can compute with; the rest as it is, 16-bit brain floats widened."""
+    narrow = values.is_floating_point() and (values.element_size() == 1 or "bfloat16" in str(values.dtype))
+    return values.float() if narrow else values
+
+
+def _gguf_kinds(loaded: Loaded) -> dict[str, int]:
+    """Quantized linear tensors of the .gguf file that was dequantised, by type; empty for none."""
+    if loaded.gguf is None:
+        return {}
+    from harness.engines.gguf_header import linear_types
+
+    return {kind: count for kind, count in linear_types(loaded.gguf).items() if kind not in ("F32", "F16", "BF16")}
 
 
 def _disk_bytes(path: Path) -> int | None:

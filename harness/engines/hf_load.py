@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from harness.engines.seam import LoadSpec, OutOfMemoryError
 from harness.errors import EngineError
+from harness.methods import METHODS
+from harness.methods.base import Method, dtype_of
 
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
@@ -26,6 +29,10 @@ class Loaded:
     weights_path: str
     quantized: bool
     """A quantization was asked for or stood in the checkpoint."""
+    dequantised: str | None = None
+    """Why quantized values are held in full precision, where they are."""
+    gguf: Path | None = None
+    """The .gguf file that was dequantised."""
 
 
 @contextmanager
@@ -67,6 +74,7 @@ def load_model(spec: LoadSpec) -> Loaded:
     import torch
     import transformers
 
+    old = int(version("transformers").partition(".")[0]) < 5
     transformers.utils.logging.disable_progress_bar()
     if spec.threads is not None:
         torch.set_num_threads(spec.threads)
@@ -74,14 +82,18 @@ def load_model(spec: LoadSpec) -> Loaded:
     path, adapter = _base_and_adapter(spec)
     local = Path(path).is_dir()
     if local:
-        _check_folder(Path(path), allow_pickle=spec.allow_pickle)
-    config = _quantization(spec)
+        _check_folder(Path(path), allow_pickle=spec.allow_pickle, gguf_file=spec.gguf_file)
+    method = _method(spec)
+    config = method.config(spec.quantize or {}) if method is not None and method.config is not None else None
     keywords: dict[str, Any] = {
         "revision": None if local else spec.revision,
         "trust_remote_code": spec.trust_remote_code,
         "use_safetensors": None if spec.allow_pickle else True,
-        "dtype": getattr(torch, spec.dtype) if spec.dtype is not None else "auto",
+        "torch_dtype" if old else "dtype": dtype_of(spec.dtype) if spec.dtype is not None else "auto",
     }
+    if spec.gguf_file is not None:
+        keywords["gguf_file"] = spec.gguf_file
+        keywords["use_safetensors"] = None
     if config is not None:
         keywords["quantization_config"] = config
     if spec.device_map is not None:
@@ -90,17 +102,73 @@ def load_model(spec: LoadSpec) -> Loaded:
         keywords["device_map"] = {"": spec.device}
     if spec.max_memory is not None:
         keywords["max_memory"] = {int(key) if key.isdigit() else key: value for key, value in spec.max_memory.items()}
-    model = transformers.AutoModelForCausalLM.from_pretrained(path, **keywords)
+    model = _from_pretrained(path, keywords)
+    if method is not None and method.apply is not None:
+        model = method.apply(model, spec.quantize or {}, spec.device)
     if adapter is not None:
         model = _with_adapter(model, adapter)
     model.eval()
-    tokenizer = transformers.AutoTokenizer.from_pretrained(
-        spec.tokenizer or path,
-        revision=None if local or spec.tokenizer else spec.revision,
-        trust_remote_code=spec.trust_remote_code,
+    quantized = method is not None or getattr(model.config, "quantization_config", None) is not None
+    return Loaded(
+        model=model,
+        tokenizer=_tokenizer(spec, path, local=local),
+        weights_path=path,
+        quantized=quantized,
+        dequantised=_dequantised(spec, model),
+        gguf=Path(path) / spec.gguf_file if spec.gguf_file is not None and local else None,
     )
-    quantized = getattr(model.config, "quantization_config", None) is not None
-    return Loaded(model=model, tokenizer=tokenizer, weights_path=path, quantized=quantized)
+
+
+def _from_pretrained(path: str, keywords: dict[str, Any]) -> Any:
+    """Load the weights. Weights that the checkpoint lacks would be random, so they are an error."""
+    import transformers
+
+    if is_old_gptq(path):
+        from harness.engines.hf_autogptq import load_gptq
+
+        return load_gptq(path, keywords)
+    found: Any = transformers.AutoModelForCausalLM.from_pretrained(path, output_loading_info=True, **keywords)
+    model, info = found
+    missing = sorted(set(info.get("missing_keys", ())) - tied_keys(model))
+    if missing and getattr(model.config, "quantization_config", None) is None:
+        raise EngineError(f"{path}: {len(missing)} weights are missing from the checkpoint, such as {missing[0]}")
+    return model
+
+
+def tied_keys(model: Any) -> set[str]:
+    """Names of weights that are copies of others and need not be saved."""
+    tied = getattr(model, "_tied_weights_keys", None) or ()
+    return set(tied)
+
+
+def _tokenizer(spec: LoadSpec, path: str, *, local: bool) -> Any:
+    import transformers
+
+    place = spec.tokenizer or path
+    keywords = {"gguf_file": spec.gguf_file} if spec.gguf_file is not None and spec.tokenizer is None else {}
+    try:
+        return transformers.AutoTokenizer.from_pretrained(
+            place,
+            revision=None if local or spec.tokenizer else spec.revision,
+            trust_remote_code=spec.trust_remote_code,
+            **keywords,
+        )
+    except ValueError:
+        # transformers 5 saves a class that transformers 4 does not know; the tokenizer itself is in one file.
+        if not (Path(place) / "tokenizer.json").is_file():
+            raise
+        return transformers.PreTrainedTokenizerFast.from_pretrained(place)
+
+
+def _dequantised(spec: LoadSpec, model: Any) -> str | None:
+    """Why quantized values are held in full precision, where they are."""
+    if spec.gguf_file is not None:
+        return "transformers dequantised the GGUF file: quality is its own, speed and memory are not"
+    config = getattr(model.config, "quantization_config", None)
+    kind = config.get("quant_method") if isinstance(config, dict) else getattr(config, "quant_method", None)
+    if str(getattr(kind, "value", kind)) == "compressed-tensors":
+        return "transformers decompresses these weights for computing: quality is theirs, speed and memory are not"
+    return None
 
 
 def _base_and_adapter(spec: LoadSpec) -> tuple[str, str | None]:
@@ -117,10 +185,12 @@ def _base_and_adapter(spec: LoadSpec) -> tuple[str, str | None]:
     return (str(beside.resolve()) if beside.is_dir() else str(base)), spec.path
 
 
-def _check_folder(folder: Path, *, allow_pickle: bool) -> None:
-    if not (folder / "config.json").is_file():
+def _check_folder(folder: Path, *, allow_pickle: bool, gguf_file: str | None) -> None:
+    if gguf_file is not None and not (folder / gguf_file).is_file():
+        raise EngineError(f"{folder}: no file {gguf_file} in this folder")
+    if gguf_file is None and not (folder / "config.json").is_file():
         raise EngineError(f"{folder}: no config.json, so this is no model folder that transformers can load")
-    if any(folder.glob("*.safetensors")):
+    if any(folder.glob("*.safetensors")) or gguf_file is not None:
         return
     pickled = sorted(path.name for pattern in PICKLED for path in folder.glob(pattern))
     if pickled and not allow_pickle:
@@ -132,38 +202,18 @@ def _check_folder(folder: Path, *, allow_pickle: bool) -> None:
         raise EngineError(f"{folder}: no *.safetensors weights in this folder")
 
 
-def _quantization(spec: LoadSpec) -> Any:
-    """transformers' quantization config for the spec's `quantize` block; None without one."""
+def _method(spec: LoadSpec) -> Method | None:
+    """The row of a method that quantizes here, while or after loading; None for everything that comes as it is."""
     if spec.quantize is None:
         return None
-    method = spec.quantize["method"]
-    if method == "bitsandbytes":
-        return _bitsandbytes(spec.quantize)
-    raise EngineError(f"the transformers engine knows no quantization method {method!r}")
-
-
-def _bitsandbytes(block: Mapping[str, Any]) -> Any:
-    import torch
-    import transformers
-
-    try:
-        import bitsandbytes  # noqa: F401  # transformers' own message for a missing package is a riddle
-    except ImportError as error:
-        raise EngineError("bitsandbytes is not installed: pip install 'quantgate[bitsandbytes]'") from error
-    if block["bits"] == 8:
-        # It tells at every layer of every pass that it casts to float16. That is how the method works.
-        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
-        threshold = block.get("threshold")
-        return transformers.BitsAndBytesConfig(
-            load_in_8bit=True, llm_int8_threshold=6.0 if threshold is None else float(threshold)
-        )
-    compute = block.get("compute_dtype")
-    return transformers.BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type=block.get("type") or "nf4",
-        bnb_4bit_use_double_quant=bool(block.get("double_quant")),
-        bnb_4bit_compute_dtype=getattr(torch, compute) if compute else None,
-    )
+    method = METHODS.get(str(spec.quantize["method"]))
+    if method is None or (method.config is None and method.apply is None):
+        raise EngineError(f"the transformers engine cannot load with method {spec.quantize['method']!r}")
+    missing = [name for name in method.packages if find_spec(name.partition(".")[0]) is None]
+    if missing:
+        how = f"pip install 'quantgate[{method.extra}]'" if method.extra else f"pip install {' '.join(missing)}"
+        raise EngineError(f"{method.name} needs {', '.join(missing)}, not installed for this interpreter: {how}")
+    return method
 
 
 def _with_adapter(model: Any, adapter: str) -> Any:
@@ -172,6 +222,15 @@ def _with_adapter(model: Any, adapter: str) -> Any:
     except ImportError as error:
         raise EngineError("peft is not installed: pip install 'quantgate[peft]'") from error
     return peft.PeftModel.from_pretrained(model, adapter, is_trainable=False)
+
+
+def is_old_gptq(path: str) -> bool:
+    """A GPTQ checkpoint where only auto-gptq is there to read it."""
+    described = Path(path) / "config.json"
+    if not described.is_file() or find_spec("auto_gptq") is None or find_spec("gptqmodel") is not None:
+        return False
+    found = json.loads(described.read_text()).get("quantization_config") or {}
+    return found.get("quant_method") == "gptq"
 
 
 def core_of(model: Any) -> Any:

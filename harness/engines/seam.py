@@ -32,6 +32,8 @@ class LoadSpec:
     """cpu, cuda or cuda:N, already resolved from `auto` by the driver."""
     device_map: str | Mapping[str, str | int] | None = None
     max_memory: Mapping[str, str] | None = None
+    gguf_file: str | None = None
+    """A .gguf file in `path` that transformers dequantises."""
     quantize: Mapping[str, Scalar] | None = None
     """`method` and its parameters, as the suite wrote them."""
     trust_remote_code: bool = False
@@ -62,6 +64,8 @@ class Facts:
     quantized_modules: int = 0
     quantized_kinds: Mapping[str, int] = field(default_factory=dict)
     """Class of quantized module (for example `Linear8bitLt`) to count."""
+    dequantised: str | None = None
+    """Why quantized values are held in full precision here. Quality is theirs; speed and memory are not."""
     bits_per_weight: float | None = None
     """Resident bits over logical weights of the linear modules, quantization state included."""
     weight_bytes: int | None = None

@@ -9,8 +9,9 @@ from harness.records.models import EngineFacts, VariantRun
 from harness.records.verdict import Check
 from harness.spec.models import Variant
 
-MOST_BITS = {4: 8.0, 8: 12.0}
-"""Resident bits per weight above which a claim of 4 or 8 bits is not believed."""
+MOST_OVER = 1.5
+SPARE_BITS = 2.0
+"""A claim of b bits is not believed above 1.5 b + 2 resident bits a weight: 8 for 4, 14 for 8."""
 
 
 def baseline_checks(comparison: Comparison) -> tuple[Check, ...]:
@@ -102,13 +103,20 @@ def _quantized(run: VariantRun, facts: EngineFacts, spec: Variant | None) -> Che
             says=f"the variant claims to be quantized, but none of its {facts.linear_modules} linear modules "
             f"is{bits} ({facts.dtype})",
         )
-    claimed = spec.quantize.bits if spec is not None and spec.quantize is not None else None
-    if claimed is not None and facts.bits_per_weight is not None and facts.bits_per_weight > MOST_BITS[claimed]:
+    claimed = spec.quantize.claimed_bits if spec is not None and spec.quantize is not None else None
+    if facts.dequantised:
+        kinds = _kinds(facts)
+        return Check(name="quantized", held=True, blocks=True, says=f"{found} ({kinds}); {facts.dequantised}")
+    if (
+        claimed is not None
+        and facts.bits_per_weight is not None
+        and facts.bits_per_weight > MOST_OVER * claimed + SPARE_BITS
+    ):
         return Check(
             name="quantized",
             held=False,
             blocks=True,
-            says=f"the variant claims {claimed} bits, but its linear modules take {facts.bits_per_weight:.1f} "
+            says=f"the variant claims {claimed:g} bits, but its linear modules take {facts.bits_per_weight:.1f} "
             f"bits a weight ({found})",
         )
     return Check(name="quantized", held=True, blocks=True, says=f"{found} ({_kinds(facts)}){bits}")

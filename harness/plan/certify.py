@@ -42,7 +42,7 @@ def discordance_prior(suite: Suite, gate: Gate) -> float:
 
 def _prior(variant: Variant) -> float:
     if variant.quantize is not None:
-        return DISCORDANCE_PRIORS.get(variant.quantize.bits, DISCORDANCE_PRIORS[4])
+        return DISCORDANCE_PRIORS[8 if variant.quantize.claimed_bits >= 8 else 4]
     if variant.must_be_quantized():
         return DISCORDANCE_PRIORS[4]
     return DISCORDANCE_PRIORS[16]

@@ -42,6 +42,12 @@ def quantization_text(variant: Variant) -> str:
         "device_map": variant.device_map,
         "max_memory": variant.max_memory,
         "script": variant.script,
+        "gguf_file": variant.gguf_file,
+        "endpoint": variant.endpoint.model_dump(mode="json", exclude_none=True)
+        if variant.endpoint is not None
+        else None,
+        "llama_cpp": variant.llama_cpp.model_dump(exclude_none=True) if variant.llama_cpp is not None else None,
+        "environment": list(variant.environment) if isinstance(variant.environment, tuple) else variant.environment,
     }
     kept = {name: value for name, value in parts.items() if value is not None}
     return json.dumps(kept, sort_keys=True) if kept else ""
@@ -64,6 +70,14 @@ def weights_identity(path: str, *, is_hub: bool, revision: str | None) -> str:
         digest.update(f"{file.name}:{known.hash(file)}\n".encode())
     known.save()
     return f"sha256:{digest.hexdigest()}"
+
+
+def file_identity(file: Path) -> str:
+    """SHA-256 of one file, remembered."""
+    known = _Remembered.read()
+    found = known.hash(file)
+    known.save()
+    return found
 
 
 def _cached_commit(repository: str, revision: str) -> str | None:

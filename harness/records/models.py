@@ -6,7 +6,7 @@ Owns shapes only; `store.py` is the one reader and writer, `verdict.py` holds th
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -125,6 +125,7 @@ class EngineFacts(Model):
     linear_modules: int = 0
     quantized_modules: int = 0
     quantized_kinds: dict[str, int] = {}
+    dequantised: str | None = None
     bits_per_weight: float | None = None
     weight_bytes: int | None = None
     disk_bytes: int | None = None
@@ -271,6 +272,10 @@ class VariantRun(Model):
     """The engine refused or died: what it said."""
     log: str | None = None
     must_be_quantized: bool = False
+    environment: str | None = None
+    """The environment it ran in; None is quantgate's own."""
+    artifact: dict[str, Any] | None = None
+    """The card of the checkpoint that quantgate made for it."""
 
 
 class TaskRun(Model):

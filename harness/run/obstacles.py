@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-from harness.errors import SuiteError
+from harness.errors import EngineError, SuiteError
+from harness.run.runtimes import ENGINE_PACKAGES, Runtime, loading, making
+from harness.run.variants import resolve_place
 from harness.spec.load import LoadedSuite
 from harness.spec.models import Variant
-from harness.spec.places import resolve_file, resolve_model
+from harness.spec.places import resolve_file
 from harness.worker.versions import gpu_count
-
-NEEDED = {
-    "transformers": ("torch", "transformers", "lm_eval"),
-    "scripted": ("numpy",),
-}
-METHOD_NEEDS = {"bitsandbytes": ("bitsandbytes", "accelerate")}
-EXTRA = {"bitsandbytes": "bitsandbytes", "peft": "peft"}
 
 
 def obstacles(loaded: LoadedSuite) -> tuple[str, ...]:
@@ -33,24 +29,53 @@ def obstacles(loaded: LoadedSuite) -> tuple[str, ...]:
 
 def _variant(loaded: LoadedSuite, name: str, variant: Variant) -> list[str]:
     found = []
-    needed = [*NEEDED[variant.engine], *(METHOD_NEEDS[variant.quantize.method] if variant.quantize else ())]
-    if variant.adapter is not None:
-        needed.append("peft")
-    for library in needed:
-        if find_spec(library) is None:
-            extra = EXTRA.get(library, "transformers")
-            found.append(f"{library} is not installed: pip install 'quantgate[{extra}]'")
+    if variant.adapter is not None and find_spec("peft") is None:
+        found.append("peft is not installed: pip install 'quantgate[peft]'")
     if variant.device.startswith("cuda") and gpu_count() == 0:
         found.append(f"device {variant.device}, but no NVIDIA GPU is visible here")
-    if variant.engine == "scripted":
+    if variant.runtime in ("scripted", "served"):
         return found
+    folder = None
     try:
-        place = resolve_model(loaded, variant.path or loaded.suite.model, f"variants.{name}.path")
+        place = resolve_place(loaded, name, variant)
+        folder = None if place.is_hub else Path(place.path)
     except SuiteError as error:
-        return [*found, error.problems[0].message]
-    if not place.is_hub:
-        folder = Path(place.path)
+        found.append(error.problems[0].message)
+    if folder is not None and folder.is_dir():
         described = (folder / "config.json").is_file() or (folder / "adapter_config.json").is_file()
-        if not described:
-            found.append(f"{place.path} has no config.json, so it is no model folder")
+        if not described and variant.gguf_file is None:
+            found.append(f"{folder} has no config.json, so it is no model folder")
+    return [*found, *_method(loaded, variant, folder)]
+
+
+def _method(loaded: LoadedSuite, variant: Variant, folder: Path | None) -> list[str]:
+    """What keeps the variant's quantization, and the libraries that read it, from working here."""
+    found = []
+    if variant.quantize is not None:
+        block, row = variant.quantize.block(), variant.quantize.row
+        if (why := row.not_here(block, gpu_count() > 0)) is not None:
+            found.append(why)
+        if row.tools:
+            found.extend(_told(lambda: making(row, block)))
+            folder = None
+    found.extend(_told(lambda: _check_packages(variant, loading(loaded, variant, folder))))
     return found
+
+
+def _check_packages(variant: Variant, runtime: Runtime) -> None:
+    """Raises `EngineError` when the interpreter lacks a library that the variant needs."""
+    if runtime.interpreter is not None:
+        return
+    row = variant.quantize.row if variant.quantize is not None else None
+    for package in (*ENGINE_PACKAGES[variant.runtime], *(row.packages if row is not None else ())):
+        if find_spec(package.partition(".")[0]) is None:
+            extra = row.extra if row is not None and package in row.packages else "transformers"
+            raise EngineError(f"{package} is not installed: pip install 'quantgate[{extra or 'transformers'}]'")
+
+
+def _told(attempt: Callable[[], object]) -> list[str]:
+    try:
+        attempt()
+    except EngineError as error:
+        return [str(error)]
+    return []

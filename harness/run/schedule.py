@@ -36,6 +36,8 @@ class RunOptions:
     """What the command line can change about a run."""
 
     results: Path
+    artifacts: Path = Path("artifacts")
+    """Folder of the checkpoints that quantgate makes."""
     limit: int | None = None
     variants: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
@@ -96,11 +98,12 @@ class _Run:
     def go(self) -> RunManifest:
         self.plans = self._plan()
         names = [name for name in self.suite.candidates if name in (self.options.variants or self.suite.candidates)]
+        candidates = {name: self._resolve(name) for name in names}
         runs = {self.baseline.name: self._baseline()}
         timer = Timer(self.baseline, self._start_timing, self.suite.speed) if self.suite.speed else None
         try:
-            for name in names:
-                runs[name] = self._candidate(name, timer)
+            for name, candidate in candidates.items():
+                runs[name] = self._candidate(name, candidate, timer)
         finally:
             if timer is not None:
                 timer.close()
@@ -127,7 +130,12 @@ class _Run:
         return plans
 
     def _start(self, variant: RunVariant, suffix: str = "") -> Worker:
-        return Worker(variant.name, log=self.folder / "logs" / f"{variant.name}{suffix}.log")
+        return Worker(
+            variant.name,
+            log=self.folder / "logs" / f"{variant.name}{suffix}.log",
+            interpreter=variant.runtime.interpreter,
+            environment=variant.runtime.variables,
+        )
 
     def _start_timing(self, variant: RunVariant) -> Worker:
         return self._start(variant, ".speed")
@@ -140,12 +148,26 @@ class _Run:
         except (EngineError, WorkerError) as error:
             raise RunError(f"the baseline {self.baseline.name} could not be run: {error}") from error
 
-    def _candidate(self, name: str, timer: Timer | None) -> VariantRun:
+    def _resolve(self, name: str) -> RunVariant | EngineError:
+        """The variant ready to run, its checkpoint made; or why it cannot be had here, so that the others still run."""
+        try:
+            return resolve_variant(
+                self.loaded,
+                name,
+                offline=self.options.offline,
+                artifacts=self.options.artifacts,
+                say=self.reporter.say,
+            )
+        except EngineError as error:
+            return error
+
+    def _candidate(self, name: str, variant: RunVariant | EngineError, timer: Timer | None) -> VariantRun:
         """Evaluate and time one candidate. Its own failures are recorded, so that the others still run."""
         spec = self.suite.variants[name]
         run = VariantRun(variant=name, must_be_quantized=spec.must_be_quantized())
         try:
-            variant = resolve_variant(self.loaded, name, offline=self.options.offline)
+            if isinstance(variant, EngineError):
+                raise variant
             run = self._evaluate(variant, self._baseline_keys())
             sound = run.token_disagreement is None and run.facts is not None and not _unfit(run.facts, spec)
             if sound and timer is not None and not self.options.tasks:
@@ -202,6 +224,8 @@ class _Run:
             token_disagreement=disagreement,
             log=str(log.relative_to(self.folder)) if log.exists() else None,
             must_be_quantized=variant.spec.must_be_quantized(),
+            environment=variant.runtime.name,
+            artifact=dict(variant.artifact) if variant.artifact is not None else None,
         )
 
     def _disagreement(self, session: Session) -> TokenDisagreement | None:

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.engines.seam import LoadSpec
+from harness.engines.seam import LoadSpec, Scalar
+from harness.errors import EngineError, Problem, SuiteError
 from harness.plan.build import TaskPlan
-from harness.plan.identity import evaluation_key, quantization_text, weights_identity
+from harness.plan.identity import evaluation_key, file_identity, quantization_text, weights_identity
 from harness.plan.tokens import HfTokenizer, Tokenizer
+from harness.quantize.artifacts import Artifact, Artifacts, Order
+from harness.quantize.calibration import draw
 from harness.records.models import Identity
+from harness.run.runtimes import ENGINE_PACKAGES, Runtime, loading, making
 from harness.spec.load import LoadedSuite
 from harness.spec.models import Variant
-from harness.spec.places import ModelPlace, resolve_model
-from harness.worker.versions import device_type, library_versions
-
-ENGINE_LIBRARIES: Mapping[str, tuple[str, ...]] = {
-    "transformers": ("torch", "transformers"),
-    "scripted": ("numpy",),
-}
-METHOD_LIBRARIES: Mapping[str, tuple[str, ...]] = {"bitsandbytes": ("bitsandbytes",)}
+from harness.spec.places import ModelPlace, resolve_file, resolve_model
+from harness.worker.versions import device_type, gpu_count, library_versions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +31,9 @@ class RunVariant:
     load: LoadSpec
     weights: str
     versions: Mapping[str, str]
+    runtime: Runtime
+    artifact: Mapping[str, object] | None = None
+    """The card of the checkpoint that was made for it."""
 
     def identity(self, plan: TaskPlan, tokenizer: str, baseline: str | None) -> Identity:
         """Identity on one task. `tokenizer`: the identity of the plan's; `baseline`: key of the states used."""
@@ -53,26 +54,41 @@ class RunVariant:
         return evaluation_key(self.identity(plan, tokenizer, baseline))
 
 
-def resolve_variant(loaded: LoadedSuite, name: str, *, offline: bool) -> RunVariant:
-    """Find the variant's weights and say how to load them. Raises `SuiteError` for a folder that is not there."""
+def resolve_variant(
+    loaded: LoadedSuite,
+    name: str,
+    *,
+    offline: bool,
+    artifacts: Path | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> RunVariant:
+    """Find the variant's weights and say how and where to load them; make its checkpoint where its method makes one.
+
+    `artifacts`: folder of made checkpoints. Raises `SuiteError` for a folder that is not there, `EngineError` for an
+    environment that is not built or a checkpoint that could not be made.
+    """
     suite, spec = loaded.suite, loaded.suite.variants[name]
-    versions = library_versions(
-        (*ENGINE_LIBRARIES[spec.engine], *(METHOD_LIBRARIES[spec.quantize.method] if spec.quantize else ()))
-    )
-    if spec.engine == "scripted":
-        place = ModelPlace(path=spec.path or suite.model, is_hub=False)
+    engine = spec.runtime
+    made = None
+    if spec.quantize is not None and spec.quantize.makes:
+        made = make_checkpoint(loaded, name, artifacts or Path("artifacts"), say=say)
+        place = ModelPlace(path=str(made.model), is_hub=False)
     else:
-        key = f"variants.{name}.path" if spec.path is not None else "model"
-        place = resolve_model(loaded, spec.path or suite.model, key)
+        place = resolve_place(loaded, name, spec)
     revision = spec.revision or (suite.revision if spec.path is None else None)
     adapter = None
     if spec.adapter is not None:
         adapter = resolve_model(loaded, spec.adapter, f"variants.{name}.adapter")
-    tokenizer = spec.tokenizer or (suite.tokenizer if spec.path is None else None)
+    tokenizer = spec.tokenizer or (suite.tokenizer if spec.path is None and made is None else None)
     trust = suite.trust_remote_code if spec.trust_remote_code is None else spec.trust_remote_code
+    local = None if place.is_hub else Path(place.path)
+    runtime = loading(loaded, spec, local)
+    packages = (*ENGINE_PACKAGES[engine], *(spec.quantize.row.packages if spec.quantize is not None else ()))
+    versions = library_versions(packages, runtime.interpreter)
+    in_load = spec.quantize is not None and made is None
     load = LoadSpec(
         variant=name,
-        engine=spec.engine,
+        engine=engine,
         path=place.path,
         is_hub=place.is_hub,
         revision=revision,
@@ -82,20 +98,98 @@ def resolve_variant(loaded: LoadedSuite, name: str, *, offline: bool) -> RunVari
         device=device_type(spec.device, versions.get("torch")),
         device_map=spec.device_map,
         max_memory=spec.max_memory,
-        quantize=None if spec.quantize is None else spec.quantize.model_dump(exclude_none=True),
+        gguf_file=spec.gguf_file,
+        quantize=spec.quantize.block() if spec.quantize is not None and in_load else None,
         trust_remote_code=trust,
         allow_pickle=suite.allow_pickle,
         offline=offline,
         seed=suite.seed,
+        options=_options(spec),
         script=spec.script,
     )
-    return RunVariant(name=name, spec=spec, load=load, weights=_weights(load, place, adapter), versions=versions)
+    return RunVariant(
+        name=name,
+        spec=spec,
+        load=load,
+        weights=_weights(load, place, adapter),
+        versions=versions,
+        runtime=runtime,
+        artifact=made.card if made is not None else None,
+    )
+
+
+def resolve_place(loaded: LoadedSuite, name: str, spec: Variant) -> ModelPlace:
+    """Where the variant's weights are, as the suite names them."""
+    asked = spec.path or loaded.suite.model
+    if spec.runtime == "served":
+        return ModelPlace(path=str(spec.url), is_hub=True)
+    if spec.runtime == "scripted":
+        return ModelPlace(path=asked, is_hub=False)
+    key = f"variants.{name}.path" if spec.path is not None else "model"
+    if spec.runtime == "llama.cpp":
+        file = resolve_file(loaded, asked)
+        if not file.is_file():
+            message = f"no .gguf file at {asked} (looked at {file})"
+            raise SuiteError((Problem(place=loaded.shown, key=key, message=message),))
+        return ModelPlace(path=str(file), is_hub=False)
+    return resolve_model(loaded, asked, key)
+
+
+def _options(spec: Variant) -> Mapping[str, Scalar] | None:
+    block = spec.endpoint if spec.runtime == "served" else spec.llama_cpp if spec.runtime == "llama.cpp" else None
+    return block.model_dump(exclude_none=True) if block is not None else None
+
+
+def make_checkpoint(
+    loaded: LoadedSuite, name: str, artifacts: Path, *, say: Callable[[str], None] = lambda text: None
+) -> Artifact:
+    """The checkpoint of a variant whose method makes one, made now when it is not there."""
+    suite, spec = loaded.suite, loaded.suite.variants[name]
+    assert spec.quantize is not None
+    key = f"variants.{name}.quantize"
+    source = resolve_model(loaded, spec.path or suite.model, key)
+    if source.is_hub:
+        raise EngineError(
+            f"{key}: checkpoints are made from a local folder; download {source.path} first "
+            f"(`hf download {source.path} --local-dir ./model`) and name the folder as model"
+        )
+    block = spec.quantize.block()
+    method = spec.quantize.row
+    tool = method.tool(block)
+    assert tool is not None
+    if (why := method.not_here(block, gpu_count() > 0)) is not None:
+        raise EngineError(f"{key}: {why}")
+    runtime = making(method, block)
+    versions = library_versions(tool.packages, runtime.interpreter)
+    calibration = None
+    if tool.calibrates and method.calibrates(block):
+        if spec.quantize.calibration is None:
+            message = f"{spec.quantize.method} looks at text while it quantizes: add calibration: {{data: FILE.jsonl}}"
+            raise SuiteError((Problem(place=loaded.shown, key=key, message=message),))
+        tokenizer = HfTokenizer(source.path, revision=None, trust_remote_code=suite.trust_remote_code)
+        calibration = draw(loaded, spec.quantize.calibration, tokenizer, f"{key}.calibration")
+    order = Order(
+        quantization=spec.quantize,
+        source=Path(source.path),
+        weights=weights_identity(source.path, is_hub=False, revision=None),
+        calibration=calibration,
+        interpreter=runtime.interpreter,
+        variables=runtime.variables,
+        made_with=versions,
+        device=device_type(spec.device, library_versions(("torch",), runtime.interpreter).get("torch")),
+        trust_remote_code=suite.trust_remote_code,
+    )
+    return Artifacts(artifacts.resolve()).make(order, lambda text: say(f"{name}: {text}"))
 
 
 def _weights(load: LoadSpec, place: ModelPlace, adapter: ModelPlace | None) -> str:
     """Identity of weights and adapter together."""
     if load.engine == "scripted":
         return f"script:{json.dumps(load.script, sort_keys=True)}"
+    if load.engine == "served":
+        return f"served:{load.path}"
+    if load.engine == "llama.cpp":
+        return f"gguf:{file_identity(Path(load.path))}"
     own = weights_identity(place.path, is_hub=place.is_hub, revision=load.revision)
     if adapter is None:
         return own

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.spec.metrics import METRICS, Metric, lookup
-from harness.spec.models import Choice, Gate, Generate, Suite, Task
+from harness.spec.models import Choice, Gate, Generate, Suite, Task, Variant
 from harness.spec.names import nearest
 
 Place = tuple[str | int, ...]
@@ -42,10 +42,41 @@ def _variants(suite: Suite) -> Found:
         if variant.baseline and (variant.quantize is not None or variant.quantized):
             key = "quantize" if variant.quantize is not None else "quantized"
             yield (*where, key), "the baseline is the full-precision model; quantize another variant"
-        if variant.script is not None and variant.engine != "scripted":
-            yield (*where, "script"), "belongs to engine: scripted"
+        yield from ((((*where, key), message)) for key, message in _runtime(variant))
         if variant.quantize is not None and variant.quantized is False:
             yield (*where, "quantized"), "contradicts quantize"
+
+
+def _runtime(variant: Variant) -> Iterator[tuple[str, str]]:
+    """Keys that do not go with the variant's engine."""
+    runtime = variant.runtime
+    owners = {
+        "script": "scripted",
+        "url": "served",
+        "endpoint": "served",
+        "llama_cpp": "llama.cpp",
+        "gguf_file": "transformers",
+        "adapter": "transformers",
+        "device_map": "transformers",
+        "max_memory": "transformers",
+    }
+    for key, owner in owners.items():
+        if getattr(variant, key) is not None and runtime != owner:
+            yield key, f"belongs to engine: {owner}, and this variant runs on {runtime}"
+    if runtime == "served":
+        for key in ("path", "dtype", "quantize", "environment"):
+            if getattr(variant, key) is not None:
+                yield key, "a served model is what its server loaded; only url and endpoint go with it"
+        if variant.url is None:
+            yield "engine", "a served model needs url, such as http://localhost:8000/v1"
+        if variant.baseline:
+            yield "baseline", "a served model cannot be the baseline: its weights and logits cannot be inspected"
+    if runtime == "llama.cpp" and variant.quantize is None and not str(variant.path).endswith(".gguf"):
+        yield "engine", "llama.cpp needs path: FILE.gguf or quantize: {method: gguf}"
+    if variant.quantize is not None and runtime != variant.quantize.row.engine:
+        yield "engine", f"{variant.quantize.method} runs on {variant.quantize.row.engine}"
+    if variant.quantize is not None and variant.quantize.makes and variant.gguf_file is not None:
+        yield "gguf_file", "a checkpoint is made from a full-precision folder, not from a GGUF file"
 
 
 def _task(where: Place, task: Task) -> Found:

@@ -20,6 +20,7 @@ from harness.errors import Problem, SuiteError
 from harness.spec.crosscheck import cross_check
 from harness.spec.models import Suite
 from harness.spec.names import keys_at, nearest
+from harness.spec.quantization import MODELS
 
 MOST_BYTES = 5_000_000
 Path_ = tuple[str | int, ...]
@@ -158,24 +159,39 @@ def _sorted(problems: Sequence[Problem]) -> tuple[Problem, ...]:
 
 def _problem(error: ErrorDetails, tree: CommentedMap, shown: str) -> Problem:
     """A pydantic error in our words."""
-    where = tuple(step for step in error["loc"] if not (isinstance(step, str) and _is_union_tag(step, error, tree)))
-    message = _message(error, where)
+    where, method = _cleaned(error["loc"])
+    message = _message(error, where, method)
     return Problem(place=_place(tree, where, shown), key=_dotted(where), message=message)
 
 
-def _is_union_tag(step: str, error: ErrorDetails, tree: CommentedMap) -> bool:
-    """pydantic puts the tried member of a union into the location; it is no key of the file."""
-    del error, tree
+def _cleaned(location: Path_) -> tuple[Path_, str | None]:
+    """Without the tried members of unions, which are no keys of the file; and the quantization method among them."""
+    where: list[str | int] = []
+    method = None
+    for step in location:
+        if where and where[-1] == "quantize" and step in MODELS:
+            method = str(step)
+        elif not (isinstance(step, str) and _is_union_tag(step)):
+            where.append(step)
+    return tuple(where), method
+
+
+def _is_union_tag(step: str) -> bool:
     return step in ("str", "int", "float", "bool", "tuple[str, ...]", "tuple[str,...]", "list[str]") or "[" in step
 
 
-def _message(error: ErrorDetails, where: Path_) -> str:
+def _message(error: ErrorDetails, where: Path_, method: str | None) -> str:
     kind, context, value = error["type"], error.get("ctx", {}), error["input"]
     got = _short(value)
     last = str(where[-1]) if where else ""
     if kind == "extra_forbidden":
-        known = keys_at(where[:-1])
+        known = keys_at(where[:-1], method)
         return f"unknown key{nearest(last, known)}; expected one of {', '.join(known)}"
+    if kind == "union_tag_not_found":
+        return f"expected a mapping with a method: one of {', '.join(MODELS)}"
+    if kind == "union_tag_invalid":
+        tag = str(context.get("tag"))
+        return f"unknown method {tag!r}{nearest(tag, MODELS)}; expected one of {', '.join(MODELS)}"
     if kind == "missing":
         return "this key is needed"
     if kind == "literal_error":

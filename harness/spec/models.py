@@ -6,9 +6,11 @@ and the nearest valid name live in `load.py`; what a metric means lives in `metr
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from harness.spec.quantization import AnyQuantization, Quantization
 
 FORMS = (
     "max_drop",
@@ -54,46 +56,62 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Scalar = str | int | float | bool | None
 
 
-class BitsAndBytes(Spec):
-    """bitsandbytes: 8-bit (LLM.int8) or 4-bit (nf4, fp4), on CPU and CUDA."""
-
-    method: Literal["bitsandbytes"]
-    bits: Literal[4, 8]
-    type: Literal["nf4", "fp4"] | None = None
-    """4-bit only; nf4 when left out."""
-    double_quant: bool = False
-    compute_dtype: Literal["float32", "float16", "bfloat16"] | None = None
-    threshold: Annotated[float, Field(ge=0)] | None = None
-    """8-bit only: outlier threshold of LLM.int8 (6.0 when left out)."""
-
-    @model_validator(mode="after")
-    def _bits_fit(self) -> BitsAndBytes:
-        if self.bits == 8 and (self.type is not None or self.double_quant or self.compute_dtype is not None):
-            raise ValueError("type, double_quant and compute_dtype belong to bits: 4")
-        if self.bits == 4 and self.threshold is not None:
-            raise ValueError("threshold belongs to bits: 8")
-        return self
+if TYPE_CHECKING:
+    Quantize = Quantization
+else:
+    Quantize = AnyQuantization
 
 
-Quantize = Annotated[BitsAndBytes, Field(description="How this variant is quantized when it is loaded.")]
-METHODS = ("bitsandbytes",)
+class Endpoint(Spec):
+    """How a served model is talked to. The key itself never stands in a suite."""
+
+    model: str | None = None
+    """Name to ask for; the server's first model when left out."""
+    api_key_env: str | None = None
+    """Name of the environment variable that holds the key."""
+    server: Literal["auto", "llama.cpp", "vllm", "sglang", "tgi", "openai"] = "auto"
+    concurrency: Annotated[int, Field(ge=1)] = 4
+    timeout_s: Annotated[float, Field(gt=0)] = 120.0
+    retries: Annotated[int, Field(ge=0)] = 4
+
+
+class LlamaCpp(Spec):
+    """Settings of llama.cpp. The defaults give reference scores; `shared_prefix` is faster and noisier."""
+
+    threads: Annotated[int, Field(ge=1)] | None = None
+    threads_batch: Annotated[int, Field(ge=1)] | None = None
+    flash_attention: bool = False
+    n_gpu_layers: int | None = None
+    shared_prefix: bool = False
 
 
 class Variant(Spec):
     """One way of serving the fine-tuned model. Exactly one variant of a suite is the baseline."""
 
     baseline: bool = False
-    engine: Literal["transformers", "scripted"] = "transformers"
+    engine: Literal["transformers", "llama.cpp", "served", "scripted"] | None = None
+    """When left out: llama.cpp for a `.gguf` file and for `quantize: {method: gguf}`, served with a `url`,
+    transformers otherwise."""
+    environment: str | Names | None = None
+    """Where it runs: a shipped environment, a list of requirements, or the path of a Python interpreter."""
     path: str | None = None
-    """Folder, hub id or adapter with these weights; the suite's `model` when left out."""
+    """Folder, hub id, adapter or .gguf file with these weights; the suite's `model` when left out."""
+    gguf_file: str | None = None
+    """A .gguf file inside the folder or hub id, dequantised by transformers: quality only."""
+    url: str | None = None
+    """Address of a served model, such as http://localhost:8000/v1."""
+    endpoint: Endpoint | None = None
+    llama_cpp: LlamaCpp | None = None
     revision: str | None = None
     adapter: str | None = None
     tokenizer: str | None = None
     dtype: Literal["float32", "float16", "bfloat16"] | None = None
     quantize: Quantize | None = None
+    """How this variant is quantized: while loading, or by making a checkpoint first."""
     quantized: bool | None = None
     """Whether the loaded model must hold quantized modules. When left out: yes with `quantize`, and yes for a
-    non-baseline variant with a `path` of its own and no `dtype`; otherwise no."""
+    non-baseline variant with a `path` of its own and no `dtype`; otherwise no. Never for a served model, which
+    does not show its weights."""
     device: str = "auto"
     device_map: str | dict[str, str | int] | None = None
     max_memory: dict[str, str] | None = None
@@ -101,8 +119,21 @@ class Variant(Spec):
     script: dict[str, Scalar] | None = None
     """Only for `engine: scripted` (tests): how the fake model answers."""
 
+    @property
+    def runtime(self) -> Literal["transformers", "llama.cpp", "served", "scripted"]:
+        """The engine, named or deduced."""
+        if self.engine is not None:
+            return self.engine
+        if self.url is not None:
+            return "served"
+        if self.quantize is not None:
+            return self.quantize.row.engine
+        return "llama.cpp" if self.path is not None and self.path.endswith(".gguf") else "transformers"
+
     def must_be_quantized(self) -> bool:
         """Whether finding no quantized module makes this variant INVALID."""
+        if self.runtime == "served":
+            return False
         if self.quantized is not None:
             return self.quantized
         if self.quantize is not None:

@@ -5,23 +5,27 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
+from pydantic import BaseModel
+
 from harness.spec.models import (
-    BitsAndBytes,
     Choice,
+    Endpoint,
     Gate,
     Generate,
+    LlamaCpp,
     Perplexity,
-    Spec,
     Speed,
     SpeedWorkload,
     Suite,
     Task,
     Variant,
 )
+from harness.spec.quantization import MODELS, Calibration, Quantization
 
-_CHILDREN: dict[type[Spec], dict[str, type[Spec]]] = {
+_CHILDREN: dict[type[BaseModel], dict[str, type[BaseModel]]] = {
     Suite: {"variants": Variant, "tasks": Task, "speed": Speed, "gates": Gate},
-    Variant: {"quantize": BitsAndBytes},
+    Variant: {"quantize": Quantization, "endpoint": Endpoint, "llama_cpp": LlamaCpp},
+    Quantization: {"calibration": Calibration},
     Task: {"choice": Choice, "generate": Generate, "perplexity": Perplexity},
     Speed: {"workloads": SpeedWorkload},
 }
@@ -29,9 +33,12 @@ _NAMED = {"variants", "tasks"}
 """Keys whose children are named by the user before the model starts."""
 
 
-def keys_at(where: Sequence[str | int]) -> tuple[str, ...]:
-    """The keys that may stand at a place of a suite, such as ("variants", "int8", "quantize")."""
-    model: type[Spec] = Suite
+def keys_at(where: Sequence[str | int], method: str | None = None) -> tuple[str, ...]:
+    """The keys that may stand at a place of a suite, such as ("variants", "int8", "quantize").
+
+    `method`: which quantization method's keys, where the place is its block.
+    """
+    model: type[BaseModel] = Suite
     skip = False
     for step in where:
         if isinstance(step, int) or skip:
@@ -39,6 +46,8 @@ def keys_at(where: Sequence[str | int]) -> tuple[str, ...]:
             continue
         model = _CHILDREN.get(model, {}).get(step, model)
         skip = step in _NAMED
+    if model is Quantization and method in MODELS:
+        model = MODELS[method]
     return tuple(model.model_fields)
 
 

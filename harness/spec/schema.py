@@ -27,6 +27,7 @@ def _draft07(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     changed = {("definitions" if key == "$defs" else key): _draft07(value) for key, value in node.items()}
+    changed.pop("discriminator", None)  # OpenAPI's, unknown to draft-07; the constants of `method` tell as much
     if isinstance(changed.get("$ref"), str):
         reference = changed.pop("$ref").replace("#/$defs/", "#/definitions/")
         return {**changed, "allOf": [{"$ref": reference}]} if changed else {"$ref": reference}

@@ -1,0 +1,70 @@
+"""`quantgate env`: list, build, remove, path."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from harness.errors import EngineError, UsageError
+from harness.worker.environments import Environment, shipped
+
+
+def print_environments() -> None:
+    """A line an environment: name, whether it is built, what it is for."""
+    from harness.run.runtimes import environments
+
+    store = environments()
+    for name, environment in shipped().items():
+        python = store.python(environment)
+        state = "built" if python is not None else "half built" if store.folder(environment).exists() else "not built"
+        print(f"{name:<16}{state:<12}{environment.says}")
+    print(f"\nin {store.root}")
+
+
+def build(name: str) -> None:
+    """Build one by name, or all that a suite needs."""
+    from harness.run.runtimes import environments
+    from harness.worker.versions import gpu_count
+
+    store = environments()
+    for environment in _asked(name):
+        if environment.needs_cuda and gpu_count() == 0:
+            raise EngineError(
+                f"environment {environment.name} is for machines with an NVIDIA GPU; none is visible here"
+            )
+        print(store.build(environment, lambda text: print(text, file=sys.stderr, flush=True)))
+
+
+def remove(name: str) -> None:
+    from harness.run.runtimes import environments
+
+    for environment in _asked(name):
+        removed = environments().remove(environment)
+        print(f"{environment.name}: {'removed' if removed else 'was not built'}")
+
+
+def print_path(name: str) -> None:
+    """The interpreter of a built environment."""
+    from harness.run.runtimes import environments
+
+    for environment in _asked(name):
+        python = environments().python(environment)
+        if python is None:
+            raise EngineError(f"environment {environment.name} is not built: `quantgate env build {name}`")
+        print(python)
+
+
+def _asked(name: str) -> list[Environment]:
+    """By shipped name, or those of a suite's variants."""
+    if name in shipped():
+        return [shipped()[name]]
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        raise UsageError(f"{name}: no such environment; expected a suite file or one of {', '.join(shipped())}")
+    from harness.run.runtimes import needed_environments
+    from harness.spec.load import load_suite
+
+    found = needed_environments(load_suite(path))
+    if not found:
+        raise UsageError(f"{name}: its variants need no environment of their own")
+    return found

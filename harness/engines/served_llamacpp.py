@@ -1,0 +1,181 @@
+"""llama.cpp's own server through /completion, which takes token ids and shows log-probs of the whole softmax.
+
+It ignores `echo` and `prompt_logprobs` without a word, so a given continuation is scored in one of two ways:
+`forced`, where a grammar of token ids makes the server generate exactly the continuation and report each token's
+log-prob before the grammar; and `stepwise`, one request per token that lists the likeliest tokens, more of them until
+the wanted one is there. Either is checked against the other at load. The log-probs do not see the grammar, the
+temperature or any sampler setting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from harness.engines.seam import GenerateRequest, Generation
+from harness.engines.served_dialect import PROBE_IDS, PROBE_TEXT, About, Options, TokenScore, cut, finished, sampling
+from harness.engines.served_http import Http, Reply
+from harness.errors import EngineError
+
+PATH = "/completion"
+FIRST_LISTED = 64
+GROWTH = 16
+SPAN = 128
+"""Tokens forced by one request; longer continuations are taken in pieces."""
+AGREE = 0.5
+"""Nats by which the two ways may differ: quantized kernels round by the shape of a batch. A wrong way is far off."""
+
+
+class LlamaCpp:
+    """See the module's text."""
+
+    def __init__(self, http: Http, options: Options, model: str, listed: Reply | None) -> None:
+        self._http, self._options, self._model = http, options, model
+        self._props = http.find("/props")
+        self._meta = None if listed is None else listed.get("meta")
+        self._vocabulary = 0 if self._meta is None else self._meta.optional_integer("n_vocab") or 0
+        self._forced, self._why = self._probe()
+
+    def about(self) -> About:
+        meta, props = self._meta, self._props
+        settings = None if props is None else props.get("default_generation_settings")
+        context = None if settings is None else settings.optional_integer("n_ctx")
+        notes = []
+        if props is not None:
+            path = (props.optional_text("model_path") or "").replace("\\", "/").rpartition("/")[2]
+            kind = props.optional_text("model_ftype")
+            notes += [f"the server says it loaded {path}"] if path else []
+            notes += [f"the server says its weights are {kind}"] if kind else []
+            slots = props.optional_integer("total_slots")
+            notes += [f"the server works on {slots} requests at once, more wait"] if slots else []
+            notes += ["the server has a chat template"] if props.optional_text("chat_template") else []
+            penalty = None if settings is None else settings.get("params")
+            penalty = None if penalty is None else penalty.get("repeat_penalty")
+            if penalty is not None and penalty.value != 1 and penalty.value != 1.0:
+                notes.append(f"the server's own repeat_penalty {penalty.value} changes what is generated")
+        return About(
+            model=self._model,
+            server="llama.cpp",
+            version=None if props is None else props.optional_text("build_info"),
+            parameters=0 if meta is None else meta.optional_integer("n_params") or 0,
+            vocabulary=self._vocabulary,
+            context_length=context,
+            notes=tuple(notes),
+        )
+
+    def notes(self) -> tuple[str, ...]:
+        way = (
+            "scored by forcing each continuation with a grammar of token ids; log-probs are of the whole softmax"
+            if self._forced
+            else f"scored one request per token among the likeliest tokens, because {self._why}"
+        )
+        return ("prompts are sent as token ids", way)
+
+    def encode(self, text: str, *, add_special_tokens: bool) -> tuple[int, ...]:
+        body = {"content": text, "add_special": add_special_tokens, "parse_special": True}
+        return self._http.post("/tokenize", body)["tokens"].integers()
+
+    def score(self, context: Sequence[int], continuation: Sequence[int]) -> tuple[TokenScore, ...]:
+        return self._force(context, continuation) if self._forced else self._step(context, continuation)
+
+    def roll(self, tokens: Sequence[int], scored_from: int) -> tuple[float, ...]:
+        if not self._forced:
+            raise EngineError(
+                f"{self._http.shown_root}: this llama.cpp server gives no log-probs of a prompt, and {self._why}; "
+                "perplexity needs a newer llama.cpp, vLLM, SGLang or the llama.cpp engine on the file itself"
+            )
+        return tuple(each.log_prob for each in self._force(tokens[:scored_from], tokens[scored_from:]))
+
+    def generate(self, request: GenerateRequest) -> Generation:
+        until = [stop for stop in request.until if stop]
+        reply = self._ask(request.prompt, request.max_new_tokens, stop=until, return_tokens=True, **sampling(request))
+        kind = reply["stop_type"].text()
+        tokens = reply["tokens"].integers()
+        if reply["truncated"].value is not False:
+            raise reply.wrong("a generation that fits the context", "raise the server's --ctx-size")
+        if kind == "eos":
+            tokens = tokens[:-1]
+        whole = reply["content"].text()
+        return finished(text=cut(whole, until), whole=whole, tokens=tokens, by_length=kind == "limit")
+
+    def stream(self, prompt: Sequence[int], new_tokens: int) -> Iterator[tuple[float, int]]:
+        body = self._body(prompt, new_tokens, temperature=0, ignore_eos=True, stream=True)
+        for arrived, event in self._http.events(PATH, body):
+            yield arrived, event["tokens_predicted"].integer()
+
+    # -- scoring
+
+    def _force(self, context: Sequence[int], continuation: Sequence[int]) -> tuple[TokenScore, ...]:
+        """A piece at a time; end-of-text tokens cannot stand in a grammar and are scored stepwise."""
+        found: list[TokenScore] = []
+        while len(found) < len(continuation):
+            here = (*context, *continuation[: len(found)])
+            piece = continuation[len(found) : len(found) + SPAN]
+            got = self._forced_piece(here, piece)
+            found += got
+            if len(got) < len(piece):
+                place = len(found)
+                found += self._step((*context, *continuation[:place]), continuation[place : place + 1])
+        return tuple(found)
+
+    def _forced_piece(self, context: Sequence[int], piece: Sequence[int]) -> list[TokenScore]:
+        """Scores of the leading tokens of the piece that the server could be made to generate, in order."""
+        grammar = "root ::= " + " ".join(f"<[{token}]>" for token in piece)
+        reply = self._ask(context, len(piece), temperature=0, n_probs=1, grammar=grammar)
+        found = []
+        for token, entry in zip(piece, reply["completion_probabilities"].items(), strict=False):
+            if entry["id"].integer() != token:
+                break
+            top = entry["top_logprobs"][0]["id"].integer()
+            found.append(TokenScore(log_prob=entry["logprob"].log_prob(), top=top == token))
+        return found
+
+    def _step(self, context: Sequence[int], continuation: Sequence[int]) -> tuple[TokenScore, ...]:
+        return tuple(self._listed((*context, *continuation[:place]), token) for place, token in enumerate(continuation))
+
+    def _listed(self, prompt: Sequence[int], token: int) -> TokenScore:
+        """The token's log-prob from lists of growing length, at last the whole vocabulary."""
+        count = self._options.top_logprobs or FIRST_LISTED
+        while True:
+            reply = self._ask(prompt, 1, temperature=0, n_probs=count)
+            if reply.get("completion_probabilities") is None:
+                raise reply.wrong("completion_probabilities", "the server gives no log-probs; use a newer llama.cpp")
+            listed = reply["completion_probabilities"][0]["top_logprobs"].items()
+            for place, entry in enumerate(listed):
+                if entry["id"].integer() == token:
+                    return TokenScore(log_prob=entry["logprob"].log_prob(), top=place == 0)
+            if len(listed) < count or (self._vocabulary and count >= self._vocabulary):
+                raise EngineError(
+                    f"{self._http.shown_root}{PATH}: expected token {token} among {count} listed, got {len(listed)} "
+                    "without it; the server's vocabulary is another one or it cuts the list"
+                )
+            count = count * GROWTH if not self._vocabulary else min(count * GROWTH, self._vocabulary)
+
+    def _probe(self) -> tuple[bool, str]:
+        """Whether forcing works here: three tokens that nobody would say, scored both ways."""
+        try:
+            start = self.encode(PROBE_TEXT, add_special_tokens=False)
+        except EngineError:
+            start = PROBE_IDS
+        context, wanted = start[:2], start[:1:-1]
+        try:
+            forced = self._forced_piece(context, wanted)
+        except EngineError as error:
+            return False, f"forcing a continuation failed: {error}"
+        if len(forced) != len(wanted):
+            return False, "the server does not keep to a grammar of token ids"
+        listed = self._step(context, wanted)
+        if any(abs(a.log_prob - b.log_prob) > AGREE for a, b in zip(forced, listed, strict=True)):
+            return False, "forced log-probs differ from listed ones"
+        return True, ""
+
+    def _ask(self, prompt: Sequence[int], new_tokens: int, **settings: object) -> Reply:
+        reply = self._http.post(PATH, self._body(prompt, new_tokens, **settings))
+        seen = reply["tokens_evaluated"].integer()
+        if seen != len(prompt):
+            raise reply["tokens_evaluated"].wrong(f"{len(prompt)} prompt tokens", "the server changed the prompt")
+        return reply
+
+    def _body(self, prompt: Sequence[int], new_tokens: int, **settings: object) -> dict[str, object]:
+        # A reused prompt changes the shape of the batch, and with it the rounding of quantized kernels.
+        fixed = {"model": self._model, "prompt": list(prompt), "n_predict": new_tokens, "cache_prompt": False}
+        return {**fixed, **settings}

@@ -1,0 +1,55 @@
+"""AWQ: made by auto-round, or by autoawq in its own environment; loaded through transformers and gptqmodel."""
+
+from __future__ import annotations
+
+from harness.methods.base import Method, Parameter, Recipe, Tool, bits_key
+from harness.methods.rounding import auto_round
+
+
+def by_auto_round(recipe: Recipe) -> None:
+    auto_round(recipe, "auto_awq")
+
+
+def by_autoawq(recipe: Recipe) -> None:
+    """AWQ's own library. It asks for text, so it is given tokens through a tokenizer that returns them."""
+    from awq import AutoAWQForCausalLM
+    from awq.quantize import quantizer
+
+    def samples(*_: object, **__: object) -> list[object]:
+        import torch
+
+        return [torch.tensor([list(ids)]) for ids in recipe.samples]
+
+    quantizer.get_calib_dataset = samples
+    model = AutoAWQForCausalLM.from_pretrained(recipe.source, device_map=recipe.device, safetensors=True)
+    block = recipe.block
+    config = {
+        "w_bit": 4,
+        "q_group_size": block["group_size"],
+        "zero_point": block.get("zero_point") is not False,
+        "version": "GEMM",
+    }
+    model.quantize(None, quant_config=config, n_parallel_calib_samples=8)
+    model.save_quantized(recipe.out)
+
+
+METHOD = Method(
+    name="awq",
+    says="AWQ checkpoints, 4 bits, GEMM layout",
+    parameters=(
+        Parameter(name="bits", choices=(4,), default=4),
+        Parameter(name="group_size", choices=(32, 64, 128), default=128),
+        Parameter(name="zero_point", kind=bool, default=True, says="Asymmetric, with a zero point a group."),
+        Parameter(name="tool", choices=("auto-round", "autoawq"), says="auto-round when left out."),
+        Parameter(name="iters", low=0, high=1000, says="auto-round only: tuning steps; 0 rounds to nearest."),
+    ),
+    bits=bits_key,
+    packages=("gptqmodel", "optimum"),
+    environment="gptqmodel",
+    tools=(
+        Tool(name="auto-round", environment="gptqmodel", packages=("auto_round",), make=by_auto_round),
+        Tool(name="autoawq", environment="autoawq", packages=("awq",), make=by_autoawq),
+    ),
+    kernels={"AwqTorchLinear": "gptqmodel AWQ torch", "AwqGEMMLinear": "gptqmodel AWQ GEMM"},
+    examples=({"group_size": 32}, {"group_size": 32, "tool": "autoawq"}),
+)

@@ -1,0 +1,1 @@
+"""Quantized checkpoints made from the fine-tuned model, with how they were made."""

@@ -1,0 +1,186 @@
+"""Interpreters that variants run in: shipped ones with exact pins, requirement lists, and ones the user has.
+
+An environment is a virtual environment in quantgate's cache, keyed by what it is made of. It counts as built when
+its mark is there, which is written last; a build holds a lock, and what a killed build left is removed by the next.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import EngineError
+
+MARK = "quantgate.json"
+PINS = Path(__file__).with_name("pins")
+TAIL = 15
+"""Lines of pip's output that a failed build shows."""
+LEAST_FREE = 3 << 30
+"""Bytes that have to be free: an environment with torch takes about two gigabytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One call of pip."""
+
+    requirements: tuple[str, ...]
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """What an environment is made of."""
+
+    name: str
+    steps: tuple[Step, ...]
+    says: str = ""
+    probe: tuple[str, ...] = ()
+    """Modules that have to be importable for the build to count."""
+    variables: Mapping[str, str]
+    pins: Path | None = None
+    """pip's constraints: the exact version of everything."""
+    needs_cuda: bool = False
+    minutes: int = 2
+    """About how long a build takes."""
+
+    @property
+    def key(self) -> str:
+        """Changes with every pin and with the Python that builds it."""
+        made_of = {
+            "python": sys.version_info[:2],
+            "platform": sys.platform,
+            "steps": [[list(step.requirements), list(step.options)] for step in self.steps],
+            "pins": self.pins.read_text() if self.pins is not None else None,
+        }
+        return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def shipped() -> Mapping[str, Environment]:
+    """The environments that come with quantgate, by name."""
+    table = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
+    return {
+        name: Environment(
+            name=name,
+            says=row["says"],
+            probe=tuple(row["probe"]),
+            variables=row.get("variables", {}),
+            pins=pins if (pins := PINS / f"{name}.txt").is_file() else None,
+            needs_cuda=row.get("needs_cuda", False),
+            minutes=row.get("minutes", 2),
+            steps=tuple(
+                Step(requirements=tuple(step["requirements"]), options=tuple(step.get("options", ())))
+                for step in row["steps"]
+            ),
+        )
+        for name, row in table.items()
+    }
+
+
+def from_requirements(requirements: tuple[str, ...]) -> Environment:
+    """An environment that a suite writes down itself."""
+    return Environment(name="suite", steps=(Step(requirements=requirements),), variables={})
+
+
+class Environments:
+    """The built ones, in one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, environment: Environment) -> Path:
+        return self.root / f"{environment.name}-{environment.key}"
+
+    def python(self, environment: Environment) -> Path | None:
+        """Its interpreter; None when it is not built, only half built, or has lost its interpreter."""
+        folder = self.folder(environment)
+        python = folder / "bin" / "python"
+        return python if (folder / MARK).is_file() and python.exists() else None
+
+    def build(self, environment: Environment, say: Callable[[str], None] = lambda text: None) -> Path:
+        """Build it unless it is there; returns its interpreter. Raises `EngineError` with pip's own words."""
+        from filelock import FileLock, Timeout
+
+        folder = self.folder(environment)
+        self.root.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.root / f".{folder.name}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            say(f"{environment.name}: another process is building it, waiting")
+            lock.acquire()
+        try:
+            if (python := self.python(environment)) is not None:
+                return python
+            if folder.exists():
+                say(f"{environment.name}: removing what an interrupted build left")
+                shutil.rmtree(folder)
+            free = shutil.disk_usage(self.root).free
+            if free < LEAST_FREE:
+                raise EngineError(
+                    f"environment {environment.name}: {free / 1e9:.1f} GB are free in {self.root}, expected at least "
+                    f"{LEAST_FREE / 1e9:.0f}; free some, or set QUANTGATE_CACHE to another disk"
+                )
+            return self._build(environment, folder, say)
+        finally:
+            lock.release()
+
+    def _build(self, environment: Environment, folder: Path, say: Callable[[str], None]) -> Path:
+        started = time.monotonic()
+        log = self.root / f"{folder.name}.log"
+        log.unlink(missing_ok=True)
+        say(f"{environment.name}: building, about {environment.minutes} min; pip writes to {log}")
+        python = folder / "bin" / "python"
+        self._run(environment, [sys.executable, "-m", "venv", str(folder)], log)
+        for number, step in enumerate(environment.steps, 1):
+            say(f"{environment.name}: step {number} of {len(environment.steps)}: {' '.join(step.requirements)}")
+            pins = ["-c", str(environment.pins)] if environment.pins is not None else []
+            command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", *pins, *step.options]
+            self._run(environment, [*command, *step.requirements], log)
+        for module in environment.probe:
+            self._run(environment, [str(python), "-c", f"import {module}"], log)
+        frozen = subprocess.run(
+            [str(python), "-m", "pip", "freeze", "--disable-pip-version-check"],
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout.splitlines()
+        mark = {"name": environment.name, "seconds": round(time.monotonic() - started), "packages": frozen}
+        (folder / f".{MARK}").write_text(json.dumps(mark, indent=1))
+        (folder / f".{MARK}").replace(folder / MARK)
+        say(f"{environment.name}: built in {time.monotonic() - started:.0f} s")
+        return python
+
+    def _run(self, environment: Environment, command: list[str], log: Path) -> None:
+        variables = {**os.environ, **environment.variables, "PYTHONNOUSERSITE": "1"}
+        with log.open("a") as stream:
+            stream.write(f"$ {' '.join(command)}\n")
+            stream.flush()
+            code = subprocess.run(
+                command, stdout=stream, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False, env=variables
+            ).returncode
+        if code != 0:
+            lines = "".join(f"\n  | {line[:300]}" for line in log.read_text(errors="replace").splitlines()[-TAIL:])
+            raise EngineError(
+                f"environment {environment.name} could not be built (status {code}); the end of {log}:{lines}\n"
+                f"Put right what it names and run `quantgate env build {environment.name}` again; the half-built "
+                "one is not used"
+            )
+
+    def remove(self, environment: Environment) -> bool:
+        """Delete it; False when it was not there."""
+        folder = self.folder(environment)
+        if not folder.exists():
+            return False
+        (folder / MARK).unlink(missing_ok=True)  # from here on nobody takes it for built
+        shutil.rmtree(folder)
+        (self.root / f"{folder.name}.log").unlink(missing_ok=True)
+        return True
