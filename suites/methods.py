@@ -1,0 +1,223 @@
+"""Every quantization method on SmolLM2, measured with quantgate itself: writes docs/methods.md.
+
+    make methods                       # needs the demo model and benchmark samples, see --data
+    python suites/methods.py --only hqq --only gptq
+
+Text: the beginning of 20 WikiText-2 documents. Choice: 200 BLiMP pairs. Calibration: paragraphs of Moby Dick. Nothing
+of the data is kept in the repository. What was measured before is not measured again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+import harness
+from harness.methods import METHODS, filled
+from harness.records.models import EngineFacts, RunManifest
+from harness.records.verdict import CandidateVerdict
+from harness.run.progress import reporter
+from harness.run.schedule import RunOptions, run_suite
+from harness.spec.load import load_suite
+from harness.worker.versions import gpu_count
+
+ROOT = Path(__file__).resolve().parent.parent
+MODEL = ROOT / ".cache" / "demo-model" / "SmolLM2-135M-Instruct"
+PLACE = ROOT / ".cache" / "methods"
+DATA = ROOT.parent / "shared" / "data"
+DOCUMENTS, CHARACTERS, PAIRS_A_FILE = 20, 2000, 25
+PRECISIONS = ("bfloat16", "float16")
+
+
+def write_data(data: Path) -> None:
+    """The three data files of the suite, cut from the public samples."""
+    PLACE.mkdir(parents=True, exist_ok=True)
+    documents: list[list[str]] = []
+    for line in (data / "wikitext-2" / "valid.txt").read_text().splitlines():
+        if line.startswith(" = ") and not line.startswith(" = ="):
+            documents.append([])
+        if documents:
+            documents[-1].append(line)
+    texts = [{"text": "\n".join(lines)[:CHARACTERS]} for lines in documents if len("\n".join(lines)) > CHARACTERS]
+    write_rows("wikitext.jsonl", texts[:DOCUMENTS])
+    pairs = []
+    for file in sorted((data / "blimp").glob("*.jsonl")):
+        for line in file.read_text().splitlines()[:PAIRS_A_FILE]:
+            row = json.loads(line)
+            pairs.append({key: row[key] for key in ("sentence_good", "sentence_bad", "linguistics_term")})
+    write_rows("blimp.jsonl", pairs)
+    prose = (data / "moby-dick" / "moby-dick.txt").read_text().split("\n\n")
+    write_rows("calibration.jsonl", [{"text": " ".join(each.split())} for each in prose if len(each) > 200][:600])
+
+
+def write_rows(name: str, rows: list[dict[str, Any]]) -> None:
+    (PLACE / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def blocks(only: list[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Variant name and `quantize` block of every example of every method."""
+    for name, method in METHODS.items():
+        if only and name not in only:
+            continue
+        for block in method.examples:
+            words = [name]
+            for key, value in block.items():
+                words.append(key if value is True else f"{key}{value}" if isinstance(value, int) else str(value))
+            yield ".".join(words).replace("_", "-").replace("bits", "b").replace("group-size", "g"), block
+
+
+def write_suite(only: list[str]) -> Path:
+    variants: dict[str, Any] = {"float32": {"baseline": True, "dtype": "float32"}}
+    if not only:
+        variants.update({name: {"dtype": name} for name in PRECISIONS})
+    for name, block in blocks(only):
+        method = METHODS[block.get("method", name.partition(".")[0])]
+        if method.not_here(filled(method.name, block), gpu_count() > 0) is not None:
+            continue
+        quantize: dict[str, Any] = {"method": method.name, **block}
+        if method.tools and method.calibrates(filled(method.name, block)):
+            quantize["calibration"] = {"data": "calibration.jsonl", "samples": 64, "length": 256}
+        variants[name] = {"quantize": quantize} if method.tools else {"dtype": "float32", "quantize": quantize}
+    suite = {
+        "suite": "methods",
+        "model": str(MODEL),
+        "variants": variants,
+        "tasks": {
+            "wikitext": {"perplexity": {"data": "wikitext.jsonl", "window": 1024}},
+            "blimp": {
+                "choice": {
+                    "data": "blimp.jsonl",
+                    "prompt": "",
+                    "delimiter": "",
+                    "choices": ["{{sentence_good}}", "{{sentence_bad}}"],
+                    "answer": 0,
+                },
+                "slice_by": ["linguistics_term"],
+            },
+        },
+        "speed": {"workloads": [{"batch": 1, "prompt_tokens": 64, "new_tokens": 8}], "pairs": 6},
+    }
+    path = PLACE / "methods.yaml"
+    path.write_text(json.dumps(suite, indent=1))
+    return path
+
+
+COLUMNS = (
+    "variant", "PPL ratio", "KLD mean", "KLD p99", "top-1", "flips", "weights MB", "bits/weight", "peak MB", "prefill",
+    "decode", "made in s", "loaded by",
+)  # fmt: skip
+
+
+def rows_of(manifest: RunManifest, results: Path) -> Iterator[tuple[str, ...]]:
+    """A row a variant; what could not be run says why in one cell."""
+    for candidate in harness.gate(manifest, results=results, save=False).candidates:
+        run = manifest.variants[candidate.variant]
+        if candidate.facts is None or run.failure is not None:
+            cause = (run.failure or "not loaded").splitlines()
+            yield candidate.variant, f"{cause[0]} {cause[-1].strip(' |') if len(cause) > 1 else ''}".strip()
+        else:
+            yield row_of(candidate, candidate.facts, run.artifact)
+
+
+def row_of(candidate: CandidateVerdict, facts: EngineFacts, artifact: Mapping[str, Any] | None) -> tuple[str, ...]:
+    measures = {each.metric: each for each in candidate.measures}
+    speed = {each.metric: each.ratio for each in candidate.speed}
+    flips = measures["acc"]
+    peak = candidate.memory.process_peak_inference_bytes if candidate.memory is not None else None
+
+    def value(metric: str, digits: int) -> str:
+        found = measures.get(metric)
+        return "–" if found is None or found.candidate is None else f"{found.candidate:.{digits}f}"
+
+    def ratio(metric: str) -> str:
+        found = speed.get(metric)
+        return "–" if found is None or facts.dequantised else f"{found:.2f}"
+
+    rise = measures["perplexity"].change
+    return (
+        candidate.variant,
+        "–" if rise is None else f"{1 + rise:.4f}",
+        value("kl_mean", 4),
+        value("kl_p99", 3),
+        value("top1_agreement", 3),
+        f"{(flips.right_to_wrong or 0) + (flips.wrong_to_right or 0)}/{flips.n}",
+        "–" if facts.weight_bytes is None else f"{facts.weight_bytes / 1e6:.0f}",
+        "–" if facts.bits_per_weight is None else f"{facts.bits_per_weight:.2f}",
+        "–" if peak is None else f"{peak / 1e6:.0f}",
+        ratio("prefill_tokens_per_s"),
+        ratio("decode_tokens_per_s"),
+        "–" if artifact is None else f"{artifact['seconds']:.0f}",
+        ", ".join(f"{count} {kind}" for kind, count in facts.quantized_kinds.items()) or facts.dtype,
+    )
+
+
+def page(rows: list[tuple[str, ...]], manifest: RunManifest) -> str:
+    """docs/methods.md."""
+    host = manifest.host
+    whole = [row for row in rows if len(row) == len(COLUMNS)]
+    text = [
+        "# Methods, measured",
+        "",
+        "Written by `make methods`, with quantgate itself. Model: SmolLM2-135M-Instruct, whose weights come out of a\n"
+        "4-bit file (Q4_1): formats with blocks of 32 on a similar grid look better on it than they would elsewhere.\n"
+        f"Text: the first {CHARACTERS} characters of {DOCUMENTS} WikiText-2 documents; choice: {8 * PAIRS_A_FILE}\n"
+        "BLiMP pairs; speed: 1 × 64 + 8 tokens, 6 ABBA pairs. Calibration: 64 samples of 256 tokens of Moby Dick.",
+        "",
+        f"Machine: {host.processor}, {host.cores} cores, {host.memory_bytes / 2**30:.0f} GiB, "
+        f"{', '.join(host.accelerators) or 'no GPU'}; {host.system}; Python {host.python}. It was shared while this\n"
+        "ran: speeds are ratios to float32 timed in adjacent pairs, and still rough.",
+        "",
+        "PPL ratio, KLD (nats) and top-1 agreement are against float32. Flips: BLiMP items whose answer became right\n"
+        "or wrong. Bits per weight are resident bits of the linear layers with scales. Prefill and decode: tokens/s\n"
+        "over float32's; a dash where weights are decompressed for computing, so that speed is not the format's.",
+        "",
+        "| " + " | ".join(COLUMNS) + " |",
+        "|" + "---|" * len(COLUMNS),
+        *("| " + " | ".join(row) + " |" for row in whole),
+        "",
+    ]
+    return "\n".join(text)
+
+
+def not_here(rows: list[tuple[str, ...]], only: list[str]) -> list[str]:
+    """A line for every row that did not run, with its reason."""
+    lines = [f"- `{row[0]}`: {row[1]}" for row in rows if len(row) != len(COLUMNS)]
+    for name, block in blocks(only):
+        method = METHODS[name.partition(".")[0]]
+        why = method.not_here(filled(method.name, block), gpu_count() > 0)
+        if why is not None:
+            lines.append(f"- `{name}`: not here: {why}")
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, default=DATA, help="folder with wikitext-2, blimp and moby-dick")
+    parser.add_argument("--only", action="append", default=[], help="a method (repeatable); prints instead of writing")
+    given = parser.parse_args()
+    if not (given.data / "wikitext-2" / "valid.txt").is_file():
+        sys.exit(f"{given.data}: no wikitext-2/valid.txt here; name the folder of benchmark samples with --data")
+    if not (MODEL / "model.safetensors").is_file():
+        sys.exit("the demo model is missing: make model")
+    write_data(given.data)
+    loaded = load_suite(write_suite(given.only))
+    options = RunOptions(results=PLACE / "results", artifacts=PLACE / "artifacts", offline=True)
+    with reporter(Console(stderr=True)) as progress:
+        manifest = run_suite(loaded, options, progress)
+    rows = list(rows_of(manifest, options.results))
+    text = page(rows, manifest) + "\n".join(["## Not on this machine", "", *not_here(rows, given.only), ""])
+    if given.only:
+        print(text)
+    else:
+        (ROOT / "docs" / "methods.md").write_text(text)
+        print("wrote docs/methods.md")
+
+
+if __name__ == "__main__":
+    main()
