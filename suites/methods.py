@@ -32,6 +32,8 @@ MODEL = ROOT / ".cache" / "demo-model" / "SmolLM2-135M-Instruct"
 PLACE = ROOT / ".cache" / "methods"
 DATA = ROOT.parent / "shared" / "data"
 DOCUMENTS, CHARACTERS, PAIRS_A_FILE = 20, 2000, 25
+SHORT = {"bits": "b", "group_size": "g"}
+"""How parameters are written in the names of variants."""
 PRECISIONS = ("bfloat16", "float16")
 
 
@@ -68,8 +70,9 @@ def blocks(only: list[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
         for block in method.examples:
             words = [name]
             for key, value in block.items():
-                words.append(key if value is True else f"{key}{value}" if isinstance(value, int) else str(value))
-            yield ".".join(words).replace("_", "-").replace("bits", "b").replace("group-size", "g"), block
+                short = SHORT.get(key, key.replace("_", "-"))
+                words.append(short if value is True else f"{short}{value}" if isinstance(value, int) else str(value))
+            yield ".".join(words), block
 
 
 def write_suite(only: list[str]) -> Path:
@@ -77,7 +80,7 @@ def write_suite(only: list[str]) -> Path:
     if not only:
         variants.update({name: {"dtype": name} for name in PRECISIONS})
     for name, block in blocks(only):
-        method = METHODS[block.get("method", name.partition(".")[0])]
+        method = METHODS[name.partition(".")[0]]
         if method.not_here(filled(method.name, block), gpu_count() > 0) is not None:
             continue
         quantize: dict[str, Any] = {"method": method.name, **block}

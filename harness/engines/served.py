@@ -35,10 +35,6 @@ from harness.errors import EngineError
 
 Q = TypeVar("Q")
 A = TypeVar("A")
-FRESH = 4
-"""Leading tokens of a timed prompt that differ every time, so that no server answers from a cached prefix."""
-PLAIN_TOKENS = (300, 1000)
-"""Range of ids for timed prompts where the vocabulary's size is not known."""
 
 
 def load(spec: LoadSpec) -> ServedEngine:
@@ -105,8 +101,13 @@ class ServedEngine:
         return self._each(self._dialect.generate, requests)
 
     def time(self, workload: Workload) -> Timing:
-        """`batch` streams at once, each on its own connection. Network and the server's queue count."""
-        prompts = self._prompts(workload)
+        """`batch` streams at once, each on its own connection. Network and the server's queue count.
+
+        The prompts are new every time and the workload's seed is not used: from a prompt seen before a server would
+        answer out of its cache.
+        """
+        source = random.SystemRandom()
+        prompts = [self._dialect.filler(workload.prompt_tokens, source) for _ in range(workload.batch)]
         gate = threading.Barrier(workload.batch)
 
         def one(prompt: Sequence[int]) -> tuple[float, list[tuple[float, int]]]:
@@ -137,18 +138,6 @@ class ServedEngine:
                 pool.shutdown(wait=False, cancel_futures=True)
                 next(each for each in running if each in done and each.exception()).result()
             return [each.result() for each in running]
-
-    def _prompts(self, workload: Workload) -> list[tuple[int, ...]]:
-        """Meaningless tokens from the seed, behind some that no cache has seen."""
-        low, high = PLAIN_TOKENS
-        high = max(self._facts.vocabulary, high)
-        source, fresh = random.Random(workload.seed), random.SystemRandom()
-        rows = []
-        for _ in range(workload.batch):
-            ids = [source.randrange(low, high) for _ in range(workload.prompt_tokens)]
-            ids[:FRESH] = [fresh.randrange(low, high) for _ in ids[:FRESH]]
-            rows.append(tuple(ids))
-        return rows
 
 
 def token_times(marks: Sequence[tuple[float, int]], wanted: int, url: str) -> tuple[float, ...]:

@@ -7,6 +7,7 @@ A dialect answers one request at a time; the engine decides how many run at once
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,9 @@ SERVERS = ("auto", "llama.cpp", "vllm", "sglang", "tgi", "openai")
 PROBE_TEXT = "The capital of France is Paris and"
 PROBE_IDS = (100, 101, 102, 103, 104)
 """Asked when the server cannot say how it splits a text. In every vocabulary seen these are plain pieces."""
+FILLER_TRIES = 20
+PLAIN_IDS = (300, 1000)
+FILLER = ("river", "window", "seven", "green", "paper", "often", "table", "music", "north", "garden", "slow", "bread")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,9 +122,19 @@ class Dialect(Protocol):
 
     def generate(self, request: GenerateRequest) -> Generation: ...
 
+    def filler(self, count: int, source: random.Random) -> tuple[int, ...]:
+        """A prompt of exactly `count` tokens that the server can be sent, its content without meaning."""
+        ...
+
     def stream(self, prompt: Sequence[int], new_tokens: int) -> Iterator[tuple[float, int]]:
         """(second, tokens so far) at every chunk, until exactly `new_tokens`."""
         ...
+
+
+def random_ids(count: int, source: random.Random, vocabulary: int) -> tuple[int, ...]:
+    """Token ids past the special ones; low ones where the size of the vocabulary is not known."""
+    low, high = PLAIN_IDS
+    return tuple(source.randrange(low, max(vocabulary, high)) for _ in range(count))
 
 
 def cut(text: str, until: Sequence[str]) -> str:
@@ -154,7 +168,7 @@ class Detokenizer:
 
     def text(self, tokens: Sequence[int]) -> str:
         """The text of these tokens; an `EngineError` where reading it back gives other tokens."""
-        text = str(self._loaded().decode(list(tokens), skip_special_tokens=False))
+        text = self._plain(tokens)
         back = self.encode(text, add_special_tokens=False)
         if back != tuple(tokens):
             raise EngineError(
@@ -162,6 +176,18 @@ class Detokenizer:
                 "serve the model with a server that takes token ids (llama.cpp, vLLM or SGLang)"
             )
         return text
+
+    def filler(self, count: int, source: random.Random) -> tuple[int, ...]:
+        """Plain words cut to exactly `count` tokens that are read back as themselves."""
+        for _ in range(FILLER_TRIES):
+            words = " ".join(source.choice(FILLER) for _ in range(count))
+            tokens = self.encode(words, add_special_tokens=False)[:count]
+            if len(tokens) == count and self.encode(self._plain(tokens), add_special_tokens=False) == tokens:
+                return tokens
+        raise EngineError(f"no text of exactly {count} tokens was found for timing; serve with a server that takes ids")
+
+    def _plain(self, tokens: Sequence[int]) -> str:
+        return str(self._loaded().decode(list(tokens), skip_special_tokens=False))
 
     def _loaded(self) -> Any:
         if self._tokenizer is not None:

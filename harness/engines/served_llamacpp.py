@@ -9,10 +9,21 @@ temperature or any sampler setting.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Sequence
 
 from harness.engines.seam import GenerateRequest, Generation
-from harness.engines.served_dialect import PROBE_IDS, PROBE_TEXT, About, Options, TokenScore, cut, finished, sampling
+from harness.engines.served_dialect import (
+    PROBE_IDS,
+    PROBE_TEXT,
+    About,
+    Options,
+    TokenScore,
+    cut,
+    finished,
+    random_ids,
+    sampling,
+)
 from harness.engines.served_http import Http, Reply
 from harness.errors import EngineError
 
@@ -96,6 +107,9 @@ class LlamaCpp:
             tokens = tokens[:-1]
         whole = reply["content"].text()
         return finished(text=cut(whole, until), whole=whole, tokens=tokens, by_length=kind == "limit")
+
+    def filler(self, count: int, source: random.Random) -> tuple[int, ...]:
+        return random_ids(count, source, self._vocabulary)
 
     def stream(self, prompt: Sequence[int], new_tokens: int) -> Iterator[tuple[float, int]]:
         body = self._body(prompt, new_tokens, temperature=0, ignore_eos=True, stream=True)

@@ -7,6 +7,7 @@ token ids gets text, and every answer's `usage.prompt_tokens` must show that it 
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator, Sequence
 
 from harness.engines.seam import GenerateRequest, Generation, LoadSpec
@@ -20,6 +21,7 @@ from harness.engines.served_dialect import (
     cut,
     finished,
     likeliest,
+    random_ids,
     sampling,
 )
 from harness.engines.served_http import Http, Reply, ServerRefusedError
@@ -92,6 +94,11 @@ class OpenAIStyle:
         if tokens and reason == "stop" and choice.optional_text("stop_reason") is None:
             tokens = tokens[:-1]  # the end-of-text token
         return finished(text=cut(whole, until), whole=whole, tokens=tokens, by_length=reason == "length")
+
+    def filler(self, count: int, source: random.Random) -> tuple[int, ...]:
+        if self._ids:
+            return random_ids(count, source, 0)
+        return (*self._start, *self._local.filler(max(count - len(self._start), 0), source))
 
     def stream(self, prompt: Sequence[int], new_tokens: int) -> Iterator[tuple[float, int]]:
         options: dict[str, object] = {"include_usage": True}

@@ -5,6 +5,7 @@ Written against SGLang 0.5.23. Every log-prob comes with its token id, and the i
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Sequence
 
 from harness.engines.seam import GenerateRequest, Generation
@@ -17,6 +18,7 @@ from harness.engines.served_dialect import (
     cut,
     finished,
     likeliest,
+    random_ids,
 )
 from harness.engines.served_http import Http, Reply, ServerRefusedError
 from harness.errors import EngineError
@@ -85,6 +87,9 @@ class SGLang:
             tokens = tokens[:-1]  # the end-of-text token
         whole = reply["text"].text()
         return finished(text=cut(whole, until), whole=whole, tokens=tokens, by_length=kind == "length")
+
+    def filler(self, count: int, source: random.Random) -> tuple[int, ...]:
+        return random_ids(count, source, 0)
 
     def stream(self, prompt: Sequence[int], new_tokens: int) -> Iterator[tuple[float, int]]:
         settings = {"max_new_tokens": new_tokens, "temperature": 0, "ignore_eos": True}

@@ -6,6 +6,7 @@ prompt token: whether a continuation was the greedy one is found by generating g
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Sequence
 
 from harness.engines.seam import GenerateRequest, Generation, LoadSpec
@@ -77,6 +78,9 @@ class TGI:
             tokens = tokens[:-1]
         whole = reply["generated_text"].text()
         return finished(text=cut(whole, until), whole=whole, tokens=tokens, by_length=reason == "length")
+
+    def filler(self, count: int, source: random.Random) -> tuple[int, ...]:
+        return (*self._start, *self._local.filler(max(count - len(self._start), 0), source))
 
     def stream(self, prompt: Sequence[int], new_tokens: int) -> Iterator[tuple[float, int]]:
         body = {"inputs": self._text(prompt), "parameters": {"max_new_tokens": new_tokens, "do_sample": False}}

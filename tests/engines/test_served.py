@@ -427,7 +427,6 @@ def test_timed_prompts_are_new_every_time(serve: Callable[[Pages], Fake], connec
     prompts = [tuple(body["prompt"]) for _, body, _ in fake.asked if body.get("stream")]
     assert len({prompt[:4] for prompt in prompts}) == 4
     assert {len(prompt) for prompt in prompts} == {6}
-    assert len({prompt[4:] for prompt in prompts}) == 2
 
 
 def test_echo_is_the_second_way(serve: Callable[[Pages], Fake], connect: Connect) -> None:
@@ -495,7 +494,7 @@ def test_tgi(serve: Callable[[Pages], Fake], connect: Connect, byte_tokenizer: s
     assert engine.encode(["Hi"], add_special_tokens=True) == [context[:3]]
     assert engine.encode(["Hi"], add_special_tokens=False) == [context[1:3]]
     assert engine.generate([GenerateRequest(prompt=context, max_new_tokens=3)])[0].tokens == greedy(context, 3)
-    assert len(engine.time(Workload(batch=1, prompt_tokens=1, new_tokens=4)).inter_token_s) == 3
+    assert len(engine.time(Workload(batch=1, prompt_tokens=9, new_tokens=4)).inter_token_s) == 3
     with pytest.raises(EngineError, match="does not start with it"):
         engine.generate([GenerateRequest(prompt=context[1:], max_new_tokens=3)])
 
@@ -827,7 +826,6 @@ def test_llama_server_scores_like_transformers(live: ServedEngine, reference: tu
         assert any(score.greedy for score in scores) == (request is requests[0])
     assert max(differences) < 0.35
     assert sum(differences) / len(differences) < 0.1
-    print(f"{len(differences)} tokens, largest {max(differences):.4f}, mean {sum(differences) / len(differences):.4f}")
 
 
 @pytest.mark.model
@@ -852,7 +850,6 @@ def test_llama_server_perplexity(live: ServedEngine, reference: tuple[Any, Any])
     assert len(window.log_probs) == len(wanted) == 199
     ratio = math.exp((sum(wanted) - sum(window.log_probs)) / len(wanted))
     assert ratio == pytest.approx(1, abs=0.03)
-    print(f"perplexity ratio {ratio:.5f}")
 
 
 @pytest.mark.model
@@ -879,7 +876,6 @@ def test_llama_server_generates_greedily(live: ServedEngine, reference: tuple[An
     assert stopped.text == wanted.split("France")[0]
     assert stopped.finish == "stop"
     assert (len(short.tokens), short.finish) == (2, "length")
-    print(repr(whole.text), repr(stopped.text))
 
 
 @pytest.mark.model
@@ -890,7 +886,6 @@ def test_llama_server_is_timed_exactly(live: ServedEngine) -> None:
         assert len(timed.inter_token_s) == 23
         assert 0 < timed.ttft_s < timed.end_to_end_s
         assert all(gap >= 0 for gap in timed.inter_token_s)
-        print(f"batch {batch}: ttft {timed.ttft_s:.4f} s, end {timed.end_to_end_s:.4f} s")
 
 
 @pytest.mark.model
