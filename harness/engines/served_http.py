@@ -38,7 +38,7 @@ ABSENT = frozenset({404, 405, 501})
 
 
 class ServerRefusedError(EngineError):
-    """The server understood and said no (HTTP 4xx): another attempt would be answered the same."""
+    """The server said no (HTTP 4xx, or what the caller takes for it): another attempt would get the same answer."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -182,9 +182,12 @@ class Http:
         except _AgainError:
             return self._retried("GET", path, None)
 
-    def post(self, path: str, body: Mapping[str, object]) -> Reply:
-        """POST JSON; retried from the start when the server is busy, the time is up or the line breaks."""
-        return self._retried("POST", path, body)
+    def post(self, path: str, body: Mapping[str, object], *, final: frozenset[int] = frozenset()) -> Reply:
+        """POST JSON; retried from the start when the server is busy, the time is up or the line breaks.
+
+        A status in `final` is a refusal here (`ServerRefusedError`), not a reason to try again.
+        """
+        return self._retried("POST", path, body, final)
 
     def events(self, path: str, body: Mapping[str, object]) -> Iterator[tuple[float, Reply]]:
         """Server-sent events with the second (`perf_counter`) each arrived. Not retried: the clock runs."""
@@ -211,7 +214,9 @@ class Http:
 
     # -- one attempt and its repetition
 
-    def _retried(self, method: str, path: str, body: Mapping[str, object] | None) -> Reply:
+    def _retried(
+        self, method: str, path: str, body: Mapping[str, object] | None, final: frozenset[int] = frozenset()
+    ) -> Reply:
         tenacity = self._tenacity
         retrying: Retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(self._retries + 1),
@@ -220,20 +225,22 @@ class Http:
             reraise=True,
         )
         try:
-            answer: Reply = retrying(self._once, method, path, body)
+            answer: Reply = retrying(self._once, method, path, body, final)
         except _AgainError as error:
             attempts = f"{self._retries + 1} attempt{'s' if self._retries else ''}"
             raise EngineError(f"{error} ({attempts})") from error
         return answer
 
-    def _once(self, method: str, path: str, body: Mapping[str, object] | None) -> Reply:
+    def _once(
+        self, method: str, path: str, body: Mapping[str, object] | None, final: frozenset[int] = frozenset()
+    ) -> Reply:
         where = self.shown_root + path
         with (
             self._translated(method, where),
             self._client.stream(method, self._root + path, json=None if body is None else dict(body)) as response,
         ):
             text = self._read(response, where)
-            self._check(response, method, where, text)
+            self._check(response, method, where, text, final)
         return self._parsed(text, where)
 
     def _read(self, response: httpx2.Response, where: str) -> str:
@@ -255,12 +262,14 @@ class Http:
             message = f"{where}: expected JSON, got {self._safe(text)!r}; check that a model server answers there"
             raise _NotJsonError(message) from error
 
-    def _check(self, response: httpx2.Response, method: str, where: str, text: str) -> None:
+    def _check(
+        self, response: httpx2.Response, method: str, where: str, text: str, final: frozenset[int] = frozenset()
+    ) -> None:
         status = response.status_code
         if 200 <= status < 300:
             return
         came = f"{method} {where}: expected HTTP 200, got {status} {self._safe(text)!r}"
-        if status in BUSY:
+        if status in BUSY - final:
             advice = "the server limits requests, lower concurrency" if status == 429 else "see the server's own log"
             raise _AgainError(f"{came}; {advice}", _retry_after(response.headers.get("Retry-After")))
         if 300 <= status < 400:

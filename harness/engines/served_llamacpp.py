@@ -24,7 +24,7 @@ from harness.engines.served_dialect import (
     random_ids,
     sampling,
 )
-from harness.engines.served_http import Http, Reply
+from harness.engines.served_http import Http, Reply, ServerRefusedError
 from harness.errors import EngineError
 
 PATH = "/completion"
@@ -32,6 +32,7 @@ FIRST_LISTED = 64
 GROWTH = 16
 SPAN = 128
 """Tokens forced by one request; longer continuations are taken in pieces."""
+BROKEN_GRAMMAR = 500
 AGREE = 0.5
 """Nats by which the two ways may differ: quantized kernels round by the shape of a batch. A wrong way is far off."""
 
@@ -44,7 +45,7 @@ class LlamaCpp:
         self._props = http.find("/props")
         self._meta = None if listed is None else listed.get("meta")
         self._vocabulary = 0 if self._meta is None else self._meta.optional_integer("n_vocab") or 0
-        self._forced, self._why = self._probe()
+        self._can_force, self._why = self._probe()
 
     def about(self) -> About:
         meta, props = self._meta, self._props
@@ -76,7 +77,7 @@ class LlamaCpp:
     def notes(self) -> tuple[str, ...]:
         way = (
             "scored by forcing each continuation with a grammar of token ids; log-probs are of the whole softmax"
-            if self._forced
+            if self._can_force
             else f"scored one request per token among the likeliest tokens, because {self._why}"
         )
         return ("prompts are sent as token ids", way)
@@ -86,10 +87,10 @@ class LlamaCpp:
         return self._http.post("/tokenize", body)["tokens"].integers()
 
     def score(self, context: Sequence[int], continuation: Sequence[int]) -> tuple[TokenScore, ...]:
-        return self._force(context, continuation) if self._forced else self._step(context, continuation)
+        return self._force(context, continuation) if self._can_force else self._step(context, continuation)
 
     def roll(self, tokens: Sequence[int], scored_from: int) -> tuple[float, ...]:
-        if not self._forced:
+        if not self._can_force:
             raise EngineError(
                 f"{self._http.shown_root}: this llama.cpp server gives no log-probs of a prompt, and {self._why}; "
                 "perplexity needs a newer llama.cpp, vLLM, SGLang or the llama.cpp engine on the file itself"
@@ -119,29 +120,39 @@ class LlamaCpp:
     # -- scoring
 
     def _force(self, context: Sequence[int], continuation: Sequence[int]) -> tuple[TokenScore, ...]:
-        """A piece at a time; end-of-text tokens cannot stand in a grammar and are scored stepwise."""
-        found: list[TokenScore] = []
-        while len(found) < len(continuation):
-            here = (*context, *continuation[: len(found)])
-            piece = continuation[len(found) : len(found) + SPAN]
-            got = self._forced_piece(here, piece)
-            found += got
-            if len(got) < len(piece):
-                place = len(found)
-                found += self._step((*context, *continuation[:place]), continuation[place : place + 1])
-        return tuple(found)
+        pieces = range(0, len(continuation), SPAN)
+        return tuple(
+            score
+            for place in pieces
+            for score in self._piece((*context, *continuation[:place]), continuation[place : place + SPAN])
+        )
 
-    def _forced_piece(self, context: Sequence[int], piece: Sequence[int]) -> list[TokenScore]:
+    def _piece(self, context: Sequence[int], piece: Sequence[int]) -> tuple[TokenScore, ...]:
+        """One request, and halves of the piece where a token in it (an end of text) cannot stand in a grammar."""
+        found = self._forced(context, piece)
+        if len(found) == len(piece):
+            return found
+        if len(piece) == 1:
+            return self._step(context, piece)
+        half = len(piece) // 2
+        return self._piece(context, piece[:half]) + self._piece((*context, *piece[:half]), piece[half:])
+
+    def _forced(self, context: Sequence[int], piece: Sequence[int]) -> tuple[TokenScore, ...]:
         """Scores of the leading tokens of the piece that the server could be made to generate, in order."""
         grammar = "root ::= " + " ".join(f"<[{token}]>" for token in piece)
-        reply = self._ask(context, len(piece), temperature=0, n_probs=1, grammar=grammar)
+        try:
+            reply = self._ask(context, len(piece), temperature=0, n_probs=1, grammar=grammar)
+        except ServerRefusedError as error:
+            if error.status != BROKEN_GRAMMAR:
+                raise
+            return ()
         found = []
         for token, entry in zip(piece, reply["completion_probabilities"].items(), strict=False):
             if entry["id"].integer() != token:
                 break
             top = entry["top_logprobs"][0]["id"].integer()
             found.append(TokenScore(log_prob=entry["logprob"].log_prob(), top=top == token))
-        return found
+        return tuple(found)
 
     def _step(self, context: Sequence[int], continuation: Sequence[int]) -> tuple[TokenScore, ...]:
         return tuple(self._listed((*context, *continuation[:place]), token) for place, token in enumerate(continuation))
@@ -172,7 +183,7 @@ class LlamaCpp:
             start = PROBE_IDS
         context, wanted = start[:2], start[:1:-1]
         try:
-            forced = self._forced_piece(context, wanted)
+            forced = self._forced(context, wanted)
         except EngineError as error:
             return False, f"forcing a continuation failed: {error}"
         if len(forced) != len(wanted):
@@ -183,7 +194,9 @@ class LlamaCpp:
         return True, ""
 
     def _ask(self, prompt: Sequence[int], new_tokens: int, **settings: object) -> Reply:
-        reply = self._http.post(PATH, self._body(prompt, new_tokens, **settings))
+        # A generation that ends where its grammar does not is an error 500.
+        final = frozenset({BROKEN_GRAMMAR} if "grammar" in settings else ())
+        reply = self._http.post(PATH, self._body(prompt, new_tokens, **settings), final=final)
         seen = reply["tokens_evaluated"].integer()
         if seen != len(prompt):
             raise reply["tokens_evaluated"].wrong(f"{len(prompt)} prompt tokens", "the server changed the prompt")

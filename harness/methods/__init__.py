@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.methods import awq, bnb, compressed, fp8, gptq, hqq, quanto, torchao
+from harness.methods import awq, bnb, compressed, fp8, gguf, gptq, hqq, quanto, torchao
 from harness.methods.base import Block, Method
 
 METHODS: Mapping[str, Method] = {
-    module.METHOD.name: module.METHOD for module in (bnb, gptq, awq, hqq, torchao, quanto, fp8, compressed)
+    module.METHOD.name: module.METHOD for module in (bnb, gptq, awq, hqq, torchao, quanto, fp8, compressed, gguf)
 }
 
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from harness.engines.seam import Facts, ScoreRequest
 from harness.errors import QuantgateError
@@ -19,6 +20,7 @@ from harness.worker.versions import gpu_count
 
 WIDTH, VOCABULARY = 256, 512
 SAMPLES, LENGTH = 16, 32
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 REQUEST = ScoreRequest(context=(5, 6, 7, 8), continuations=((9, 10), (11,)))
 
 
@@ -59,16 +61,34 @@ def tiny_model(folder: Path) -> Path:
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=0.05, generator=generator)
     model.save_pretrained(str(folder))
-    words = {"<pad>": 0, "<s>": 1, "</s>": 2, **{f"w{number}": number for number in range(3, VOCABULARY)}}
-    plain = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="<pad>"))
-    plain.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
-    transformers.PreTrainedTokenizerFast(
-        tokenizer_object=plain, bos_token="<s>", eos_token="</s>", pad_token="<pad>"
-    ).save_pretrained(str(folder))
-    ids = torch.randint(3, VOCABULARY, (2 * SAMPLES, LENGTH + 1), generator=generator).tolist()
-    rows = [json.dumps({"text": " ".join(f"w{number}" for number in row)}) for row in ids]
+    _tiny_tokenizer(tokenizers).save_pretrained(str(folder))
+    ids = torch.randint(0, len(LETTERS), (2 * SAMPLES, LENGTH + 1), generator=generator).tolist()
+    rows = [json.dumps({"text": "".join(LETTERS[number] for number in row)}) for row in ids]
     (folder.parent / "calibration.jsonl").write_text("\n".join(rows) + "\n")
     return folder
+
+
+def _tiny_tokenizer(tokenizers: Any) -> Any:
+    """One token a letter, bytes for the rest, laid out as Llama 2's, which converters to GGUF recognise."""
+    import transformers
+
+    words = {"<unk>": 0, "<s>": 1, "</s>": 2, **{f"<0x{byte:02X}>": 3 + byte for byte in range(256)}}
+    words.update({letter: len(words) + at for at, letter in enumerate(f"▁{LETTERS}")})
+    plain = tokenizers.Tokenizer(tokenizers.models.BPE(words, [], byte_fallback=True, unk_token="<unk>", fuse_unk=True))
+    plain.normalizer = tokenizers.normalizers.Sequence(
+        [tokenizers.normalizers.Prepend("▁"), tokenizers.normalizers.Replace(" ", "▁")]
+    )
+    plain.decoder = tokenizers.decoders.Sequence(
+        [
+            tokenizers.decoders.Replace("▁", " "),
+            tokenizers.decoders.ByteFallback(),
+            tokenizers.decoders.Fuse(),
+            tokenizers.decoders.Strip(" ", 1, 0),
+        ]
+    )
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=plain, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    )
 
 
 def attempt_method(method: Method, model: Path, scratch: Path) -> Attempt:

@@ -34,6 +34,7 @@ class Step:
 
     requirements: tuple[str, ...]
     options: tuple[str, ...] = ()
+    """pip's own; `{environment}` in them is the environment's folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +144,8 @@ class Environments:
         for number, step in enumerate(environment.steps, 1):
             say(f"{environment.name}: step {number} of {len(environment.steps)}: {' '.join(step.requirements)}")
             pins = ["-c", str(environment.pins)] if environment.pins is not None else []
-            command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", *pins, *step.options]
+            command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", *pins]
+            command += [option.format(environment=folder) for option in step.options]
             self._run(environment, [*command, *step.requirements], log)
         for module in environment.probe:
             self._run(environment, [str(python), "-c", f"import {module}"], log)

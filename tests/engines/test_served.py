@@ -248,7 +248,9 @@ def llamacpp(*, grammar: bool) -> Pages:
         tokens = greedy(prompt, body["n_predict"])
         if grammar and "grammar" in body:
             forced = [int(each.strip("<[]>")) for each in body["grammar"].removeprefix("root ::= ").split()]
-            tokens = tuple(forced[: forced.index(END)] if END in forced else forced)
+            if END in forced:
+                return Answer({"error": "Unexpected empty grammar stack"}, status=500)
+            tokens = tuple(forced)
         listed = []
         for place, token in enumerate(tokens):
             before = (*prompt, *tokens[:place])
@@ -721,7 +723,7 @@ SERVER = """
 import sys, time
 import xllamacpp
 params = xllamacpp.CommonParams()
-params.model.path, params.model_alias = sys.argv[1], "smollm2"
+params.model.path, params.model_alias = sys.argv[1], {"smollm2"}
 params.hostnames, params.port = ["127.0.0.1"], 0
 params.n_ctx, params.n_parallel = 4096, 4
 params.cpuparams.n_threads, params.cpuparams_batch.n_threads = 1, 2
