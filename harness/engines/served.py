@@ -70,7 +70,7 @@ class ServedEngine:
         def one(pair: tuple[tuple[int, ...], tuple[int, ...]]) -> ContinuationScore:
             tokens = self._dialect.score(*pair)
             if len(tokens) != len(pair[1]):
-                raise EngineError(f"{self._http.shown_root}: {len(tokens)} scores for {len(pair[1])} tokens")
+                raise EngineError(f"{self._http.root}: {len(tokens)} scores for {len(pair[1])} tokens")
             return ContinuationScore(
                 log_probs=tuple(each.log_prob for each in tokens), greedy=all(each.top for each in tokens)
             )
@@ -84,7 +84,7 @@ class ServedEngine:
     ) -> list[WindowScore]:
         if states_out is not None or states_in is not None:
             raise EngineError(
-                f"{self._http.shown_root}: a served model shows no hidden states and no whole distribution, so no "
+                f"{self._http.root}: a served model shows no hidden states and no whole distribution, so no "
                 "divergence can be measured; leave out kl, top-1 agreement and delta_p for this variant"
             )
 
@@ -92,7 +92,7 @@ class ServedEngine:
             values = self._dialect.roll(window.tokens, window.scored_from)
             wanted = len(window.tokens) - window.scored_from
             if len(values) != wanted:
-                raise EngineError(f"{self._http.shown_root}: {len(values)} scores for {wanted} tokens")
+                raise EngineError(f"{self._http.root}: {len(values)} scores for {wanted} tokens")
             return WindowScore(log_probs=values)
 
         return self._each(one, windows)
@@ -117,7 +117,7 @@ class ServedEngine:
         with ThreadPoolExecutor(workload.batch) as pool:
             running = [pool.submit(one, prompt) for prompt in prompts]
             streams = [each.result() for each in running]
-        rows = [token_times(marks, workload.new_tokens, self._http.shown_root) for _, marks in streams]
+        rows = [token_times(marks, workload.new_tokens, self._http.root) for _, marks in streams]
         return timing(rows, min(started for started, _ in streams))
 
     def device_peaks(self) -> tuple[int | None, int | None]:
@@ -173,7 +173,7 @@ def _facts(http: Http, dialect: Dialect, load_s: float) -> Facts:
     # llama.cpp names a model by its file's whole path.
     name = about.model.rpartition("/")[2] if about.model.startswith("/") else about.model
     notes = (
-        f"{about.server} at {http.shown_root} serves {shown(name)}",
+        f"{about.server} at {http.root} serves {shown(name)}",
         "served: the weights cannot be inspected; nothing the server says of them was checked",
         *dialect.notes(),
         *about.notes,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.engines.seam import GenerateRequest, Generation, LoadSpec
-from harness.engines.served_http import shown
+from harness.engines.served_http import Http, ServerRefusedError, shown
 from harness.errors import EngineError
 
 SERVERS = ("auto", "llama.cpp", "vllm", "sglang", "tgi", "openai")
@@ -129,6 +129,19 @@ class Dialect(Protocol):
     def stream(self, prompt: Sequence[int], new_tokens: int) -> Iterator[tuple[float, int]]:
         """(second, tokens so far) at every chunk, until exactly `new_tokens`."""
         ...
+
+
+def tokenized(http: Http, model: str, text: str, *, add_special_tokens: bool) -> tuple[int, ...]:
+    """/tokenize as vLLM and SGLang have it. llama.cpp's page of that name ignores these fields and answers nothing."""
+    body = {"model": model, "prompt": text, "add_special_tokens": add_special_tokens}
+    try:
+        reply = http.post("/tokenize", body)
+    except ServerRefusedError as error:
+        raise EngineError(f"{http.root}: this server has no /tokenize ({error})") from error
+    tokens = reply["tokens"].integers()
+    if len(tokens) != reply["count"].integer() or (text and not tokens):
+        raise reply.wrong("as many tokens as counted", "this server's /tokenize is of another kind")
+    return tokens
 
 
 def random_ids(count: int, source: random.Random, vocabulary: int) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from harness.errors import EngineError
 
@@ -142,21 +142,25 @@ class Reply:
         return EngineError(f"{self._url}: {self._place}: expected {expected}, got {came}; {advice}")
 
 
+def _address(parts: SplitResult) -> str:
+    """Scheme, host, port and path."""
+    return shown(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
+
+
 class Http:
     """One server. Safe to use from several threads."""
 
     def __init__(self, url: str, *, key: str | None, timeout_s: float, retries: int) -> None:
         self._httpx2, self._tenacity = libraries()
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise EngineError(f"{shown(url)}: expected an address such as http://localhost:8000/v1")
-        self._root = url.rstrip("/").removesuffix("/v1").rstrip("/")
-        host = parts.netloc.rpartition("@")[2]
-        self.shown_root = f"{parts.scheme}://{host}{urlsplit(self._root).path}"
-        """The address without a user name and password."""
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise EngineError(f"{_address(parts)}: expected an address such as http://localhost:8000/v1")
+        self.root = _address(parts).rstrip("/").removesuffix("/v1").rstrip("/")
+        """The address without /v1 and without a user name and password, which go into a header."""
         self._key, self._timeout_s, self._retries = key, timeout_s, retries
         self._client: httpx2.Client = self._httpx2.Client(
             headers={"Authorization": f"Bearer {key}"} if key else {},
+            auth=(unquote(parts.username), unquote(parts.password or "")) if parts.username else None,
             timeout=self._httpx2.Timeout(timeout_s, connect=min(timeout_s, 10.0)),
             limits=self._httpx2.Limits(max_connections=None, max_keepalive_connections=None),
             # A proxy set for the outside world must not be asked for this machine's own server.
@@ -191,11 +195,11 @@ class Http:
 
     def events(self, path: str, body: Mapping[str, object]) -> Iterator[tuple[float, Reply]]:
         """Server-sent events with the second (`perf_counter`) each arrived. Not retried: the clock runs."""
-        where = self.shown_root + path
+        where = self.root + path
         try:
             with (
                 self._translated("POST", where),
-                self._client.stream("POST", self._root + path, json=dict(body)) as response,
+                self._client.stream("POST", where, json=dict(body)) as response,
             ):
                 self._check(response, "POST", where, self._read(response, where) if response.status_code != 200 else "")
                 for line in response.iter_lines():
@@ -234,10 +238,10 @@ class Http:
     def _once(
         self, method: str, path: str, body: Mapping[str, object] | None, final: frozenset[int] = frozenset()
     ) -> Reply:
-        where = self.shown_root + path
+        where = self.root + path
         with (
             self._translated(method, where),
-            self._client.stream(method, self._root + path, json=None if body is None else dict(body)) as response,
+            self._client.stream(method, where, json=None if body is None else dict(body)) as response,
         ):
             text = self._read(response, where)
             self._check(response, method, where, text, final)

@@ -43,7 +43,7 @@ def _models(http: Http) -> list[Reply]:
 def _chosen(http: Http, models: list[Reply], wanted: str | None) -> tuple[str, Reply | None]:
     if wanted is None:
         if not models:
-            raise EngineError(f"{http.shown_root}/v1/models: expected a list of models, got none; set endpoint.model")
+            raise EngineError(f"{http.root}/v1/models: expected a list of models, got none; set endpoint.model")
         return models[0]["id"].text(), models[0]
     if not models:
         return wanted, None
@@ -55,7 +55,7 @@ def _chosen(http: Http, models: list[Reply], wanted: str | None) -> tuple[str, R
     names = [shown(each["id"].text()) for each in models]
     more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
     raise EngineError(
-        f"{http.shown_root}/v1/models: expected a model {wanted!r}, the server has "
+        f"{http.root}/v1/models: expected a model {wanted!r}, the server has "
         f"{', '.join(names[:NAMES_SHOWN])}{more}; set endpoint.model to one of them"
     )
 

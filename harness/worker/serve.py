@@ -22,7 +22,7 @@ from harness.engines.seam import (
 from harness.errors import EngineError
 from harness.worker.meters import device_process_bytes, process_peak_bytes, reset_process_peak
 
-ENGINES = {"scripted": "scripted", "transformers": "transformers", "llama.cpp": "llamacpp", "served": "served"}
+ENGINES = {"scripted": "scripted", "transformers": "transformers", "llama.cpp": "llama_engine", "served": "served"}
 """Engine names and their modules in `harness.engines`, imported only in a worker that hosts one."""
 Q = TypeVar("Q")
 A = TypeVar("A")
