@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -11,6 +13,9 @@ from harness.errors import SuiteError
 from harness.run.obstacles import obstacles
 from harness.spec.describe import quantization_words
 from harness.spec.load import LoadedSuite, load_suite
+
+if TYPE_CHECKING:
+    from harness.plan.build import TaskPlan
 
 
 def check_suite(path: Path, *, limit: int | None) -> int:
@@ -41,6 +46,22 @@ def _variants(loaded: LoadedSuite, console: Console) -> None:
         table.add_row(f"{name}{mark}", variant.runtime, quantization_words(variant))
     console.print(table)
     console.print()
+
+
+def _calibrations(loaded: LoadedSuite, plans: Sequence[TaskPlan]) -> Iterator[str]:
+    """What each variant's calibration data shares with the items."""
+    from harness.quantize.overlap import overlap_with
+    from harness.run.variants import calibration_texts
+
+    for name in loaded.suite.variants:
+        texts = calibration_texts(loaded, name)
+        for plan in plans if texts else ():
+            found = overlap_with(plan, texts)
+            mark = " (a run would be INVALID)" if found.exact else ""
+            yield (
+                f"{name}: calibration and {plan.name}: {found.exact} equal texts{mark}, {found.copied} more with long "
+                f"passages in common; word distributions {found.distance:.2f} apart"
+            )
 
 
 def _plan(loaded: LoadedSuite, console: Console, limit: int | None, standing: tuple[str, ...]) -> bool:
@@ -78,6 +99,8 @@ def _plan(loaded: LoadedSuite, console: Console, limit: int | None, standing: tu
     for plan in plans:
         for note in plan.notes:
             console.print(f"  {note}", markup=False, highlight=False)
+    for line in _calibrations(loaded, plans):
+        console.print(f"  {line}", markup=False, highlight=False)
     console.print("\nwhat each gate can certify", style="bold")
     for row in certificates(loaded.suite, plans):
         mark = " " if row.enough else "!"

@@ -30,6 +30,7 @@ LARGEST_ANSWER = 256 * 2**20
 """Bytes after which an answer is no answer any more. The largest honest one lists a whole vocabulary."""
 LONGEST_WAIT_S = 60.0
 """Upper bound of a wait between two attempts, whatever Retry-After asks for."""
+CONNECT_S = 10.0
 FIRST_WAIT_S = 0.5
 LONGEST_BACKOFF_S = 20.0
 BUSY = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
@@ -161,7 +162,7 @@ class Http:
         self._client: httpx2.Client = self._httpx2.Client(
             headers={"Authorization": f"Bearer {key}"} if key else {},
             auth=(unquote(parts.username), unquote(parts.password or "")) if parts.username else None,
-            timeout=self._httpx2.Timeout(timeout_s, connect=min(timeout_s, 10.0)),
+            timeout=self._httpx2.Timeout(timeout_s, connect=min(timeout_s, CONNECT_S)),
             limits=self._httpx2.Limits(max_connections=None, max_keepalive_connections=None),
             # A proxy set for the outside world must not be asked for this machine's own server.
             trust_env=parts.hostname not in ("localhost", "127.0.0.1", "::1"),
@@ -300,6 +301,9 @@ class Http:
         httpx2 = self._httpx2
         try:
             yield
+        except httpx2.ConnectTimeout as error:
+            message = f"{method} {where}: expected a server there, none took the connection in {CONNECT_S:g} s"
+            raise _AgainError(f"{message}; is the address right?") from error
         except httpx2.TimeoutException as error:
             raise _AgainError(self._late(where)) from error
         except httpx2.ConnectError as error:

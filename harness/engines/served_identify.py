@@ -21,6 +21,8 @@ def identify(http: Http, spec: LoadSpec, options: Options) -> Dialect:
     models = _models(http)
     name, listed = _chosen(http, models, options.model)
     kind = options.server if options.server != "auto" else _kind(http, models)
+    if kind != "openai" and (owner := _owner(models)) not in (None, kind):
+        raise EngineError(f"{http.root}: expected {kind}, the server says it is {owner}; set endpoint.server to auto")
     if kind == "llama.cpp":
         return LlamaCpp(http, options, name, listed)
     if kind == "sglang":
@@ -60,12 +62,16 @@ def _chosen(http: Http, models: list[Reply], wanted: str | None) -> tuple[str, R
     )
 
 
+def _owner(models: list[Reply]) -> str | None:
+    """The kind of server that calls itself the owner of a model."""
+    owners = [each.optional_text("owned_by") for each in models]
+    return next((OWNERS[owner] for owner in owners if owner in OWNERS), None)
+
+
 def _kind(http: Http, models: list[Reply]) -> str:
     """From who owns the models, otherwise from a page that only one kind has."""
-    for each in models:
-        owner = each.optional_text("owned_by")
-        if owner in OWNERS:
-            return OWNERS[owner]
+    if (owner := _owner(models)) is not None:
+        return owner
     pages = {
         "llama.cpp": ("/props", "default_generation_settings"),
         "sglang": ("/get_model_info", "is_generation"),

@@ -3,8 +3,8 @@
 It ignores `echo` and `prompt_logprobs` without a word, so a given continuation is scored in one of two ways:
 `forced`, where a grammar of token ids makes the server generate exactly the continuation and report each token's
 log-prob before the grammar; and `stepwise`, one request per token that lists the likeliest tokens, more of them until
-the wanted one is there. Either is checked against the other at load. The log-probs do not see the grammar, the
-temperature or any sampler setting.
+the wanted one is there. `forced` is used only where it agreed with `stepwise` at load. The log-probs do not see the
+grammar, the temperature or any sampler setting.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Way = Literal["forced", "stepwise", "none"]
 PATH = "/completion"
 FIRST_LISTED = 64
 GROWTH = 16
-SPAN = 128
+SPAN = 512
 """Tokens forced by one request; longer continuations are taken in pieces."""
 BROKEN_GRAMMAR = 500
 AGREE = 0.5
@@ -62,9 +62,9 @@ class LlamaCpp:
             slots = props.optional_integer("total_slots")
             notes += [f"the server works on {slots} requests at once, more wait"] if slots else []
             notes += ["the server has a chat template"] if props.optional_text("chat_template") else []
-            penalty = None if settings is None else settings.get("params")
-            penalty = None if penalty is None else penalty.get("repeat_penalty")
-            if penalty is not None and penalty.value != 1 and penalty.value != 1.0:
+            params = None if settings is None else settings.get("params")
+            penalty = None if params is None else params.get("repeat_penalty")
+            if penalty is not None and penalty.value != 1:
                 notes.append(f"the server's own repeat_penalty {penalty.value} changes what is generated")
         return About(
             model=self._model,
@@ -106,6 +106,8 @@ class LlamaCpp:
         until = [stop for stop in request.until if stop]
         reply = self._ask(request.prompt, request.max_new_tokens, stop=until, return_tokens=True, **sampling(request))
         kind = reply["stop_type"].text()
+        if kind not in ("eos", "word", "limit"):
+            raise reply["stop_type"].wrong("eos, word or limit", "the server broke the generation off")
         tokens = reply["tokens"].integers()
         if reply["truncated"].value is not False:
             raise reply.wrong("a generation that fits the context", "raise the server's --ctx-size")

@@ -10,6 +10,7 @@ from harness.records.verdict import Check
 from harness.spec.models import Variant
 
 MOST_OVER = 1.5
+GRAM = 13
 SPARE_BITS = 2.0
 """A claim of b bits is not believed above 1.5 b + 2 resident bits a weight: 8 for 4, 14 for 8."""
 
@@ -48,6 +49,7 @@ def candidate_checks(
     if run.facts is not None and baseline_facts is not None:
         checks.append(_other_weights(run, run.facts, baseline_facts))
     checks.append(_same_tokens(run))
+    checks.extend(_calibration(run))
     checks.extend(_pairing(comparison, candidate))
     checks.extend(_failure_checks(candidate.paired, baseline=False))
     checks.extend(
@@ -84,6 +86,33 @@ def _engine_checks(run: VariantRun) -> list[Check]:
             + (" …" if len(names) > 3 else ""),
         )
     ]
+
+
+def _calibration(run: VariantRun) -> list[Check]:
+    """Whether the variant was calibrated on what it is judged by, and how alike the two are."""
+    checks = []
+    for each in run.calibration:
+        alike = (
+            f"word distributions {each.distance:.2f} apart (0 to 1), median {each.calibration_words:.0f} words a text "
+            f"against {each.evaluation_words:.0f}"
+        )
+        if each.exact:
+            shown = ", ".join(each.exact_items[:3])
+            says = (
+                f"{each.task}: {each.exact} of {each.items} items stand word for word in the calibration data "
+                f"({shown}); calibrate on other text"
+            )
+            checks.append(Check(name="calibration apart", held=False, blocks=True, says=says))
+        elif each.copied:
+            says = (
+                f"{each.task}: {each.copied} of {each.items} items share {GRAM} words in a row (8 for short items) "
+                f"with the calibration data; {alike}"
+            )
+            checks.append(Check(name="calibration apart", held=False, blocks=False, says=says))
+        else:
+            says = f"{each.task}: no item is in the calibration data; {alike}"
+            checks.append(Check(name="calibration apart", held=True, blocks=True, says=says))
+    return checks
 
 
 def _kinds(facts: EngineFacts) -> str:

@@ -258,6 +258,24 @@ class SpeedRecord(Model):
     measured_at: str
 
 
+class CalibrationOverlap(Model):
+    """What a task's items share with the data a variant was calibrated on."""
+
+    task: str
+    items: int
+    exact: int
+    """Items that stand in the calibration data word for word."""
+    exact_items: tuple[str, ...] = ()
+    copied: int
+    """Further items that share 13 words in a row with it (8 for short items)."""
+    copied_items: tuple[str, ...] = ()
+    distance: float
+    """Jensen-Shannon distance of the word frequencies, 0 to 1."""
+    calibration_words: float
+    evaluation_words: float
+    """Median words of a text."""
+
+
 class VariantRun(Model):
     """What a run knows of one variant: its evaluations, or why it has none."""
 
@@ -276,6 +294,7 @@ class VariantRun(Model):
     """The environment it ran in; None is quantgate's own."""
     artifact: dict[str, Any] | None = None
     """The card of the checkpoint that quantgate made for it."""
+    calibration: tuple[CalibrationOverlap, ...] = ()
 
 
 class TaskRun(Model):

@@ -13,6 +13,7 @@ from pathlib import Path
 from harness.errors import EngineError, RunError, UsageError, WorkerError
 from harness.plan.build import TaskPlan, plan_suite, plan_texts
 from harness.plan.tokens import Tokenizer
+from harness.quantize.overlap import overlap_with
 from harness.records.models import EngineFacts, Host, RunManifest, TaskRun, TokenDisagreement, VariantRun
 from harness.records.store import Store
 from harness.run.evaluate import Session, evaluate, stored_facts
@@ -170,6 +171,9 @@ class _Run:
                 raise variant
             run = self._evaluate(variant, self._baseline_keys())
             sound = run.token_disagreement is None and run.facts is not None and not _unfit(run.facts, spec)
+            if run.facts is not None and run.facts.dequantised and timer is not None:
+                self.reporter.say(f"{name} · speed: not timed, {run.facts.dequantised}")
+                sound = False
             if sound and timer is not None and not self.options.tasks:
                 run = run.model_copy(update={"speed": self._speed(variant, timer)})
         except (EngineError, WorkerError) as error:
@@ -226,6 +230,7 @@ class _Run:
             must_be_quantized=variant.spec.must_be_quantized(),
             environment=variant.runtime.name,
             artifact=dict(variant.artifact) if variant.artifact is not None else None,
+            calibration=tuple(overlap_with(plan, variant.calibration) for plan in self.plans if variant.calibration),
         )
 
     def _disagreement(self, session: Session) -> TokenDisagreement | None:

@@ -13,7 +13,7 @@ from harness.plan.build import TaskPlan
 from harness.plan.identity import evaluation_key, file_identity, quantization_text, weights_identity
 from harness.plan.tokens import HfTokenizer, Tokenizer
 from harness.quantize.artifacts import Artifact, Artifacts, Order
-from harness.quantize.calibration import draw
+from harness.quantize.calibration import draw, read_texts
 from harness.records.models import Identity
 from harness.run.runtimes import ENGINE_PACKAGES, Runtime, loading, making
 from harness.spec.load import LoadedSuite
@@ -34,6 +34,8 @@ class RunVariant:
     runtime: Runtime
     artifact: Mapping[str, object] | None = None
     """The card of the checkpoint that was made for it."""
+    calibration: tuple[str, ...] = ()
+    """The texts it was calibrated on."""
 
     def identity(self, plan: TaskPlan, tokenizer: str, baseline: str | None) -> Identity:
         """Identity on one task. `tokenizer`: the identity of the plan's; `baseline`: key of the states used."""
@@ -115,7 +117,16 @@ def resolve_variant(
         versions=versions,
         runtime=runtime,
         artifact=made.card if made is not None else None,
+        calibration=calibration_texts(loaded, name) if made is not None else (),
     )
+
+
+def calibration_texts(loaded: LoadedSuite, name: str) -> tuple[str, ...]:
+    """The texts a variant is calibrated on; empty for none. Raises `SuiteError` for data that is wrong."""
+    quantize = loaded.suite.variants[name].quantize
+    if quantize is None or quantize.calibration is None:
+        return ()
+    return read_texts(loaded, quantize.calibration, f"variants.{name}.quantize.calibration")
 
 
 def resolve_place(loaded: LoadedSuite, name: str, spec: Variant) -> ModelPlace:
@@ -163,9 +174,7 @@ def make_checkpoint(
     versions = library_versions(tool.packages, runtime.interpreter)
     calibration = None
     if tool.calibrates and method.calibrates(block):
-        if spec.quantize.calibration is None:
-            message = f"{spec.quantize.method} looks at text while it quantizes: add calibration: {{data: FILE.jsonl}}"
-            raise SuiteError((Problem(place=loaded.shown, key=key, message=message),))
+        assert spec.quantize.calibration is not None  # the suite was checked
         tokenizer = HfTokenizer(source.path, revision=None, trust_remote_code=suite.trust_remote_code)
         calibration = draw(loaded, spec.quantize.calibration, tokenizer, f"{key}.calibration")
     order = Order(

@@ -43,6 +43,10 @@ def _variants(suite: Suite) -> Found:
             key = "quantize" if variant.quantize is not None else "quantized"
             yield (*where, key), "the baseline is the full-precision model; quantize another variant"
         yield from ((((*where, key), message)) for key, message in _runtime(variant))
+        wants = variant.quantize
+        if wants is not None and wants.makes and wants.calibration is None and wants.row.calibrates(wants.block()):
+            needed = "calibration: {data: FILE.jsonl, field: text, samples: 128, length: 512}"
+            yield (*where, "quantize"), f"{wants.method} looks at text while it quantizes: add {needed}"
         if variant.quantize is not None and variant.quantized is False:
             yield (*where, "quantized"), "contradicts quantize"
 

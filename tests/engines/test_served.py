@@ -657,6 +657,12 @@ def test_wrong_model_name(serve: Callable[[Pages], Fake], connect: Connect) -> N
     assert connect(serve(vllm).url, model="tiny-lora").facts().notes[0].endswith("serves tiny-lora")
 
 
+def test_wrong_kind_of_server(serve: Callable[[Pages], Fake], connect: Connect) -> None:
+    """A server that calls itself something else than the suite says is not asked in the wrong words."""
+    with pytest.raises(EngineError, match="expected sglang, the server says it is vllm"):
+        connect(serve(vllm).url, server="sglang")
+
+
 @pytest.mark.parametrize(
     ("url", "options", "message"),
     [
@@ -725,7 +731,7 @@ import xllamacpp
 params = xllamacpp.CommonParams()
 params.model.path, params.model_alias = sys.argv[1], {"smollm2"}
 params.hostnames, params.port = ["127.0.0.1"], 0
-params.n_ctx, params.n_parallel = 4096, 4
+params.n_ctx, params.n_parallel = 1024, 4
 params.cpuparams.n_threads, params.cpuparams_batch.n_threads = 1, 2
 server = xllamacpp.Server(params)
 print("quantgate:" + server.listening_address, flush=True)
@@ -789,21 +795,30 @@ def reference() -> tuple[Any, Any]:
     return model.eval(), transformers.AutoTokenizer.from_pretrained(DEMO)
 
 
-def reference_log_probs(model: Any, tokens: tuple[int, ...], scored_from: int) -> tuple[list[float], bool]:
-    """The log-prob of each token from `scored_from` on, and whether all of them were the likeliest."""
+def reference_scores(
+    model: Any, context: tuple[int, ...], tails: tuple[tuple[int, ...], ...]
+) -> list[ContinuationScore]:
+    """One pass over all tails, padded on the right, where a causal model does not look."""
     import torch
 
+    longest = max(map(len, tails))
+    rows = [[*context, *tail, *([0] * (longest - len(tail)))] for tail in tails]
     with torch.inference_mode():
-        table = model(torch.tensor([tokens])).logits[0, scored_from - 1 : -1].log_softmax(-1)
-    tail = tokens[scored_from:]
-    return [float(row[token]) for row, token in zip(table, tail, strict=True)], table.argmax(-1).tolist() == list(tail)
+        tables = model(torch.tensor(rows)).logits[:, len(context) - 1 : -1].log_softmax(-1)
+    return [
+        ContinuationScore(
+            log_probs=tuple(float(row[token]) for row, token in zip(table, tail, strict=False)),
+            greedy=table.argmax(-1).tolist()[: len(tail)] == list(tail),
+        )
+        for table, tail in zip(tables, tails, strict=True)
+    ]
 
 
 @pytest.mark.model
 def test_llama_server_says_what_it_is(live: ServedEngine) -> None:
     """The facts are the server's own words, marked as such."""
     facts = live.facts()
-    assert (facts.parameters, facts.vocabulary, facts.context_length) == (134515008, 49152, 1024)
+    assert (facts.parameters, facts.vocabulary, facts.context_length) == (134515008, 49152, 256)
     assert facts.weight_bytes is None
     assert facts.notes[0].endswith("serves smollm2")
     assert any(note.startswith("prompts are sent as token ids") for note in facts.notes)
@@ -824,10 +839,9 @@ def test_llama_server_scores_like_transformers(live: ServedEngine, reference: tu
         )
     differences = []
     for request, scores in zip(requests, live.score(requests), strict=True):
-        for continuation, score in zip(request.continuations, scores, strict=True):
-            wanted, greedy = reference_log_probs(model, (*request.context, *continuation), len(request.context))
-            differences += [abs(a - b) for a, b in zip(score.log_probs, wanted, strict=True)]
-            assert score.greedy == greedy
+        for score, wanted in zip(scores, reference_scores(model, request.context, request.continuations), strict=True):
+            differences += [abs(a - b) for a, b in zip(score.log_probs, wanted.log_probs, strict=True)]
+            assert score.greedy == wanted.greedy
     assert max(differences) < 0.35
     assert sum(differences) / len(differences) < 0.1
 
@@ -850,7 +864,7 @@ def test_llama_server_perplexity(live: ServedEngine, reference: tuple[Any, Any])
     text = (ROOT / "README.md").read_text()[:1500]
     tokens = live.encode([text], add_special_tokens=False)[0][:200]
     (window,) = live.roll([Window(tokens=tokens, scored_from=1)])
-    wanted, _ = reference_log_probs(reference[0], tokens, 1)
+    wanted = reference_scores(reference[0], tokens[:1], (tokens[1:],))[0].log_probs
     assert len(window.log_probs) == len(wanted) == 199
     ratio = math.exp((sum(wanted) - sum(window.log_probs)) / len(wanted))
     assert ratio == pytest.approx(1, abs=0.03)
@@ -893,11 +907,23 @@ def test_llama_server_is_timed_exactly(live: ServedEngine) -> None:
 
 
 @pytest.mark.model
+def test_llama_server_ignores_echo(llama_server: str, connect: Connect) -> None:
+    """Through its OpenAI page the same server takes prompt_logprobs and echo and ignores them; that is found out."""
+    engine = connect(llama_server, server="openai")
+    with pytest.raises(EngineError, match=r"gives no log-probs of a given text .*prompt_logprobs: .*echo: "):
+        engine.score([ScoreRequest(context=(504, 3575), continuations=((282,),))])
+    with pytest.raises(EngineError, match="/tokenize: answer: expected 'count' in it"):
+        engine.encode(["The capital"], add_special_tokens=False)
+    prompt = (504, 3575, 282, 4649, 314)  # The capital of France is
+    assert engine.generate([GenerateRequest(prompt=prompt, max_new_tokens=5)])[0].text.startswith(" Paris")
+
+
+@pytest.mark.model
 def test_llama_server_context_is_full(live: ServedEngine) -> None:
     """A prompt or a timing beyond the context is an error in the server's words, never a shortened one."""
     with pytest.raises(EngineError, match="exceeds the available context size"):
         live.generate([GenerateRequest(prompt=(504,) * 2000, max_new_tokens=2)])
-    with pytest.raises(EngineError, match="exactly 200 tokens"):
-        live.time(Workload(batch=1, prompt_tokens=1000, new_tokens=200))
+    with pytest.raises(EngineError, match="exactly 50 tokens"):
+        live.time(Workload(batch=1, prompt_tokens=240, new_tokens=50))
     with pytest.raises(EngineError, match="--ctx-size"):
-        live.generate([GenerateRequest(prompt=(504,) * 1000, max_new_tokens=200)])
+        live.generate([GenerateRequest(prompt=(504,) * 240, max_new_tokens=50)])

@@ -1,0 +1,100 @@
+"""Environments: keyed by content, built once, never used half built, and clear about why a build failed."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from harness.errors import EngineError
+from harness.worker.environments import MARK, Environment, Environments, Step, from_requirements, shipped
+
+
+def empty(name: str = "empty", **changes: object) -> Environment:
+    """An environment without packages: `pip install pip` asks no index, because pip is there."""
+    return Environment(name=name, steps=(Step(requirements=("pip",)),), variables={}, **changes)  # type: ignore[arg-type]
+
+
+def test_built_once_and_removed(tmp_path: Path) -> None:
+    """The second build finds the first; the interpreter runs; removing it removes it."""
+    store, said = Environments(tmp_path), []
+    python = store.build(empty(), said.append)
+    assert subprocess.run([python, "-c", "import pip"], check=False).returncode == 0
+    count = len(said)
+    assert store.build(empty(), said.append) == python
+    assert len(said) == count
+    assert store.remove(empty())
+    assert store.python(empty()) is None
+    assert not store.remove(empty())
+
+
+def test_a_half_built_one_is_not_used(tmp_path: Path) -> None:
+    """Without its mark it does not count, and the next build starts anew."""
+    store = Environments(tmp_path)
+    python = store.build(empty())
+    (store.folder(empty()) / MARK).unlink()
+    assert store.python(empty()) is None
+    said: list[str] = []
+    assert store.build(empty(), said.append) == python
+    assert "removing what an interrupted build left" in said[0]
+
+
+def test_an_interpreter_that_vanished(tmp_path: Path) -> None:
+    """A built environment whose interpreter is gone is built again."""
+    store = Environments(tmp_path)
+    python = store.build(empty())
+    python.unlink()
+    assert store.python(empty()) is None
+    assert store.build(empty()).exists()
+
+
+def test_two_builders_share_one_build(tmp_path: Path) -> None:
+    """The second waits for the first and uses what it built."""
+    said: list[str] = []
+    builders = [threading.Thread(target=lambda: Environments(tmp_path).build(empty(), said.append)) for _ in range(2)]
+    for each in builders:
+        each.start()
+    for each in builders:
+        each.join()
+    assert sum("built in" in each for each in said) == 1
+
+
+def test_a_failed_build_shows_pips_words(tmp_path: Path) -> None:
+    """An impossible requirement, a missing module: what failed, where the log is, what to do."""
+    store = Environments(tmp_path)
+    bad = from_requirements(("./no-such-folder/no-such-wheel.whl",))
+    with pytest.raises(EngineError, match=r"(?s)could not be built.*no-such-wheel.*quantgate env build"):
+        store.build(bad)
+    assert store.python(bad) is None
+    with pytest.raises(EngineError, match="no_such_module"):
+        store.build(empty(probe=("no_such_module",)))
+
+
+def test_the_key_changes_with_every_pin() -> None:
+    """Requirements, options and pins are in it; the description is not."""
+    keys = {
+        empty().key,
+        empty(probe=("x",)).key,
+        from_requirements(("a==1",)).key,
+        from_requirements(("a==2",)).key,
+    }
+    assert len(keys) == 3
+
+
+def test_shipped_ones_have_exact_pins() -> None:
+    """Every requirement of every shipped environment is pinned, by itself or by its pins file."""
+    for name, environment in shipped().items():
+        pinned = environment.pins.read_text().lower() if environment.pins is not None else ""
+        for step in environment.steps:
+            for requirement in step.requirements:
+                exact = "==" in requirement or f"\n{requirement.lower()}==" in f"\n{pinned}"
+                assert exact, f"{name}: {requirement}"
+
+
+def test_a_full_disk_is_found_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too little room is said before anything is written."""
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 10**9})())
+    with pytest.raises(EngineError, match=r"1\.0 GB are free"):
+        Environments(tmp_path).build(empty())
