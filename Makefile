@@ -5,6 +5,7 @@
 #   make quick     the tests that need no model
 #   make lint      ruff and mypy
 #   make model     the demo's model and texts only
+#   make methods   every quantization method on the demo's model, into docs/methods.md (an hour and more)
 #   make clean     remove the environment, the demo's model and texts, and the tools' caches
 #
 # ARGS goes to quantgate or pytest:  make demo ARGS="--limit 40"    make quick ARGS="tests/stats -x"
@@ -12,7 +13,7 @@
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := demo
-.PHONY: demo test quick lint model clean
+.PHONY: demo test quick lint model methods clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -80,6 +81,11 @@ quick: $(HAVE_DEV)
 
 test: lint $(MODEL) $(TEXTS)
 	$(PYTHON) -m pytest $(ARGS)
+
+# Environments that exclude each other are built first; one that cannot be built leaves its rows with pip's reason.
+methods: $(HAVE_DEV) $(MODEL)
+	for name in gptqmodel llama.cpp llm-compressor autoawq; do $(VENV)/bin/quantgate env build $$name || true; done
+	$(PYTHON) suites/methods.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

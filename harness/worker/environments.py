@@ -94,8 +94,8 @@ def from_requirements(requirements: tuple[str, ...]) -> Environment:
 class Environments:
     """The built ones, in one folder."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, least_free: int = LEAST_FREE) -> None:
+        self.root, self._least_free = root, least_free
 
     def folder(self, environment: Environment) -> Path:
         return self.root / f"{environment.name}-{environment.key}"
@@ -125,10 +125,10 @@ class Environments:
                 say(f"{environment.name}: removing what an interrupted build left")
                 shutil.rmtree(folder)
             free = shutil.disk_usage(self.root).free
-            if free < LEAST_FREE:
+            if free < self._least_free:
                 raise EngineError(
                     f"environment {environment.name}: {free / 1e9:.1f} GB are free in {self.root}, expected at least "
-                    f"{LEAST_FREE / 1e9:.0f}; free some, or set QUANTGATE_CACHE to another disk"
+                    f"{self._least_free / 1e9:.0f}; free some, or set QUANTGATE_CACHE to another disk"
                 )
             return self._build(environment, folder, say)
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,11 +22,12 @@ from harness.worker.client import Worker
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / ".cache" / "demo-model" / "SmolLM2-135M-Instruct"
 MAKE = ROOT / "harness" / "quantize" / "gguf.py"
-TEXT = """The lighthouse stood at the end of a long spit of sand, and the road that led to it was under water twice a day.
+TEXT = """The lighthouse stood at the end of a long spit of sand, and the road to it was under water twice a day.
 Anna had kept it for eleven years. In the mornings she wrote down the wind, the height of the waves and the ships that
 passed, and in the evenings she read what her father had written there before her. Most of it was weather. Now and then
 there was a name, a birthday, the price of oil, and once, in 1953, a single line about the night when the sea came over
 the dikes: "Nobody slept. The lamp held." She had looked for more, but on the next page he was counting ships again."""
+TEXTS = [TEXT, "<|im_start|>user\nWie geht's?<|im_end|>\n", "", " a  b\n\n c 🙂 数"]
 PROMPT = "The capital of France is"
 pytestmark = [pytest.mark.model, pytest.mark.slow]
 
@@ -67,7 +69,8 @@ class Reference:
         self.states = str(folder / "states" / "000000.npy")
         with Worker("hf", log=folder / "hf.log") as worker:
             self.facts = worker.load(LoadSpec(variant="hf", engine="transformers", path=str(DEMO), dtype="float32"))
-            self.ids, self.prompt = worker.encode([TEXT, PROMPT], add_special_tokens=False)
+            *self.encoded, self.prompt = worker.encode([*TEXTS, PROMPT], add_special_tokens=False)
+            self.ids = self.encoded[0]
             self.window = Window(tokens=self.ids, scored_from=1)
             (self.rolled,) = worker.roll([self.window], states_out=self.states)
             self.requests = [
@@ -139,11 +142,7 @@ def test_full_precision_facts(full: Loaded, reference: Reference) -> None:
 
 def test_tokens_are_those_of_the_tokenizer(full: Loaded, reference: Reference) -> None:
     """Special tokens in a text become themselves; nothing is put in front unasked."""
-    texts = [TEXT, "<|im_start|>user\nWie geht's?<|im_end|>\n", "", " a  b\n\n c 🙂 数"]
-    with Worker("hf", log=Path(full.worker.log).with_name("hf.log")) as worker:
-        worker.load(LoadSpec(variant="hf", engine="transformers", path=str(DEMO), dtype="float32"))
-        expected = worker.encode(texts, add_special_tokens=False)
-    assert full.worker.encode(texts, add_special_tokens=False) == expected
+    assert full.worker.encode(TEXTS, add_special_tokens=False) == reference.encoded
 
 
 def test_continuations_score_as_in_transformers(full: Loaded, reference: Reference) -> None:
@@ -247,7 +246,7 @@ def test_what_cannot_be_done_is_refused_and_the_worker_lives(full: Loaded, refer
         full.worker.generate([GenerateRequest(prompt=(5,) * 8192, max_new_tokens=1)])
     with pytest.raises(EngineError, match="keeps no states"):
         full.worker.roll([reference.window], states_out="anywhere.npy")
-    with pytest.raises(EngineError, match="holds 188 positions|were asked"):
+    with pytest.raises(EngineError, match="positions, 1 were asked"):
         full.worker.roll([Window(tokens=(5, 6), scored_from=1)], states_in=reference.states)
     assert full.worker.score(reference.requests[:1])[0][0].log_probs
 
@@ -275,15 +274,18 @@ def test_a_model_llama_cpp_does_not_know_is_refused_in_its_words(
 ) -> None:
     """A whole file of an unknown architecture: llama.cpp's own reason is quoted."""
     path = tmp_path / "odd.gguf"
-    path.write_bytes(files["Q8_0"].read_bytes().replace(b"architecture\x08\x00\x00\x00\x05\x00\x00\x00\x00\x00\x00\x00llama",
-                                                        b"architecture\x08\x00\x00\x00\x05\x00\x00\x00\x00\x00\x00\x00xlama", 1))  # fmt: skip
-    with Worker("v", log=tmp_path / "log", interpreter=python) as worker:
-        with pytest.raises(EngineError, match=r"odd\.gguf: llama\.cpp could not load it: .*architecture"):
-            worker.load(spec(path))
+    known = struct.pack("<IQ", 8, 5) + b"llama"
+    path.write_bytes(files["Q8_0"].read_bytes().replace(known, struct.pack("<IQ", 8, 5) + b"xlama", 1))
+    with (
+        Worker("v", log=tmp_path / "log", interpreter=python) as worker,
+        pytest.raises(EngineError, match=r"odd\.gguf: llama\.cpp could not load it: .*architecture"),
+    ):
+        worker.load(spec(path))
 
 
 def test_damaged_weights_are_named(python: Path, files: dict[str, Path], tmp_path: Path) -> None:
-    """NaN in one block's scale is found, with the tensor's name; the digest is another."""
+    """NaN in one block's scale is found, with the tensor's name. llama.cpp's answers do not show it: its kernels turn
+    NaN activations into finite nonsense."""
     path = tmp_path / "nan.gguf"
     data = bytearray(files["Q8_0"].read_bytes())
     tensor = next(each for each in read_header(files["Q8_0"]).tensors if each.name == "blk.3.ffn_up.weight")
@@ -292,8 +294,6 @@ def test_damaged_weights_are_named(python: Path, files: dict[str, Path], tmp_pat
     with Worker("v", log=tmp_path / "log", interpreter=python) as worker:
         facts = worker.load(spec(path))
         assert facts.non_finite == ("blk.3.ffn_up.weight",)
-        (score,) = worker.roll([Window(tokens=(5, 6, 7), scored_from=1)])
-        assert all(map(math.isnan, score.log_probs))
 
 
 @pytest.mark.parametrize(
