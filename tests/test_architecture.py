@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engines": {"methods"},
     "worker": {"engines"},
     "plan": {"spec", "stats", "records"},
-    "quantize": {"plan", "methods", "spec"},
+    "quantize": {"plan", "methods", "spec", "records"},
     "run": {"plan", "worker", "records", "spec", "quantize", "methods"},
     "compare": {"records", "stats", "spec"},
     "gate": {"compare", "stats", "spec", "records"},

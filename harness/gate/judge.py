@@ -20,7 +20,7 @@ from harness.records.verdict import (
     TaskFacts,
     Verdict,
 )
-from harness.spec.describe import quantization_words
+from harness.spec.describe import made_words, quantization_words
 from harness.spec.metrics import lookup
 from harness.spec.models import Suite
 
@@ -128,6 +128,8 @@ def _candidate(
         quantization=quantization_words(spec) if spec is not None else "",
         seconds=sum(manifest.elapsed_s for manifest in candidate.manifests.values()) or None,
         log=candidate.run.log,
+        environment=candidate.run.environment,
+        made=None if candidate.run.artifact is None else made_words(candidate.run.artifact),
     )
 
 

@@ -157,6 +157,10 @@ class CandidateVerdict(Model):
     """As the suite said it, for people: `bitsandbytes 4-bit nf4, double quantization`, `bfloat16`."""
     seconds: float | None = None
     log: str | None = None
+    environment: str | None = None
+    """The environment it ran in; None is quantgate's own."""
+    made: str | None = None
+    """How quantgate made its checkpoint, in a sentence."""
 
 
 class TaskFacts(Model):

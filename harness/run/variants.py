@@ -82,6 +82,8 @@ def resolve_variant(
     if spec.adapter is not None:
         adapter = resolve_model(loaded, spec.adapter, f"variants.{name}.adapter")
     tokenizer = spec.tokenizer or (suite.tokenizer if spec.path is None and made is None else None)
+    if engine == "served" and tokenizer is None:
+        tokenizer = suite.model  # servers that take text only are given the plan's tokens as text
     trust = suite.trust_remote_code if spec.trust_remote_code is None else spec.trust_remote_code
     local = None if place.is_hub else Path(place.path)
     runtime = loading(loaded, spec, local)

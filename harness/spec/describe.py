@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from harness.spec.models import Variant
 
 
@@ -18,3 +21,15 @@ def quantization_words(variant: Variant) -> str:
         elif name != "method":
             words.append(str(value) if isinstance(value, str) else f"{name.replace('_', ' ')} {value}")
     return " ".join(words)
+
+
+def made_words(card: Mapping[str, Any]) -> str:
+    """How a checkpoint was made: tool and versions, calibration data, time and memory."""
+    versions = ", ".join(f"{name} {value}" for name, value in sorted(card["versions"].items()))
+    told = [f"by {card['tool']} in {card['seconds']:.0f} s, peak memory {card['peak_bytes'] / 1e9:.1f} GB ({versions})"]
+    if (data := card["calibration"]) is not None:
+        told.append(
+            f"calibrated on {data['samples']} samples of {data['length']} tokens of {data['data']}, "
+            f"seed {data['seed']}, SHA-256 {data['sha256'][:16]}"
+        )
+    return "; ".join(told)

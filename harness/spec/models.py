@@ -73,6 +73,8 @@ class Endpoint(Spec):
     concurrency: Annotated[int, Field(ge=1)] = 4
     timeout_s: Annotated[float, Field(gt=0)] = 120.0
     retries: Annotated[int, Field(ge=0)] = 4
+    top_logprobs: Annotated[int, Field(ge=1)] | None = None
+    """How many of a position's best log-probabilities to ask for first, where a server gives no others."""
 
 
 class LlamaCpp(Spec):

