@@ -53,7 +53,7 @@ class LlamaCppEngine:
     """One loaded GGUF model."""
 
     def __init__(self, spec: LoadSpec, headers: Sequence[Header], model: Model, load_s: float) -> None:
-        self._model = model
+        self._model, self._headers = model, headers
         self._shared = _flag(spec, "shared_prefix")
         self._facts = gather_facts(headers, model, device=spec.device, shared_prefix=self._shared, load_s=load_s)
 
@@ -70,12 +70,7 @@ class LlamaCppEngine:
     def roll(
         self, windows: Sequence[Window], *, states_out: str | None = None, states_in: str | None = None
     ) -> list[WindowScore]:
-        if states_out is not None:
-            raise EngineError(
-                f"{self._model.path}: a baseline on llama.cpp keeps no states to measure divergence from; use a "
-                "transformers baseline, or set divergence: false"
-            )
-        return roll(self._model, windows, states_in)
+        return roll(self._model, self._headers, windows, states_out=states_out, states_in=states_in)
 
     def generate(self, requests: Sequence[GenerateRequest]) -> list[Generation]:
         return [generate(self._model, request) for request in requests]

@@ -8,7 +8,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,12 @@ STEP = 256
 """Context lengths are multiples of it, as llama.cpp pads them."""
 SEQUENCES = 256
 """Sequences that llama.cpp takes at once (LLAMA_MAX_SEQ)."""
-FULL, ABORTED = 1, 2
-"""llama_decode: no room in the cache; stopped."""
+FULL, REFUSED = 1, -1
+"""What llama_decode answers: no room in the cache; no valid batch."""
 
 Logits = NDArray[np.float32]
+_LISTENERS: list[Any] = []
+"""What llama.cpp calls with its log; ctypes forgets a function that nobody holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +65,8 @@ class Shape:
     """One cache for all sequences, so that they can have tokens in common."""
     all_logits: bool = True
     """Logits of every token may be asked for, not only of one a sequence."""
+    states: bool = False
+    """The final hidden states are kept beside the logits."""
 
 
 class Model:
@@ -73,7 +77,7 @@ class Model:
         self.settings, self.path, self._long_from = settings, path, long_from
         self._words: deque[str] = deque(maxlen=WORDS)
         self.llama = _library()
-        self._listener = self._listen()
+        self._listen()
         self._context: Any = None
         self._shape: Shape | None = None
         self._batch: _Batch | None = None
@@ -84,7 +88,9 @@ class Model:
         self._vocab = self.llama.llama_model_get_vocab(self._model)
         self.vocabulary = int(self.llama.llama_vocab_n_tokens(self._vocab))
         self.context_length = int(self.llama.llama_model_n_ctx_train(self._model))
-        if self.llama.llama_model_has_encoder(self._model) or not self.llama.llama_model_has_decoder(self._model):
+        llama, loaded = self.llama, self._model
+        encodes = llama.llama_model_has_encoder(loaded) or not llama.llama_model_has_decoder(loaded)
+        if encodes or llama.llama_model_is_diffusion(loaded):
             self.close()
             raise EngineError(f"{path}: not a causal language model")
 
@@ -107,7 +113,7 @@ class Model:
             raise EngineError(f"{self.path}: llama.cpp could not load it{self._said()}")
         return model
 
-    def _listen(self) -> Any:
+    def _listen(self) -> None:
         """llama.cpp's log: warnings and errors go to stderr, errors are kept for our own messages."""
         last = 0
 
@@ -123,7 +129,7 @@ class Model:
 
         listener = self.llama.llama_log_callback(listen)
         self.llama.llama_log_set(listener, ctypes.c_void_p(0))
-        return listener
+        _LISTENERS[:] = [listener]
 
     def _said(self) -> str:
         """The newest errors of llama.cpp, for an error of ours."""
@@ -142,7 +148,7 @@ class Model:
         """Have an empty context that fits. The present one stays when it does."""
         old = self._shape
         if old is not None and (
-            (old.sequences, old.shared, old.all_logits) == (shape.sequences, shape.shared, shape.all_logits)
+            replace(old, tokens=0) == replace(shape, tokens=0)
             and old.tokens >= shape.tokens
             and self._side(old.tokens) == self._side(shape.tokens)
         ):
@@ -176,6 +182,7 @@ class Model:
         )
         params.offload_kqv = params.op_offload = settings.on_gpu
         params.kv_unified = shape.shared
+        params.embeddings = shape.states
         params.no_perf = True
         context = llama.llama_init_from_model(self._model, params)
         if not context:
@@ -184,8 +191,10 @@ class Model:
             )
         self._context = context
         self.size = min(settings.n_batch, int(llama.llama_n_batch(context)))
-        self._shape = Shape(tokens=tokens, sequences=shape.sequences, shared=shape.shared, all_logits=shape.all_logits)
+        self._shape = replace(shape, tokens=tokens)
         self._memory = llama.llama_get_memory(context)
+        if not self._memory:
+            raise EngineError(f"{self.path}: not a causal language model: it keeps no cache")
         if self._batch is None:
             self._batch = _Batch(llama, settings.n_batch)
 
@@ -203,7 +212,9 @@ class Model:
 
     # -- decoding
 
-    def sequence(self, tokens: Sequence[int], wanted_from: int, *, more: int = 0) -> Iterator[tuple[int, Logits]]:
+    def sequence(
+        self, tokens: Sequence[int], wanted_from: int, *, more: int = 0, states: bool = False
+    ) -> Iterator[tuple[int, Logits]]:
         """Decode one sequence into an empty context with room for `more` tokens, in parts that fit.
 
         Yields (position, logits after it and the ones that follow, [rows, vocabulary]) from `wanted_from` on. The
@@ -211,7 +222,7 @@ class Model:
         """
         if len(tokens) > self.context_length:
             raise EngineError(f"{self.path}: {len(tokens)} tokens do not fit its context of {self.context_length}")
-        self.prepare(Shape(tokens=self.room(len(tokens) + more)))
+        self.prepare(Shape(tokens=self.room(len(tokens) + more), states=states))
         size = self.size
         for start in range(0, len(tokens), size):
             part = tokens[start : start + size]
@@ -226,19 +237,31 @@ class Model:
     ) -> Logits:
         """One decode of at most `n_batch` tokens; logits of the wanted ones in their order, held until the next."""
         assert self._batch is not None
+        assert self._shape is not None
         assert 0 < len(tokens) <= self.size  # llama.cpp aborts the process
-        code = self.llama.llama_decode(self._context, self._batch.fill(tokens, positions, sequences, wanted))
+        keep = self._shape.states  # llama.cpp then has logits and states of every token
+        asked = np.ones(len(tokens), dtype=np.int8) if keep else wanted
+        code = self.llama.llama_decode(self._context, self._batch.fill(tokens, positions, sequences, asked))
         if code == FULL:
             raise OutOfMemoryError(f"{self.path}: the cache of {self._shape} is full{self._said()}")
-        if code == -1:
+        if code == REFUSED:
             raise EngineError(f"{self.path}: llama.cpp refused the tokens{self._said()}")
         if code != 0:
             raise EngineError(f"{self.path}: llama.cpp failed with status {code}{self._said()}")
-        rows = int(np.count_nonzero(wanted))
-        if not rows:
+        if not wanted.any():
             return np.empty((0, self.vocabulary), dtype=np.float32)
         found = self.llama.llama_get_logits(self._context)  # waits until they are there
-        return np.ctypeslib.as_array(found, shape=(rows, self.vocabulary))
+        rows = np.ctypeslib.as_array(found, shape=(int(np.count_nonzero(asked)), self.vocabulary))
+        return rows[wanted.astype(bool)] if keep else rows
+
+    def states(self, count: int) -> NDArray[np.float32]:
+        """Final hidden states after the last `count` tokens of the newest decode, [count, d_model]."""
+        assert self._batch is not None
+        width = int(self.llama.llama_model_n_embd_out(self._model))
+        found = self.llama.llama_get_embeddings(self._context)
+        if not found:
+            raise EngineError(f"{self.path}: llama.cpp shows no hidden states of this model")
+        return np.ctypeslib.as_array(found, shape=(self._batch.count, width))[-count:].copy()
 
     def wait(self) -> None:
         """Until everything asked for is computed."""
@@ -325,6 +348,11 @@ class _Batch:
         self._wanted[:count] = wanted
         self._batch.n_tokens = count
         return self._batch
+
+    @property
+    def count(self) -> int:
+        """Tokens of the newest decode."""
+        return int(self._batch.n_tokens)
 
 
 def _library() -> Any:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.engines.gguf_header import Header
 from harness.engines.llamacpp_model import SEQUENCES, Logits, Model, Shape
+from harness.engines.llamacpp_states import StoredHead, half, own_head, save_array, save_head
 from harness.engines.seam import ContinuationScore, ScoreRequest, Window, WindowScore
 from harness.errors import EngineError
 
@@ -105,48 +105,60 @@ def _context(model: Model, tokens: Sequence[int]) -> Logits:
     return rows.copy()
 
 
-def roll(model: Model, windows: Sequence[Window], states_in: str | None) -> list[WindowScore]:
+def roll(
+    model: Model, headers: Sequence[Header], windows: Sequence[Window], *, states_out: str | None, states_in: str | None
+) -> list[WindowScore]:
     """Score windows one after the other. See `seam.Engine.roll`."""
     stored = None if states_in is None else _stored(model, states_in, windows)
+    head = None if states_out is None else own_head(model, headers)
+    kept: list[NDArray[np.float32]] | None = None if head is None else []
     scores, row = [], 0
     for window in windows:
         count = len(window.tokens) - window.scored_from
         base = None if stored is None else (stored[0], stored[1][row : row + count])
-        scores.append(_window(model, window, base))
+        scores.append(_window(model, window, base, kept))
         row += count
+    if states_out is not None and head is not None and kept is not None:
+        save_head(head, Path(states_out).parent)
+        save_array(Path(states_out), half(np.concatenate(kept)))
     return scores
 
 
-def _window(model: Model, window: Window, base: tuple[StoredHead, NDArray[Any]] | None) -> WindowScore:
-    """Log-probabilities, and against the baseline KL, top-1 agreement and change of the true token's probability."""
+def _window(
+    model: Model,
+    window: Window,
+    base: tuple[StoredHead, NDArray[Any]] | None,
+    kept: list[NDArray[np.float32]] | None,
+) -> WindowScore:
+    """Log-probabilities, and against the baseline KL, top-1 agreement and change of the true token's probability.
+
+    Hidden states go into `kept`.
+    """
     log_probs: list[float] = []
     kl: list[float] = []
     agree: list[bool] = []
     delta: list[float] = []
     first = window.scored_from - 1
-    for start, rows in _blocks(model.sequence(window.tokens[:-1], first)):
-        wanted = np.array(window.tokens[start + 1 : start + 1 + len(rows)])
-        log_q = rows - log_z(rows)[:, None].astype(np.float32)
-        own = log_q[np.arange(len(rows)), wanted]
-        log_probs.extend(own.tolist())
-        if base is None:
-            continue
-        logits = base[0].logits(base[1][start - first : start - first + len(rows)])
-        log_p = logits - log_z(logits)[:, None].astype(np.float32)
-        p = np.exp(log_p)
-        kl.extend(np.maximum((p * (log_p - log_q)).sum(-1, dtype=np.float64), 0.0).tolist())
-        agree.extend((log_p.argmax(-1) == log_q.argmax(-1)).tolist())
-        delta.extend((np.exp(own) - p[np.arange(len(rows)), wanted]).tolist())
+    for start, part in model.sequence(window.tokens[:-1], first, states=kept is not None):
+        if kept is not None:
+            kept.append(model.states(len(part)))
+        for cut in range(0, len(part), POSITIONS):
+            at, rows = start + cut, part[cut : cut + POSITIONS]
+            places, wanted = np.arange(len(rows)), np.array(window.tokens[at + 1 : at + 1 + len(rows)])
+            log_q = rows - log_z(rows)[:, None].astype(np.float32)
+            own = log_q[places, wanted]
+            log_probs.extend(own.tolist())
+            if base is None:
+                continue
+            logits = base[0].logits(base[1][at - first : at - first + len(rows)])
+            log_p = logits - log_z(logits)[:, None].astype(np.float32)
+            p = np.exp(log_p)
+            kl.extend(np.maximum((p * (log_p - log_q)).sum(-1, dtype=np.float64), 0.0).tolist())
+            agree.extend((log_p.argmax(-1) == log_q.argmax(-1)).tolist())
+            delta.extend((np.exp(own) - p[places, wanted]).tolist())
     if base is None:
         return WindowScore(log_probs=tuple(log_probs))
     return WindowScore(log_probs=tuple(log_probs), kl=tuple(kl), top1_agree=tuple(agree), delta_p=tuple(delta))
-
-
-def _blocks(parts: Iterator[tuple[int, Logits]]) -> Iterator[tuple[int, Logits]]:
-    """Parts of a sequence, cut to what is worked on at once."""
-    for start, rows in parts:
-        for cut in range(0, len(rows), POSITIONS):
-            yield start + cut, rows[cut : cut + POSITIONS]
 
 
 def picked(rows: Logits, tokens: Sequence[int]) -> tuple[list[float], list[bool]]:
@@ -170,49 +182,6 @@ def log_z(rows: Logits) -> NDArray[np.float64]:
     return result
 
 
-@dataclass(frozen=True, kw_only=True)
-class StoredHead:
-    """The baseline's output layer as the transformers engine stored it. See `hf_head.save_head`."""
-
-    weight: NDArray[np.float32]
-    bias: NDArray[np.float32] | None
-    softcap: float | None
-    multiply: float
-
-    @classmethod
-    def read(cls, folder: Path) -> StoredHead:
-        try:
-            facts: Mapping[str, Any] = json.loads((folder / "head.json").read_text())
-            return cls(
-                weight=wide(np.load(folder / "head.npy")),
-                bias=wide(np.load(folder / "head_bias.npy")) if facts["bias"] else None,
-                softcap=facts["softcap"],
-                multiply=facts["multiply"],
-            )
-        except (OSError, ValueError, KeyError) as error:
-            raise EngineError(
-                f"{folder}: the baseline's output layer cannot be read ({error}); run the baseline again with --fresh"
-            ) from error
-
-    def logits(self, states: NDArray[Any]) -> Logits:
-        """Logits of stored states, [positions, vocabulary]."""
-        found: Logits = wide(states) @ self.weight.T
-        if self.bias is not None:
-            found += self.bias
-        if self.multiply != 1.0:
-            found *= np.float32(self.multiply)
-        if self.softcap is not None:
-            found = np.float32(self.softcap) * np.tanh(found / np.float32(self.softcap))
-        return found
-
-
-def wide(array: NDArray[Any]) -> NDArray[np.float32]:
-    """float32; uint16 holds the bits of bfloat16."""
-    if array.dtype == np.uint16:
-        return (array.astype(np.uint32) << 16).view(np.float32)
-    return array.astype(np.float32, copy=False)
-
-
 def _stored(model: Model, states_in: str, windows: Sequence[Window]) -> tuple[StoredHead, NDArray[Any]]:
     """The baseline's output layer and its states for these windows."""
     folder = str(Path(states_in).parent)
@@ -229,9 +198,9 @@ def _stored(model: Model, states_in: str, windows: Sequence[Window]) -> tuple[St
         _HEADS.clear()
         _HEADS[folder] = StoredHead.read(Path(folder))
     head = _HEADS[folder]
-    if len(head.weight) != model.vocabulary:
+    if head.vocabulary != model.vocabulary:
         raise EngineError(
-            f"{model.path}: its output has {model.vocabulary} tokens, the baseline's {len(head.weight)}; divergence "
+            f"{model.path}: its output has {model.vocabulary} tokens, the baseline's {head.vocabulary}; divergence "
             "needs equal vocabularies: set divergence: false"
         )
     return head, states

@@ -14,7 +14,6 @@ import pytest
 from harness.plan.identity import evaluation_key, quantization_text, weights_identity
 from harness.records.models import Identity
 from harness.spec.models import Variant
-from harness.spec.quantization import MODELS
 
 
 @pytest.fixture(autouse=True)
@@ -142,8 +141,9 @@ def test_every_part_of_an_identity_is_in_the_key() -> None:
 def test_quantization_and_placement_are_text() -> None:
     """Nothing for a plain variant; every parameter of a quantized one; where layers lie counts too."""
     assert quantization_text(Variant(baseline=True, dtype="float32")) == ""
-    nf4 = quantization_text(Variant(quantize=MODELS["bitsandbytes"](method="bitsandbytes", bits=4, type="nf4")))
-    fp4 = quantization_text(Variant(quantize=MODELS["bitsandbytes"](method="bitsandbytes", bits=4, type="fp4")))
+    block = {"method": "bitsandbytes", "bits": 4}
+    nf4 = quantization_text(Variant.model_validate({"quantize": {**block, "type": "nf4"}}))
+    fp4 = quantization_text(Variant.model_validate({"quantize": {**block, "type": "fp4"}}))
     assert json.loads(nf4)["quantize"]["type"] == "nf4"
     assert nf4 != fp4
     assert quantization_text(Variant(device_map="auto")) not in ("", nf4)

@@ -19,7 +19,8 @@ def empty(name: str = "empty", **changes: object) -> Environment:
 
 def test_built_once_and_removed(tmp_path: Path) -> None:
     """The second build finds the first; the interpreter runs; removing it removes it."""
-    store, said = Environments(tmp_path), []
+    store = Environments(tmp_path)
+    said: list[str] = []
     python = store.build(empty(), said.append)
     assert subprocess.run([python, "-c", "import pip"], check=False).returncode == 0
     count = len(said)
