@@ -85,7 +85,12 @@ def write_suite(only: list[str]) -> Path:
             continue
         quantize: dict[str, Any] = {"method": method.name, **block}
         if method.tools and method.calibrates(filled(method.name, block)):
-            quantize["calibration"] = {"data": "calibration.jsonl", "samples": 64, "length": 256}
+            small = block.get("tool") == "autoawq"  # its search over a full sample takes most of an hour here
+            quantize["calibration"] = {
+                "data": "calibration.jsonl",
+                "samples": 16 if small else 64,
+                "length": 128 if small else 256,
+            }
         variants[name] = {"quantize": quantize} if method.tools else {"dtype": "float32", "quantize": quantize}
     suite = {
         "suite": "methods",
@@ -170,7 +175,8 @@ def page(rows: list[tuple[str, ...]], manifest: RunManifest) -> str:
         "Written by `make methods`, with quantgate itself. Model: SmolLM2-135M-Instruct, whose weights come out of a\n"
         "4-bit file (Q4_1): formats with blocks of 32 on a similar grid look better on it than they would elsewhere.\n"
         f"Text: the first {CHARACTERS} characters of {DOCUMENTS} WikiText-2 documents; choice: {8 * PAIRS_A_FILE}\n"
-        "BLiMP pairs; speed: 1 × 64 + 8 tokens, 6 ABBA pairs. Calibration: 64 samples of 256 tokens of Moby Dick.",
+        "BLiMP pairs; speed: 1 × 64 + 8 tokens, 6 ABBA pairs. Calibration: 64 samples of 256 tokens of Moby Dick\n"
+        "(16 of 128 for autoawq).",
         "",
         f"Machine: {host.processor}, {host.cores} cores, {host.memory_bytes / 2**30:.0f} GiB, "
         f"{', '.join(host.accelerators) or 'no GPU'}; {host.system}; Python {host.python}. It was shared while this\n"

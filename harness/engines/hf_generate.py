@@ -43,7 +43,7 @@ def _group(model: Any, tokenizer: Any, requests: Sequence[GenerateRequest]) -> l
     criteria = transformers.StoppingCriteriaList([_StopStrings(tokenizer, first.until, longest)])
     if first.temperature > 0:
         torch.manual_seed(first.seed)
-    with torch.inference_mode():
+    with torch.no_grad():
         output = model.generate(
             input_ids=ids.to(device),
             attention_mask=mask.to(device),
@@ -122,7 +122,7 @@ def time_workload(model: Any, workload: Workload) -> Timing:
     ids = torch.randint(0, vocabulary, (workload.batch, workload.prompt_tokens), generator=source)
     device = input_device(model)
     ids = ids.to(device)
-    with torch.inference_mode():
+    with torch.no_grad():
         _wait(device)
         started = clock.perf_counter()
         output = model(input_ids=ids, use_cache=True, logits_to_keep=1)

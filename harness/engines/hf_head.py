@@ -46,7 +46,7 @@ class Head:
             return head.without("its parts are not laid out as a trunk and an output layer")
         ids = torch.randint(0, config.vocab_size, (1, 8), generator=torch.Generator().manual_seed(0))
         ids = ids.to(input_device(model))
-        with torch.inference_mode():
+        with torch.no_grad():
             own = model(input_ids=ids, use_cache=False).logits.float()
             short = head.logits(head.hidden(ids))
         if not torch.isfinite(own).all():

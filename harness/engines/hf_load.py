@@ -17,6 +17,8 @@ from harness.errors import EngineError
 from harness.methods import METHODS
 from harness.methods.base import Method, dtype_of
 
+FAST_GROUPS = (32, 64, 128, 256)
+"""Group sizes of torch's packed 4-bit product on a CPU."""
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
@@ -74,7 +76,6 @@ def load_model(spec: LoadSpec) -> Loaded:
     import torch
     import transformers
 
-    old = int(version("transformers").partition(".")[0]) < 5
     transformers.utils.logging.disable_progress_bar()
     if spec.threads is not None:
         torch.set_num_threads(spec.threads)
@@ -84,25 +85,12 @@ def load_model(spec: LoadSpec) -> Loaded:
     if local:
         _check_folder(Path(path), allow_pickle=spec.allow_pickle, gguf_file=spec.gguf_file)
     method = _method(spec)
-    config = method.config(spec.quantize or {}) if method is not None and method.config is not None else None
-    keywords: dict[str, Any] = {
-        "revision": None if local else spec.revision,
-        "trust_remote_code": spec.trust_remote_code,
-        "use_safetensors": None if spec.allow_pickle else True,
-        "torch_dtype" if old else "dtype": dtype_of(spec.dtype) if spec.dtype is not None else "auto",
-    }
-    if spec.gguf_file is not None:
-        keywords["gguf_file"] = spec.gguf_file
-        keywords["use_safetensors"] = None
-    if config is not None:
-        keywords["quantization_config"] = config
-    if spec.device_map is not None:
-        keywords["device_map"] = spec.device_map if isinstance(spec.device_map, str) else dict(spec.device_map)
-    elif config is not None or spec.device != "cpu":
-        keywords["device_map"] = {"": spec.device}
-    if spec.max_memory is not None:
-        keywords["max_memory"] = {int(key) if key.isdigit() else key: value for key, value in spec.max_memory.items()}
-    model = _from_pretrained(path, keywords)
+    if method is not None and local and (named := _named_method(Path(path))) is not None:
+        raise EngineError(
+            f"{path} is already quantized ({named}), and this variant quantizes it again with {method.name}; leave "
+            "quantize out, or name the full-precision folder"
+        )
+    model = _from_pretrained(path, _keywords(spec, path, method))
     if method is not None and method.apply is not None:
         model = method.apply(model, spec.quantize or {}, spec.device)
     if adapter is not None:
@@ -117,6 +105,48 @@ def load_model(spec: LoadSpec) -> Loaded:
         dequantised=_dequantised(spec, model),
         gguf=Path(path) / spec.gguf_file if spec.gguf_file is not None and local else None,
     )
+
+
+def _keywords(spec: LoadSpec, path: str, method: Method | None) -> dict[str, Any]:
+    """What `from_pretrained` is told."""
+    old = int(version("transformers").partition(".")[0]) < 5
+    local = Path(path).is_dir()
+    keywords: dict[str, Any] = {
+        "revision": None if local else spec.revision,
+        "trust_remote_code": spec.trust_remote_code,
+        "use_safetensors": None if spec.allow_pickle else True,
+        "torch_dtype" if old else "dtype": dtype_of(spec.dtype) if spec.dtype is not None else "auto",
+    }
+    config = method.config(spec.quantize or {}) if method is not None and method.config is not None else None
+    if spec.gguf_file is not None:
+        keywords.update(gguf_file=spec.gguf_file, use_safetensors=None)
+    elif config is None and local and spec.device == "cpu":
+        config = _cpu_kernel(Path(path))
+    if config is not None:
+        keywords["quantization_config"] = config
+    if spec.device_map is not None:
+        keywords["device_map"] = spec.device_map if isinstance(spec.device_map, str) else dict(spec.device_map)
+    elif config is not None or spec.device != "cpu":
+        keywords["device_map"] = {"": spec.device}
+    if spec.max_memory is not None:
+        keywords["max_memory"] = {int(key) if key.isdigit() else key: value for key, value in spec.max_memory.items()}
+    return keywords
+
+
+def _cpu_kernel(folder: Path) -> Any:
+    """For GPTQ groups that gptqmodel's fastest kernel for CPUs cannot take, the one that can; None for all else."""
+    found = json.loads((folder / "config.json").read_text()).get("quantization_config") or {}
+    if found.get("quant_method") != "gptq" or found.get("group_size") in FAST_GROUPS or is_old_gptq(str(folder)):
+        return None
+    import transformers
+
+    return transformers.GPTQConfig(bits=int(found["bits"]), backend="torch")
+
+
+def _named_method(folder: Path) -> str | None:
+    """`quant_method` of a checkpoint's configuration; None for a full-precision one."""
+    described = json.loads((folder / "config.json").read_text()).get("quantization_config")
+    return None if not described else str(described.get("quant_method", "unnamed method"))
 
 
 def _from_pretrained(path: str, keywords: dict[str, Any]) -> Any:

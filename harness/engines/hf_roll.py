@@ -31,7 +31,7 @@ def roll(
         )
     stored = None if states_in is None else _stored(states_in, windows, input_device(model))
     kept, scores, row = [], [], 0
-    with torch.inference_mode():
+    with torch.no_grad():
         for window in windows:
             count = len(window.tokens) - window.scored_from
             ids = torch.tensor([window.tokens[:-1]], device=input_device(model))

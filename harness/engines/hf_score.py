@@ -136,7 +136,7 @@ class Scorer:
         ids = torch.zeros((len(rows), longest), dtype=torch.long)
         for number, row in enumerate(rows):
             ids[number, : len(row.tokens)] = torch.tensor(row.tokens)
-        with torch.inference_mode():
+        with torch.no_grad():
             keywords = self._tree_inputs(rows, longest) if tree else _plain_inputs(rows, longest)
             keywords = {name: value.to(device) for name, value in keywords.items()}
             picks = [(number, position) for number, row in enumerate(rows) for position, _, _ in row.targets]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from harness.engines.gguf_header import Header
 from harness.engines.llamacpp_model import SEQUENCES, Logits, Model, Shape
-from harness.engines.llamacpp_states import StoredHead, half, own_head, save_array, save_head
+from harness.engines.llamacpp_states import StoredHead, half, has_head, own_head, save_array, save_head
 from harness.engines.seam import ContinuationScore, ScoreRequest, Window, WindowScore
 from harness.errors import EngineError
 
@@ -110,16 +110,18 @@ def roll(
 ) -> list[WindowScore]:
     """Score windows one after the other. See `seam.Engine.roll`."""
     stored = None if states_in is None else _stored(model, states_in, windows)
-    head = None if states_out is None else own_head(model, headers)
-    kept: list[NDArray[np.float32]] | None = None if head is None else []
+    kept: list[NDArray[np.float32]] | None = None
+    if states_out is not None:
+        kept = []
+        if not has_head(Path(states_out).parent):
+            save_head(own_head(model, headers), Path(states_out).parent)
     scores, row = [], 0
     for window in windows:
         count = len(window.tokens) - window.scored_from
         base = None if stored is None else (stored[0], stored[1][row : row + count])
         scores.append(_window(model, window, base, kept))
         row += count
-    if states_out is not None and head is not None and kept is not None:
-        save_head(head, Path(states_out).parent)
+    if states_out is not None and kept is not None:
         save_array(Path(states_out), half(np.concatenate(kept)))
     return scores
 

@@ -110,10 +110,13 @@ def _tensor(headers: Sequence[Header], *names: str) -> NDArray[Any] | None:
     return flat.reshape(tensor.shape[::-1])
 
 
+def has_head(folder: Path) -> bool:
+    """Whether an output layer is kept there; its description is written last."""
+    return (folder / "head.json").exists()
+
+
 def save_head(head: StoredHead, folder: Path) -> None:
-    """Keep the output layer beside the states, once."""
-    if (folder / "head.json").exists():
-        return
+    """Keep the output layer beside the states."""
     save_array(folder / "head.npy", head.weight)
     if head.bias is not None:
         save_array(folder / "head_bias.npy", head.bias)

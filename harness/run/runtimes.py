@@ -17,10 +17,12 @@ from harness.spec.models import Variant
 from harness.spec.places import expand
 from harness.worker.environments import Environment, Environments, from_requirements, shipped
 
-LLAMA = "llama.cpp"
+OWN_ENVIRONMENT = ("llama.cpp", "vllm")
+"""Engines that have a shipped environment of their name."""
 ENGINE_PACKAGES: Mapping[str, tuple[str, ...]] = {
     "transformers": ("torch", "transformers"),
     "llama.cpp": ("llama_cpp",),
+    "vllm": ("vllm",),
     "served": ("httpx2", "tenacity"),
     "scripted": ("numpy",),
 }
@@ -68,8 +70,8 @@ def loading(loaded: LoadedSuite, variant: Variant, folder: Path | None) -> Runti
     """
     if (found := named(loaded, variant)) is not None:
         return found
-    if variant.runtime == LLAMA:
-        return Runtime() if _here(ENGINE_PACKAGES[LLAMA]) else _built(shipped()[LLAMA])
+    if variant.runtime in OWN_ENVIRONMENT:
+        return Runtime() if _here(ENGINE_PACKAGES[variant.runtime]) else _built(shipped()[variant.runtime])
     method = _reader(variant, folder)
     if method is None or method.environment is None or _here(method.packages):
         return Runtime()
@@ -92,8 +94,8 @@ def needed_environments(loaded: LoadedSuite) -> list[Environment]:
             found[own.key] = own
         elif variant.environment is not None:
             names.append(variant.environment)
-        elif variant.runtime == LLAMA:
-            names.append(LLAMA)
+        elif variant.runtime in OWN_ENVIRONMENT:
+            names.append(variant.runtime)
         if variant.quantize is not None:
             row = variant.quantize.row
             if variant.environment is None and row.environment is not None and not _here(row.packages):

@@ -77,7 +77,8 @@ def _runtime(variant: Variant) -> Iterator[tuple[str, str]]:
             yield "baseline", "a served model cannot be the baseline: its weights and logits cannot be inspected"
     if runtime == "llama.cpp" and variant.quantize is None and not str(variant.path).endswith(".gguf"):
         yield "engine", "llama.cpp needs path: FILE.gguf or quantize: {method: gguf}"
-    if variant.quantize is not None and runtime != variant.quantize.row.engine:
+    makes_for_both = runtime == "vllm" and variant.quantize is not None and variant.quantize.makes
+    if variant.quantize is not None and runtime != variant.quantize.row.engine and not makes_for_both:
         yield "engine", f"{variant.quantize.method} runs on {variant.quantize.row.engine}"
     if variant.quantize is not None and variant.quantize.makes and variant.gguf_file is not None:
         yield "gguf_file", "a checkpoint is made from a full-precision folder, not from a GGUF file"

@@ -87,11 +87,15 @@ class LlamaCpp(Spec):
     shared_prefix: bool = False
 
 
+FULL_BITS = 16
+"""A method that claims as many bits a weight does not quantize (GGUF's F16)."""
+
+
 class Variant(Spec):
     """One way of serving the fine-tuned model. Exactly one variant of a suite is the baseline."""
 
     baseline: bool = False
-    engine: Literal["transformers", "llama.cpp", "served", "scripted"] | None = None
+    engine: Literal["transformers", "llama.cpp", "vllm", "served", "scripted"] | None = None
     """When left out: llama.cpp for a `.gguf` file and for `quantize: {method: gguf}`, served with a `url`,
     transformers otherwise."""
     environment: str | Names | None = None
@@ -122,7 +126,7 @@ class Variant(Spec):
     """Only for `engine: scripted` (tests): how the fake model answers."""
 
     @property
-    def runtime(self) -> Literal["transformers", "llama.cpp", "served", "scripted"]:
+    def runtime(self) -> Literal["transformers", "llama.cpp", "vllm", "served", "scripted"]:
         """The engine, named or deduced."""
         if self.engine is not None:
             return self.engine
@@ -139,7 +143,7 @@ class Variant(Spec):
         if self.quantized is not None:
             return self.quantized
         if self.quantize is not None:
-            return True
+            return self.quantize.claimed_bits < FULL_BITS
         return not self.baseline and self.path is not None and self.dtype is None and self.adapter is None
 
 

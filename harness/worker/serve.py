@@ -22,7 +22,13 @@ from harness.engines.seam import (
 from harness.errors import EngineError
 from harness.worker.meters import device_process_bytes, process_peak_bytes, reset_process_peak
 
-ENGINES = {"scripted": "scripted", "transformers": "transformers", "llama.cpp": "llama_engine", "served": "served"}
+ENGINES = {
+    "scripted": "scripted",
+    "transformers": "transformers",
+    "llama.cpp": "llama_engine",
+    "served": "served",
+    "vllm": "vllm_engine",
+}
 """Engine names and their modules in `harness.engines`, imported only in a worker that hosts one."""
 Q = TypeVar("Q")
 A = TypeVar("A")

@@ -122,6 +122,30 @@ def test_full_precision_is_what_transformers_says(full: Loaded, reference: Refer
     assert max(map(abs, score.delta_p)) < 1e-2
 
 
+def test_a_baseline_keeps_states(
+    full: Loaded, python: Path, files: dict[str, Path], tmp_path: Path, reference: Reference
+) -> None:
+    """Its own states give no divergence from itself, other engines read them, and a quantized output is refused."""
+    windows = [reference.window, Window(tokens=reference.ids[:50], scored_from=30)]
+    states = tmp_path / "states" / "000000.npy"
+    kept = full.worker.roll(windows, states_out=str(states))
+    for again, first in zip(full.worker.roll(windows, states_in=str(states)), kept, strict=True):
+        assert again.log_probs == pytest.approx(first.log_probs, abs=1e-3)
+        assert max(again.kl or ()) < 1e-5
+    own, theirs = np.load(states)[: len(reference.ids) - 1], np.load(reference.states)
+    assert own.dtype == theirs.dtype == np.float16
+    assert np.abs(own.astype(np.float32) - theirs.astype(np.float32)).max() < 0.1
+    with Worker("hf", log=tmp_path / "hf.log") as worker:
+        worker.load(LoadSpec(variant="hf", engine="transformers", path=str(DEMO), dtype="float32"))
+        assert max(worker.roll(windows, states_in=str(states))[0].kl or ()) < 1e-3
+    with (
+        Loaded(python, files["Q8_0"], tmp_path / "q8.log").worker as worker,
+        pytest.raises(EngineError, match="its output layer is quantized"),
+    ):
+        worker.roll(windows, states_out=str(tmp_path / "other" / "000000.npy"))
+    assert not (tmp_path / "other").exists()
+
+
 def test_full_precision_facts(full: Loaded, reference: Reference) -> None:
     """No quantized module; counts as transformers has them; what it ran on."""
     facts = full.facts
@@ -235,7 +259,7 @@ def test_timing_has_the_shape_asked(full: Loaded) -> None:
 
 
 def test_what_cannot_be_done_is_refused_and_the_worker_lives(full: Loaded, reference: Reference) -> None:
-    """Too long, outside the vocabulary, a batch too large, states of a llama.cpp baseline: each an error."""
+    """Too long, outside the vocabulary, a batch too large, states of other windows: each an error."""
     with pytest.raises(EngineError, match="8193 tokens do not fit its context of 8192"):
         full.worker.roll([Window(tokens=(5,) * 8194, scored_from=8193)])
     with pytest.raises(EngineError, match="refused the tokens"):
@@ -244,8 +268,6 @@ def test_what_cannot_be_done_is_refused_and_the_worker_lives(full: Loaded, refer
         full.worker.time(Workload(batch=300, prompt_tokens=2, new_tokens=2))
     with pytest.raises(EngineError, match="leaves nothing of its context"):
         full.worker.generate([GenerateRequest(prompt=(5,) * 8192, max_new_tokens=1)])
-    with pytest.raises(EngineError, match="keeps no states"):
-        full.worker.roll([reference.window], states_out="anywhere.npy")
     with pytest.raises(EngineError, match="positions, 1 were asked"):
         full.worker.roll([Window(tokens=(5, 6), scored_from=1)], states_in=reference.states)
     assert full.worker.score(reference.requests[:1])[0][0].log_probs

@@ -208,3 +208,42 @@ def test_adapters(make_model: Make, tmp_path: Path, direct: bool) -> None:
     got = loaded.score(REQUESTS[:1])[0][1].log_probs[0]
     assert got == pytest.approx(expected, abs=1e-4)
     assert got != pytest.approx(engine.load(spec(path)).score(REQUESTS[:1])[0][1].log_probs[0], abs=1e-4)
+
+
+def test_a_quantized_checkpoint_is_not_quantized_again(make_model: Make) -> None:
+    """A folder that names a method of its own refuses another one, by name."""
+    path = make_model("llama")
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps({**config, "quantization_config": {"quant_method": "gptq"}}))
+    with pytest.raises(EngineError, match=r"already quantized \(gptq\)"):
+        engine.load(spec(path, quantize={"method": "bitsandbytes", "bits": 8}))
+
+
+def test_weights_that_a_checkpoint_lacks_are_an_error(make_model: Make) -> None:
+    """transformers would fill them with random numbers."""
+    from safetensors.torch import load_file, save_file
+
+    path = make_model("llama")
+    tensors = load_file(path / "model.safetensors")
+    del tensors["model.layers.1.mlp.up_proj.weight"]
+    save_file(tensors, path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(EngineError, match=r"missing from the checkpoint, such as model\.layers\.1\.mlp\.up_proj"):
+        engine.load(spec(path))
+
+
+@pytest.mark.parametrize(
+    ("block", "kind", "low", "high"),
+    [
+        ({"method": "torchao", "type": "int8_weight_only"}, "Int8Tensor", 8, 10),
+        ({"method": "quanto", "weights": "int8"}, "QLinear", 8, 10),
+        ({"method": "hqq", "bits": 4, "group_size": 64, "axis": 1}, "HQQLinear", 4, 6),
+    ],
+)
+def test_other_methods_are_really_loaded(
+    make_model: Make, block: dict[str, Any], kind: str, low: float, high: float
+) -> None:
+    """Weights in a tensor class or a module of a library's own are found and counted."""
+    facts = engine.load(spec(make_model("llama"), quantize=block)).facts()
+    assert (facts.quantized_modules, facts.quantized_kinds) == (14, {kind: 14})
+    assert facts.bits_per_weight is not None
+    assert low <= facts.bits_per_weight <= high
