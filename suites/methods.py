@@ -75,13 +75,13 @@ def blocks(only: list[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
             yield ".".join(words), block
 
 
-def write_suite(only: list[str]) -> Path:
+def write_suite(only: list[str], skip: list[str]) -> Path:
     variants: dict[str, Any] = {"float32": {"baseline": True, "dtype": "float32"}}
     if not only:
         variants.update({name: {"dtype": name} for name in PRECISIONS})
     for name, block in blocks(only):
         method = METHODS[name.partition(".")[0]]
-        if method.not_here(filled(method.name, block), gpu_count() > 0) is not None:
+        if name in skip or method.not_here(filled(method.name, block), gpu_count() > 0) is not None:
             continue
         quantize: dict[str, Any] = {"method": method.name, **block}
         if method.tools and method.calibrates(filled(method.name, block)):
@@ -194,13 +194,15 @@ def page(rows: list[tuple[str, ...]], manifest: RunManifest) -> str:
     return "\n".join(text)
 
 
-def not_here(rows: list[tuple[str, ...]], only: list[str]) -> list[str]:
+def not_here(rows: list[tuple[str, ...]], only: list[str], skip: list[str]) -> list[str]:
     """A line for every row that did not run, with its reason."""
     lines = [f"- `{row[0]}`: {row[1]}" for row in rows if len(row) != len(COLUMNS)]
     for name, block in blocks(only):
         method = METHODS[name.partition(".")[0]]
         why = method.not_here(filled(method.name, block), gpu_count() > 0)
-        if why is not None:
+        if name in skip:
+            lines.append(f"- `{name}`: left out with --skip")
+        elif why is not None:
             lines.append(f"- `{name}`: not here: {why}")
     return lines
 
@@ -209,18 +211,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, default=DATA, help="folder with wikitext-2, blimp and moby-dick")
     parser.add_argument("--only", action="append", default=[], help="a method (repeatable); prints instead of writing")
+    parser.add_argument("--skip", action="append", default=[], help="a variant to leave out (repeatable)")
     given = parser.parse_args()
     if not (given.data / "wikitext-2" / "valid.txt").is_file():
         sys.exit(f"{given.data}: no wikitext-2/valid.txt here; name the folder of benchmark samples with --data")
     if not (MODEL / "model.safetensors").is_file():
         sys.exit("the demo model is missing: make model")
     write_data(given.data)
-    loaded = load_suite(write_suite(given.only))
+    loaded = load_suite(write_suite(given.only, given.skip))
     options = RunOptions(results=PLACE / "results", artifacts=PLACE / "artifacts", offline=True)
     with reporter(Console(stderr=True)) as progress:
         manifest = run_suite(loaded, options, progress)
     rows = list(rows_of(manifest, options.results))
-    text = page(rows, manifest) + "\n".join(["## Not on this machine", "", *not_here(rows, given.only), ""])
+    text = page(rows, manifest) + "\n".join(["## Not on this machine", "", *not_here(rows, given.only, given.skip), ""])
     if given.only:
         print(text)
     else:

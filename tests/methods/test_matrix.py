@@ -14,12 +14,16 @@ from typing import Any
 
 import pytest
 
+from harness.engines.seam import Facts
 from harness.errors import EngineError
 from harness.methods import METHODS, filled
 from harness.methods.base import Block, Method
-from harness.run.attempts import attempt, tiny_model
+from harness.run.attempts import REQUEST, attempt, tiny_model
 from harness.run.runtimes import environments
+from harness.run.variants import resolve_variant
+from harness.spec.load import parse_suite
 from harness.spec.quantization import MODELS
+from harness.worker.client import Worker
 from harness.worker.environments import shipped
 from harness.worker.versions import gpu_count
 
@@ -87,3 +91,60 @@ def test_rows_are_whole(method: Method) -> None:
     assert method.examples
     for name in (method.environment, *(tool.environment for tool in method.tools)):
         assert name is None or name in shipped()
+
+
+def load_and_score(folder: Path, variants: dict[str, Any], name: str) -> tuple[Facts, tuple[float, ...]]:
+    """What a variant's engine says of itself, and the log-probabilities of one request."""
+    suite = {
+        "suite": "one",
+        "model": "./model",
+        "variants": {"full": {"baseline": True, "dtype": "float32"}, **variants},
+        "tasks": {"t": {"perplexity": {"data": "calibration.jsonl"}}},
+    }
+    loaded = parse_suite(json.dumps(suite), folder / "one.yaml")
+    variant = resolve_variant(loaded, name, offline=True, artifacts=folder / "artifacts")
+    runtime = variant.runtime
+    log = folder / f"{name}.log"
+    with Worker(name, log=log, interpreter=runtime.interpreter, environment=runtime.variables) as worker:
+        facts = worker.load(variant.load)
+        scores = worker.score([REQUEST])[0]
+    return facts, tuple(value for each in scores for value in each.log_probs)
+
+
+GPTQ = {
+    "method": "gptq",
+    "tool": "gptqmodel",
+    "group_size": 32,
+    "calibration": {"data": "calibration.jsonl", "samples": 16, "length": 32},
+}
+
+
+@pytest.mark.slow
+def test_auto_gptq_reads_a_checkpoint_on_a_cpu(model: Path) -> None:
+    """A folder made by gptqmodel scores in auto-gptq's own environment as it does in gptqmodel's."""
+    for name in ("gptqmodel", "auto-gptq"):
+        if (reason := built(name)) is not None:
+            pytest.skip(f"environment {name} cannot be built here: {reason}")
+    folder = model.parent
+    _, expected = load_and_score(folder, {"made": {"quantize": GPTQ}}, "made")
+    (checkpoint,) = (folder / "artifacts").glob("gptq-*/model")
+    variants = {"old": {"path": str(checkpoint), "environment": "auto-gptq"}}
+    facts, found = load_and_score(folder, variants, "old")
+    assert facts.quantized_modules == 14
+    assert "auto-gptq" in facts.kernels
+    assert found == pytest.approx(expected, abs=0.05)
+
+
+@pytest.mark.slow
+def test_gguf_through_transformers_is_quality_only(model: Path) -> None:
+    """Dequantised at load: the file's quantized tensors are named, and that speed is not theirs."""
+    if (reason := built("llama.cpp")) is not None:
+        pytest.skip(f"environment llama.cpp cannot be built here: {reason}")
+    folder = model.parent
+    load_and_score(folder, {"q8": {"quantize": {"method": "gguf", "type": "Q8_0"}}}, "q8")
+    (file,) = (folder / "artifacts").glob("gguf-*/model/model.Q8_0.gguf")
+    plain = {"path": str(file.parent), "gguf_file": file.name, "tokenizer": "./model"}
+    facts, _ = load_and_score(folder, {"plain": plain}, "plain")
+    assert facts.quantized_kinds == {"Q8_0": 14}
+    assert facts.dequantised is not None
+    assert facts.bits_per_weight == 32
