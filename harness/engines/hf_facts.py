@@ -249,7 +249,7 @@ def _gguf_kinds(loaded: Loaded) -> dict[str, int]:
     """Quantized linear tensors of the .gguf file that was dequantised, by type; empty for none."""
     if loaded.gguf is None:
         return {}
-    from harness.engines.gguf_file import linear_types
+    from harness.engines.gguf_header import linear_types
 
     return {kind: count for kind, count in linear_types(loaded.gguf).items() if kind not in ("F32", "F16", "BF16")}
 

@@ -84,6 +84,8 @@ class LlamaCpp(Spec):
     threads_batch: Annotated[int, Field(ge=1)] | None = None
     flash_attention: bool = False
     n_gpu_layers: int | None = None
+    n_batch: Annotated[int, Field(ge=1)] | None = None
+    """Tokens of one decode."""
     shared_prefix: bool = False
 
 

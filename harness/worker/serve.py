@@ -25,7 +25,7 @@ from harness.worker.meters import device_process_bytes, process_peak_bytes, rese
 ENGINES = {
     "scripted": "scripted",
     "transformers": "transformers",
-    "llama.cpp": "llama_engine",
+    "llama.cpp": "llamacpp",
     "served": "served",
     "vllm": "vllm_engine",
 }

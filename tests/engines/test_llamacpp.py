@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import struct
 import subprocess
@@ -17,11 +16,13 @@ import pytest
 from harness.engines.gguf_header import read_header
 from harness.engines.seam import Facts, GenerateRequest, LoadSpec, Scalar, ScoreRequest, Window, WindowScore, Workload
 from harness.errors import EngineError
+from harness.run.runtimes import environments
 from harness.worker.client import Worker
+from harness.worker.environments import shipped
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / ".cache" / "demo-model" / "SmolLM2-135M-Instruct"
-MAKE = ROOT / "harness" / "quantize" / "gguf.py"
+MAKE = ROOT / "harness" / "methods" / "gguf_files.py"
 TEXT = """The lighthouse stood at the end of a long spit of sand, and the road to it was under water twice a day.
 Anna had kept it for eleven years. In the mornings she wrote down the wind, the height of the waves and the ships that
 passed, and in the evenings she read what her father had written there before her. Most of it was weather. Now and then
@@ -32,20 +33,15 @@ PROMPT = "The capital of France is"
 pytestmark = [pytest.mark.model, pytest.mark.slow]
 
 
-def find() -> Path | None:
-    """The interpreter of a llama.cpp environment; None where there is none."""
-    named = os.environ.get("QUANTGATE_LLAMA_PYTHON")
-    return Path(named) if named else None
-
-
 @pytest.fixture(scope="session")
 def python() -> Path:
-    found = find()
-    if found is None:
-        pytest.skip("no llama.cpp environment: QUANTGATE_LLAMA_PYTHON names no interpreter")
+    """The interpreter of the llama.cpp environment, built once into quantgate's cache."""
     if not DEMO.is_dir():
         pytest.skip("the demo model is not there: make model")
-    return found
+    try:
+        return environments().build(shipped()["llama.cpp"])
+    except EngineError as error:
+        pytest.skip(f"environment llama.cpp cannot be built here: {str(error).splitlines()[-2]}")
 
 
 @pytest.fixture(scope="session")
