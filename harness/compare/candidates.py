@@ -43,6 +43,8 @@ class CandidateComparison:
     run: VariantRun
     paired: Paired
     reference: Paired | None
+    clean: Paired | None
+    """Without the items that share passages with its calibration data; None when there are none such."""
     speed: SpeedRecord | None
     speed_pairs: tuple[SpeedPairs, ...]
     manifests: Mapping[str, EvaluationManifest]
@@ -77,6 +79,7 @@ def compare_run(store: Store, run: RunManifest) -> Comparison:
                 run=variant,
                 paired=_pair(items, baseline, variant),
                 reference=None if reference is None else _pair(items, reference, variant),
+                clean=_pair(items, baseline, variant, without=copied) if (copied := _copied(variant)) else None,
                 speed=speed,
                 speed_pairs=speed_pairs(speed) if speed is not None else (),
                 manifests=_manifests(store, variant),
@@ -128,7 +131,14 @@ def _reference(store: Store, run: RunManifest) -> tuple[str | None, VariantRun |
     return f"{run.reference_variant}@{earlier.run}", earlier.variants.get(run.reference_variant)
 
 
-def _pair(items: _Items, left: VariantRun, right: VariantRun) -> Paired:
+def _copied(variant: VariantRun) -> dict[str, frozenset[str]]:
+    """Task to the items that share long passages with the variant's calibration data."""
+    return {each.task: frozenset(each.copied_items) for each in variant.calibration if each.copied_items}
+
+
+def _pair(
+    items: _Items, left: VariantRun, right: VariantRun, *, without: Mapping[str, frozenset[str]] | None = None
+) -> Paired:
     """Pair two sides on every task both evaluated. Slices and clusters come from the plan."""
     metrics: dict[tuple[str, str], PairedMetric] = {}
     documents: dict[str, DocumentPairs] = {}
@@ -149,6 +159,8 @@ def _pair(items: _Items, left: VariantRun, right: VariantRun) -> Paired:
                     names=(left.variant, right.variant),
                 )
             )
+            left_out = (without or {}).get(task, frozenset())
+            pairs = tuple(pair for pair in pairs if pair.plan.item not in left_out)
             if facts.kind == "perplexity":
                 documents[task] = document_pairs(task, pairs)
                 continue

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from harness.compare.candidates import CandidateComparison, Comparison, Paired
 from harness.compare.documents import kl_histogram
@@ -91,6 +92,21 @@ def _of(checks: Iterable[Check], findings: Iterable[Finding]) -> Decision:
     return worst(finding.decision for finding in findings if finding.severity == "block")
 
 
+def _both(finding: Finding, again: Sequence[Finding]) -> Finding:
+    """A finding held on all items and on those apart from the calibration data: both must pass (the worse counts)."""
+    same = (
+        each
+        for each in again
+        if (each.gate, each.slice, each.workload) == (finding.gate, finding.slice, finding.workload)
+    )
+    clean = next(same, None)
+    if clean is None or finding.task is None or worst((finding.decision, clean.decision)) == finding.decision:
+        return finding
+    return clean.model_copy(
+        update={"reason": f"without the items that share text with the calibration data: {clean.reason}"}
+    )
+
+
 def _candidate(
     suite: Suite,
     comparison: Comparison,
@@ -105,6 +121,9 @@ def _candidate(
     broken_baseline = tuple(check for check in own_checks if check.blocks and not check.held)
     unfit = _of((*broken_baseline, *checks), ()) == "INVALID"
     findings = () if unfit and candidate.run.facts is None else candidate_findings(all_rules, comparison, candidate)
+    if candidate.clean is not None:
+        again = candidate_findings(all_rules, comparison, replace(candidate, paired=candidate.clean))
+        findings = tuple(_both(finding, again) for finding in findings)
     decision = _of((*broken_baseline, *checks), (*own_findings, *findings))
     alpha = suite.alpha
     return CandidateVerdict(

@@ -20,7 +20,6 @@ GRAM, SHORT_GRAM = 13, 8
 """Words in a row that count as copied; the shorter for items of under `GRAM` words."""
 LEAST_WORDS = 4
 """Texts shorter than this say nothing when they are found elsewhere: `yes`, `Paris`."""
-SHOWN = 20
 
 
 def overlap_with(plan: TaskPlan, texts: Sequence[str]) -> CalibrationOverlap:
@@ -46,9 +45,9 @@ def overlap_with(plan: TaskPlan, texts: Sequence[str]) -> CalibrationOverlap:
         task=plan.name,
         items=len(items),
         exact=len(exact),
-        exact_items=tuple(exact[:SHOWN]),
+        exact_items=tuple(exact),
         copied=len(copied),
-        copied_items=tuple(copied[:SHOWN]),
+        copied_items=tuple(copied),
         distance=distance(texts, evaluated),
         calibration_words=statistics.median(len(each) for each in words),
         evaluation_words=statistics.median(len(text.split()) for text in evaluated),

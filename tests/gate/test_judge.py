@@ -11,6 +11,7 @@ import pytest
 from harness.compare import compare_run
 from harness.gate import judge
 from harness.records.models import (
+    CalibrationOverlap,
     DocumentScore,
     EngineFacts,
     EvaluationManifest,
@@ -429,3 +430,48 @@ def test_verdict_survives_the_disk(tmp_path: Path) -> None:
     verdict = bench.verdict(DROP)
     bench.store.save_verdict(verdict)
     assert bench.store.verdict("s", "r1") == verdict
+
+
+def overlap(**changes: object) -> tuple[CalibrationOverlap, ...]:
+    """The candidate's calibration data beside the task's items."""
+    whole = CalibrationOverlap(
+        task="t", items=300, exact=0, copied=0, distance=0.4, calibration_words=20, evaluation_words=10
+    )
+    return (whole.model_copy(update=changes),)
+
+
+def test_items_in_the_calibration_data_are_invalid(tmp_path: Path) -> None:
+    """A single item that the candidate was calibrated on, word for word."""
+    bench = binary_bench(tmp_path, 300, 0, 0, calibration=overlap(exact=1, exact_items=("i7",)))
+    candidate = one(bench.verdict(DROP))
+    assert candidate.decision == "INVALID"
+    assert "1 of 300 items stand word for word in the calibration data (i7)" in candidate.sentence
+
+
+def test_gates_hold_without_copied_passages_too(tmp_path: Path) -> None:
+    """Both must pass: all items, and those that share no long passage with the calibration data."""
+    copied = tuple(f"i{n}" for n in range(100, 300))
+    bench = binary_bench(tmp_path, 300, 1, 0, calibration=overlap(copied=200, copied_items=copied))
+    gates = [{**DROP[0], "max_drop": 0.03}]
+    candidate = one(bench.verdict(gates))
+    assert candidate.decision == "INCONCLUSIVE"
+    assert (candidate.findings[0].n, candidate.measures[0].n) == (100, 300)
+    assert "without the items that share text with the calibration data" in candidate.findings[0].reason
+    assert any("200 of 300 items share 13 words in a row" in check.says for check in candidate.checks)
+
+
+def test_calibration_apart_is_said(tmp_path: Path) -> None:
+    """Nothing in common is a check that holds, with how alike the texts are."""
+    candidate = one(binary_bench(tmp_path, 300, 0, 0, calibration=overlap()).verdict(DROP))
+    assert candidate.decision == "PASS"
+    assert any("no item is in the calibration data; word distributions 0.40 apart" in c.says for c in candidate.checks)
+
+
+def test_dequantised_weights_are_said_and_their_bits_not_held_against_them(tmp_path: Path) -> None:
+    """A claim of 4 bits over decompressed weights is neither believed nor refused: quality only."""
+    held = QUANTIZED.model_copy(update={"bits_per_weight": 32.0, "dequantised": "decompressed for computing"})
+    quantize = {"method": "compressed-tensors", "scheme": "W8A16"}
+    bench = binary_bench(tmp_path, 200, 0, 0, facts=held)
+    candidate = one(bench.verdict(DROP, variants={"fp32": {"baseline": True}, "q": {"quantize": quantize}}))
+    assert candidate.decision == "PASS"
+    assert any("decompressed for computing" in check.says for check in candidate.checks)
