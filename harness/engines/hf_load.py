@@ -17,6 +17,8 @@ from harness.errors import EngineError
 from harness.methods import METHODS
 from harness.methods.base import Method, dtype_of
 
+DERIVED = ("g_idx", "inv_freq")
+"""Tensors that are computed where a checkpoint lacks them."""
 FAST_GROUPS = (32, 64, 128, 256)
 """Group sizes of torch's packed 4-bit product on a CPU."""
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
@@ -160,8 +162,13 @@ def _from_pretrained(path: str, keywords: dict[str, Any]) -> Any:
     found: Any = transformers.AutoModelForCausalLM.from_pretrained(path, output_loading_info=True, **keywords)
     model, info = found
     missing = sorted(set(info.get("missing_keys", ())) - tied_keys(model))
-    if missing and getattr(model.config, "quantization_config", None) is None:
-        raise EngineError(f"{path}: {len(missing)} weights are missing from the checkpoint, such as {missing[0]}")
+    missing = [key for key in missing if key.rpartition(".")[2] not in DERIVED]
+    if missing:
+        named = _named_method(Path(path)) if Path(path).is_dir() else None
+        claim = f"; its config.json claims {named}, its weights do not" if named else ""
+        raise EngineError(
+            f"{path}: {len(missing)} weights are missing from the checkpoint, such as {missing[0]}{claim}"
+        )
     return model
 
 

@@ -247,3 +247,12 @@ def test_other_methods_are_really_loaded(
     assert (facts.quantized_modules, facts.quantized_kinds) == (14, {kind: 14})
     assert facts.bits_per_weight is not None
     assert low <= facts.bits_per_weight <= high
+
+
+def test_placement_is_handed_through(make_model: Make) -> None:
+    """A device map and memory limits reach transformers, and the facts say where the layers are."""
+    path = make_model("llama")
+    placed = engine.load(spec(path, device_map={"": "cpu"}, max_memory={"cpu": "4GiB"}))
+    assert placed.facts().device == "cpu"
+    with pytest.raises(EngineError, match=r"(?i)device"):
+        engine.load(spec(path, device_map="nowhere"))

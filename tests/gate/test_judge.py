@@ -10,6 +10,7 @@ import pytest
 
 from harness.compare import compare_run
 from harness.gate import judge
+from harness.methods import METHODS
 from harness.records.models import (
     CalibrationOverlap,
     DocumentScore,
@@ -475,3 +476,14 @@ def test_dequantised_weights_are_said_and_their_bits_not_held_against_them(tmp_p
     candidate = one(bench.verdict(DROP, variants={"fp32": {"baseline": True}, "q": {"quantize": quantize}}))
     assert candidate.decision == "PASS"
     assert any("decompressed for computing" in check.says for check in candidate.checks)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_methods_claim_holds_over_full_precision(tmp_path: Path, method: str) -> None:
+    """Whatever a variant says it was quantized with: without a quantized module it is INVALID."""
+    block = {"method": method, **METHODS[method].examples[0]}
+    variants = {"fp32": {"baseline": True}, "q": {"quantize": block}}
+    bench = binary_bench(tmp_path, 200, 0, 0, facts=facts(weights_digest="other", bits_per_weight=32.0))
+    candidate = one(bench.verdict(DROP, variants=variants))
+    assert candidate.decision == "INVALID"
+    assert "claims to be quantized" in candidate.sentence

@@ -7,6 +7,7 @@ cannot be built (no network), its methods are skipped with pip's reason.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -148,3 +149,22 @@ def test_gguf_through_transformers_is_quality_only(model: Path) -> None:
     assert facts.quantized_kinds == {"Q8_0": 14}
     assert facts.dequantised is not None
     assert facts.bits_per_weight == 32
+
+
+CLAIMS: dict[str, dict[str, Any]] = {
+    "gptq": {"quant_method": "gptq", "bits": 4, "group_size": 32, "desc_act": False, "sym": True},
+    "awq": {"quant_method": "awq", "bits": 4, "group_size": 32, "zero_point": True, "version": "gemm"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", CLAIMS)
+def test_a_claim_in_the_configuration_alone_is_refused(method: str, model: Path, tmp_path: Path) -> None:
+    """config.json names a method, the weights are full precision: libraries would go on with random numbers."""
+    if (reason := built("gptqmodel")) is not None:
+        pytest.skip(f"environment gptqmodel cannot be built here: {reason}")
+    shutil.copytree(model, tmp_path / "claim")
+    config = json.loads((model / "config.json").read_text())
+    (tmp_path / "claim" / "config.json").write_text(json.dumps({**config, "quantization_config": CLAIMS[method]}))
+    with pytest.raises(EngineError, match=f"its config.json claims {method}, its weights do not"):
+        load_and_score(model.parent, {"claim": {"path": str(tmp_path / "claim")}}, "claim")

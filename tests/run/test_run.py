@@ -298,3 +298,17 @@ def test_prompts_beyond_the_context_are_counted(write_suite: Write, tmp_path: Pa
     run = harness.run(suite, results=tmp_path / "r")
     assert run.manifest.tasks["ask"].too_long == 1
     assert run.verdict.candidates[0].measures[0].n == 90
+
+
+def test_a_variant_may_run_in_an_interpreter_of_its_own(write_suite: Write, tmp_path: Path) -> None:
+    """Named by path, recorded in the run; one that is gone is the variant's failure, not the run's."""
+    variants = {
+        "full": BASE,
+        "small": {**small(), "environment": sys.executable},
+        "gone": {**small(), "environment": str(tmp_path / "nowhere" / "python")},
+    }
+    run = harness.run(write_suite(variants=variants), results=tmp_path / "r")
+    assert run.manifest.variants["small"].environment == sys.executable
+    failure = run.manifest.variants["gone"].failure
+    assert failure is not None
+    assert "no such interpreter" in failure
