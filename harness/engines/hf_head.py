@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from harness.engines.hf_load import core_of, input_device
-from harness.errors import EngineError
+from harness.engines.states import has_head, read_head_files, save_head_files
 
 AGREES = 2e-3
 """Largest difference of logits, in their standard deviations, at which the shortcut counts as the model's own."""
@@ -83,15 +78,16 @@ def scaled(logits: Any, softcap: float | None, multiply: float) -> Any:
 
 def save_head(head: Head, folder: Path) -> None:
     """Keep the baseline's output layer beside its states, once."""
-    if (folder / "head.json").exists():
+    if has_head(folder):
         return
-    weight = head.linear.weight.detach()
     bias = getattr(head.linear, "bias", None)
-    save_array(folder / "head.npy", to_numpy(weight))
-    if bias is not None:
-        save_array(folder / "head_bias.npy", to_numpy(bias.detach().float()))
-    facts = {"softcap": head.softcap, "multiply": head.multiply, "bias": bias is not None}
-    write_file(folder / "head.json", json.dumps(facts).encode())
+    save_head_files(
+        folder,
+        to_numpy(head.linear.weight.detach()),
+        None if bias is None else to_numpy(bias.detach().float()),
+        softcap=head.softcap,
+        multiply=head.multiply,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,15 +101,13 @@ class StoredHead:
 
     @classmethod
     def read(cls, folder: Path, device: Any) -> StoredHead:
-        try:
-            facts = json.loads((folder / "head.json").read_text())
-            weight = from_numpy(np.load(folder / "head.npy")).to(device).float()
-            bias = from_numpy(np.load(folder / "head_bias.npy")).to(device) if facts["bias"] else None
-        except (OSError, ValueError, KeyError) as error:
-            raise EngineError(
-                f"{folder}: the baseline's output layer cannot be read ({error}); run the baseline again with --fresh"
-            ) from error
-        return cls(weight=weight, bias=bias, softcap=facts["softcap"], multiply=facts["multiply"])
+        weight, bias, softcap, multiply = read_head_files(folder)
+        return cls(
+            weight=from_numpy(weight).to(device).float(),
+            bias=None if bias is None else from_numpy(bias).to(device),
+            softcap=softcap,
+            multiply=multiply,
+        )
 
     def logits(self, states: Any) -> Any:
         """float32 logits of stored states, [positions, vocabulary]."""
@@ -144,23 +138,3 @@ def half(states: Any) -> Any:
 
     small = states.to(torch.float16)
     return small if torch.isfinite(small).all() else states.to(torch.bfloat16)
-
-
-def save_array(path: Path, array: Any) -> None:
-    """An `.npy` file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            np.save(stream, array)
-        Path(name).replace(path)
-    except OSError as error:
-        Path(name).unlink(missing_ok=True)
-        raise EngineError(f"{path}: could not be written: {error.strerror or error}") from error
-
-
-def write_file(path: Path, content: bytes) -> None:
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(content)
-    Path(name).replace(path)

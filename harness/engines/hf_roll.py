@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from harness.engines.hf_head import Head, StoredHead, from_numpy, half, save_array, save_head, to_numpy
+from harness.engines.hf_head import Head, StoredHead, from_numpy, half, save_head, to_numpy
 from harness.engines.hf_load import input_device
 from harness.engines.seam import Window, WindowScore
+from harness.engines.states import read_states, save_array
 from harness.errors import EngineError
 
 POSITIONS = 128
@@ -53,15 +52,7 @@ def roll(
 def _stored(states_in: str, windows: Sequence[Window], device: Any) -> tuple[StoredHead, Any]:
     """The baseline's output layer and its states for these windows, on `device`."""
     folder = str(Path(states_in).parent)
-    try:
-        states = from_numpy(np.load(states_in)).to(device)
-    except (OSError, ValueError) as error:
-        raise EngineError(
-            f"{states_in}: the baseline's stored states cannot be read ({error}); run the baseline again with --fresh"
-        ) from error
-    expected = sum(len(window.tokens) - window.scored_from for window in windows)
-    if len(states) != expected:
-        raise EngineError(f"{states_in}: holds {len(states)} positions, {expected} were asked")
+    states = from_numpy(read_states(states_in, windows)).to(device)
     if folder not in _HEADS:
         _HEADS.clear()
         _HEADS[folder] = StoredHead.read(Path(folder), device)

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from harness.engines.gguf_header import Header
 from harness.engines.llamacpp_model import SEQUENCES, Logits, Model, Shape
-from harness.engines.llamacpp_states import StoredHead, half, has_head, own_head, save_array, save_head
+from harness.engines.llamacpp_states import StoredHead, half, own_head
 from harness.engines.seam import ContinuationScore, ScoreRequest, Window, WindowScore
+from harness.engines.states import has_head, read_states, save_array, save_head_files
 from harness.errors import EngineError
 
 POSITIONS = 64
@@ -114,7 +115,10 @@ def roll(
     if states_out is not None:
         kept = []
         if not has_head(Path(states_out).parent):
-            save_head(own_head(model, headers), Path(states_out).parent)
+            head = own_head(model, headers)
+            save_head_files(
+                Path(states_out).parent, head.weight, head.bias, softcap=head.softcap, multiply=head.multiply
+            )
     scores, row = [], 0
     for window in windows:
         count = len(window.tokens) - window.scored_from
@@ -187,15 +191,7 @@ def log_z(rows: Logits) -> NDArray[np.float64]:
 def _stored(model: Model, states_in: str, windows: Sequence[Window]) -> tuple[StoredHead, NDArray[Any]]:
     """The baseline's output layer and its states for these windows."""
     folder = str(Path(states_in).parent)
-    try:
-        states: NDArray[Any] = np.load(states_in)
-    except (OSError, ValueError) as error:
-        raise EngineError(
-            f"{states_in}: the baseline's stored states cannot be read ({error}); run the baseline again with --fresh"
-        ) from error
-    expected = sum(len(window.tokens) - window.scored_from for window in windows)
-    if len(states) != expected:
-        raise EngineError(f"{states_in}: holds {len(states)} positions, {expected} were asked")
+    states: NDArray[Any] = read_states(states_in, windows)
     if folder not in _HEADS:
         _HEADS.clear()
         _HEADS[folder] = StoredHead.read(Path(folder))

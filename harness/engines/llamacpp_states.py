@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +12,7 @@ from numpy.typing import NDArray
 
 from harness.engines.gguf_header import Header
 from harness.engines.llamacpp_model import Logits, Model
+from harness.engines.states import read_head_files
 from harness.errors import EngineError
 
 AGREES = 1e-2
@@ -39,18 +37,8 @@ class StoredHead:
 
     @classmethod
     def read(cls, folder: Path) -> StoredHead:
-        try:
-            facts: Mapping[str, Any] = json.loads((folder / "head.json").read_text())
-            return cls(
-                weight=wide(np.load(folder / "head.npy")),
-                bias=wide(np.load(folder / "head_bias.npy")) if facts["bias"] else None,
-                softcap=facts["softcap"],
-                multiply=facts["multiply"],
-            )
-        except (OSError, ValueError, KeyError) as error:
-            raise EngineError(
-                f"{folder}: the baseline's output layer cannot be read ({error}); run the baseline again with --fresh"
-            ) from error
+        weight, bias, softcap, multiply = read_head_files(folder)
+        return cls(weight=wide(weight), bias=None if bias is None else wide(bias), softcap=softcap, multiply=multiply)
 
     def logits(self, states: NDArray[Any]) -> Logits:
         """Logits of stored states, [positions, vocabulary]."""
@@ -110,22 +98,6 @@ def _tensor(headers: Sequence[Header], *names: str) -> NDArray[Any] | None:
     return flat.reshape(tensor.shape[::-1])
 
 
-def has_head(folder: Path) -> bool:
-    """Whether an output layer is kept there; its description is written last."""
-    return (folder / "head.json").exists()
-
-
-def save_head(head: StoredHead, folder: Path) -> None:
-    """Keep the output layer beside the states."""
-    save_array(folder / "head.npy", head.weight)
-    if head.bias is not None:
-        save_array(folder / "head_bias.npy", head.bias)
-    facts = {"softcap": head.softcap, "multiply": head.multiply, "bias": head.bias is not None}
-    working = folder / f".head.json.{os.getpid()}"
-    working.write_text(json.dumps(facts))
-    working.replace(folder / "head.json")
-
-
 def half(states: NDArray[np.float32]) -> NDArray[Any]:
     """float16 where every value fits, the bits of bfloat16 otherwise."""
     with np.errstate(over="ignore"):
@@ -135,16 +107,3 @@ def half(states: NDArray[np.float32]) -> NDArray[Any]:
     bits = states.view(np.uint32)
     rounded = bits + 0x7FFF + ((bits >> 16) & 1)
     return (np.where(np.isfinite(states), rounded, bits) >> 16).astype(np.uint16)
-
-
-def save_array(path: Path, array: NDArray[Any]) -> None:
-    """An `.npy` file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            np.save(stream, array)
-        Path(name).replace(path)
-    except OSError as error:
-        Path(name).unlink(missing_ok=True)
-        raise EngineError(f"{path}: could not be written: {error.strerror or error}") from error

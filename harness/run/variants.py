@@ -78,12 +78,7 @@ def resolve_variant(
     else:
         place = resolve_place(loaded, name, spec)
     revision = spec.revision or (suite.revision if spec.path is None else None)
-    adapter = None
-    if spec.adapter is not None:
-        adapter = resolve_model(loaded, spec.adapter, f"variants.{name}.adapter")
-    tokenizer = spec.tokenizer or (suite.tokenizer if spec.path is None and made is None else None)
-    if engine == "served" and tokenizer is None:
-        tokenizer = suite.model  # servers that take text only are given the plan's tokens as text
+    adapter = resolve_model(loaded, spec.adapter, f"variants.{name}.adapter") if spec.adapter is not None else None
     trust = suite.trust_remote_code if spec.trust_remote_code is None else spec.trust_remote_code
     local = None if place.is_hub else Path(place.path)
     runtime = loading(loaded, spec, local)
@@ -97,7 +92,7 @@ def resolve_variant(
         is_hub=place.is_hub,
         revision=revision,
         adapter=adapter.path if adapter is not None else None,
-        tokenizer=resolve_model(loaded, tokenizer, "tokenizer").path if tokenizer is not None else None,
+        tokenizer=_tokenizer(loaded, spec, made=made is not None),
         dtype=spec.dtype,
         device=device_type(spec.device, versions.get("torch")),
         device_map=spec.device_map,
@@ -121,6 +116,15 @@ def resolve_variant(
         artifact=made.card if made is not None else None,
         calibration=calibration_texts(loaded, name) if made is not None else (),
     )
+
+
+def _tokenizer(loaded: LoadedSuite, spec: Variant, *, made: bool) -> str | None:
+    """Where the variant's own tokenizer is, when it is not beside its weights."""
+    suite = loaded.suite
+    asked = spec.tokenizer or (suite.tokenizer if spec.path is None and not made else None)
+    if spec.runtime == "served" and asked is None:
+        asked = suite.model  # servers that take text only are given the plan's tokens as text
+    return resolve_model(loaded, asked, "tokenizer").path if asked is not None else None
 
 
 def calibration_texts(loaded: LoadedSuite, name: str) -> tuple[str, ...]:
