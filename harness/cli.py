@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -223,6 +224,9 @@ def promote(
 
 def main() -> None:
     """Entry point. Known errors become a message and their exit code; Ctrl-C is 130; a crash is never a verdict."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without Unicode shows a question mark, not a traceback
+            stream.reconfigure(errors="replace")
     try:
         code = app(standalone_mode=False)
     except QuantgateError as error:

@@ -116,6 +116,20 @@ def write_suite(only: list[str], skip: list[str]) -> Path:
     return path
 
 
+NOTES = """## What to know before reading it
+
+- LLM.int8 picks its outlier columns over a whole batch: one sequence scored alone and in company differed by up to
+  1 nat on random text. Its flips are partly that.
+- compressed-tensors checkpoints are decompressed by transformers for computing. Their quality is measured; serve them
+  with vLLM for their speed.
+- torchao keeps 8da4w's 4-bit values in bytes on a CPU: the quality of 4 bits, the memory of 8.
+- GPTQ with one group a row runs on gptqmodel's plain torch kernel here; torch's packed 4-bit product takes groups of 32
+  to 256 only.
+- SmolLM2's rows of 576 values are no multiple of 256, so llama.cpp stores most of its K-quants as Q5_0 or Q8_0: the
+  last column says what is really in the file. A NaN in such a file does not show in llama.cpp's answers; quantgate
+  reads the scales.
+- float16 is slow on a CPU without float16 arithmetic.
+"""
 COLUMNS = (
     "variant", "PPL ratio", "KLD mean", "KLD p99", "top-1", "flips", "weights MB", "bits/weight", "peak MB", "prefill",
     "decode", "made in s", "loaded by",
@@ -223,7 +237,11 @@ def main() -> None:
     with reporter(Console(stderr=True)) as progress:
         manifest = run_suite(loaded, options, progress)
     rows = list(rows_of(manifest, options.results))
-    text = page(rows, manifest) + "\n".join(["## Not on this machine", "", *not_here(rows, given.only, given.skip), ""])
+    text = (
+        page(rows, manifest)
+        + NOTES
+        + "\n".join(["", "## Not on this machine", "", *not_here(rows, given.only, given.skip), ""])
+    )
     if given.only:
         print(text)
     else:
