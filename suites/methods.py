@@ -62,17 +62,17 @@ def write_rows(name: str, rows: list[dict[str, Any]]) -> None:
     (PLACE / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def blocks(only: list[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Variant name and `quantize` block of every example of every method."""
+def blocks(only: list[str]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Variant name and `quantize` block of every example: each method's first, then each one's second, and so on."""
+    found = []
     for name, method in METHODS.items():
-        if only and name not in only:
-            continue
-        for block in method.examples:
+        for place, block in enumerate(method.examples if not only or name in only else ()):
             words = [name]
             for key, value in block.items():
                 short = SHORT.get(key, key.replace("_", "-"))
                 words.append(short if value is True else f"{short}{value}" if isinstance(value, int) else str(value))
-            yield ".".join(words), block
+            found.append((place, ".".join(words), block))
+    return [(name, block) for _, name, block in sorted(found, key=lambda each: each[0])]
 
 
 def write_suite(only: list[str], skip: list[str]) -> Path:
@@ -179,6 +179,12 @@ def row_of(candidate: CandidateVerdict, facts: EngineFacts, artifact: Mapping[st
     )
 
 
+def _by_method(row: tuple[str, ...]) -> int:
+    """Plain precisions first, then the methods in the order of their table."""
+    method = row[0].partition(".")[0]
+    return list(METHODS).index(method) + 1 if method in METHODS else 0
+
+
 def page(rows: list[tuple[str, ...]], manifest: RunManifest) -> str:
     """docs/methods.md."""
     host = manifest.host
@@ -202,7 +208,7 @@ def page(rows: list[tuple[str, ...]], manifest: RunManifest) -> str:
         "",
         "| " + " | ".join(COLUMNS) + " |",
         "|" + "---|" * len(COLUMNS),
-        *("| " + " | ".join(row) + " |" for row in whole),
+        *("| " + " | ".join(row) + " |" for row in sorted(whole, key=_by_method)),
         "",
     ]
     return "\n".join(text)
