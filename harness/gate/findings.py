@@ -74,7 +74,12 @@ def _apply(
     if kind == "speed":
         return _speed(rule, variant, against, candidate)
     if kind == "memory":
-        judgement = judge_memory(gate, candidate.speed if candidate is not None else None)
+        speed = candidate.speed if candidate is not None else None
+        judgement = (
+            judge_memory(gate, speed)
+            if speed is not None
+            else Judgement.none(f"{gate.metric} was not measured{_why_not(candidate)}")
+        )
         return [_finding(rule, variant, against, judgement, None)]
     task = gate.task or ""
     if task in paired.broken:
@@ -117,6 +122,11 @@ def _no_slice(rule: Rule, variant: str, against: str, known: Sequence[str]) -> F
     return _finding(rule, variant, against, Judgement.invalid(text), rule.gate.slice)
 
 
+def _why_not(candidate: CandidateComparison | None) -> str:
+    facts = candidate.run.facts if candidate is not None else None
+    return f": {facts.dequantised}" if facts is not None and facts.dequantised else " in this run"
+
+
 def _speed(rule: Rule, variant: str, against: str, candidate: CandidateComparison | None) -> list[Finding]:
     gate = rule.gate
     pairs = [
@@ -125,7 +135,7 @@ def _speed(rule: Rule, variant: str, against: str, candidate: CandidateCompariso
         if each.metric == gate.metric and gate.workload in (None, each.workload)
     ]
     if not pairs:
-        judgement = Judgement.none(f"{gate.metric} was not measured in this run")
+        judgement = Judgement.none(f"{gate.metric} was not measured{_why_not(candidate)}")
         return [_finding(rule, variant, against, judgement, None)]
     return [
         _finding(rule, variant, against, judge_speed(gate, each, alpha=rule.alpha), None, workload=each.workload)

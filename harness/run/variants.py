@@ -143,7 +143,7 @@ def resolve_place(loaded: LoadedSuite, name: str, spec: Variant) -> ModelPlace:
     if spec.runtime == "scripted":
         return ModelPlace(path=asked, is_hub=False)
     key = f"variants.{name}.path" if spec.path is not None else "model"
-    if spec.runtime == "llama.cpp":
+    if spec.runtime == "llama.cpp" and spec.quantize is None:
         file = resolve_file(loaded, asked)
         if not file.is_file():
             message = f"no .gguf file at {asked} (looked at {file})"
