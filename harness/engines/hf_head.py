@@ -56,9 +56,9 @@ class Head:
     def without(self, why: str) -> Head:
         return Head(trunk=None, linear=self.linear, softcap=self.softcap, multiply=self.multiply, why_not=why)
 
-    def hidden(self, ids: Any, **keywords: Any) -> Any:
+    def hidden(self, input_ids: Any, *, use_cache: bool = False, **keywords: Any) -> Any:
         """Final post-norm hidden states, [batch, tokens, d_model]."""
-        return self.trunk(input_ids=ids, use_cache=False, **keywords).last_hidden_state
+        return self.trunk(input_ids=input_ids, use_cache=use_cache, **keywords).last_hidden_state
 
     def logits(self, hidden: Any) -> Any:
         """float32 logits, [..., vocabulary]."""
