@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +20,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+def size(text: str) -> int:
+    """Bytes from a number with a unit, such as 512MiB or 4GB."""
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *([A-Za-z]*)", text.strip())
+    if found is None or found[2].upper() not in UNITS or not (bytes_ := int(float(found[1]) * UNITS[found[2].upper()])):
+        raise typer.BadParameter(f"expected a size such as 512MiB or 4GB, got {text!r}")
+    return bytes_
+
 
 SuiteFile = Annotated[Path, typer.Argument(metavar="SUITE", help="The suite, a YAML file.")]
 RunName = Annotated[
@@ -73,6 +85,10 @@ def run(
     task: Annotated[list[str] | None, typer.Option(help="Only this task (repeatable).")] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never ask a model hub.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute again what exists.")] = False,
+    memory_budget: Annotated[
+        int | None,
+        typer.Option(parser=size, metavar="SIZE", help="What scoring may take beside the weights, such as 4GiB."),
+    ] = None,
 ) -> None:
     """Run a suite, judge it, write the reports. The exit code is the verdict."""
     from harness.commands.run import run_and_report
@@ -88,6 +104,7 @@ def run(
             tasks=tuple(task or ()),
             offline=offline,
             fresh=fresh,
+            memory_budget=memory_budget,
         )
     )
 

@@ -24,6 +24,7 @@ def run_and_report(
     tasks: tuple[str, ...],
     offline: bool,
     fresh: bool,
+    memory_budget: int | None,
 ) -> int:
     """Run, judge, report; returns the exit code."""
     from harness.spec.load import load_suite
@@ -40,6 +41,7 @@ def run_and_report(
         tasks=tasks,
         offline=offline,
         fresh=fresh,
+        memory_budget=memory_budget,
     )
     with reporter(Console(stderr=True)) as progress:
         manifest = run_suite(loaded, options, progress)

@@ -45,6 +45,8 @@ def gather_facts(loaded: Loaded, head: Head, scorer: Scorer, load_s: float) -> F
     device = input_device(model)
     slower = "scored option by option" if scorer.path == "plain" else "common beginnings are computed for every item"
     notes = [f"{slower}: {scorer.reason}"] if scorer.reason else []
+    if scorer.room.note:
+        notes.append(scorer.room.note)
     if head.why_not:
         notes.append(f"no stored states: {head.why_not}")
     if core.config._attn_implementation:

@@ -9,8 +9,7 @@ from typing import Any
 from harness.engines.hf_greedy import GreedyDecoder
 from harness.engines.hf_head import Head
 from harness.engines.hf_load import core_of, input_device
-from harness.engines.hf_room import Room
-from harness.engines.hf_score import sliding_window
+from harness.engines.hf_score import Scorer, sliding_window
 from harness.engines.seam import GenerateRequest, Generation
 
 LOOK_BACK = 16
@@ -33,9 +32,9 @@ with by transformers."""
 class Generator:
     """Answers requests on one model. Which way is right is found out at the first request."""
 
-    def __init__(self, model: Any, tokenizer: Any, head: Head, room: Room, tolerance: float) -> None:
+    def __init__(self, model: Any, tokenizer: Any, head: Head, scorer: Scorer) -> None:
         self._model, self._tokenizer, self._head = model, tokenizer, head
-        self._room, self._tolerance = room, tolerance
+        self._room, self._tolerance = scorer.room, scorer.tolerance
         self._decoder: GreedyDecoder | None = None
         self.reason: str | None = None
         """Why transformers' own loop is used; empty where ours is, None while it is not known."""

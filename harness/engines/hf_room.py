@@ -31,6 +31,13 @@ class Room:
     budget: int
     """Bytes."""
 
+    @property
+    def note(self) -> str | None:
+        """What the budget costs, where it does."""
+        if self.pass_tokens == PASS_TOKENS:
+            return None
+        return f"passes of {self.pass_tokens} instead of {PASS_TOKENS} tokens, within {self.budget / 2**20:.0f} MiB"
+
     @classmethod
     def of(cls, model: Any, budget: int | None) -> Room:
         """Limits from a budget in bytes. Half goes to a pass, half to the cache.

@@ -18,7 +18,7 @@ from harness.engines.hf_head import Head
 from harness.engines.hf_load import core_of, input_device
 from harness.engines.hf_room import Room
 from harness.engines.hf_rows import Row, collect, padded_ids, plain_inputs, tree_inputs, tree_row
-from harness.engines.hf_vocabulary import log_probs
+from harness.engines.hf_vocabulary import Given, Projection, log_probs
 from harness.engines.seam import ContinuationScore, ScoreRequest
 
 AGREES_FLOAT32 = 1e-3
@@ -48,7 +48,7 @@ class Scorer:
     def __init__(
         self, model: Any, head: Head, room: Room, *, path: str, reason: str, keeps_heads: bool = False
     ) -> None:
-        self._model, self._head, self._room = model, head, room
+        self._model, self._head, self.room = model, head, room
         self.path = path
         self.reason = reason
         """Why a faster way was not taken; empty where it was."""
@@ -96,7 +96,7 @@ class Scorer:
         parts.sort(key=lambda part: (part.tree, part.head, -len(part.row.tokens)))
         found: dict[tuple[int, int], ContinuationScore] = {}
         for _, group in groupby(parts, key=lambda part: (part.tree, part.head)):
-            for batch in _passes(list(group), self._room.pass_tokens):
+            for batch in _passes(list(group), self.room.pass_tokens):
                 for part, scores in zip(batch, self._pass(batch), strict=True):
                     own = zip(part.numbers, collect(scores, len(part.numbers)), strict=True)
                     found.update(((part.request, number), score) for number, score in own)
@@ -123,6 +123,7 @@ class Scorer:
 
         device = input_device(self._model)
         rows, head, dtype = [part.row for part in batch], batch[0].head, core_of(self._model).dtype
+        projection: Projection
         spots = sorted({(number, spot) for number, row in enumerate(rows) for spot, _, _ in row.targets})
         where = {spot: place for place, spot in enumerate(spots)}
         with torch.no_grad():
@@ -135,14 +136,14 @@ class Scorer:
             index = torch.tensor(spots)
             if self._head.trunk is None:
                 logits = self._model(use_cache=False, **inputs).logits
-                chosen, project = logits[index[:, 0], index[:, 1]], None
+                chosen, projection = logits[index[:, 0], index[:, 1]], Given(width=logits.shape[-1])
             else:
                 hidden = self._head.hidden(**inputs)
-                chosen, project = hidden[index[:, 0], index[:, 1]], self._head.logits
+                chosen, projection = hidden[index[:, 0], index[:, 1]], self._head
             targets = [
                 (where[number, spot], token) for number, row in enumerate(rows) for spot, token, _ in row.targets
             ]
-            answers = iter(zip(*log_probs(chosen, targets, project), strict=True))
+            answers = iter(zip(*log_probs(chosen, targets, projection), strict=True))
         return [[(branch, *next(answers)) for _, _, branch in row.targets] for row in rows]
 
 

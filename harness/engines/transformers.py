@@ -36,18 +36,15 @@ def load(spec: LoadSpec) -> TransformersEngine:
         head = Head.find(loaded.model)
         room = Room.of(loaded.model, spec.memory_budget)
         scorer = Scorer.choose(loaded.model, head, room, quantized=loaded.quantized)
-        generator = Generator(loaded.model, loaded.tokenizer, head, room, scorer.tolerance)
-    return TransformersEngine(spec, loaded, head, scorer, generator, clock.perf_counter() - started)
+    return TransformersEngine(spec, loaded, head, scorer, clock.perf_counter() - started)
 
 
 class TransformersEngine:
     """One loaded causal language model."""
 
-    def __init__(
-        self, spec: LoadSpec, loaded: Loaded, head: Head, scorer: Scorer, generator: Generator, load_s: float
-    ) -> None:
-        self._spec, self._loaded, self._head = spec, loaded, head
-        self._scorer, self._generator = scorer, generator
+    def __init__(self, spec: LoadSpec, loaded: Loaded, head: Head, scorer: Scorer, load_s: float) -> None:
+        self._spec, self._loaded, self._head, self._scorer = spec, loaded, head, scorer
+        self._generator = Generator(loaded.model, loaded.tokenizer, head, scorer)
         self._facts = gather_facts(loaded, head, scorer, load_s)
 
     def facts(self) -> Facts:
@@ -65,7 +62,14 @@ class TransformersEngine:
         self, windows: Sequence[Window], *, states_out: str | None = None, states_in: str | None = None
     ) -> list[WindowScore]:
         with translated(self._spec.path):
-            return roll(self._loaded.model, self._head, windows, states_out=states_out, states_in=states_in)
+            return roll(
+                self._loaded.model,
+                self._head,
+                self._scorer.room,
+                windows,
+                states_out=states_out,
+                states_in=states_in,
+            )
 
     def generate(self, requests: Sequence[GenerateRequest]) -> list[Generation]:
         with translated(self._spec.path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -44,6 +44,8 @@ class RunOptions:
     tasks: tuple[str, ...] = ()
     offline: bool = False
     fresh: bool = False
+    memory_budget: int | None = None
+    """Bytes that scoring may take beside the weights; None is half of what is free, down to a power of two."""
 
     @property
     def partial(self) -> bool:
@@ -92,7 +94,7 @@ class _Run:
         self.run_id = new_run_id(self.started)
         self.folder = store.run_folder(self.suite.suite, self.run_id)
         self.host: Host = this_host()
-        self.baseline = resolve_variant(loaded, self.suite.baseline, offline=options.offline)
+        self.baseline = self._within(resolve_variant(loaded, self.suite.baseline, offline=options.offline))
         self.tokenizer: Tokenizer = suite_tokenizer(self.baseline)
         self.plans: tuple[TaskPlan, ...] = ()
 
@@ -149,15 +151,21 @@ class _Run:
         except (EngineError, WorkerError) as error:
             raise RunError(f"the baseline {self.baseline.name} could not be run: {error}") from error
 
+    def _within(self, variant: RunVariant) -> RunVariant:
+        """The variant with the run's memory budget."""
+        return replace(variant, load=replace(variant.load, memory_budget=self.options.memory_budget))
+
     def _resolve(self, name: str) -> RunVariant | EngineError:
         """The variant ready to run, its checkpoint made; or why it cannot be had here, so that the others still run."""
         try:
-            return resolve_variant(
-                self.loaded,
-                name,
-                offline=self.options.offline,
-                artifacts=self.options.artifacts,
-                say=self.reporter.say,
+            return self._within(
+                resolve_variant(
+                    self.loaded,
+                    name,
+                    offline=self.options.offline,
+                    artifacts=self.options.artifacts,
+                    say=self.reporter.say,
+                )
             )
         except EngineError as error:
             return error
