@@ -108,8 +108,8 @@ def log_probs(
         while cursor < len(order) and targets[order[cursor]][0] < first + POSITIONS:
             cursor += 1
         own = order[begin:cursor]
-        places = torch.tensor([targets[index][0] - first for index in own], device=part.device)
-        tokens = torch.tensor([targets[index][1] for index in own], device=part.device)
+        places = torch.tensor([targets[index][0] - first for index in own], dtype=torch.long, device=part.device)
+        tokens = torch.tensor([targets[index][1] for index in own], dtype=torch.long, device=part.device)
         softmax, picked = _Softmax(len(part), part.device), _Picked(places, tokens)
         for start, stop in _blocks(projection, part.device):
             logits = projection.block(part, start, stop)
