@@ -83,6 +83,8 @@ class Row:
     processor: float
     """Ratio of processor seconds."""
     equality: str
+    flops: float | None
+    """Operations of our matrix products a second, where they can be counted."""
 
 
 def peak_flops() -> float:
@@ -128,6 +130,7 @@ def compare(ours: Side, peer: Side, workload: Workload, dtype: str, rounds: int,
         ratios=sorted(other["wall"] / own["wall"] for own, other in pairs),
         processor=statistics.median(other["cpu"] / own["cpu"] for own, other in pairs),
         equality=equality(pairs[0][0]["results"], pairs[0][1]["results"]),
+        flops=max((own["flops"] / own["wall"] for own, _ in pairs), default=None) if pairs[0][0]["flops"] else None,
     )
 
 
@@ -148,13 +151,25 @@ def equality(ours: list[Any], theirs: list[Any]) -> str:
     return f"largest relative difference {gap:.1e}"
 
 
-def line(row: Row) -> str:
+HEADER = """| workload | weights | items | peer | peer s | ours s | ratio | spread | processor | equality | of peak |
+| --- | --- | --: | --- | --: | --: | --: | --- | --: | --- | --: |"""
+
+
+def line(row: Row, rate: float) -> str:
     middle, low, high = statistics.median(row.ratios), row.ratios[0], row.ratios[-1]
     cells = (
         *(row.workload, row.dtype, row.items, f"{row.peer} ({row.setting})", f"{row.peer_s:.1f}", f"{row.ours_s:.1f}"),
         *(f"**{middle:.2f} ×**", f"{low:.2f} – {high:.2f}", f"{row.processor:.2f} ×", row.equality),
+        "–" if row.flops is None else f"{100 * row.flops / rate:.0f} %",
     )
     return f"| {' | '.join(map(str, cells))} |"
+
+
+def machine() -> str:
+    from harness.run.host import this_host
+
+    host = this_host()
+    return f"{host.processor}, {host.cores} cores, {host.memory_bytes / 2**30:.0f} GiB, Python {host.python}."
 
 
 def main() -> None:
@@ -178,8 +193,11 @@ def main() -> None:
             for dtype in asked.dtype or ["float32", "nf4"]:
                 rows.extend(measure(workload, dtype, asked, folder))
     rate = peak_flops()
-    text = "\n".join(map(line, rows))
-    print(f"\n{text}\n\nfloat32 matrix product: {rate / 1e9:.0f} GFLOP/s")
+    text = "\n".join([HEADER, *(line(row, rate) for row in rows)])
+    text += f"\n\nPeak is the machine's float32 matrix product: {rate / 1e9:.0f} GFLOP/s.\n"
+    print(f"\n{text}")
+    if not asked.only:
+        RESULTS.write_text(f"# What `make bench` printed last\n\n{machine()}\n\n{text}")
     if asked.json:
         asked.json.write_text(json.dumps({"rows": [asdict(row) for row in rows], "flops": rate}, indent=1))
 
