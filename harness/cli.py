@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import re
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from harness.errors import ExitCode, QuantgateError
+from harness.errors import ExitCode, QuantgateError, unwritable
 
 app = typer.Typer(
     name="quantgate",
@@ -89,6 +91,9 @@ def run(
         int | None,
         typer.Option(parser=size, metavar="SIZE", help="What scoring may take beside the weights, such as 4GiB."),
     ] = None,
+    stuck_after: Annotated[
+        float | None, typer.Option(help="Seconds that a load or chunk may take (default: by the slowest before it).")
+    ] = None,
 ) -> None:
     """Run a suite, judge it, write the reports. The exit code is the verdict."""
     from harness.commands.run import run_and_report
@@ -105,6 +110,7 @@ def run(
             offline=offline,
             fresh=fresh,
             memory_budget=memory_budget,
+            stuck_after=stuck_after,
         )
     )
 
@@ -239,8 +245,19 @@ def promote(
     promote_version(run, variant, results, note=note, force=force)
 
 
+class Terminated(BaseException):
+    """SIGTERM, as Ctrl-C is a `KeyboardInterrupt`: everything on the way up cleans up."""
+
+
+def _terminate(number: int, frame: object) -> None:
+    del number, frame
+    raise Terminated
+
+
 def main() -> None:
-    """Entry point. Known errors become a message and their exit code; Ctrl-C is 130; a crash is never a verdict."""
+    """Entry point. Known errors become a message and their exit code; Ctrl-C is 130, SIGTERM 143; a crash is never a
+    verdict."""
+    signal.signal(signal.SIGTERM, _terminate)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal without Unicode shows a question mark, not a traceback
             stream.reconfigure(errors="replace")
@@ -250,12 +267,22 @@ def main() -> None:
         print(error, file=sys.stderr)
         sys.exit(int(error.exit_code))
     except (KeyboardInterrupt, typer.Abort):
-        print("stopped; what was measured is stored, the same command goes on from there", file=sys.stderr)
-        sys.exit(130)
+        _stopped(signal.SIGINT)
+    except Terminated:
+        _stopped(signal.SIGTERM)
     except Exception as error:  # noqa: BLE001  # the last resort: a crash must not look like a verdict
         _crash(error)
     else:
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _stopped(by: signal.Signals) -> None:
+    """Stopped by a person or the system, which is not a crash."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the end is near; a second one would only print a traceback
+    again = " without --fresh" if "--fresh" in sys.argv else ""
+    print(f"stopped; what was measured is stored, the same command{again} goes on from there", file=sys.stderr)
+    sys.exit(128 + by)
 
 
 def _crash(error: Exception) -> None:
@@ -267,6 +294,9 @@ def _crash(error: Exception) -> None:
     if isinstance(error, click.ClickException):
         error.show()
         sys.exit(int(ExitCode.USAGE))
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        print(unwritable(error.filename or "a file", error), file=sys.stderr)
+        sys.exit(int(ExitCode.RUN))
     traceback.print_exception(error)
     print("this is a bug in quantgate, not a verdict on a model", file=sys.stderr)
     sys.exit(int(ExitCode.RUN))
