@@ -245,55 +245,52 @@ def promote(
     promote_version(run, variant, results, note=note, force=force)
 
 
-class Terminated(BaseException):
-    """SIGTERM, as Ctrl-C is a `KeyboardInterrupt`: everything on the way up cleans up."""
+class Stopped(BaseException):
+    """Ctrl-C or SIGTERM; everything on the way up cleans up. Not a `KeyboardInterrupt`: typer makes that an exit."""
+
+    def __init__(self, by: int) -> None:
+        self.by = by
 
 
-def _terminate(number: int, frame: object) -> None:
-    del number, frame
-    raise Terminated
+def _stop(number: int, frame: object) -> None:
+    del frame
+    raise Stopped(number)
 
 
 def main() -> None:
     """Entry point. Known errors become a message and their exit code; Ctrl-C is 130, SIGTERM 143; a crash is never a
     verdict."""
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _stop)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal without Unicode shows a question mark, not a traceback
             stream.reconfigure(errors="replace")
     try:
-        code = app(standalone_mode=False)
+        app()
     except QuantgateError as error:
         print(error, file=sys.stderr)
         sys.exit(int(error.exit_code))
-    except (KeyboardInterrupt, typer.Abort):
-        _stopped(signal.SIGINT)
-    except Terminated:
-        _stopped(signal.SIGTERM)
+    except Stopped as stopped:
+        _say_goodbye(stopped.by)
     except Exception as error:  # noqa: BLE001  # the last resort: a crash must not look like a verdict
         _crash(error)
-    else:
-        sys.exit(code if isinstance(code, int) else 0)
 
 
-def _stopped(by: signal.Signals) -> None:
-    """Stopped by a person or the system, which is not a crash."""
+def _say_goodbye(by: int) -> None:
+    """Stopped by a person or the system, which is no crash."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the end is near; a second one would only print a traceback
-    again = " without --fresh" if "--fresh" in sys.argv else ""
-    print(f"stopped; what was measured is stored, the same command{again} goes on from there", file=sys.stderr)
+    again = "the same command without --fresh" if "--fresh" in sys.argv else "the same command"
+    resumes = f"; what was measured is stored, {again} goes on from there" if sys.argv[1:2] == ["run"] else ""
+    print(f"stopped{resumes}", file=sys.stderr)
     sys.exit(128 + by)
 
 
 def _crash(error: Exception) -> None:
-    """Usage errors of the argument parser exit 2; anything unforeseen shows its traceback and exits 3."""
+    """A full disk is told as one; anything unforeseen shows its traceback. Both exit 3."""
     import traceback
 
-    import click
-
-    if isinstance(error, click.ClickException):
-        error.show()
-        sys.exit(int(ExitCode.USAGE))
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         print(unwritable(error.filename or "a file", error), file=sys.stderr)
         sys.exit(int(ExitCode.RUN))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.faults.drivers import Calm, undisturbed
+from tests.faults.faults import Disk
 
 Write = Callable[..., Path]
 ITEMS, DOCUMENTS = 200, 60
@@ -89,3 +90,10 @@ def calm_real(tmp_path_factory: pytest.TempPathFactory) -> Calm:
         "bf16": {"dtype": "bfloat16"},
     }
     return undisturbed(write_suite(folder, "./model", variants), tmp_path_factory.mktemp("calm_real"))
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    found = Disk(tmp_path / "disk")
+    yield found
+    found.close()

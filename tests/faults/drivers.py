@@ -10,10 +10,9 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import psutil
 
@@ -170,43 +169,32 @@ def scraps(place: Path) -> list[Path]:
     return [path for path in place.rglob(".*") if path.is_file() and path.name != ".lock"]
 
 
-class Fault(Protocol):
-    """Something that happens to a driver."""
-
-    def strike(self, driver: Driver) -> bool:
-        """Let it happen now; whether it could."""
-        ...
-
-    def judge(self, driver: Driver, code: int, calm: Calm) -> bool:
-        """Whether the run was really hit. Asserts that it ended as it should."""
-        ...
-
-    def mend(self) -> None:
-        """Take the cause away."""
-        ...
+Fault = Callable[[Driver], bool]
+"""Something that happens to a driver now. Asserts what it leads to; returns whether it hit a run at work."""
 
 
-def survive(calm: Calm, place: Path, fault: Fault, *, moments: int, seed: int, options: Sequence[str] = ()) -> None:
-    """Give the same command again and again, disturbed at random moments until it was hit `moments` times, then once
-    undisturbed. Whenever it comes to its end, the records are equal; then it starts over in an empty folder."""
+def survive(
+    calm: Calm, place: Path, faults: Sequence[Fault], *, seed: int, within: float, options: Sequence[str] = ()
+) -> None:
+    """Give the same command again and again, each fault at a random moment up to `within` seconds after the one
+    before or the start, until all have hit; then once undisturbed. Whenever it comes to its end, the records are
+    equal, and the next run starts in an empty folder."""
     source = random.Random(seed)
-    hits, number = 0, 0
-    for _ in range(3 * moments + 3):
+    waiting = list(faults)
+    number = 0
+    for _ in range(3 * len(faults) + 3):
         folder = place / str(number)
         with Driver(calm.suite, folder, options) as driver:
             driver.speaks()
-            strikes = 0
-            while hits + strikes < moments and driver.lives_for(source.uniform(0, calm.seconds)):
-                strikes += fault.strike(driver)
+            while waiting and driver.lives_for(source.uniform(0, within)):
+                if waiting[0](driver):
+                    waiting.pop(0)
             code = driver.wait()
-            fault.mend()
             lines = driver.said.splitlines()
             assert not [line for line in lines if line.startswith("Traceback") or "bug in quantgate" in line], lines
-            if strikes and fault.judge(driver, code, calm):
-                hits += strikes
         if code == calm.code:
             assert_equal(folder, calm)
-            number += 1
-            if hits == moments:
+            if not waiting:
                 return
-    raise AssertionError(f"{hits} of {moments} faults hit a run, and it did not come to its end")
+            number += 1
+    raise AssertionError(f"{len(waiting)} of {len(faults)} faults did not hit, or the run did not come to its end")

@@ -1,11 +1,10 @@
-"""Workers that stop answering: killed after a limit, started again, and the records are equal."""
+"""What ends a worker that does not answer, and how long that may take."""
 
 from __future__ import annotations
 
 import os
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,50 +19,7 @@ from harness.run.timing import Timer
 from harness.run.variants import RunVariant, resolve_variant
 from harness.spec.load import load_suite
 from harness.worker.client import Worker
-from tests.faults.drivers import Calm, Driver, outcome, survive
-
-Write = Callable[..., Path]
-STUCK_S = 6
-
-
-class StoppedWorker:
-    """SIGSTOP: alive for the system, and silent."""
-
-    def strike(self, driver: Driver) -> bool:
-        worker = driver.worker()
-        if worker is None:
-            return False
-        worker.suspend()
-        return True
-
-    def judge(self, driver: Driver, code: int, calm: Calm) -> bool:
-        assert code == calm.code, driver.said
-        if "no sign of life" not in driver.said:
-            return False  # it had done its work
-        assert f"the worker gave no sign of life for {STUCK_S} s during" in driver.said
-        assert "starting the worker again" in driver.said
-        return True
-
-    def mend(self) -> None:
-        pass
-
-
-@pytest.mark.parametrize("moments", [1, pytest.param(4, marks=pytest.mark.slow)])
-def test_a_stopped_worker(calm: Calm, tmp_path: Path, moments: int) -> None:
-    """At random moments: the same run ends it, starts another and comes to equal records."""
-    options = ["--stuck-after", str(STUCK_S)]
-    survive(calm, tmp_path, StoppedWorker(), moments=moments, seed=8, options=options)
-
-
-def test_an_engine_that_hangs(calm: Calm, scripted: Write, tmp_path: Path) -> None:
-    """Its process lives and beats, one chunk never ends: the same, and the option is named."""
-    suite = scripted(hang_after=100, hang_once=str(tmp_path / "hung"))
-    with Driver(suite, tmp_path, ["--stuck-after", str(STUCK_S)]) as driver:
-        assert driver.wait() == calm.code, driver.said
-    assert f"small: score took over {STUCK_S} s and was stopped (--stuck-after allows more)" in driver.said
-    assert "starting the worker again" in driver.said
-    items = {name: value for name, value in outcome(calm.place).items() if name.startswith("small")}
-    assert {name: value for name, value in outcome(tmp_path).items() if name.startswith("small")} == items
+from tests.faults.drivers import Calm
 
 
 def test_a_worker_stopped_before_a_long_request(tmp_path: Path) -> None:
