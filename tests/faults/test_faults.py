@@ -1,6 +1,6 @@
 """Runs under faults at random moments: the same command again comes to equal records and an equal verdict.
 
-The short form runs always, the long form of every fault is slow.
+The short form always runs. The long form is slow: each fault many times, also on a tiny real model.
 """
 
 from __future__ import annotations
@@ -28,11 +28,6 @@ def test_one_fault_after_the_other(calm: Calm, disk: Disk) -> None:
     survive(calm, disk.folder, faults, seed=1, within=WITHIN_S, options=OPTIONS)
 
 
-def test_with_a_real_model(calm_real: Calm, disk: Disk) -> None:
-    """The same with transformers, whose answers come in floating point."""
-    survive(calm_real, disk.folder, [kill_worker, kill_driver], seed=2, within=WITHIN_REAL_S)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "times"), [(kill_driver, 16), (kill_worker, 16), (terminate, 6), (interrupt, 6), (stop_worker, 4)]
@@ -51,7 +46,8 @@ def test_a_disk_full_again_and_again(calm: Calm, disk: Disk) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("fault", "times"), [(kill_driver, 4), (kill_worker, 4), (None, 2)])
 def test_a_real_model_again_and_again(calm_real: Calm, disk: Disk, fault: Fault | None, times: int) -> None:
-    """None is the full disk, which the worker meets too when it stores the baseline's states."""
+    """With transformers, whose answers come in floating point. None is the full disk, which the worker meets too
+    when it stores the baseline's states."""
     survive(calm_real, disk.folder, [fault or disk.fill_up] * times, seed=5, within=WITHIN_REAL_S)
 
 
