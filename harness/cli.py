@@ -42,6 +42,7 @@ RunName = Annotated[
 Results = Annotated[Path, typer.Option(help="Folder of saved results.", envvar="QUANTGATE_RESULTS")]
 Reports = Annotated[Path, typer.Option(help="Folder for reports.", envvar="QUANTGATE_REPORTS")]
 ArtifactsFolder = Annotated[Path, typer.Option(help="Folder of made checkpoints.", envvar="QUANTGATE_ARTIFACTS")]
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 RESULTS, REPORTS, ARTIFACTS = Path("results"), Path("reports"), Path("artifacts")
 
 
@@ -291,8 +292,8 @@ def _crash(error: Exception) -> None:
     """A full disk is told as one; anything unforeseen shows its traceback. Both exit 3."""
     import traceback
 
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        print(unwritable(error.filename or "a file", error), file=sys.stderr)
+    if isinstance(error, OSError) and (error.errno in NO_ROOM or "No usable temporary directory" in str(error)):
+        print(unwritable(error.filename or "a temporary file", error), file=sys.stderr)
         sys.exit(int(ExitCode.RUN))
     traceback.print_exception(error)
     print("this is a bug in quantgate, not a verdict on a model", file=sys.stderr)
