@@ -112,14 +112,15 @@ class OurSide:
 def our_side(model: str, dtype: str, workload: dict[str, Any]) -> Run:
     """quantgate's own way from the text to the stored records, with a worker process."""
     from harness.records.store import Store
-    from harness.run.evaluate import Session, evaluate
+    from harness.run.evaluate import evaluate
     from harness.run.host import this_host
     from harness.run.progress import Silent
+    from harness.run.session import Session
     from harness.worker.client import Worker
 
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     side, host = OurSide(model, dtype, workload, folder), this_host()
-    session = Session(side.variant, side.tokenizer.identity, lambda: Worker("bench", log=folder / "worker.log"))
+    session = Session(side.variant, side.tokenizer.identity, lambda: Worker("bench", log=folder / "worker.log"), print)
     session.facts()
 
     def run(request: dict[str, Any]) -> list[Any]:

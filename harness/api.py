@@ -49,6 +49,7 @@ def run(
     offline: bool = False,
     fresh: bool = False,
     memory_budget: int | None = None,
+    stuck_after: float | None = None,
 ) -> Run:
     """Run a suite, judge it and store both. What exists already is not computed again.
 
@@ -69,6 +70,7 @@ def run(
         offline=offline,
         fresh=fresh,
         memory_budget=memory_budget,
+        stuck_after=stuck_after,
     )
     manifest = run_suite(loaded, options, Silent())
     return Run(manifest=manifest, verdict=gate(manifest, results=results), results=Path(results))
