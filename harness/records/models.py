@@ -201,6 +201,8 @@ class EvaluationManifest(Model):
     """UTC, ISO 8601."""
     elapsed_s: float
     """Seconds of model time over all sessions that contributed."""
+    batch_limit: int | None = None
+    """Requests that fitted into memory at once, where a batch had to be halved."""
 
 
 class TimingSample(Model):

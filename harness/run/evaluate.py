@@ -66,6 +66,10 @@ def evaluate(
         records = session.ask(ask)
         chunks.append(records)
         reporter.advance(len(records))
+    facts = session.facts()
+    limit = session.ask(lambda worker: worker.batch_limit())
+    if limit is not None:
+        reporter.say(f"{session.variant.name}: memory ran out, batches of at most {limit} requests fitted")
     manifest = EvaluationManifest(
         key=key,
         identity=identity,
@@ -74,10 +78,11 @@ def evaluate(
         items=len(plan.items),
         chunks=len(plan.chunks),
         digest=chunks.digest(),
-        facts=stored_facts(session.facts()),
+        facts=stored_facts(facts),
         host=host,
         started_at=started.isoformat(timespec="seconds"),
         elapsed_s=time.monotonic() - began,
+        batch_limit=limit,
     )
     store.complete(manifest)
     reporter.finish()

@@ -147,6 +147,11 @@ def test_a_batch_that_does_not_fit_is_halved(write_suite: Write, tmp_path: Path)
     assert digests(Store(tmp_path / "a"), roomy.manifest) == digests(Store(tmp_path / "b"), tight.manifest)
     log = Store(tmp_path / "b").run_folder("scripted", tight.manifest.run) / "logs" / "small.log"
     assert "out of memory with" in log.read_text()
+    limits = [
+        Store(place).evaluation(run.manifest.variants["small"].evaluations["ask"])
+        for place, run in ((tmp_path / "a", roomy), (tmp_path / "b", tight))
+    ]
+    assert [each and each.batch_limit for each in limits] == [None, 2]  # 64, 32, 16, 8, 4, 2
 
 
 @pytest.mark.parametrize(
