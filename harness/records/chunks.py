@@ -1,0 +1,109 @@
+"""The append-only item records of one evaluation, one checksummed line a chunk: SHA-256, a space, JSON.
+
+Owns the checksums and what becomes of a writer killed in mid-write. Reads line by line, so that the largest file needs
+the memory of its largest chunk. It never interprets a record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from harness.errors import RecordError
+from harness.records.models import ItemRecord
+
+_ITEMS = TypeAdapter(tuple[ItemRecord, ...])
+
+
+class Chunks:
+    """One evaluation's file; `digests` are those of the chunks read or appended so far."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.digests: list[str] = []
+
+    def payloads(self) -> Iterator[tuple[int, bytes]]:
+        """Byte offset and JSON of every complete chunk, in order. A torn last line (the writer was killed in
+        mid-write) is cut off.
+
+        Raises `RecordError` for a chunk that is complete but does not match its checksum.
+        """
+        self.digests = []
+        if not self.path.exists():
+            return
+        offset = 0
+        with self.path.open("rb") as stream:
+            for number, line in enumerate(stream, start=1):
+                if not line.endswith(b"\n"):
+                    os.truncate(self.path, offset)
+                    return
+                digest, payload = self._checked(line, f"{number}")
+                self.digests.append(digest)
+                yield offset, payload
+                offset += len(line)
+
+    def load(self) -> list[tuple[ItemRecord, ...]]:
+        """The records of every complete chunk. Raises `RecordError` as `payloads` and `records`."""
+        return [self.records(number, payload) for number, (_, payload) in enumerate(self.payloads(), start=1)]
+
+    def records(self, number: int, payload: bytes) -> tuple[ItemRecord, ...]:
+        """The records of the chunk in line `number`. Raises `RecordError` for JSON that is none of our records."""
+        try:
+            return _ITEMS.validate_json(payload)
+        except ValidationError as error:
+            raise self._misshapen(f"{number}", error) from error
+
+    def record(self, offset: int, place: int) -> ItemRecord:
+        """One record of the chunk that begins at byte `offset`. Raises `RecordError` as `load`."""
+        with self.path.open("rb") as stream:
+            stream.seek(offset)
+            _, payload = self._checked(stream.readline(), f"byte {offset}")
+        try:
+            return ItemRecord.model_validate(from_json(payload)[place])
+        except ValidationError as error:
+            raise self._misshapen(f"byte {offset}", error) from error
+
+    def _checked(self, line: bytes, place: str) -> tuple[str, bytes]:
+        """Checksum and JSON of a line."""
+        digest, _, payload = line.removesuffix(b"\n").partition(b" ")
+        if hashlib.sha256(payload).hexdigest().encode() != digest:
+            raise RecordError(
+                f"{self.path}:{place}: the stored items do not match their checksum. "
+                "Run the suite again with --fresh to measure this evaluation anew."
+            )
+        return digest.decode(), payload
+
+    def _misshapen(self, place: str, error: ValidationError) -> RecordError:
+        return RecordError(f"{self.path}:{place}: {error.errors()[0]['msg']}; run the suite again with --fresh.")
+
+    def append(self, items: Sequence[ItemRecord]) -> None:
+        """Add one chunk and force it to disk. Raises `RecordError` when that fails; nothing is half-written:
+        a torn line is cut off by the next `load`."""
+        payload = _ITEMS.dump_json(tuple(items))
+        digest = hashlib.sha256(payload).hexdigest()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab") as stream:
+                before = stream.tell()
+                try:
+                    stream.write(digest.encode() + b" " + payload + b"\n")
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                except OSError:
+                    os.truncate(self.path, before)
+                    raise
+        except OSError as error:
+            raise RecordError(
+                f"{self.path}: could not be written: {error.strerror or error}. "
+                "What was stored before is kept; free some space and run again to go on from there."
+            ) from error
+        self.digests.append(digest)
+
+    def digest(self) -> str:
+        """SHA-256 over the chunk checksums in order."""
+        return hashlib.sha256("".join(self.digests).encode()).hexdigest()
