@@ -6,6 +6,7 @@
 #   make lint      ruff and mypy
 #   make model     the demo's model and texts only
 #   make methods   every quantization method on the demo's model, into docs/methods.md (an hour and more)
+#   make bench     quantgate beside lm-eval on the same items, into benchmarks/RESULTS.md (two hours)
 #   make clean     remove the environment, the demo's model and texts, and the tools' caches
 #
 # ARGS goes to quantgate or pytest:  make demo ARGS="--limit 40"    make quick ARGS="tests/stats -x"
@@ -13,7 +14,7 @@
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := demo
-.PHONY: demo test quick lint model methods clean
+.PHONY: demo test quick lint model methods bench clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -86,6 +87,11 @@ test: lint $(MODEL) $(TEXTS)
 methods: $(HAVE_DEV) $(MODEL)
 	for name in gptqmodel llama.cpp llm-compressor autoawq; do $(VENV)/bin/quantgate env build $$name || true; done
 	$(PYTHON) suites/methods.py $(ARGS)
+
+bench: $(HAVE_DEV) $(MODEL)
+	$(PYTHON) benchmarks/bench.py $(ARGS)
+	$(PYTHON) benchmarks/whole.py
+	$(PYTHON) benchmarks/scale.py
 
 clean:
 	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

@@ -48,9 +48,12 @@ def run(
     tasks: tuple[str, ...] = (),
     offline: bool = False,
     fresh: bool = False,
+    memory_budget: int | None = None,
+    stuck_after: float | None = None,
 ) -> Run:
     """Run a suite, judge it and store both. What exists already is not computed again.
 
+    `memory_budget`: bytes that scoring may take beside the weights; None is half of what is free.
     Raises `SuiteError` (the suite or its data is wrong), `RunError` and its children (the run could not be done).
     """
     from harness.run.progress import Silent
@@ -66,6 +69,8 @@ def run(
         tasks=tasks,
         offline=offline,
         fresh=fresh,
+        memory_budget=memory_budget,
+        stuck_after=stuck_after,
     )
     manifest = run_suite(loaded, options, Silent())
     return Run(manifest=manifest, verdict=gate(manifest, results=results), results=Path(results))

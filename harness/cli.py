@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import re
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from harness.errors import ExitCode, QuantgateError
+from harness.errors import ExitCode, QuantgateError, unwritable
 
 app = typer.Typer(
     name="quantgate",
@@ -20,6 +23,17 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+def size(text: str) -> int:
+    """Bytes from a number with a unit, such as 512MiB or 4GB."""
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *([A-Za-z]*)", text.strip())
+    if found is None or found[2].upper() not in UNITS or not (bytes_ := int(float(found[1]) * UNITS[found[2].upper()])):
+        raise typer.BadParameter(f"expected a size such as 512MiB or 4GB, got {text!r}")
+    return bytes_
+
+
 SuiteFile = Annotated[Path, typer.Argument(metavar="SUITE", help="The suite, a YAML file.")]
 RunName = Annotated[
     str,
@@ -28,6 +42,7 @@ RunName = Annotated[
 Results = Annotated[Path, typer.Option(help="Folder of saved results.", envvar="QUANTGATE_RESULTS")]
 Reports = Annotated[Path, typer.Option(help="Folder for reports.", envvar="QUANTGATE_REPORTS")]
 ArtifactsFolder = Annotated[Path, typer.Option(help="Folder of made checkpoints.", envvar="QUANTGATE_ARTIFACTS")]
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 RESULTS, REPORTS, ARTIFACTS = Path("results"), Path("reports"), Path("artifacts")
 
 
@@ -73,6 +88,13 @@ def run(
     task: Annotated[list[str] | None, typer.Option(help="Only this task (repeatable).")] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never ask a model hub.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute again what exists.")] = False,
+    memory_budget: Annotated[
+        int | None,
+        typer.Option(parser=size, metavar="SIZE", help="What scoring may take beside the weights, such as 4GiB."),
+    ] = None,
+    stuck_after: Annotated[
+        float | None, typer.Option(help="Seconds that a load or chunk may take (default: by the slowest before it).")
+    ] = None,
 ) -> None:
     """Run a suite, judge it, write the reports. The exit code is the verdict."""
     from harness.commands.run import run_and_report
@@ -88,6 +110,8 @@ def run(
             tasks=tuple(task or ()),
             offline=offline,
             fresh=fresh,
+            memory_budget=memory_budget,
+            stuck_after=stuck_after,
         )
     )
 
@@ -222,34 +246,55 @@ def promote(
     promote_version(run, variant, results, note=note, force=force)
 
 
+class Stopped(BaseException):
+    """Ctrl-C or SIGTERM; everything on the way up cleans up. Not a `KeyboardInterrupt`: typer makes that an exit."""
+
+    def __init__(self, by: int) -> None:
+        self.by = by
+
+
+def _stop(number: int, frame: object) -> None:
+    del frame
+    raise Stopped(number)
+
+
 def main() -> None:
-    """Entry point. Known errors become a message and their exit code; Ctrl-C is 130; a crash is never a verdict."""
+    """Entry point. Known errors become a message and their exit code; Ctrl-C is 130, SIGTERM 143; a crash is never a
+    verdict."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _stop)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal without Unicode shows a question mark, not a traceback
             stream.reconfigure(errors="replace")
     try:
-        code = app(standalone_mode=False)
+        app()
     except QuantgateError as error:
         print(error, file=sys.stderr)
         sys.exit(int(error.exit_code))
-    except (KeyboardInterrupt, typer.Abort):
-        print("stopped; what was measured is stored, the same command goes on from there", file=sys.stderr)
-        sys.exit(130)
+    except Stopped as stopped:
+        _say_goodbye(stopped.by)
     except Exception as error:  # noqa: BLE001  # the last resort: a crash must not look like a verdict
         _crash(error)
-    else:
-        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say_goodbye(by: int) -> None:
+    """Stopped by a person or the system, which is no crash."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the end is near; a second one would only print a traceback
+    again = "the same command without --fresh" if "--fresh" in sys.argv else "the same command"
+    resumes = f"; what was measured is stored, {again} goes on from there" if sys.argv[1:2] == ["run"] else ""
+    print(f"stopped{resumes}", file=sys.stderr)
+    sys.exit(128 + by)
 
 
 def _crash(error: Exception) -> None:
-    """Usage errors of the argument parser exit 2; anything unforeseen shows its traceback and exits 3."""
+    """A full disk is told as one; anything unforeseen shows its traceback. Both exit 3."""
     import traceback
 
-    import click
-
-    if isinstance(error, click.ClickException):
-        error.show()
-        sys.exit(int(ExitCode.USAGE))
+    if isinstance(error, OSError) and (error.errno in NO_ROOM or "No usable temporary directory" in str(error)):
+        print(unwritable(error.filename or "a temporary file", error), file=sys.stderr)
+        sys.exit(int(ExitCode.RUN))
     traceback.print_exception(error)
     print("this is a bug in quantgate, not a verdict on a model", file=sys.stderr)
     sys.exit(int(ExitCode.RUN))

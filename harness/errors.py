@@ -61,6 +61,14 @@ class RecordError(RunError):
     """A stored record cannot be read, does not match its checksum, or could not be written."""
 
 
+def unwritable(path: object, error: OSError) -> str:
+    """What a person is told about a file that could not be written, a full disk above all."""
+    return (
+        f"{path}: could not be written: {error.strerror or error}. What was stored before is kept: "
+        "make room there or correct its permissions, then run the same command again to go on."
+    )
+
+
 class WorkerError(RunError):
     """A worker process died, hung or broke the protocol."""
 

@@ -24,6 +24,8 @@ def run_and_report(
     tasks: tuple[str, ...],
     offline: bool,
     fresh: bool,
+    memory_budget: int | None,
+    stuck_after: float | None,
 ) -> int:
     """Run, judge, report; returns the exit code."""
     from harness.spec.load import load_suite
@@ -40,6 +42,8 @@ def run_and_report(
         tasks=tasks,
         offline=offline,
         fresh=fresh,
+        memory_budget=memory_budget,
+        stuck_after=stuck_after,
     )
     with reporter(Console(stderr=True)) as progress:
         manifest = run_suite(loaded, options, progress)

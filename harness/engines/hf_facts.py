@@ -43,7 +43,10 @@ def gather_facts(loaded: Loaded, head: Head, scorer: Scorer, load_s: float) -> F
         kinds["decompressed"] = len(carried)
     from_file = _gguf_kinds(loaded)
     device = input_device(model)
-    notes = [f"scored option by option: {scorer.reason}"] if scorer.reason else []
+    slower = "scored option by option" if scorer.path == "plain" else "common beginnings are computed for every item"
+    notes = [f"{slower}: {scorer.reason}"] if scorer.reason else []
+    if scorer.room.note:
+        notes.append(scorer.room.note)
     if head.why_not:
         notes.append(f"no stored states: {head.why_not}")
     if core.config._attn_implementation:

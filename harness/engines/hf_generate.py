@@ -1,59 +1,157 @@
-"""Greedy generation in left-padded batches, and exact-length timing runs."""
+"""Answers: our own greedy decoder where it is right for the model, transformers' `generate` for everything else."""
 
 from __future__ import annotations
 
 import copy
-import time as clock
 from collections.abc import Sequence
 from typing import Any
 
+from harness.engines.hf_greedy import GreedyDecoder
+from harness.engines.hf_head import Head
 from harness.engines.hf_load import core_of, input_device
-from harness.engines.seam import GenerateRequest, Generation, Timing, Workload
+from harness.engines.hf_score import Scorer, sliding_window
+from harness.engines.seam import GenerateRequest, Generation
 
 LOOK_BACK = 16
 """Tokens decoded after every step to look for a stop string, beyond the longest stop string's characters."""
+TRIAL = (4, 3, 7, 5)
+"""Tokens of the trial's common beginning, and of what follows in each of its prompts."""
+TRIAL_TOKENS = 4
+UNDERSTOOD = frozenset(
+    (
+        *("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id", "max_length", "max_new_tokens"),
+        *("do_sample", "num_beams", "num_return_sequences", "temperature", "top_p", "top_k", "min_p"),
+        *("use_cache", "cache_implementation", "transformers_version", "_from_model_config"),
+        *("output_attentions", "output_hidden_states", "output_scores", "return_dict_in_generate"),
+    )
+)
+"""Generation settings that leave a greedy choice the most likely token. A model with any other one set is generated
+with by transformers."""
 
 
-def generate(model: Any, tokenizer: Any, requests: Sequence[GenerateRequest]) -> list[Generation]:
-    """One batch per group of equal settings; answers in the order of the requests."""
-    groups: dict[tuple[int, tuple[str, ...], float, int], list[int]] = {}
-    for index, request in enumerate(requests):
-        key = (request.max_new_tokens, request.until, request.temperature, request.seed)
-        groups.setdefault(key, []).append(index)
-    answers: dict[int, Generation] = {}
-    for indices in groups.values():
-        found = _group(model, tokenizer, [requests[index] for index in indices])
-        answers.update(zip(indices, found, strict=True))
-    return [answers[index] for index in range(len(requests))]
+class Generator:
+    """Answers requests on one model. Which way is right is found out at the first request."""
 
+    def __init__(self, model: Any, tokenizer: Any, head: Head, scorer: Scorer) -> None:
+        self._model, self._tokenizer, self._head = model, tokenizer, head
+        self._room, self._tolerance = scorer.room, scorer.tolerance
+        self._decoder: GreedyDecoder | None = None
+        self.reason: str | None = None
+        """Why transformers' own loop is used; empty where ours is, None while it is not known."""
 
-def _group(model: Any, tokenizer: Any, requests: Sequence[GenerateRequest]) -> list[Generation]:
-    import torch
-    import transformers
+    def generate(self, requests: Sequence[GenerateRequest]) -> list[Generation]:
+        """One answer per request, in order."""
+        if self.reason is None:
+            self.reason = self._choose()
+        groups: dict[tuple[bool, tuple[object, ...]], list[int]] = {}
+        for index, request in enumerate(requests):
+            ours = self._is_ours(request)
+            head = request.prompt[: request.shared] if ours else ()
+            settings = (request.max_new_tokens, request.until, request.temperature, request.seed, head)
+            groups.setdefault((ours, settings), []).append(index)
+        answers: dict[int, Generation] = {}
+        for (ours, _), indices in groups.items():
+            for part in self._batches(requests, indices):
+                found = (self._own if ours else self._library)([requests[index] for index in part])
+                answers.update(zip(part, found, strict=True))
+        return [answers[index] for index in range(len(requests))]
 
-    first = requests[0]
-    longest = max(len(request.prompt) for request in requests)
-    config = _config(model, tokenizer, first)
-    ids = torch.full((len(requests), longest), int(config.pad_token_id), dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    for row, request in enumerate(requests):
-        ids[row, longest - len(request.prompt) :] = torch.tensor(request.prompt)
-        mask[row, longest - len(request.prompt) :] = 1
-    device = input_device(model)
-    criteria = transformers.StoppingCriteriaList([_StopStrings(tokenizer, first.until, longest)])
-    if first.temperature > 0:
-        torch.manual_seed(first.seed)
-    with torch.no_grad():
-        output = model.generate(
-            input_ids=ids.to(device),
-            attention_mask=mask.to(device),
-            generation_config=config,
-            stopping_criteria=criteria,
-        )
-    ends = _ends(config.eos_token_id)
-    return [
-        _answer(tokenizer, row[longest:], request, ends) for row, request in zip(output.tolist(), requests, strict=True)
-    ]
+    def _is_ours(self, request: GenerateRequest) -> bool:
+        if self._decoder is None or request.temperature > 0:
+            return False
+        window = sliding_window(self._model)
+        return window is None or len(request.prompt) + request.max_new_tokens <= window
+
+    def _batches(self, requests: Sequence[GenerateRequest], indices: Sequence[int]) -> list[list[int]]:
+        """Requests, longest first, in batches whose states fit."""
+        sizes = {index: len(requests[index].prompt) + requests[index].max_new_tokens for index in indices}
+        order = sorted(indices, key=lambda index: (-sizes[index], index))
+        batches, start = [], 0
+        while start < len(order):
+            width = max(1, self._room.cache_tokens // sizes[order[start]])
+            batches.append(order[start : start + width])
+            start += width
+        return batches
+
+    def _choose(self) -> str:
+        """Try our decoder on random prompts: every token has to be the most likely one of a plain pass."""
+        import torch
+
+        core = core_of(self._model)
+        if self._head.trunk is None:
+            return self._head.why_not or ""
+        config = _config(self._model, self._tokenizer, GenerateRequest(prompt=(0,), max_new_tokens=1))
+        if others := sorted(config.to_diff_dict().keys() - UNDERSTOOD):
+            return f"its generation settings name {', '.join(others)}"
+        drawn = torch.randint(
+            0, int(core.config.get_text_config().vocab_size), (sum(TRIAL),), generator=torch.Generator().manual_seed(2)
+        ).tolist()
+        head, rest, prompts = drawn[: TRIAL[0]], drawn[TRIAL[0] :], []
+        for size in TRIAL[1:]:
+            prompts.append((*head, *rest[:size]))
+            del rest[:size]
+        decoder = GreedyDecoder(self._model, self._head, self._room)
+        asked = [GenerateRequest(prompt=each, max_new_tokens=TRIAL_TOKENS, shared=len(head)) for each in prompts]
+        try:
+            answers = decoder.decode(asked, frozenset(), lambda rows: [False] * len(rows))
+        except (RuntimeError, TypeError, ValueError, IndexError, AttributeError, ImportError) as error:
+            return f"not possible ({(str(error).splitlines() or [type(error).__name__])[0][:120]})"
+        loss = max(self._loss(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True))
+        if not loss <= self._tolerance:
+            return f"a token is {loss:.2g} nats from the most likely one"
+        self._decoder = decoder
+        return ""
+
+    def _loss(self, prompt: Sequence[int], answer: Sequence[int]) -> float:
+        """How far, in nats, the answer's tokens are at most from the most likely ones of a plain pass."""
+        import torch
+
+        ids = torch.tensor([[*prompt, *answer[:-1]]], device=input_device(self._model))
+        with torch.no_grad():
+            logits = self._model(input_ids=ids, use_cache=False).logits[0, len(prompt) - 1 :].float()
+        picked = logits.gather(-1, torch.tensor(answer, device=logits.device)[:, None])[:, 0]
+        loss = float((logits.amax(-1) - picked).max())
+        return loss if loss == loss else float("inf")
+
+    def _own(self, requests: Sequence[GenerateRequest]) -> list[Generation]:
+        assert self._decoder is not None
+        first = requests[0]
+        ends = _ends(_config(self._model, self._tokenizer, first).eos_token_id)
+        stops = StopStrings(self._tokenizer, first.until)
+        found = self._decoder.decode(requests, ends, stops.stopped)
+        return [_answer(self._tokenizer, tokens, first, ends) for tokens in found]
+
+    def _library(self, requests: Sequence[GenerateRequest]) -> list[Generation]:
+        """A left-padded batch in transformers' own loop."""
+        import torch
+        import transformers
+
+        first = requests[0]
+        longest = max(len(request.prompt) for request in requests)
+        config = _config(self._model, self._tokenizer, first)
+        ids = torch.full((len(requests), longest), int(config.pad_token_id), dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for row, request in enumerate(requests):
+            ids[row, longest - len(request.prompt) :] = torch.tensor(request.prompt)
+            mask[row, longest - len(request.prompt) :] = 1
+        device = input_device(self._model)
+        stops = StopStrings(self._tokenizer, first.until)
+        if first.temperature > 0:
+            torch.manual_seed(first.seed)
+
+        def criterion(input_ids: Any, scores: Any, **_: Any) -> Any:
+            del scores
+            return torch.tensor(stops.stopped(input_ids[:, longest:].tolist()), device=input_ids.device)
+
+        with torch.no_grad():
+            output = self._model.generate(
+                input_ids=ids.to(device),
+                attention_mask=mask.to(device),
+                generation_config=config,
+                stopping_criteria=transformers.StoppingCriteriaList([criterion]),
+            )
+        ends = _ends(config.eos_token_id)
+        return [_answer(self._tokenizer, row[longest:], first, ends) for row in output.tolist()]
 
 
 def _ends(eos: Any) -> frozenset[int]:
@@ -81,23 +179,19 @@ def _config(model: Any, tokenizer: Any, request: GenerateRequest) -> Any:
     return config
 
 
-class _StopStrings:
-    """A row is done once a stop string stands in its newest text. transformers calls it after every token."""
+class StopStrings:
+    """A row is done once a stop string stands in its newest text."""
 
-    def __init__(self, tokenizer: Any, until: Sequence[str], prompt: int) -> None:
-        self._tokenizer, self._until, self._prompt = tokenizer, [text for text in until if text], prompt
+    def __init__(self, tokenizer: Any, until: Sequence[str]) -> None:
+        self._tokenizer, self._until = tokenizer, [text for text in until if text]
         self._back = LOOK_BACK + max((len(text) for text in self._until), default=0)
 
-    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
-        import torch
-
-        del scores
+    def stopped(self, rows: Sequence[Sequence[int]]) -> list[bool]:
+        """Per row of new tokens."""
         if not self._until:
-            return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
-        recent = input_ids[:, max(self._prompt, input_ids.shape[1] - self._back) :]
-        texts = self._tokenizer.batch_decode(recent, skip_special_tokens=False)
-        done = [any(stop in text for stop in self._until) for text in texts]
-        return torch.tensor(done, dtype=torch.bool, device=input_ids.device)
+            return [False] * len(rows)
+        texts = self._tokenizer.batch_decode([row[-self._back :] for row in rows], skip_special_tokens=False)
+        return [any(stop in text for stop in self._until) for text in texts]
 
 
 def _answer(tokenizer: Any, generated: Sequence[int], request: GenerateRequest, ends: frozenset[int]) -> Generation:
@@ -110,39 +204,3 @@ def _answer(tokenizer: Any, generated: Sequence[int], request: GenerateRequest, 
             text = text.split(stop)[0]
     stopped = cut < len(generated) or text != whole or len(tokens) < request.max_new_tokens
     return Generation(tokens=tokens, text=text, finish="stop" if stopped else "length")
-
-
-def time_workload(model: Any, workload: Workload) -> Timing:
-    """Prefill and one-token steps with a key-value cache over random tokens; end of text is ignored."""
-    import torch
-
-    core = core_of(model)
-    vocabulary = int(core.config.get_text_config().vocab_size)
-    source = torch.Generator().manual_seed(workload.seed)
-    ids = torch.randint(0, vocabulary, (workload.batch, workload.prompt_tokens), generator=source)
-    device = input_device(model)
-    ids = ids.to(device)
-    with torch.no_grad():
-        _wait(device)
-        started = clock.perf_counter()
-        output = model(input_ids=ids, use_cache=True, logits_to_keep=1)
-        token = output.logits[:, -1].argmax(-1, keepdim=True).to(device)
-        _wait(device)
-        first = last = clock.perf_counter()
-        gaps = []
-        for _ in range(workload.new_tokens - 1):
-            output = model(input_ids=token, past_key_values=output.past_key_values, use_cache=True, logits_to_keep=1)
-            token = output.logits[:, -1].argmax(-1, keepdim=True).to(device)
-            _wait(device)
-            now = clock.perf_counter()
-            gaps.append(now - last)
-            last = now
-    return Timing(ttft_s=first - started, end_to_end_s=last - started, inter_token_s=tuple(gaps))
-
-
-def _wait(device: Any) -> None:
-    """Until the device has done what it was told; CUDA runs behind the clock otherwise."""
-    import torch
-
-    if device.type == "cuda":
-        torch.cuda.synchronize()

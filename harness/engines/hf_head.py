@@ -56,15 +56,38 @@ class Head:
     def without(self, why: str) -> Head:
         return Head(trunk=None, linear=self.linear, softcap=self.softcap, multiply=self.multiply, why_not=why)
 
-    def hidden(self, ids: Any, **keywords: Any) -> Any:
+    def hidden(self, input_ids: Any, *, use_cache: bool = False, **keywords: Any) -> Any:
         """Final post-norm hidden states, [batch, tokens, d_model]."""
-        return self.trunk(input_ids=ids, use_cache=False, **keywords).last_hidden_state
+        return self.trunk(input_ids=input_ids, use_cache=use_cache, **keywords).last_hidden_state
 
     def logits(self, hidden: Any) -> Any:
         """float32 logits, [..., vocabulary]."""
         weight = self.linear.weight
         taken = hidden.to(weight.dtype) if weight.dtype.is_floating_point else hidden
         return scaled(self.linear(taken).float(), self.softcap, self.multiply)
+
+    @property
+    def width(self) -> int:
+        return int(self.linear.weight.shape[0])
+
+    @property
+    def whole(self) -> bool:
+        """Packed weights, and weights that accelerate moves about, are used as a whole."""
+        import torch
+
+        weight: Any = getattr(self.linear, "weight", None)
+        plain = type(self.linear) is torch.nn.Linear and type(weight) is torch.nn.Parameter
+        return not (plain and weight.dtype.is_floating_point and not hasattr(self.linear, "_hf_hook"))
+
+    def block(self, hidden: Any, start: int, stop: int) -> Any:
+        """float32 logits of a range of the vocabulary, [positions, stop - start]."""
+        import torch
+
+        if self.whole:
+            return self.logits(hidden)
+        weight, bias = self.linear.weight[start:stop], self.linear.bias
+        found = torch.nn.functional.linear(hidden.to(weight.dtype), weight, None if bias is None else bias[start:stop])
+        return scaled(found.float(), self.softcap, self.multiply)
 
 
 def scaled(logits: Any, softcap: float | None, multiply: float) -> Any:
@@ -109,11 +132,21 @@ class StoredHead:
             multiply=multiply,
         )
 
-    def logits(self, states: Any) -> Any:
-        """float32 logits of stored states, [positions, vocabulary]."""
+    @property
+    def width(self) -> int:
+        return int(self.weight.shape[0])
+
+    @property
+    def whole(self) -> bool:
+        return False
+
+    def block(self, hidden: Any, start: int, stop: int) -> Any:
+        """float32 logits of stored states in a range of the vocabulary, [positions, stop - start]."""
         import torch
 
-        return scaled(torch.nn.functional.linear(states.float(), self.weight, self.bias), self.softcap, self.multiply)
+        bias = None if self.bias is None else self.bias[start:stop]
+        found = torch.nn.functional.linear(hidden.float(), self.weight[start:stop], bias)
+        return scaled(found, self.softcap, self.multiply)
 
 
 def to_numpy(tensor: Any) -> Any:

@@ -8,20 +8,20 @@ from typing import Any
 
 from harness.engines.hf_head import Head, StoredHead, from_numpy, half, save_head, to_numpy
 from harness.engines.hf_load import input_device
+from harness.engines.hf_room import Room
+from harness.engines.hf_vocabulary import POSITIONS, Given, Projection, divergence, log_probs
 from harness.engines.seam import Window, WindowScore
 from harness.engines.states import read_states, save_array
 from harness.errors import EngineError
 
-POSITIONS = 128
-"""Positions whose logits over the whole vocabulary are held at once."""
 _HEADS: dict[str, StoredHead] = {}
 """The baseline's output layer, read once per worker."""
 
 
 def roll(
-    model: Any, head: Head, windows: Sequence[Window], *, states_out: str | None, states_in: str | None
+    model: Any, head: Head, room: Room, windows: Sequence[Window], *, states_out: str | None, states_in: str | None
 ) -> list[WindowScore]:
-    """Score windows one after the other. See `seam.Engine.roll`."""
+    """Score windows, those of like length in one pass. See `seam.Engine.roll`."""
     import torch
 
     if states_out is not None and head.trunk is None:
@@ -29,24 +29,40 @@ def roll(
             f"divergence needs the model's final hidden states, but {head.why_not}; set divergence: false"
         )
     stored = None if states_in is None else _stored(states_in, windows, input_device(model))
-    kept, scores, row = [], [], 0
     with torch.no_grad():
-        for window in windows:
-            count = len(window.tokens) - window.scored_from
-            ids = torch.tensor([window.tokens[:-1]], device=input_device(model))
-            if head.trunk is None:
-                own, project = model(input_ids=ids, use_cache=False).logits[0, -count:], None
-            else:
-                own, project = head.hidden(ids)[0, -count:], head.logits
-            if states_out is not None:
-                kept.append(own)
-            base = None if stored is None else (stored[0], stored[1][row : row + count])
-            scores.append(_score(own, project, window.tokens[window.scored_from :], base))
-            row += count
-    if states_out is not None:
-        save_head(head, Path(states_out).parent)
-        save_array(Path(states_out), to_numpy(half(torch.cat(kept))))
+        kept = _states(model, head, room, windows)
+        if states_out is not None:
+            save_head(head, Path(states_out).parent)
+            save_array(Path(states_out), to_numpy(half(torch.cat(kept))))
+        scores, row = [], 0
+        for window, own in zip(windows, kept, strict=True):
+            projection: Projection = head if head.trunk is not None else Given(width=own.shape[-1])
+            base = None if stored is None else (stored[0], stored[1][row : row + len(own)])
+            scores.append(_score(own, projection, window.tokens[window.scored_from :], base))
+            row += len(own)
     return scores
+
+
+def _states(model: Any, head: Head, room: Room, windows: Sequence[Window]) -> list[Any]:
+    """Hidden states (logits where there is no shortcut) at the scored positions of every window."""
+    import torch
+
+    order = sorted(range(len(windows)), key=lambda index: -len(windows[index].tokens))
+    found: dict[int, Any] = {}
+    start = 0
+    while start < len(order):
+        part = order[start : start + max(1, room.pass_tokens // len(windows[order[start]].tokens))]
+        rows = [torch.tensor(windows[index].tokens[:-1]) for index in part]
+        inputs: dict[str, Any] = {"input_ids": torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)}
+        if len(rows[-1]) < len(rows[0]):
+            ones = [torch.ones_like(row) for row in rows]
+            inputs["attention_mask"] = torch.nn.utils.rnn.pad_sequence(ones, batch_first=True)
+        inputs = {name: value.to(input_device(model)) for name, value in inputs.items()}
+        output = model(use_cache=False, **inputs).logits if head.trunk is None else head.hidden(**inputs)
+        for number, (index, row) in enumerate(zip(part, rows, strict=True)):
+            found[index] = output[number, windows[index].scored_from - 1 : len(row)]
+        start += len(part)
+    return [found[index] for index in range(len(windows))]
 
 
 def _stored(states_in: str, windows: Sequence[Window], device: Any) -> tuple[StoredHead, Any]:
@@ -59,28 +75,26 @@ def _stored(states_in: str, windows: Sequence[Window], device: Any) -> tuple[Sto
     return _HEADS[folder], states
 
 
-def _score(own: Any, project: Any, tokens: Sequence[int], base: tuple[StoredHead, Any] | None) -> WindowScore:
+def _score(own: Any, projection: Projection, tokens: Sequence[int], base: tuple[StoredHead, Any] | None) -> WindowScore:
     """Log-probabilities, and against the baseline KL, top-1 agreement and change of the true token's probability."""
     import torch
 
-    wanted = torch.tensor(tokens, device=own.device)
-    log_probs: list[float] = []
-    kl: list[float] = []
-    agree: list[bool] = []
-    delta: list[float] = []
-    for start in range(0, len(tokens), POSITIONS):
-        part = own[start : start + POSITIONS]
-        true = wanted[start : start + POSITIONS, None]
-        log_q = torch.log_softmax((part if project is None else project(part)).float(), -1)
-        picked = log_q.gather(-1, true)
-        log_probs.extend(picked[:, 0].tolist())
-        if base is None:
-            continue
-        log_p = torch.log_softmax(base[0].logits(base[1][start : start + POSITIONS]), -1)
-        p = log_p.exp()
-        kl.extend((p * (log_p - log_q)).sum(-1).clamp_min(0.0).tolist())
-        agree.extend((log_p.argmax(-1) == log_q.argmax(-1)).tolist())
-        delta.extend((picked.exp() - p.gather(-1, true))[:, 0].tolist())
     if base is None:
-        return WindowScore(log_probs=tuple(log_probs))
-    return WindowScore(log_probs=tuple(log_probs), kl=tuple(kl), top1_agree=tuple(agree), delta_p=tuple(delta))
+        return WindowScore(log_probs=tuple(log_probs(own, list(enumerate(tokens)), projection)[0]))
+    wanted = torch.tensor(tokens, device=own.device)
+    found = [
+        divergence(
+            own[start : start + POSITIONS],
+            projection,
+            base[1][start : start + POSITIONS],
+            base[0],
+            wanted[start : start + POSITIONS],
+        )
+        for start in range(0, len(tokens), POSITIONS)
+    ]
+    return WindowScore(
+        log_probs=tuple(value for part in found for value in part.log_q.tolist()),
+        kl=tuple(value for part in found for value in part.kl.tolist()),
+        top1_agree=tuple(value for part in found for value in part.agree.tolist()),
+        delta_p=tuple(value for part in found for value in part.delta_p.tolist()),
+    )

@@ -4,8 +4,9 @@ Answers come from a hash of the request, so that two scripted variants agree exc
 `script` keys: `seed`, `noise` (share of requests answered differently), `shift` (nats added to every NLL),
 `quantized_modules`, `digest`, `context_length`, `nan` (every likelihood is NaN), `non_finite` (a NaN weight),
 `answer` (the text of every generation), `die_after` and `hang_after` (requests until the process dies or stops
-answering), `die_once` (a file: die only while it does not exist), `oom_above` (largest batch), `tokens: shift`
-(its tokenizer disagrees), `speed` (seconds a token), `refuse` (the engine refuses to load).
+answering), `die_once` and `hang_once` (a file: only while it does not exist), `delay` (seconds a batch takes),
+`oom_above` (largest batch), `tokens: shift` (its tokenizer disagrees), `speed` (seconds a token), `refuse` (the engine
+refuses to load).
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from harness.engines.seam import (
     WindowScore,
     Workload,
 )
+from harness.engines.states import save_array
 from harness.errors import EngineError
 
 VOCABULARY = 259
@@ -121,8 +123,7 @@ class ScriptedEngine:
         self._count(1)
         if states_out is not None:
             positions = sum(len(window.tokens) - window.scored_from for window in windows)
-            Path(states_out).parent.mkdir(parents=True, exist_ok=True)
-            np.save(states_out, np.zeros((positions, WIDTH), dtype=np.float16))
+            save_array(Path(states_out), np.zeros((positions, WIDTH), dtype=np.float16))
         if states_in is not None and not Path(states_in).exists():
             raise EngineError(f"{states_in}: no stored states")
         return [self._window(window, divergence=states_in is not None) for window in windows]
@@ -175,18 +176,20 @@ class ScriptedEngine:
         if requests > largest:
             raise OutOfMemoryError(f"{requests} requests, the script allows {largest:.0f}")
         self._asked += requests
-        if self._asked > self._number("die_after", math.inf) and self._may_die():
+        clock.sleep(self._number("delay", 0.0))
+        if self._asked > self._number("die_after", math.inf) and self._still("die_once"):
             os._exit(9)
-        if self._asked > self._number("hang_after", math.inf):
+        if self._asked > self._number("hang_after", math.inf) and self._still("hang_once"):
             clock.sleep(3600)
 
-    def _may_die(self) -> bool:
-        once = self._script.get("die_once")
+    def _still(self, key: str) -> bool:
+        """Whether it misbehaves now: always, or only the first time when a file keeps that in mind."""
+        once = self._script.get(key)
         if not isinstance(once, str):
             return True
         if Path(once).exists():
             return False
-        Path(once).write_text("died")
+        Path(once).write_text("once")
         return True
 
     # -- answers from hashes

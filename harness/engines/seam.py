@@ -40,6 +40,8 @@ class LoadSpec:
     allow_pickle: bool = False
     offline: bool = False
     threads: int | None = None
+    memory_budget: int | None = None
+    """Bytes that scoring may take beside the weights; None is half of what is free once they are loaded."""
     seed: int = 0
     options: Mapping[str, Scalar] | None = None
     """What only this engine knows (`llama.cpp`, `served`), as the suite wrote it."""
@@ -91,6 +93,9 @@ class ScoreRequest:
 
     context: tuple[int, ...]
     continuations: tuple[tuple[int, ...], ...]
+    shared: int = 0
+    """Leading tokens of `context` that other requests of the task begin with too, fewer than all of them. An engine
+    may compute them once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +115,8 @@ class GenerateRequest:
     until: tuple[str, ...] = ()
     temperature: float = 0.0
     seed: int = 0
+    shared: int = 0
+    """As in `ScoreRequest`, of `prompt`."""
 
 
 @dataclass(frozen=True, kw_only=True)

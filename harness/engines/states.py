@@ -8,29 +8,41 @@ engine reads and writes them.
 from __future__ import annotations
 
 import json
-import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from harness.engines.seam import Window
-from harness.errors import EngineError
+from harness.errors import EngineError, unwritable
 
 
 def save_array(path: Path, array: Any) -> None:
-    """An `.npy` file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """An `.npy` file, whole or not at all. Raises `EngineError` when the disk is full."""
+    with _whole(path) as stream:
+        np.save(stream, array)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[IO[bytes]]:
+    """A file that is renamed to `path` once it is written."""
+    temporary: Path | None = None
     try:
-        with os.fdopen(descriptor, "wb") as stream:
-            np.save(stream, array)
-        Path(name).replace(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # This wrapper also keeps numpy from writing past Python, where a full disk has no error number.
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
+            temporary = Path(stream.name)
+            yield stream
+        temporary.chmod(0o644)
+        temporary.replace(path)
     except OSError as error:
-        Path(name).unlink(missing_ok=True)
-        raise EngineError(f"{path}: could not be written: {error.strerror or error}") from error
+        raise EngineError(unwritable(path, error)) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def has_head(folder: Path) -> bool:
@@ -43,9 +55,8 @@ def save_head_files(folder: Path, weight: Any, bias: Any, *, softcap: float | No
     save_array(folder / "head.npy", weight)
     if bias is not None:
         save_array(folder / "head_bias.npy", bias)
-    working = folder / f".head.json.{os.getpid()}"
-    working.write_text(json.dumps({"softcap": softcap, "multiply": multiply, "bias": bias is not None}))
-    working.replace(folder / "head.json")
+    with _whole(folder / "head.json") as stream:
+        stream.write(json.dumps({"softcap": softcap, "multiply": multiply, "bias": bias is not None}).encode())
 
 
 def read_head_files(folder: Path) -> tuple[Any, Any, float | None, float]:

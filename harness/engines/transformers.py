@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.engines.hf_facts import gather_facts
-from harness.engines.hf_generate import generate, time_workload
+from harness.engines.hf_generate import Generator
 from harness.engines.hf_head import Head
 from harness.engines.hf_load import Loaded, load_model, translated
 from harness.engines.hf_roll import roll
+from harness.engines.hf_room import Room
 from harness.engines.hf_score import Scorer
+from harness.engines.hf_timing import time_workload
 from harness.engines.seam import (
     ContinuationScore,
     Facts,
@@ -32,7 +34,8 @@ def load(spec: LoadSpec) -> TransformersEngine:
     with translated(spec.path):
         loaded = load_model(spec)
         head = Head.find(loaded.model)
-        scorer = Scorer.choose(loaded.model, head, loaded.quantized)
+        room = Room.of(loaded.model, spec.memory_budget)
+        scorer = Scorer.choose(loaded.model, head, room, quantized=loaded.quantized)
     return TransformersEngine(spec, loaded, head, scorer, clock.perf_counter() - started)
 
 
@@ -41,6 +44,7 @@ class TransformersEngine:
 
     def __init__(self, spec: LoadSpec, loaded: Loaded, head: Head, scorer: Scorer, load_s: float) -> None:
         self._spec, self._loaded, self._head, self._scorer = spec, loaded, head, scorer
+        self._generator = Generator(loaded.model, loaded.tokenizer, head, scorer)
         self._facts = gather_facts(loaded, head, scorer, load_s)
 
     def facts(self) -> Facts:
@@ -58,11 +62,18 @@ class TransformersEngine:
         self, windows: Sequence[Window], *, states_out: str | None = None, states_in: str | None = None
     ) -> list[WindowScore]:
         with translated(self._spec.path):
-            return roll(self._loaded.model, self._head, windows, states_out=states_out, states_in=states_in)
+            return roll(
+                self._loaded.model,
+                self._head,
+                self._scorer.room,
+                windows,
+                states_out=states_out,
+                states_in=states_in,
+            )
 
     def generate(self, requests: Sequence[GenerateRequest]) -> list[Generation]:
         with translated(self._spec.path):
-            return generate(self._loaded.model, self._loaded.tokenizer, requests)
+            return self._generator.generate(requests)
 
     def time(self, workload: Workload) -> Timing:
         with translated(self._spec.path):
@@ -85,7 +96,7 @@ class TransformersEngine:
                 torch.cuda.reset_peak_memory_stats(device)
 
     def close(self) -> None:
-        del self._scorer, self._head, self._loaded
+        del self._scorer, self._generator, self._head, self._loaded
 
 
 def _torch() -> Any:

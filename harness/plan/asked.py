@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
-from harness.engines.seam import GenerateRequest, ScoreRequest
+from harness.engines.seam import GenerateRequest, ScoreRequest, Window
 from harness.plan.build import Answer, Request, TaskPlan, prompt_hash, sample, slices_of
+from harness.plan.heads import common_heads
 from harness.plan.lmeval import lm_eval_docs
 from harness.plan.perplexity import plan_documents
 from harness.plan.requests import Asked, ask_document
@@ -57,7 +59,7 @@ def plan_asked(
         name=name,
         kind="generate" if docs.task.OUTPUT_TYPE == "generate_until" else "choice",
         items=items,
-        requests=tuple(() if each.too_long is not None else each.requests for each in asked),
+        requests=_with_heads([() if each.too_long is not None else each.requests for each in asked]),
         texts=tuple(text for each in asked for text in each.texts),
         metrics=metrics.names,
         lower_is_better=metrics.lower_is_better,
@@ -68,6 +70,22 @@ def plan_asked(
         data_hash=None if spec is None else file_hash(resolve_file(loaded, spec.data)),
         notes=(*metrics.notes, *_notes(name, asked)),
     )
+
+
+def _with_heads(requests: Sequence[tuple[Request, ...]]) -> tuple[tuple[Request, ...], ...]:
+    """Items' requests with the beginnings that they share."""
+    heads = iter(common_heads([_prompt(request) for item in requests for request in item]))
+    return tuple(tuple(_with_head(request, next(heads)) for request in item) for item in requests)
+
+
+def _prompt(request: Request) -> tuple[int, ...]:
+    if isinstance(request, ScoreRequest):
+        return request.context
+    return request.prompt if isinstance(request, GenerateRequest) else request.tokens
+
+
+def _with_head(request: Request, shared: int) -> Request:
+    return request if isinstance(request, Window) else replace(request, shared=shared)
 
 
 def _docs(loaded: LoadedSuite, name: str, task: Task, tokenizer: Tokenizer) -> Docs:

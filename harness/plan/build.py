@@ -28,7 +28,10 @@ Request = ScoreRequest | GenerateRequest | Window
 Answer = tuple[ContinuationScore, ...] | Generation | WindowScore
 PADDED_TOKENS = 4096
 MOST_ITEMS = 64
-BATCHING = f"sorted by length, at most {PADDED_TOKENS} padded tokens and {MOST_ITEMS} items a batch"
+BATCHING = (
+    f"shared beginnings computed once; sorted by length, at most {PADDED_TOKENS} padded tokens and {MOST_ITEMS} items "
+    "a batch"
+)
 
 
 class Scorer(Protocol):
@@ -71,27 +74,42 @@ class TaskPlan:
     @cached_property
     def chunks(self) -> tuple[tuple[int, ...], ...]:
         """Item indices, batch by batch: longest first, filled by tokens. The same for every variant."""
-        order = sorted(range(len(self.items)), key=lambda index: (-self._length(index), index))
+        heads = [self._head(index) for index in range(len(self.items))]
+        lengths = [self._length(index) for index in range(len(self.items))]
+        longest: dict[tuple[int, ...], int] = {}
+        for head, length in zip(heads, lengths, strict=True):
+            longest[head] = max(length, longest.get(head, 0))
+        order = sorted(
+            range(len(self.items)), key=lambda index: (-longest[heads[index]], heads[index], -lengths[index], index)
+        )
         chunks: list[tuple[int, ...]] = []
         current: list[int] = []
+        widest = 0
         for index in order:
-            longest = self._length(current[0]) if current else 0
-            if current and ((len(current) + 1) * longest > PADDED_TOKENS or len(current) == MOST_ITEMS):
+            widest = max(widest, lengths[index])
+            if current and ((len(current) + 1) * widest > PADDED_TOKENS or len(current) == MOST_ITEMS):
                 chunks.append(tuple(current))
-                current = []
+                current, widest = [], lengths[index]
             current.append(index)
         if current:
             chunks.append(tuple(current))
         return tuple(chunks)
 
+    def _head(self, index: int) -> tuple[int, ...]:
+        """The beginning that an item's first request shares with others."""
+        first = next(iter(self.requests[index]), None)
+        if isinstance(first, ScoreRequest):
+            return first.context[: first.shared]
+        return first.prompt[: first.shared] if isinstance(first, GenerateRequest) else ()
+
     def _length(self, index: int) -> int:
-        """Tokens an item puts into a batch."""
+        """Tokens an item puts into a batch, without the beginnings that it shares."""
         total = 0
         for request in self.requests[index]:
             if isinstance(request, ScoreRequest):
-                total += len(request.context) + sum(len(each) for each in request.continuations)
+                total += len(request.context) + sum(len(each) for each in request.continuations) - request.shared
             elif isinstance(request, GenerateRequest):
-                total += len(request.prompt) + request.max_new_tokens
+                total += len(request.prompt) + request.max_new_tokens - request.shared
             else:
                 total += len(request.tokens)
         return total

@@ -5,9 +5,11 @@ The job is JSON: `method` and the fields of `harness.methods.base.Recipe`. Besid
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import json
 import resource
+import signal
 import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
@@ -31,7 +33,15 @@ def register_package() -> None:
     spec.loader.exec_module(module)
 
 
+def die_with_the_driver() -> None:
+    """On Linux the kernel ends this process when its parent dies: two must not write one checkpoint."""
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
 def main(job_file: Path) -> None:
+    die_with_the_driver()
     register_package()
     from harness.methods import METHODS
     from harness.methods.base import Recipe

@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-from harness.errors import RecordError
+from harness.errors import RecordError, unwritable
 from harness.records.models import ItemRecord
 
 _ITEMS = TypeAdapter(tuple[ItemRecord, ...])
@@ -83,25 +83,24 @@ class Chunks:
 
     def append(self, items: Sequence[ItemRecord]) -> None:
         """Add one chunk and force it to disk. Raises `RecordError` when that fails; nothing is half-written:
-        a torn line is cut off by the next `load`."""
+        a torn line is cut off here, or by the next `load` when this process is killed in mid-write."""
         payload = _ITEMS.dump_json(tuple(items))
         digest = hashlib.sha256(payload).hexdigest()
+        line = memoryview(digest.encode() + b" " + payload + b"\n")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab") as stream:
+            # Unbuffered: a buffer that met a full disk writes its rest when it is closed, behind the cut.
+            with self.path.open("ab", buffering=0) as stream:
                 before = stream.tell()
                 try:
-                    stream.write(digest.encode() + b" " + payload + b"\n")
-                    stream.flush()
+                    while line:
+                        line = line[stream.write(line) :]
                     os.fsync(stream.fileno())
                 except OSError:
-                    os.truncate(self.path, before)
+                    stream.truncate(before)
                     raise
         except OSError as error:
-            raise RecordError(
-                f"{self.path}: could not be written: {error.strerror or error}. "
-                "What was stored before is kept; free some space and run again to go on from there."
-            ) from error
+            raise RecordError(unwritable(self.path, error)) from error
         self.digests.append(digest)
 
     def digest(self) -> str:

@@ -19,14 +19,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
-from harness.errors import RecordError, RunError, UsageError
+from harness.errors import RecordError, RunError, UsageError, unwritable
 from harness.records.chunks import Chunks
 from harness.records.columns import Answers, ItemColumns, PlanColumns
 from harness.records.models import (
@@ -41,6 +41,8 @@ from harness.records.parse import read_items, read_plan
 from harness.records.verdict import Verdict
 
 M = TypeVar("M", bound=BaseModel)
+TEMPORARY = ("plans/.*", "speed/.*", "evaluations/*/.*", "evaluations/*/states/.*")
+"""Files that only a run writes, before they are renamed."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -60,9 +62,10 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
+        raise RecordError(unwritable(path, error)) from error
+    finally:
         if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        raise RecordError(f"{path}: could not be written: {error.strerror or error}") from error
+            temporary.unlink(missing_ok=True)  # gone by then, unless the write failed or was interrupted
 
 
 def read_model(path: Path, model: type[M]) -> M:
@@ -141,8 +144,10 @@ class Store:
         write_atomically(path, manifest.model_dump_json(indent=1).encode())
 
     def discard(self, key: str) -> None:
-        """Forget an evaluation (for --fresh)."""
-        shutil.rmtree(self.evaluation_folder(key), ignore_errors=True)
+        """Forget an evaluation (for --fresh). Its manifest goes first: what is half deleted is not complete."""
+        folder = self.evaluation_folder(key)
+        (folder / "manifest.json").unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
     # -- plans
 
@@ -259,14 +264,14 @@ class Store:
         """Find out before any model is loaded that the folder cannot hold the results. Raises `RunError`."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self.root, prefix=".probe.") as probe:
+            with tempfile.TemporaryFile(dir=self.root) as probe:
                 probe.write(b"\0" * 65536)
                 probe.flush()
                 os.fsync(probe.fileno())
         except OSError as error:
             raise RunError(
-                f"{self.root}: the results folder cannot be written: {error.strerror or error}. "
-                "Choose another with --results."
+                f"{self.root}: the results folder cannot be written: {error.strerror or error}. What was stored "
+                "before is kept: make room there and run the same command again, or choose another with --results."
             ) from error
         free = shutil.disk_usage(self.root).free
         if free < needed_bytes:
@@ -277,18 +282,28 @@ class Store:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for one run. Raises `RunError` at once when another run holds it."""
+        """Hold the folder for one run. Raises `RunError` at once when another run holds it.
+
+        Whoever holds it is alone, so temporary files in it are what a killed run left; they are removed.
+        """
         lock = FileLock(self.root / ".lock", timeout=0)
         owner = self.root / ".lock.owner"
         try:
             lock.acquire()
         except Timeout:
-            who = owner.read_text().strip() if owner.exists() else "another process"
+            who = ""
+            with suppress(OSError):  # it may end just now
+                who = owner.read_text().strip()
             raise RunError(
-                f"{self.root}: in use by {who}. Wait for it, or choose another folder with --results."
+                f"{self.root}: in use by {who or 'another process'}. Wait for it, or choose another folder with "
+                "--results."
             ) from None
         try:
-            owner.write_text(f"quantgate run, process {os.getpid()} on {os.uname().nodename}")
+            with suppress(OSError):  # a courtesy to whoever comes second
+                owner.write_text(f"quantgate run, process {os.getpid()} on {os.uname().nodename}")
+            for pattern in TEMPORARY:
+                for path in self.root.glob(pattern):
+                    path.unlink(missing_ok=True)
             yield
         finally:
             owner.unlink(missing_ok=True)

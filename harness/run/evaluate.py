@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -22,62 +21,13 @@ from harness.plan.identity import evaluation_key
 from harness.records.models import EngineFacts, EvaluationManifest, Host, ItemRecord
 from harness.records.store import Store
 from harness.run.progress import Reporter
-from harness.run.variants import RunVariant
+from harness.run.session import Session
 from harness.worker.client import Worker
-
-RESTARTS = 2
-"""How often a worker that died is started again before the variant is given up."""
 
 
 def stored_facts(facts: Facts) -> EngineFacts:
     """The seam's facts in the shape that is stored."""
     return EngineFacts.model_validate(asdict(facts))
-
-
-class Session:
-    """A variant's worker, started when first needed and again when it dies. Counts on the store for where it was."""
-
-    def __init__(self, variant: RunVariant, tokenizer: str, start: Callable[[], Worker]) -> None:
-        self.variant, self.tokenizer = variant, tokenizer
-        self._start = start
-        self._worker: Worker | None = None
-        self._facts: Facts | None = None
-        self._deaths = 0
-
-    def worker(self) -> Worker:
-        """The live worker. Raises `WorkerError` or `EngineError` when it cannot be had."""
-        if self._worker is None:
-            worker = self._start()
-            try:
-                self._facts = worker.load(self.variant.load)
-            except BaseException:
-                worker.close()
-                raise
-            self._worker = worker
-        return self._worker
-
-    @property
-    def started(self) -> bool:
-        """Whether a worker was had at least once, so that its facts are known."""
-        return self._facts is not None
-
-    def facts(self) -> Facts:
-        if self._facts is None:
-            self.worker()
-        assert self._facts is not None
-        return self._facts
-
-    def died(self, error: WorkerError) -> None:
-        """Drop the dead worker; raise `error` when it has died too often."""
-        self.close()
-        self._deaths += 1
-        if self._deaths > RESTARTS:
-            raise error
-
-    def close(self) -> None:
-        if self._worker is not None:
-            self._worker.close()
-            self._worker = None
 
 
 def evaluate(
@@ -99,21 +49,23 @@ def evaluate(
     identity = session.variant.identity(plan, session.tokenizer, baseline)
     key = evaluation_key(identity)
     chunks = store.chunks(key)
-    done = chunks.load()
-    there = sum(len(chunk) for chunk in done)
+    there = sum(len(chunk) for chunk in chunks.load())
     reporter.task(session.variant.name, plan.name, len(plan.items), there, "items")
     started, began = datetime.now(UTC), time.monotonic()
-    position = len(done)
-    while position < len(plan.chunks):
-        try:
-            records = _chunk(session.worker(), plan, position, store, key, baseline, keep_states=keep_states)
-        except WorkerError as error:
-            reporter.say(f"{session.variant.name}: {error}\n{session.variant.name}: starting its worker again")
-            session.died(error)
-            continue
+    slowest: float | None = None
+
+    def ask(worker: Worker) -> list[ItemRecord]:
+        nonlocal slowest
+        worker.limit_s = session.limit_s(slowest)
+        asked = time.monotonic()
+        records = _chunk(worker, plan, len(chunks.digests), store, key, baseline, keep_states=keep_states)
+        slowest = max(slowest or 0.0, time.monotonic() - asked)
+        return records
+
+    while len(chunks.digests) < len(plan.chunks):
+        records = session.ask(ask)
         chunks.append(records)
         reporter.advance(len(records))
-        position += 1
     manifest = EvaluationManifest(
         key=key,
         identity=identity,

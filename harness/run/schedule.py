@@ -5,26 +5,28 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 from harness.errors import EngineError, RunError, UsageError, WorkerError
-from harness.plan.build import TaskPlan, plan_suite, plan_texts
+from harness.plan.build import TaskPlan, plan_suite
 from harness.plan.tokens import Tokenizer
 from harness.quantize.overlap import overlap_with
 from harness.records.models import EngineFacts, Host, RunManifest, TaskRun, TokenDisagreement, VariantRun
 from harness.records.store import Store
-from harness.run.evaluate import Session, evaluate, stored_facts
+from harness.run.disagreement import first_disagreement
+from harness.run.evaluate import evaluate, stored_facts
 from harness.run.host import this_host
 from harness.run.progress import Reporter
+from harness.run.session import Session
 from harness.run.timing import Timer, speed_key
 from harness.run.variants import RunVariant, context_length, resolve_variant, suite_tokenizer
 from harness.spec.definition import task_definition
 from harness.spec.load import LoadedSuite
 from harness.spec.models import Variant
-from harness.worker.client import Worker
+from harness.worker.client import HANG_S, LIMIT_S, Worker
 
 STATE_BYTES_PER_TOKEN = 16_384
 """Generous size of a stored hidden state (8192 wide, 16 bits), for the free-space check."""
@@ -44,6 +46,10 @@ class RunOptions:
     tasks: tuple[str, ...] = ()
     offline: bool = False
     fresh: bool = False
+    memory_budget: int | None = None
+    """Bytes that scoring may take beside the weights; None is half of what is free, down to a power of two."""
+    stuck_after: float | None = None
+    """Seconds without an answer after which a worker is started again; None for the defaults."""
 
     @property
     def partial(self) -> bool:
@@ -65,6 +71,8 @@ def check_selection(loaded: LoadedSuite, options: RunOptions) -> None:
                 raise UsageError(f"{option} {name}: the suite has {', '.join(known[option])}")
     if options.limit is not None and options.limit < 1:
         raise UsageError(f"--limit: expected a whole number from 1, got {options.limit}")
+    if options.stuck_after is not None and not options.stuck_after > 0:
+        raise UsageError(f"--stuck-after: expected seconds, more than 0, got {options.stuck_after:g}")
 
 
 def run_suite(loaded: LoadedSuite, options: RunOptions, reporter: Reporter) -> RunManifest:
@@ -92,7 +100,7 @@ class _Run:
         self.run_id = new_run_id(self.started)
         self.folder = store.run_folder(self.suite.suite, self.run_id)
         self.host: Host = this_host()
-        self.baseline = resolve_variant(loaded, self.suite.baseline, offline=options.offline)
+        self.baseline = self._within(resolve_variant(loaded, self.suite.baseline, offline=options.offline))
         self.tokenizer: Tokenizer = suite_tokenizer(self.baseline)
         self.plans: tuple[TaskPlan, ...] = ()
 
@@ -136,6 +144,8 @@ class _Run:
             log=self.folder / "logs" / f"{variant.name}{suffix}.log",
             interpreter=variant.runtime.interpreter,
             environment=variant.runtime.variables,
+            hang_s=min(HANG_S, self.options.stuck_after or HANG_S),
+            limit_s=self.options.stuck_after or LIMIT_S,
         )
 
     def _start_timing(self, variant: RunVariant) -> Worker:
@@ -147,17 +157,24 @@ class _Run:
         try:
             return self._evaluate(self.baseline, {})
         except (EngineError, WorkerError) as error:
+            self.store.check_writable(0)
             raise RunError(f"the baseline {self.baseline.name} could not be run: {error}") from error
+
+    def _within(self, variant: RunVariant) -> RunVariant:
+        """The variant with the run's memory budget."""
+        return replace(variant, load=replace(variant.load, memory_budget=self.options.memory_budget))
 
     def _resolve(self, name: str) -> RunVariant | EngineError:
         """The variant ready to run, its checkpoint made; or why it cannot be had here, so that the others still run."""
         try:
-            return resolve_variant(
-                self.loaded,
-                name,
-                offline=self.options.offline,
-                artifacts=self.options.artifacts,
-                say=self.reporter.say,
+            return self._within(
+                resolve_variant(
+                    self.loaded,
+                    name,
+                    offline=self.options.offline,
+                    artifacts=self.options.artifacts,
+                    say=self.reporter.say,
+                )
             )
         except EngineError as error:
             return error
@@ -177,6 +194,7 @@ class _Run:
             if sound and timer is not None and not self.options.tasks:
                 run = run.model_copy(update={"speed": self._speed(variant, timer)})
         except (EngineError, WorkerError) as error:
+            self.store.check_writable(0)  # a full disk is no fault of the candidate's
             self.reporter.say(f"{name}: {error}")
             run = run.model_copy(update={"failure": str(error)})
         return run
@@ -190,7 +208,13 @@ class _Run:
     def _evaluate(self, variant: RunVariant, states: dict[str, str]) -> VariantRun:
         """Every missing evaluation of one variant; stops early when its weights or tokens make it INVALID."""
         log = self.folder / "logs" / f"{variant.name}.log"
-        session = Session(variant, self.tokenizer.identity, lambda: self._start(variant))
+        session = Session(
+            variant,
+            self.tokenizer.identity,
+            lambda: self._start(variant),
+            self.reporter.say,
+            stuck_after=self.options.stuck_after,
+        )
         keys: dict[str, str] = {}
         facts: EngineFacts | None = None
         disagreement: TokenDisagreement | None = None
@@ -203,7 +227,7 @@ class _Run:
                 if manifest is None:
                     if not session.started:
                         facts = stored_facts(session.facts())
-                        disagreement = None if _unfit(facts, variant.spec) else self._disagreement(session)
+                        disagreement = None if _unfit(facts, variant.spec) else first_disagreement(session, self.plans)
                         if _unfit(facts, variant.spec) or disagreement is not None:
                             break
                     manifest = evaluate(
@@ -232,31 +256,6 @@ class _Run:
             artifact=dict(variant.artifact) if variant.artifact is not None else None,
             calibration=tuple(overlap_with(plan, variant.calibration) for plan in self.plans if variant.calibration),
         )
-
-    def _disagreement(self, session: Session) -> TokenDisagreement | None:
-        """The first planned text that the variant's own tokenizer encodes differently from the plan."""
-        for plan in self.plans:
-            texts = plan_texts(plan)
-            for special in (False, True):
-                own = [each for each in texts if each.add_special_tokens is special]
-                for start in range(0, len(own), 256):
-                    part = own[start : start + 256]
-                    try:
-                        ids = session.worker().encode([each.text for each in part], add_special_tokens=special)
-                    except EngineError:
-                        if session.variant.load.engine != "served":
-                            raise
-                        return None  # a server without /tokenize: its tokens cannot be compared
-                    for planned, got in zip(part, ids, strict=True):
-                        if tuple(got) != planned.ids:
-                            return TokenDisagreement(
-                                task=plan.name,
-                                item=planned.item,
-                                text=planned.text[:500],
-                                baseline_ids=planned.ids[:64],
-                                variant_ids=tuple(got)[:64],
-                            )
-        return None
 
     def _speed(self, variant: RunVariant, timer: Timer) -> str:
         """Key of the variant's speed record, measured now when there is none for this host."""

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from harness.engines.seam import Timing, Workload
 from harness.records.models import Host, MemoryFigures, SpeedRecord, TimedPair, TimingSample, WorkloadTimes
 from harness.run.progress import Reporter
+from harness.run.session import insist
 from harness.run.variants import RunVariant
 from harness.spec.models import Speed
 from harness.worker.client import Worker
@@ -37,7 +38,11 @@ class Timer:
         self._worker: Worker | None = None
 
     def measure(self, candidate: RunVariant, host: Host, reporter: Reporter) -> SpeedRecord:
-        """Time one candidate beside the baseline. Raises `WorkerError` or `EngineError`."""
+        """Time one candidate beside the baseline. When one of the two dies, both start anew: the pairs of a record
+        come from the same processes. Raises `WorkerError` or `EngineError`."""
+        return insist(lambda: self._measure(candidate, host, reporter), forget=self.close, say=reporter.say)
+
+    def _measure(self, candidate: RunVariant, host: Host, reporter: Reporter) -> SpeedRecord:
         workloads = tuple(Workload(**workload.model_dump()) for workload in self._speed.workloads)
         reporter.task(candidate.name, "speed", len(workloads) * (1 + self._speed.pairs), 0, "pairs")
         baseline = self._baseline_worker()

@@ -28,12 +28,13 @@ from harness.engines.seam import (
     WindowScore,
     Workload,
 )
-from harness.errors import EngineError, WorkerError
+from harness.errors import EngineError, RunError, WorkerError, unwritable
 
 HANG_S = 120.0
 """A worker that gives no sign of life for so long is taken for hung."""
 LIMIT_S = 3600.0
 """A single operation (a load, one batch) that takes longer is taken for stuck, even while the process lives."""
+POLL_S = 1.0
 LOG_LINES = 12
 """Lines of the log that go into an error."""
 DEFAULTS = {
@@ -59,11 +60,17 @@ class Worker:
         hang_s: float = HANG_S,
         limit_s: float = LIMIT_S,
     ) -> None:
-        self.variant, self.log, self._hang_s, self._limit_s = variant, log, hang_s, limit_s
-        log.parent.mkdir(parents=True, exist_ok=True)
+        self.variant, self.log, self._hang_s = variant, log, hang_s
+        self.limit_s = limit_s
+        """What the next operation may take."""
+        try:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            opened = log.open("ab")
+        except OSError as error:
+            raise RunError(unwritable(log, error)) from error
         theirs_in, ours_out = os.pipe()
         ours_in, theirs_out = os.pipe()
-        with log.open("ab") as stream:
+        with opened as stream:
             self._process = subprocess.Popen(
                 [
                     str(interpreter or sys.executable), "-s", str(_MAIN),
@@ -78,9 +85,11 @@ class Worker:
             )  # fmt: skip
         os.close(theirs_in)
         os.close(theirs_out)
+        os.set_blocking(ours_out, False)  # a stopped worker reads nothing, and a long request fills the pipe
         self._out, self._in = ours_out, ours_in
         self._buffer = b""
         self._number = 0
+        self._busy = False
 
     # -- operations
 
@@ -144,21 +153,21 @@ class Worker:
 
     def _call(self, op: str, args: dict[str, Any]) -> Any:
         self._number += 1
-        line = json.dumps({"id": self._number, "op": op, "args": args}) + "\n"
         started = time.monotonic()
-        try:
-            _write_all(self._out, line.encode())
-        except OSError:
-            raise self._death(op) from None
+        self._busy = True
+        self._send(op, args)
         while True:
             reply = self._reply(op)
             if "beat" in reply:
-                if time.monotonic() - started > self._limit_s:
+                # By the worker's clock, which is the machine's: a beat may have waited while the driver was stopped.
+                if reply["beat"] - started > self.limit_s:
                     self.kill()
                     raise WorkerError(
-                        f"{self.variant}: {op} took over {self._limit_s:.0f} s and was stopped{self._tail()}"
+                        f"{self.variant}: {op} took over {self.limit_s:.0f} s and was stopped "
+                        f"(--stuck-after allows more){self._tail()}"
                     )
                 continue
+            self._busy = False
             if reply.get("id") != self._number:
                 self.kill()
                 raise WorkerError(f"{self.variant}: the worker answered out of turn during {op}; see {self.log}")
@@ -166,23 +175,36 @@ class Worker:
                 raise self._error(op, reply["error"])
             return reply["result"]
 
-    def _reply(self, op: str) -> dict[str, Any]:
-        """The next line of the reply pipe."""
-        silent_since = time.monotonic()
-        while b"\n" not in self._buffer:
-            ready, _, _ = select.select([self._in], [], [], 1.0)
-            if ready:
-                block = os.read(self._in, 1 << 20)
-                if not block:
-                    raise self._death(op)
-                self._buffer += block
-                silent_since = time.monotonic()
-            elif time.monotonic() - silent_since > self._hang_s:
+    def _send(self, op: str, args: dict[str, Any]) -> None:
+        line = memoryview((json.dumps({"id": self._number, "op": op, "args": args}) + "\n").encode())
+        while line:
+            self._wait(op, (), (self._out,))
+            try:
+                line = line[os.write(self._out, line) :]
+            except OSError:
+                raise self._death(op) from None
+
+    def _wait(self, op: str, reading: Sequence[int], writing: Sequence[int]) -> None:
+        """Until the pipe is ready. Silence is counted in waits, so that time in which the driver itself was stopped
+        is not held against the worker."""
+        waits = 0
+        while not any(select.select(reading, writing, (), POLL_S)):
+            waits += 1
+            if waits * POLL_S > self._hang_s:
                 self.kill()
                 raise WorkerError(
                     f"{self.variant}: the worker gave no sign of life for {self._hang_s:.0f} s during {op} and was "
                     f"stopped{self._tail()}"
                 )
+
+    def _reply(self, op: str) -> dict[str, Any]:
+        """The next line of the reply pipe."""
+        while b"\n" not in self._buffer:
+            self._wait(op, (self._in,), ())
+            block = os.read(self._in, 1 << 20)
+            if not block:
+                raise self._death(op)
+            self._buffer += block
         line, _, self._buffer = self._buffer.partition(b"\n")
         try:
             found = json.loads(line)
@@ -222,14 +244,14 @@ class Worker:
         return self._process.pid
 
     def close(self) -> None:
-        """End the worker: politely, then with its whole process group."""
-        if self._process.poll() is None:
-            self._number += 1
-            request = {"id": self._number, "op": "close", "args": {}}
+        """End the worker: politely while it waits for work, else at once with its whole process group."""
+        if self._process.poll() is None and self._busy:
+            self.kill()
+        elif self._process.poll() is None:
             try:
-                _write_all(self._out, (json.dumps(request) + "\n").encode())
+                self._send("close", {})
                 self._process.wait(timeout=5)
-            except (OSError, subprocess.TimeoutExpired):
+            except (WorkerError, subprocess.TimeoutExpired):
                 self.kill()
         descriptors, self._out, self._in = (self._out, self._in), -1, -1
         for descriptor in descriptors:
@@ -251,9 +273,3 @@ class Worker:
 
 def _tuple(values: Sequence[Any] | None) -> tuple[Any, ...] | None:
     return None if values is None else tuple(values)
-
-
-def _write_all(descriptor: int, content: bytes) -> None:
-    view = memoryview(content)
-    while view:
-        view = view[os.write(descriptor, view) :]

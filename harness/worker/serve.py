@@ -81,7 +81,11 @@ class Server:
 
     def _score(self, args: dict[str, Any]) -> object:
         requests = [
-            ScoreRequest(context=tuple(each["context"]), continuations=tuple(map(tuple, each["continuations"])))
+            ScoreRequest(
+                context=tuple(each["context"]),
+                continuations=tuple(map(tuple, each["continuations"])),
+                shared=each["shared"],
+            )
             for each in args["requests"]
         ]
         answers = self._halving(requests, self._loaded().score)

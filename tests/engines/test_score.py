@@ -9,6 +9,7 @@ import pytest
 
 from harness.engines.hf_head import Head
 from harness.engines.hf_load import load_model
+from harness.engines.hf_room import Room
 from harness.engines.hf_score import Scorer
 from harness.engines.seam import ScoreRequest
 from harness.engines.transformers import load
@@ -26,9 +27,14 @@ def requests(count: int = REQUESTS, *, longest: int = 20, seed: int = 0) -> list
     def ids(low: int, high: int) -> tuple[int, ...]:
         return tuple(source.randrange(3, 200) for _ in range(source.randint(low, high)))
 
+    begin = ids(5, 5)
     return [
-        ScoreRequest(context=ids(1, longest), continuations=tuple(ids(1, 8) for _ in range(source.randint(1, 5))))
-        for _ in range(count)
+        ScoreRequest(
+            context=(*begin, *ids(1, longest)) if number % 2 else ids(1, longest),
+            continuations=tuple(ids(1, 8) for _ in range(source.randint(1, 5))),
+            shared=len(begin) if number % 2 else 0,
+        )
+        for number in range(count)
     ]
 
 
@@ -70,8 +76,10 @@ def test_scores_equal_a_plain_loop(family: str, path: str, build: Build, spec: S
 def test_both_ways_agree(build: Build, spec: Spec) -> None:
     """The shared pass and the pass per option give one answer."""
     model = load_model(spec(build("llama"))).model
-    head = Head.find(model)
-    shared, alone = (Scorer(model, head, tree=tree, reason="") for tree in (True, False))
+    head, room = Head.find(model), Room.of(model, None)
+    shared, alone = (
+        Scorer(model, head, room, path=path, reason="", keeps_heads=path == "tree") for path in ("tree", "plain")
+    )
     asked = requests(seed=3)
     for one, other in zip(shared.score(asked), alone.score(asked), strict=True):
         for first, second in zip(one, other, strict=True):

@@ -177,7 +177,8 @@ def test_reading_columns_loads_no_pandas(tmp_path: Path) -> None:
     path = written(tmp_path / "chunks.jsonl", some_records(40)).path
     Store(tmp_path).save_plan("p", [PlannedItem(item="a", index=0, prompt_hash="1", prompt="", slices={"x": "1"})])
     code = (
-        "import sys; from pathlib import Path; from harness.records.store import Store, Chunks\n"
+        "import sys; from pathlib import Path; from harness.records.store import Store\n"
+        "from harness.records.chunks import Chunks\n"
         "from harness.records.parse import read_items\n"
         "plan = Store(Path(sys.argv[2])).plan_columns('p')\n"
         "items = read_items(Chunks(Path(sys.argv[1])), ('acc',)).items\n"

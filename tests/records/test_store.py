@@ -12,6 +12,7 @@ from harness.errors import RecordError, RunError, UsageError
 from harness.records.chunks import Chunks
 from harness.records.models import Accepted, Failed, ItemRecord, Scored, outcome
 from harness.records.store import Store, write_atomically
+from tests.faults.faults import Disk
 
 
 def record(name: str, value: float = 1.0) -> ItemRecord:
@@ -40,6 +41,28 @@ def test_torn_last_line_is_cut_off(tmp_path: Path, kept: int) -> None:
     assert [item.item for chunk in resumed.load() for item in chunk] == ["a"]
     resumed.append([record("b")])
     assert [item.item for chunk in Chunks(chunks.path).load() for item in chunk] == ["a", "b"]
+
+
+def test_a_chunk_is_stored_whole_or_not_at_all(tmp_path: Path) -> None:
+    """On a full disk a line that fits in part leaves nothing, so that the next one does not stand behind its rest."""
+    disk = Disk(tmp_path / "disk")
+    if not disk.mounted:
+        pytest.skip("needs the right to mount a file system")
+    try:
+        chunks = Chunks(disk.folder / "chunks.jsonl")
+        chunks.append([record("a")])
+        before, filler = chunks.path.read_bytes(), disk.folder / "filler"
+        filler.write_bytes(b"\0" * 40_000)
+        disk.fill()
+        filler.write_bytes(b"\0" * 20_000)
+        with pytest.raises(RecordError, match=r"chunks\.jsonl: could not be written: No space left.*make room there"):
+            chunks.append([record("b" * 28_000)])
+        assert chunks.path.read_bytes() == before
+        filler.unlink()
+        chunks.append([record("b")])
+        assert [chunk[0].item for chunk in Chunks(chunks.path).load()] == ["a", "b"]
+    finally:
+        disk.close()
 
 
 def test_changed_byte_is_named(tmp_path: Path) -> None:
@@ -74,6 +97,17 @@ def test_second_run_is_turned_away(tmp_path: Path) -> None:
     assert "in use by quantgate run, process" in done.stdout
     with store.locked():
         pass
+
+
+def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
+    """Temporary files of a writer that was killed go with the next run; everything else stays."""
+    store = Store(tmp_path)
+    states = store.evaluation_folder("k") / "states"
+    states.mkdir(parents=True)
+    for name in (".000000.npy.x1", "000000.npy"):
+        (states / name).write_text("")
+    with store.locked():
+        assert [path.name for path in states.iterdir()] == ["000000.npy"]
 
 
 def test_unwritable_folder_is_found_early(tmp_path: Path) -> None:

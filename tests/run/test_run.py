@@ -212,6 +212,13 @@ def test_limit_variant_and_task_make_a_partial_run(write_suite: Write, tmp_path:
     assert [finding.decision for finding in run.verdict.candidates[0].findings] == ["INCONCLUSIVE"] * 2
 
 
+def test_usage_errors(write_suite: Write) -> None:
+    """An unknown option is told in a line, with exit code 2."""
+    done = quantgate("run", write_suite(), "--nope")
+    assert (done.returncode, "No such option: --nope" in done.stderr) == (2, True)
+    assert "Traceback" not in done.stderr
+
+
 def test_unknown_selection_names_what_there_is(write_suite: Write, tmp_path: Path) -> None:
     """--variant and --task take names of the suite."""
     with pytest.raises(UsageError, match="--variant tiny: the suite has full, small"):

@@ -1,0 +1,43 @@
+"""Key-value states of beginnings that many requests share, computed once and put before every row of a batch."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from harness.engines.hf_load import input_device
+
+KEPT = 2
+"""Beginnings whose states are held at a time. Requests come sorted by their beginning."""
+
+
+class Heads:
+    """The states of the last few beginnings of one model."""
+
+    def __init__(self, model: Any, trunk: Any) -> None:
+        self._model, self._trunk = model, trunk
+        self._known: dict[tuple[int, ...], Any] = {}
+
+    def before(self, head: tuple[int, ...], rows: int) -> Any:
+        """A cache with the states of `head` in front of `rows` rows, ready to be extended."""
+        import torch
+
+        if head not in self._known:
+            while len(self._known) >= KEPT:
+                del self._known[next(iter(self._known))]
+            ids = torch.tensor([head], device=input_device(self._model))
+            self._known[head] = self._trunk(input_ids=ids, use_cache=True).past_key_values
+        return _spread(self._known[head], rows)
+
+    def clear(self) -> None:
+        self._known.clear()
+
+
+def _spread(known: Any, rows: int) -> Any:
+    """The same states seen by every row, without a copy; extending the result leaves `known` as it is."""
+    cache = copy.copy(known)
+    cache.layers = [copy.copy(layer) for layer in known.layers]
+    for layer in cache.layers:
+        layer.keys = layer.keys.expand(rows, -1, -1, -1)
+        layer.values = layer.values.expand(rows, -1, -1, -1)
+    return cache

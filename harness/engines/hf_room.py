@@ -1,0 +1,81 @@
+"""How many tokens go into a pass and into a cache, so that the work beside the weights stays within a budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.engines.hf_load import core_of, input_device
+from harness.engines.hf_vocabulary import POSITIONS
+
+PASS_TOKENS = 2048
+"""Padded tokens of one forward pass. More are not faster: a pass of this size keeps the cores busy."""
+FEWEST_TOKENS = 64
+LOGITS_COPIES = 4
+"""Blocks of float32 logits alive at once."""
+STATES = 12
+"""Activations of a layer alive at once, in widths of the model, without those of its feed-forward part."""
+FEED_FORWARD = 4
+"""The same in widths of the feed-forward part."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """Limits of one model on one machine."""
+
+    pass_tokens: int
+    """Padded tokens of a forward pass."""
+    cache_tokens: int
+    """Tokens, over all rows, whose keys and values are held."""
+    budget: int
+    """Bytes."""
+
+    @property
+    def note(self) -> str | None:
+        """What the budget costs, where it does."""
+        if self.pass_tokens == PASS_TOKENS:
+            return None
+        return f"passes of {self.pass_tokens} instead of {PASS_TOKENS} tokens, within {self.budget / 2**20:.0f} MiB"
+
+    @classmethod
+    def of(cls, model: Any, budget: int | None) -> Room:
+        """Limits from a budget in bytes. Half goes to a pass, half to the cache.
+
+        Without one, the largest power of two within half of what is free: as good as always the same on one machine,
+        so that batches, and with them roundings, are the same in every run.
+        """
+        core = core_of(model)
+        config = core.config.get_text_config()
+        size = core.dtype.itemsize
+        allowed = budget if budget is not None else 1 << (free_bytes(input_device(model)).bit_length() - 2)
+        width = int(getattr(config, "hidden_size", None) or 1024)
+        feed_forward = int(getattr(config, "intermediate_size", None) or 4 * width)
+        per_token = size * (STATES * width + FEED_FORWARD * feed_forward)
+        logits = LOGITS_COPIES * 4 * POSITIONS * int(config.vocab_size)
+        heads = int(getattr(config, "num_key_value_heads", None) or getattr(config, "num_attention_heads", None) or 1)
+        head_width = int(getattr(config, "head_dim", None) or width // max(1, _attention_heads(config)))
+        layers = int(getattr(config, "num_hidden_layers", None) or 1)
+        cached = 2 * size * layers * heads * head_width
+        return cls(
+            pass_tokens=min(PASS_TOKENS, max(FEWEST_TOKENS, (allowed // 2 - logits) // per_token)),
+            cache_tokens=max(1, allowed // 2 // cached),
+            budget=allowed,
+        )
+
+
+def _attention_heads(config: Any) -> int:
+    return int(getattr(config, "num_attention_heads", None) or 1)
+
+
+def free_bytes(device: Any) -> int:
+    """Free memory of the device the model's input lies on."""
+    import torch
+
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    with Path("/proc/meminfo").open() as lines:
+        for line in lines:
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return 4 * 2**30

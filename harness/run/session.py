@@ -1,0 +1,93 @@
+"""A variant's worker over a run's faults: started when first needed, and again when it dies or hangs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from harness.engines.seam import Facts
+from harness.errors import WorkerError
+from harness.run.variants import RunVariant
+from harness.worker.client import LIMIT_S, Worker
+
+RESTARTS = 2
+"""How often in a row a worker that died or hung is started again before the variant is given up."""
+FEWEST_S = 600.0
+"""The least that a chunk may take, however fast the ones before it were."""
+TIMES_SLOWEST = 10.0
+"""A chunk that takes so many times as long as the slowest before it is taken for stuck. The first is the longest."""
+T = TypeVar("T")
+
+
+def insist(attempt: Callable[[], T], *, forget: Callable[[], None], say: Callable[[str], None]) -> T:
+    """What `attempt` gives. After a `WorkerError` the dead worker is forgotten and the attempt made again, at most
+    `RESTARTS` times."""
+    for _ in range(RESTARTS):
+        try:
+            return attempt()
+        except WorkerError as error:
+            say(f"{error}\nstarting the worker again")
+            forget()
+    return attempt()
+
+
+class Session:
+    """A variant's worker. Counts on the store for where it was.
+
+    `stuck_after`: seconds that any one operation may take; None goes by what the chunks before it took.
+    """
+
+    def __init__(
+        self,
+        variant: RunVariant,
+        tokenizer: str,
+        start: Callable[[], Worker],
+        say: Callable[[str], None],
+        *,
+        stuck_after: float | None = None,
+    ) -> None:
+        self.variant, self.tokenizer = variant, tokenizer
+        self._start, self._say, self._stuck_after = start, say, stuck_after
+        self._worker: Worker | None = None
+        self._facts: Facts | None = None
+
+    def ask(self, question: Callable[[Worker], T]) -> T:
+        """The answer of a live worker. Raises `WorkerError` when none lives long enough, `EngineError` when the engine
+        refuses."""
+        return insist(lambda: question(self._live()), forget=self.close, say=self._say)
+
+    def facts(self) -> Facts:
+        if self._facts is None:
+            self.ask(lambda worker: None)
+        assert self._facts is not None
+        return self._facts
+
+    def encode(self, texts: Sequence[str], *, add_special_tokens: bool) -> list[tuple[int, ...]]:
+        return self.ask(lambda worker: worker.encode(texts, add_special_tokens=add_special_tokens))
+
+    def limit_s(self, slowest_s: float | None) -> float:
+        """What the next chunk of a task may take, from the slowest one seen."""
+        if self._stuck_after is not None:
+            return self._stuck_after
+        return LIMIT_S if slowest_s is None else max(FEWEST_S, TIMES_SLOWEST * slowest_s)
+
+    @property
+    def started(self) -> bool:
+        """Whether a worker was had at least once, so that its facts are known."""
+        return self._facts is not None
+
+    def close(self) -> None:
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+
+    def _live(self) -> Worker:
+        if self._worker is None:
+            worker = self._start()
+            try:
+                self._facts = worker.load(self.variant.load)
+            except BaseException:
+                worker.close()
+                raise
+            self._worker = worker
+        return self._worker
