@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.compare.documents import DocumentPairs, document_pairs
-from harness.compare.flips import find_flips
-from harness.compare.pairs import PairedMetric, PairingError, asked, pair_items, paired_metric
+from harness.compare.flips import Reader, find_flips
+from harness.compare.pairs import PairedMetric, PairingError, Pairs, Side, lay_out, pair_items, paired_metric
 from harness.compare.timing import SpeedPairs, speed_pairs
 from harness.errors import RecordError
+from harness.records.columns import Indices, PlanColumns
 from harness.records.models import (
     EvaluationManifest,
     ItemRecord,
@@ -95,23 +96,35 @@ def compare_run(store: Store, run: RunManifest) -> Comparison:
 
 
 class _Items:
-    """Reads each evaluation and each plan once."""
+    """Reads each evaluation and each plan once, as columns."""
 
     def __init__(self, store: Store, run: RunManifest) -> None:
         self.store = store
         self.run = run
-        self._evaluations: dict[str, list[ItemRecord]] = {}
-        self._plans: dict[str, list[PlannedItem]] = {}
+        self._sides: dict[str, Side] = {}
+        self._plans: dict[str, PlanColumns] = {}
 
-    def of(self, key: str) -> list[ItemRecord]:
-        if key not in self._evaluations:
-            self._evaluations[key] = self.store.items(key)
-        return self._evaluations[key]
+    def side(self, task: str, key: str) -> Side:
+        if key not in self._sides:
+            columns = self.store.columns(key, self.run.tasks[task].metrics)
+            self._sides[key] = lay_out(self.plan(task), columns)
+        return self._sides[key]
 
-    def plan(self, task: str) -> list[PlannedItem]:
+    def plan(self, task: str) -> PlanColumns:
         if task not in self._plans:
-            self._plans[task] = self.store.plan(self.run.tasks[task].plan)
+            self._plans[task] = self.store.plan_columns(self.run.tasks[task].plan)
         return self._plans[task]
+
+    def reader(self, task: str, keys: tuple[str, str], pairs: Pairs) -> Reader:
+        """Reads some of the pairs in full, from the evaluations with these keys."""
+
+        def read(wanted: Indices) -> Iterable[tuple[PlannedItem, ItemRecord, ItemRecord]]:
+            planned = self.store.planned(self.run.tasks[task].plan, pairs.plan.lines[pairs.places[wanted]].tolist())
+            left = self.store.records(keys[0], pairs.baseline, wanted.tolist())
+            right = self.store.records(keys[1], pairs.candidate, wanted.tolist())
+            return zip(planned, left, right, strict=True)
+
+        return read
 
 
 def _manifests(store: Store, variant: VariantRun) -> dict[str, EvaluationManifest]:
@@ -148,19 +161,16 @@ def _pair(
     for task, facts in items.run.tasks.items():
         if task not in left.evaluations or task not in right.evaluations:
             continue
-        plan = items.plan(task)
+        keys = left.evaluations[task], right.evaluations[task]
         try:
-            pairs = asked(
-                pair_items(
-                    task,
-                    plan,
-                    items.of(left.evaluations[task]),
-                    items.of(right.evaluations[task]),
-                    names=(left.variant, right.variant),
-                )
+            pairs = pair_items(
+                task,
+                items.plan(task),
+                items.side(task, keys[0]),
+                items.side(task, keys[1]),
+                names=(left.variant, right.variant),
+                without=(without or {}).get(task, frozenset()),
             )
-            left_out = (without or {}).get(task, frozenset())
-            pairs = tuple(pair for pair in pairs if pair.plan.item not in left_out)
             if facts.kind == "perplexity":
                 documents[task] = document_pairs(task, pairs)
                 continue
@@ -170,7 +180,7 @@ def _pair(
                 )
             shown = primary_metric([metrics[task, metric] for metric in facts.metrics])
             if shown is not None and left is not right:
-                found, totals[task] = find_flips(task, shown, pairs)
+                found, totals[task] = find_flips(task, shown, pairs, items.reader(task, keys, pairs))
                 flips.extend(found)
         except PairingError as error:
             broken[task] = str(error)

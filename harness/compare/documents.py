@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.compare.pairs import Floats, Mask, Pair, slice_masks
+from harness.compare.pairs import Pairs, slice_members
+from harness.records.columns import Floats, Indices
 from harness.records.models import DocumentScore
 from harness.records.verdict import Histogram
 
@@ -33,38 +34,48 @@ class DocumentPairs:
     """Both variants' likelihoods of the same documents, [G], natural logarithms."""
 
     task: str
-    items: tuple[str, ...]
     baseline_nll: Floats
     candidate_nll: Floats
     tokens: Floats
     bytes: Floats
-    slices: Mapping[str, Mask]
+    slices: Mapping[str, Indices]
+    """`field=value` to the documents in it."""
     divergence: Divergence | None
     failed: tuple[str, ...]
     """Documents to which the candidate gave no finite likelihood; they are not in the arrays."""
     baseline_failed: tuple[str, ...]
 
+    @property
+    def count(self) -> int:
+        """Documents in the arrays."""
+        return self.tokens.size
 
-def document_pairs(task: str, pairs: Sequence[Pair]) -> DocumentPairs:
+
+def document_pairs(task: str, pairs: Pairs) -> DocumentPairs:
     """Arrays over the documents that both variants scored; the others are named."""
-    failed, baseline_failed, kept = [], [], []
-    for pair in pairs:
-        left, right = pair.baseline.document, pair.candidate.document
+    failed, baseline_failed, kept, lefts, rights = [], [], [], [], []
+    documents: list[list[DocumentScore | None]] = [
+        pairs.baseline.documents.tolist(),
+        pairs.candidate.documents.tolist(),
+    ]
+    for pair, (left, right) in enumerate(zip(*documents, strict=True)):
         if left is None or left.nll is None:
-            baseline_failed.append(pair.plan.item)
+            baseline_failed.append(pairs.name(pair))
         elif right is None or right.nll is None:
-            failed.append(pair.plan.item)
+            failed.append(pairs.name(pair))
         else:
-            kept.append((pair, left, right))
+            kept.append(pair)
+            lefts.append(left)
+            rights.append(right)
+    places = pairs.places[np.asarray(kept, dtype=np.int64)]
     return DocumentPairs(
         task=task,
-        items=tuple(pair.plan.item for pair, _, _ in kept),
-        baseline_nll=np.asarray([left.nll for _, left, _ in kept], dtype=np.float64),
-        candidate_nll=np.asarray([right.nll for _, _, right in kept], dtype=np.float64),
-        tokens=np.asarray([left.tokens for _, left, _ in kept], dtype=np.float64),
-        bytes=np.asarray([pair.plan.bytes for pair, _, _ in kept], dtype=np.float64),
-        slices=slice_masks([pair for pair, _, _ in kept]),
-        divergence=_divergence([right for _, _, right in kept]),
+        baseline_nll=np.asarray([left.nll for left in lefts], dtype=np.float64),
+        candidate_nll=np.asarray([right.nll for right in rights], dtype=np.float64),
+        tokens=np.asarray([left.tokens for left in lefts], dtype=np.float64),
+        bytes=pairs.plan.bytes[places],
+        slices=slice_members(pairs.plan, places),
+        divergence=_divergence(rights),
         failed=tuple(failed),
         baseline_failed=tuple(baseline_failed),
     )

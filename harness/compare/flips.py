@@ -2,46 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import heapq
+import math
+from collections.abc import Callable, Iterable
 
-from harness.compare.pairs import Pair
-from harness.records.models import ItemRecord, PlannedItem, Scored
+import numpy as np
+
+from harness.compare.pairs import Pairs
+from harness.records.columns import NONE, Answers, Floats, Indices, PlanColumns
+from harness.records.models import ItemRecord, PlannedItem
 from harness.records.verdict import Flip
 
 MOST = 200
 """Flips kept per task; the total is always counted."""
 LONGEST = 4000
 """Characters of a prompt or an answer that are kept for the report."""
+Reader = Callable[[Indices], Iterable[tuple[PlannedItem, ItemRecord, ItemRecord]]]
+"""Reads pairs in full: the planned item, the baseline's record and the candidate's."""
 
 
-def find_flips(task: str, metric: str, pairs: Sequence[Pair]) -> tuple[tuple[Flip, ...], int]:
-    """The flips of a binary metric (at most `MOST`, right-to-wrong and large margins first) and their number."""
-    flips = []
-    for pair in pairs:
-        before, after = pair.baseline.metrics[metric], pair.candidate.metrics[metric]
-        if not isinstance(before, Scored):
-            continue
-        was = before.value == 1.0
-        now = isinstance(after, Scored) and after.value == 1.0
-        if was == now:
-            continue
-        flips.append(
-            Flip(
-                task=task,
-                metric=metric,
-                item=pair.plan.item,
-                direction="right_to_wrong" if was else "wrong_to_right",
-                slices=pair.plan.slices,
-                prompt=_cut(pair.plan.prompt, keep_end=True),
-                expected=_cut(pair.plan.expected),
-                baseline_answer=_cut(answer_text(pair.plan, pair.baseline)),
-                candidate_answer=_cut(answer_text(pair.plan, pair.candidate)),
-                baseline_margin=margin(pair.plan, pair.baseline),
-                candidate_margin=margin(pair.plan, pair.candidate),
-            )
+def find_flips(task: str, metric: str, pairs: Pairs, read: Reader) -> tuple[tuple[Flip, ...], int]:
+    """The flips of a binary metric (at most `MOST`, right-to-wrong and large margins first) and their number.
+
+    Only the flips that are kept are read in full.
+    """
+    before, after = pairs.baseline.metrics[metric], pairs.candidate.metrics[metric]
+    flipped = np.flatnonzero(~np.isnan(before) & ((before == 1.0) != (after == 1.0)))
+    worse = before[flipped] == 1.0
+    left = margins(pairs.plan, pairs.places[flipped], pairs.baseline.taken(flipped))
+    right = margins(pairs.plan, pairs.places[flipped], pairs.candidate.taken(flipped))
+    moved = np.abs(np.nan_to_num(left) - np.nan_to_num(right))
+    names = map(pairs.name, flipped.tolist())
+    order = zip((~worse).tolist(), (-moved).tolist(), names, range(flipped.size), strict=True)
+    chosen = np.asarray([number for *_, number in heapq.nsmallest(MOST, order)], dtype=np.int64)
+    flips = [
+        Flip(
+            task=task,
+            metric=metric,
+            item=planned.item,
+            direction="right_to_wrong" if worse[number] else "wrong_to_right",
+            slices=planned.slices,
+            prompt=_cut(planned.prompt, keep_end=True),
+            expected=_cut(planned.expected),
+            baseline_answer=_cut(answer_text(planned, baseline)),
+            candidate_answer=_cut(answer_text(planned, candidate)),
+            baseline_margin=_stored(left[number]),
+            candidate_margin=_stored(right[number]),
         )
-    flips.sort(key=_order)
-    return tuple(flips[:MOST]), len(flips)
+        for number, (planned, baseline, candidate) in zip(chosen, read(flipped[chosen]), strict=True)
+    ]
+    return tuple(flips), flipped.size
 
 
 def answer_text(planned: PlannedItem, record: ItemRecord) -> str:
@@ -56,24 +66,30 @@ def answer_text(planned: PlannedItem, record: ItemRecord) -> str:
     return planned.options[best] if best < len(planned.options) else f"option {best + 1}"
 
 
-def margin(planned: PlannedItem, record: ItemRecord) -> float | None:
-    """Log-likelihood of the right option minus the best wrong one, in nats; None where that has no meaning."""
-    if planned.expected not in planned.options or len(record.options) != len(planned.options):
-        return None
-    right = record.options[planned.options.index(planned.expected)].log_likelihood
-    wrong = [
-        option.log_likelihood
-        for text, option in zip(planned.options, record.options, strict=True)
-        if text != planned.expected and option.log_likelihood is not None
-    ]
-    if right is None or not wrong:
-        return None
-    return right - max(wrong)
+def margins(plan: PlanColumns, places: Indices, answers: Answers) -> Floats:
+    """Log-likelihood of the right option minus the best wrong one, in nats, [n]; `NONE` where that has no meaning.
+
+    `places`: [n] places in the plan of the n items of `answers`.
+    """
+    whole = np.flatnonzero((answers.options == plan.options[places]) & (answers.options > 0))
+    counts = answers.options[whole]
+    starts = np.cumsum(counts) - counts
+    item = np.repeat(np.arange(whole.size), counts)
+    option = np.arange(item.size) - starts[item]
+    likelihoods = answers.likelihoods[answers.first_option[whole][item] + option]
+    is_right = plan.is_right[plan.first_option[places[whole]][item] + option]
+    right = np.full(whole.size, NONE)
+    right[item[is_right][::-1]] = likelihoods[is_right][::-1]  # the first one stays where an option stands twice
+    wrong = np.where(is_right | np.isnan(likelihoods), -np.inf, likelihoods)
+    best = np.full(whole.size, -np.inf)
+    np.maximum.at(best, item, wrong)
+    found = np.full(places.size, NONE)
+    found[whole] = np.where(np.isinf(best), NONE, right - best)
+    return found
 
 
-def _order(flip: Flip) -> tuple[bool, float, str]:
-    moved = abs((flip.baseline_margin or 0.0) - (flip.candidate_margin or 0.0))
-    return flip.direction != "right_to_wrong", -moved, flip.item
+def _stored(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
 
 
 def _cut(text: str, *, keep_end: bool = False) -> str:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.compare.documents import DocumentPairs, below_by_document
-from harness.compare.pairs import Floats, PairedMetric
+from harness.compare.pairs import PairedMetric
+from harness.records.columns import Floats
 from harness.records.verdict import Measure, SliceMeasure
 from harness.stats import (
     GradedDrop,
@@ -49,7 +50,7 @@ def drop_of(metric: PairedMetric, *, margin: float, alpha: float) -> PairedDrop 
 
 def paired_measure(metric: PairedMetric, *, unit: str, alpha: float) -> Measure:
     """The measure of a per-item metric, with its slices."""
-    if len(metric.items) == 0:
+    if metric.count == 0:
         return _empty(metric, unit)
     drop = drop_of(metric, margin=ANY_MARGIN, alpha=alpha)
     binary = isinstance(drop, PairedDrop)
@@ -59,7 +60,7 @@ def paired_measure(metric: PairedMetric, *, unit: str, alpha: float) -> Measure:
         kind=metric.kind,
         unit=unit,
         higher_is_better=metric.higher_is_better,
-        n=len(metric.items),
+        n=metric.count,
         clusters=drop.clusters,
         baseline=float(metric.baseline.mean()),
         candidate=float(metric.candidate.mean()),
@@ -80,7 +81,7 @@ def _slice_measure(metric: PairedMetric, name: str, alpha: float) -> SliceMeasur
     drop = drop_of(part, margin=ANY_MARGIN, alpha=alpha)
     return SliceMeasure(
         slice=name,
-        n=len(part.items),
+        n=part.count,
         baseline=float(part.baseline.mean()),
         candidate=float(part.candidate.mean()),
         change=float(part.drops.mean()),
@@ -150,7 +151,7 @@ def divergence_level(documents: DocumentPairs, metric: str, *, alpha: float) -> 
         raise ValueError(f"{documents.task}: no divergence was measured")
     values = divergence.values
     if metric == "kl_max":
-        return Level(value=float(values.max()), lower=None, upper=None, n=len(documents.items))
+        return Level(value=float(values.max()), lower=None, upper=None, n=documents.count)
     if metric in QUANTILES:
         estimate = float(np.quantile(values, QUANTILES[metric]))
         below = document_mean(below_by_document(divergence, estimate), documents.tokens, alpha=alpha)
@@ -178,7 +179,7 @@ def divergence_level(documents: DocumentPairs, metric: str, *, alpha: float) -> 
 
 def document_measures(documents: DocumentPairs, *, alpha: float) -> tuple[Measure, ...]:
     """Perplexity, bits per byte and, where it was measured, every divergence figure."""
-    if not documents.items:
+    if not documents.count:
         return ()
     few = "under 20 documents: the interval is unreliable"
     measures = []
@@ -191,7 +192,7 @@ def document_measures(documents: DocumentPairs, *, alpha: float) -> tuple[Measur
                 kind="perplexity",
                 unit=unit,
                 higher_is_better=False,
-                n=len(documents.items),
+                n=documents.count,
                 baseline=likelihood_level(documents.baseline_nll, documents, metric, alpha=alpha).value,
                 candidate=likelihood_level(documents.candidate_nll, documents, metric, alpha=alpha).value,
                 change=increase.value,
@@ -239,14 +240,13 @@ DIVERGENCE_UNITS = {
 
 def only_documents(documents: DocumentPairs, name: str) -> DocumentPairs:
     """The documents of one slice, without divergence (its positions are not kept apart by slice)."""
-    mask = documents.slices[name]
+    inside = documents.slices[name]
     return DocumentPairs(
         task=documents.task,
-        items=tuple(item for item, keep in zip(documents.items, mask, strict=True) if keep),
-        baseline_nll=documents.baseline_nll[mask],
-        candidate_nll=documents.candidate_nll[mask],
-        tokens=documents.tokens[mask],
-        bytes=documents.bytes[mask],
+        baseline_nll=documents.baseline_nll[inside],
+        candidate_nll=documents.candidate_nll[inside],
+        tokens=documents.tokens[inside],
+        bytes=documents.bytes[inside],
         slices={},
         divergence=None,
         failed=(),
@@ -262,7 +262,7 @@ def _document_slices(documents: DocumentPairs, metric: str, *, alpha: float) -> 
         rows.append(
             SliceMeasure(
                 slice=name,
-                n=len(part.items),
+                n=part.count,
                 baseline=likelihood_level(part.baseline_nll, part, metric, alpha=alpha).value,
                 candidate=likelihood_level(part.candidate_nll, part, metric, alpha=alpha).value,
                 change=increase.value,

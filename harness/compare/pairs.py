@@ -6,17 +6,14 @@ here; nothing downstream looks again. Owns arrays in memory, writes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from harness.records.models import Failed, ItemRecord, PlannedItem
-
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
+from harness.records.columns import Answers, Floats, Indices, ItemColumns, PlanColumns
 
 
 class PairingError(Exception):
@@ -24,12 +21,49 @@ class PairingError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pair:
-    """One item with both variants' records."""
+class Misfit:
+    """Why an evaluation does not fit its plan."""
 
-    plan: PlannedItem
-    baseline: ItemRecord
-    candidate: ItemRecord
+    place: int
+    """The first planned item concerned; -1 for the evaluation as a whole."""
+    says: str
+    """What the variant did, without its name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """One evaluation beside its plan of n items."""
+
+    answers: Answers
+    """In stored order."""
+    order: Indices
+    """Place in `answers` of each planned item, [n]. Means nothing when there is a misfit."""
+    misfit: Misfit | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairs:
+    """The items of a task that both sides answered, n of them, in plan order."""
+
+    plan: PlanColumns
+    places: Indices
+    """Place of each pair in the plan, [n]."""
+    baseline: Answers
+    candidate: Answers
+
+    def name(self, pair: int) -> str:
+        """The item's id."""
+        return self.plan.items[int(self.places[pair])]
+
+    @cached_property
+    def slices(self) -> Mapping[str, Indices]:
+        """`field=value` to the pairs in it, in order of first appearance."""
+        return slice_members(self.plan, self.places)
+
+    @cached_property
+    def clusters(self) -> Indices | None:
+        """Cluster labels from 0 in order of first appearance, [n]; None when the task names no cluster."""
+        return _clusters(self.plan.clusters[self.places])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,16 +74,20 @@ class PairedMetric:
     metric: str
     kind: Literal["binary", "graded"]
     higher_is_better: bool
-    items: tuple[str, ...]
     baseline: Floats
     candidate: Floats
-    clusters: NDArray[np.int64] | None
-    slices: Mapping[str, Mask]
+    clusters: Indices | None
+    slices: Mapping[str, Indices]
     """`field=value` to the pairs in it."""
     failed: int
     """Items on which the candidate failed; they stand in `candidate` with the worst value."""
     baseline_failed: tuple[str, ...]
     """Items on which the baseline failed: the comparison is INVALID when there is one."""
+
+    @property
+    def count(self) -> int:
+        """Pairs."""
+        return self.baseline.size
 
     @property
     def drops(self) -> Floats:
@@ -59,84 +97,111 @@ class PairedMetric:
 
     def only(self, slice_name: str) -> PairedMetric:
         """The same metric over one slice."""
-        mask = self.slices[slice_name]
+        inside = self.slices[slice_name]
         return PairedMetric(
             task=self.task,
             metric=self.metric,
             kind=self.kind,
             higher_is_better=self.higher_is_better,
-            items=tuple(item for item, keep in zip(self.items, mask, strict=True) if keep),
-            baseline=self.baseline[mask],
-            candidate=self.candidate[mask],
-            clusters=None if self.clusters is None else self.clusters[mask],
+            baseline=self.baseline[inside],
+            candidate=self.candidate[inside],
+            clusters=None if self.clusters is None else self.clusters[inside],
             slices={},
             failed=0,
             baseline_failed=self.baseline_failed,
         )
 
 
+def lay_out(plan: PlanColumns, columns: ItemColumns) -> Side:
+    """Find every planned item in an evaluation."""
+    order = columns.items.places_of(plan.items)
+    return Side(answers=columns.answers, order=order, misfit=_misfit(plan, columns, order))
+
+
+def _misfit(plan: PlanColumns, columns: ItemColumns, order: Indices) -> Misfit | None:
+    """The first thing that keeps an evaluation from fitting its plan."""
+    if columns.items.distinct() != len(columns.items):
+        seen: set[str] = set()
+        twice = next(item for item in columns.items if item in seen or seen.add(item))  # type: ignore[func-returns-value]
+        return Misfit(place=-1, says=f"has item {twice!r} twice")
+    if len(columns.items) != len(plan.items):
+        return Misfit(place=-1, says=f"has {len(columns.items)} items, the plan has {len(plan.items)}")
+    absent = order < 0
+    unfit = absent | ~columns.prompt_hashes.equal(np.where(absent, 0, order), plan.prompt_hashes)
+    if not unfit.any():
+        return None
+    place = int(unfit.argmax())
+    says = "has no answer for planned item" if absent[place] else "was given another prompt for item"
+    return Misfit(place=place, says=f"{says} {plan.items[place]!r}")
+
+
 def pair_items(
     task: str,
-    plan: Sequence[PlannedItem],
-    baseline: Sequence[ItemRecord],
-    candidate: Sequence[ItemRecord],
+    plan: PlanColumns,
+    baseline: Side,
+    candidate: Side,
     *,
     names: tuple[str, str],
-) -> tuple[Pair, ...]:
-    """Pairs in plan order. Raises `PairingError`; `names` are the two variants', for its message."""
-    by_side = []
-    for name, records in zip(names, (baseline, candidate), strict=True):
-        index = {record.item: record for record in records}
-        if len(index) != len(records):
-            seen: set[str] = set()
-            twice = next(r.item for r in records if r.item in seen or seen.add(r.item))  # type: ignore[func-returns-value]
-            raise PairingError(f"{task}: {name} has item {twice!r} twice")
-        if len(records) != len(plan):
-            raise PairingError(f"{task}: {name} has {len(records)} items, the plan has {len(plan)}")
-        by_side.append(index)
-    pairs = []
-    for planned in plan:
-        for name, index in zip(names, by_side, strict=True):
-            record = index.get(planned.item)
-            if record is None:
-                raise PairingError(f"{task}: {name} has no answer for planned item {planned.item!r}")
-            if record.prompt_hash != planned.prompt_hash:
-                raise PairingError(f"{task}: {name} was given another prompt for item {planned.item!r}")
-        pairs.append(Pair(plan=planned, baseline=by_side[0][planned.item], candidate=by_side[1][planned.item]))
-    return tuple(pairs)
+    without: frozenset[str] = frozenset(),
+) -> Pairs:
+    """Pairs in plan order: the items that could be asked (not too long for the model's context), less `without`.
+
+    Raises `PairingError` for the first misfit; `names` are the two variants', for its message.
+    """
+    sides = zip(names, (baseline, candidate), strict=True)
+    misfits = [(side.misfit, name) for name, side in sides if side.misfit is not None]
+    if misfits:
+        misfit, name = min(misfits, key=lambda found: found[0].place)
+        raise PairingError(f"{task}: {name} {misfit.says}")
+    kept = plan.fits
+    if without:
+        kept = kept & np.asarray([item not in without for item in plan.items], dtype=np.bool_)
+    places = np.flatnonzero(kept)
+    return Pairs(
+        plan=plan,
+        places=places,
+        baseline=baseline.answers.taken(baseline.order[places]),
+        candidate=candidate.answers.taken(candidate.order[places]),
+    )
 
 
-def asked(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
-    """The pairs that could be asked: without the items too long for the model's context."""
-    return tuple(pair for pair in pairs if pair.plan.too_long is None)
+def slice_members(plan: PlanColumns, places: Indices) -> dict[str, Indices]:
+    """`field=value` to which of the items at `places` of the plan lie in it, in order of first appearance.
+
+    Linear in items times fields, however many values a field has.
+    """
+    found: list[tuple[int, int, str, Indices]] = []
+    for number, (field, labels) in enumerate(plan.slices.items()):
+        codes = labels.codes[places]
+        by_value = np.argsort(codes, kind="stable")
+        values, starts = np.unique(codes[by_value], return_index=True)
+        ends = np.append(starts, codes.size)[1:]
+        for value, start, end in zip(values, starts, ends, strict=True):
+            if value >= 0:
+                found.append((by_value[start], number, f"{field}={labels.names[value]}", by_value[start:end]))
+    found.sort(key=lambda each: each[:2])
+    return {name: members for _, _, name, members in found}
 
 
-def slice_masks(pairs: Sequence[Pair]) -> dict[str, Mask]:
-    """`field=value` to a mask over the pairs, in order of first appearance."""
-    masks: dict[str, Mask] = {}
-    for position, pair in enumerate(pairs):
-        for field, value in pair.plan.slices.items():
-            mask = masks.setdefault(f"{field}={value}", np.zeros(len(pairs), dtype=np.bool_))
-            mask[position] = True
-    return masks
-
-
-def cluster_labels(pairs: Sequence[Pair]) -> NDArray[np.int64] | None:
-    """Whole-number cluster labels, [n]; None when the task names no cluster."""
-    if not any(pair.plan.cluster is not None for pair in pairs):
+def _clusters(labels: Indices) -> Indices | None:
+    alone = labels < 0
+    if alone.all():
         return None
-    numbers: dict[str, int] = {}
-    labels = [
-        numbers.setdefault(pair.plan.cluster if pair.plan.cluster is not None else f"\0{i}", len(numbers))
-        for i, pair in enumerate(pairs)
-    ]
-    return np.asarray(labels, dtype=np.int64)
+    apart = np.where(alone, labels.max() + 1 + np.arange(labels.size), labels)
+    _, first, codes = np.unique(apart, return_index=True, return_inverse=True)
+    ranks = np.empty_like(first)
+    ranks[np.argsort(first)] = np.arange(first.size)
+    by_appearance: Indices = ranks[codes]
+    return by_appearance
 
 
-def paired_metric(task: str, metric: str, pairs: Sequence[Pair], *, higher_is_better: bool) -> PairedMetric:
+def paired_metric(task: str, metric: str, pairs: Pairs, *, higher_is_better: bool) -> PairedMetric:
     """One metric over the pairs. A candidate's failure takes the worst value seen on the task (0 for fractions)."""
-    baseline, baseline_failed = _values(metric, [pair.baseline for pair in pairs])
-    candidate, candidate_failed = _values(metric, [pair.candidate for pair in pairs])
+    for answers in (pairs.baseline, pairs.candidate):
+        unmeasured = answers.unmeasured[metric]
+        if unmeasured.any():
+            raise PairingError(f"item {pairs.name(int(unmeasured.argmax()))!r} has no metric {metric!r}")
+    baseline, candidate = pairs.baseline.metrics[metric], pairs.candidate.metrics[metric]
     seen = np.concatenate([baseline, candidate])
     finite = seen[np.isfinite(seen)]
     binary = bool(np.isin(finite, (0.0, 1.0)).all())
@@ -151,26 +216,10 @@ def paired_metric(task: str, metric: str, pairs: Sequence[Pair], *, higher_is_be
         metric=metric,
         kind="binary" if binary else "graded",
         higher_is_better=higher_is_better,
-        items=tuple(pair.plan.item for pair in pairs),
         baseline=np.where(np.isfinite(baseline), baseline, worst),
         candidate=np.where(np.isfinite(candidate), candidate, worst),
-        clusters=cluster_labels(pairs),
-        slices=slice_masks(pairs),
-        failed=len(candidate_failed),
-        baseline_failed=baseline_failed,
+        clusters=pairs.clusters,
+        slices=pairs.slices,
+        failed=int(np.isnan(candidate).sum()),
+        baseline_failed=tuple(pairs.name(pair) for pair in np.flatnonzero(np.isnan(baseline)).tolist()),
     )
-
-
-def _values(metric: str, records: Sequence[ItemRecord]) -> tuple[Floats, tuple[str, ...]]:
-    """Per-item values with NaN where the harness has none, and the items that failed."""
-    values = np.full(len(records), np.nan)
-    failed = []
-    for position, record in enumerate(records):
-        outcome = record.metrics.get(metric)
-        if outcome is None:
-            raise PairingError(f"item {record.item!r} has no metric {metric!r}")
-        if isinstance(outcome, Failed):
-            failed.append(record.item)
-        else:
-            values[position] = outcome.value
-    return values, tuple(failed)

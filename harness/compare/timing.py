@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.compare.pairs import Floats
+from harness.records.columns import Floats
 from harness.records.models import SpeedRecord, TimingSample, WorkloadTimes
 from harness.records.verdict import SpeedRow
 from harness.spec.metrics import METRICS

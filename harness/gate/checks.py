@@ -212,18 +212,18 @@ def _failure_checks(paired: Paired, *, baseline: bool) -> list[Check]:
                     name="baseline answers",
                     held=False,
                     blocks=True,
-                    says=f"{task}: the baseline failed on {len(metric.baseline_failed)} of {len(metric.items)} "
+                    says=f"{task}: the baseline failed on {len(metric.baseline_failed)} of {metric.count} "
                     f"items ({name}), first {metric.baseline_failed[0]!r}",
                 )
             )
         if not baseline and metric.failed:
-            every = metric.failed == len(metric.items)
+            every = metric.failed == metric.count
             checks.append(
                 Check(
                     name="finite answers",
                     held=False,
                     blocks=every,
-                    says=f"{task}: {metric.failed} of {len(metric.items)} answers gave no finite {name}"
+                    says=f"{task}: {metric.failed} of {metric.count} answers gave no finite {name}"
                     + ("" if every else "; each counts as wrong"),
                 )
             )
@@ -234,7 +234,7 @@ def _failure_checks(paired: Paired, *, baseline: bool) -> list[Check]:
                 Check(
                     name="baseline answers" if baseline else "finite answers",
                     held=False,
-                    blocks=baseline or not documents.items,
+                    blocks=baseline or not documents.count,
                     says=f"{task}: no finite likelihood for {len(failed)} documents, first {failed[0]!r}",
                 )
             )

@@ -48,7 +48,7 @@ class Judgement:
 
 def judge_paired(gate: Gate, metric: PairedMetric, *, alpha: float) -> Judgement:
     """acc, exact_match, F1 and every other per-item metric."""
-    if not metric.items:
+    if not metric.count:
         return Judgement.none("no item could be asked")
     if gate.form in ("min", "max"):
         level = mean_level(metric.candidate, alpha=alpha, clusters=metric.clusters)
@@ -78,13 +78,13 @@ def _recovery(metric: PairedMetric, *, alpha: float) -> Recovery:
     if metric.kind == "binary" and metric.clusters is None:
         both = int(((metric.baseline == 1) & (metric.candidate == 1)).sum())
         worse, better = int((metric.drops > 0).sum()), int((metric.drops < 0).sum())
-        return paired_recovery(len(metric.items), both, worse, better, alpha=alpha)
+        return paired_recovery(metric.count, both, worse, better, alpha=alpha)
     return graded_recovery(metric.baseline, metric.candidate, alpha=alpha, clusters=metric.clusters)
 
 
 def _judge_drop(gate: Gate, metric: PairedMetric, drop: PairedDrop | GradedDrop) -> Judgement:
     decision: Decision = drop.verdict.value
-    estimate = Estimate(value=drop.drop, lower=drop.lower, upper=drop.upper, n=len(metric.items))
+    estimate = Estimate(value=drop.drop, lower=drop.lower, upper=drop.upper, n=metric.count)
     binary = isinstance(drop, PairedDrop)
     say = points if binary else (lambda value: f"{value:.4g}")
     direction = "drop" if drop.drop >= 0 else "gain"
@@ -105,7 +105,7 @@ def judge_documents(gate: Gate, documents: DocumentPairs, *, alpha: float) -> Ju
         return Judgement.invalid(f"the baseline gave no finite likelihood to {_some(documents.baseline_failed)}")
     if documents.failed:
         return Judgement(decision="FAIL", reason=f"gave no finite likelihood to {_some(documents.failed)}")
-    if not documents.items:
+    if not documents.count:
         return Judgement.none("no document could be scored")
     metric = lookup(gate.metric)
     divergence = metric is not None and metric.kind == "divergence"

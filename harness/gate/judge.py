@@ -166,10 +166,10 @@ def _levels(paired: Paired, *, alpha: float) -> dict[str, float]:
     levels = {
         f"{task}/{name}": float(metric.baseline.mean())
         for (task, name), metric in paired.metrics.items()
-        if len(metric.items)
+        if metric.count
     }
     for task, documents in paired.documents.items():
-        if documents.items:
+        if documents.count:
             for name in ("perplexity", "bits_per_byte"):
                 level = likelihood_level(documents.baseline_nll, documents, name, alpha=alpha)
                 levels[f"{task}/{name}"] = level.value

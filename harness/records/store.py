@@ -1,7 +1,7 @@
 """The only reader and writer of `results/`.
 
-Owns the layout, append with checksums, completion by rename, and the lock that keeps two runs apart. It never
-interprets a record. Layout below the results folder:
+Owns the layout, completion by rename, and the lock that keeps two runs apart; `chunks.py` and `parse.py` know the
+inside of an evaluation's items. It never interprets a record. Layout below the results folder:
 
     evaluations/KEY/chunks.jsonl     one checksummed line per chunk of items, append only
     evaluations/KEY/states/          the baseline's hidden states, where a divergence needs them
@@ -15,19 +15,20 @@ interprets a record. Layout below the results folder:
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from harness.errors import RecordError, RunError, UsageError, unwritable
+from harness.records.chunks import Chunks
+from harness.records.columns import Answers, ItemColumns, PlanColumns
 from harness.records.models import (
     Accepted,
     EvaluationManifest,
@@ -36,12 +37,12 @@ from harness.records.models import (
     RunManifest,
     SpeedRecord,
 )
+from harness.records.parse import read_items, read_plan
 from harness.records.verdict import Verdict
 
 M = TypeVar("M", bound=BaseModel)
 TEMPORARY = ("plans/.*", "speed/.*", "evaluations/*/.*", "evaluations/*/states/.*")
 """Files that only a run writes, before they are renamed."""
-_ITEMS = TypeAdapter(tuple[ItemRecord, ...])
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -84,68 +85,13 @@ def read_model(path: Path, model: type[M]) -> M:
         ) from error
 
 
-class Chunks:
-    """The append-only item records of one evaluation. One line a chunk: SHA-256, a space, JSON."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.digests: list[str] = []
-
-    def load(self) -> list[tuple[ItemRecord, ...]]:
-        """Every complete chunk. A torn last line (the writer was killed in mid-write) is cut off.
-
-        Raises `RecordError` for a chunk that is complete but does not match its checksum.
-        """
-        self.digests = []
-        chunks: list[tuple[ItemRecord, ...]] = []
-        if not self.path.exists():
-            return chunks
-        content = self.path.read_bytes()
-        good = content.rfind(b"\n") + 1
-        if good < len(content):
-            with self.path.open("r+b") as stream:
-                stream.truncate(good)
-        for number, line in enumerate(content[:good].splitlines(), start=1):
-            digest, _, payload = line.partition(b" ")
-            if hashlib.sha256(payload).hexdigest().encode() != digest:
-                raise RecordError(
-                    f"{self.path}:{number}: the stored items do not match their checksum. "
-                    "Run the suite again with --fresh to measure this evaluation anew."
-                )
-            try:
-                chunks.append(_ITEMS.validate_json(payload))
-            except ValidationError as error:
-                raise RecordError(
-                    f"{self.path}:{number}: {error.errors()[0]['msg']}; run the suite again with --fresh."
-                ) from error
-            self.digests.append(digest.decode())
-        return chunks
-
-    def append(self, items: Sequence[ItemRecord]) -> None:
-        """Add one chunk and force it to disk. Raises `RecordError` when that fails; nothing is half-written:
-        a torn line is cut off here, or by the next `load` when this process is killed in mid-write."""
-        payload = _ITEMS.dump_json(tuple(items))
-        digest = hashlib.sha256(payload).hexdigest()
-        line = memoryview(digest.encode() + b" " + payload + b"\n")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            # Unbuffered: a buffer that met a full disk writes its rest when it is closed, behind the cut.
-            with self.path.open("ab", buffering=0) as stream:
-                before = stream.tell()
-                try:
-                    while line:
-                        line = line[stream.write(line) :]
-                    os.fsync(stream.fileno())
-                except OSError:
-                    stream.truncate(before)
-                    raise
-        except OSError as error:
-            raise RecordError(unwritable(self.path, error)) from error
-        self.digests.append(digest)
-
-    def digest(self) -> str:
-        """SHA-256 over the chunk checksums in order."""
-        return hashlib.sha256("".join(self.digests).encode()).hexdigest()
+def _check_whole(manifest: EvaluationManifest, chunks: Chunks, items: int) -> None:
+    """Raises `RecordError` unless the chunks just read are those that the manifest was written for."""
+    if chunks.digest() != manifest.digest or items != manifest.items:
+        raise RecordError(
+            f"{chunks.path}: holds {items} items in {len(chunks.digests)} chunks, the manifest says "
+            f"{manifest.items} in {manifest.chunks}; run the suite again with --fresh."
+        )
 
 
 class Store:
@@ -169,17 +115,28 @@ class Store:
 
     def items(self, key: str) -> list[ItemRecord]:
         """All items of a complete evaluation. Raises `RecordError` when incomplete or damaged."""
+        manifest, chunks = self._finished(key), self.chunks(key)
+        items = [item for chunk in chunks.load() for item in chunk]
+        _check_whole(manifest, chunks, len(items))
+        return items
+
+    def columns(self, key: str, metrics: Sequence[str]) -> ItemColumns:
+        """The numbers of a complete evaluation's items. Raises `RecordError` as `items`."""
+        manifest, chunks = self._finished(key), self.chunks(key)
+        columns = read_items(chunks, metrics)
+        _check_whole(manifest, chunks, len(columns.items))
+        return columns
+
+    def records(self, key: str, answers: Answers, wanted: Iterable[int]) -> list[ItemRecord]:
+        """The whole records of a few of an evaluation's `answers`. Raises `RecordError` as `items`."""
+        chunks = self.chunks(key)
+        return [chunks.record(int(answers.chunks[each]), int(answers.places[each])) for each in wanted]
+
+    def _finished(self, key: str) -> EvaluationManifest:
         manifest = self.evaluation(key)
         if manifest is None:
             raise RecordError(f"{self.evaluation_folder(key)}: the evaluation is missing or unfinished")
-        chunks = self.chunks(key)
-        items = [item for chunk in chunks.load() for item in chunk]
-        if chunks.digest() != manifest.digest or len(items) != manifest.items:
-            raise RecordError(
-                f"{chunks.path}: holds {len(items)} items in {len(chunks.digests)} chunks, the manifest says "
-                f"{manifest.items} in {manifest.chunks}; run the suite again with --fresh."
-            )
-        return items
+        return manifest
 
     def complete(self, manifest: EvaluationManifest) -> None:
         """Declare an evaluation complete."""
@@ -194,21 +151,42 @@ class Store:
 
     # -- plans
 
-    def save_plan(self, plan_hash: str, items: Sequence[PlannedItem]) -> None:
+    def save_plan(self, plan_hash: str, items: Iterable[PlannedItem]) -> None:
         path = self.root / "plans" / f"{plan_hash}.jsonl"
         if not path.exists():
             lines = "".join(item.model_dump_json() + "\n" for item in items)
             write_atomically(path, lines.encode())
 
     def plan(self, plan_hash: str) -> list[PlannedItem]:
+        with self._plan_lines(plan_hash) as lines:
+            return [PlannedItem.model_validate_json(line) for line in lines]
+
+    def plan_columns(self, plan_hash: str) -> PlanColumns:
+        """The numbers of a plan's items. Raises `RecordError` as `plan`."""
+        with self._plan_lines(plan_hash) as lines:
+            return read_plan(lines)
+
+    def planned(self, plan_hash: str, offsets: Iterable[int]) -> list[PlannedItem]:
+        """The items of a plan whose lines begin at these bytes. Raises `RecordError` as `plan`."""
+        items = []
+        with self._plan_lines(plan_hash) as lines:
+            for offset in offsets:
+                lines.seek(offset)
+                items.append(PlannedItem.model_validate_json(lines.readline()))
+        return items
+
+    @contextmanager
+    def _plan_lines(self, plan_hash: str) -> Iterator[BinaryIO]:
         path = self.root / "plans" / f"{plan_hash}.jsonl"
         try:
-            lines = path.read_bytes().splitlines()
-            return [PlannedItem.model_validate_json(line) for line in lines]
+            with path.open("rb") as lines:
+                yield lines
         except FileNotFoundError:
             raise RecordError(f"{path}: no such plan") from None
         except ValidationError as error:
             raise RecordError(f"{path}: damaged: {error.errors()[0]['msg']}") from error
+        except ValueError as error:
+            raise RecordError(f"{path}: damaged: {error}") from error
 
     # -- speed
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from harness.records.store import Chunks
+from harness.records.chunks import Chunks
 from tests.faults.drivers import Driver, scraps
 
 ROOM = 1 << 30

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from harness.errors import RecordError, RunError, UsageError
+from harness.records.chunks import Chunks
 from harness.records.models import Accepted, Failed, ItemRecord, Scored, outcome
-from harness.records.store import Chunks, Store, write_atomically
+from harness.records.store import Store, write_atomically
 from tests.faults.faults import Disk
 
 

@@ -1,0 +1,100 @@
+"""Items as columns, for tasks of a million of them: numbers in arrays, prompts and answers left on disk.
+
+Owns which parts of a record and of a plan a comparison computes with, and where the rest lies. Interprets nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.records.arrow import Texts
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+Objects = NDArray[np.object_]
+
+NONE = float("nan")
+"""In a column of numbers: there is none. Stored numbers are finite, so it is no one's value."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """What a variant did on n items, without the items' names."""
+
+    metrics: Mapping[str, Floats]
+    """Metric to its values, [n]; `NONE` where the harness has none."""
+    unmeasured: Mapping[str, Mask]
+    """Metric to the items whose record does not know it at all, [n]."""
+    likelihoods: Floats
+    """Log-likelihood in nats of every option of every item, one item's after the other's; `NONE` where not finite."""
+    first_option: Indices
+    """Where an item's options begin in `likelihoods`, [n]."""
+    options: Indices
+    """How many options an item has, [n]."""
+    documents: Objects
+    """`DocumentScore` or None, [n]."""
+    chunks: Indices
+    """Byte offset of the chunk that holds the item's record, [n]."""
+    places: Indices
+    """Place of the record in its chunk, [n]."""
+
+    def taken(self, order: Indices) -> Answers:
+        """The items at `order`, in that order."""
+        return Answers(
+            metrics={name: values[order] for name, values in self.metrics.items()},
+            unmeasured={name: mask[order] for name, mask in self.unmeasured.items()},
+            likelihoods=self.likelihoods,
+            first_option=self.first_option[order],
+            options=self.options[order],
+            documents=self.documents[order],
+            chunks=self.chunks[order],
+            places=self.places[order],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemColumns:
+    """One evaluation in stored order."""
+
+    items: Texts
+    prompt_hashes: Texts
+    answers: Answers
+
+
+@dataclass(frozen=True)
+class Labels:
+    """A text for each of n items, few of them different."""
+
+    names: Sequence[str]
+    """Every different text."""
+    codes: Indices
+    """Which of `names` an item has, [n]; -1 for none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanColumns:
+    """One plan of n items in its own order."""
+
+    items: Texts
+    prompt_hashes: Texts
+    fits: Mask
+    """[n]; False for an item too long for the model's context."""
+    bytes: Floats
+    """UTF-8 bytes of the scored text, [n]."""
+    slices: Mapping[str, Labels]
+    """By field, in the items' own order of fields."""
+    clusters: Indices
+    """A number for each cluster, [n]; -1 for an item in none."""
+    is_right: Mask
+    """Of every option of every item, one item's after the other's: is it the expected answer?"""
+    first_option: Indices
+    """Where an item's options begin in `is_right`, [n]."""
+    options: Indices
+    """How many options an item has, [n]."""
+    lines: Indices
+    """Byte offset of the item's line in the plan's file, [n]."""

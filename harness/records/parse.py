@@ -1,0 +1,203 @@
+"""Item records and plans into columns with Arrow's JSON reader: on every core, without an object for each number.
+
+Owns the shapes in which Arrow sees them, and that what does not fit is refused as the records' models refuse it. Needs
+the memory of the columns and of a batch, not that of prompts and answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+
+from harness.errors import RecordError
+from harness.records.arrow import Texts, codes, field, flags, in_memory, lengths, present
+from harness.records.chunks import Chunks
+from harness.records.columns import NONE, Answers, Floats, Indices, ItemColumns, Labels, Mask, Objects, PlanColumns
+from harness.records.models import DocumentScore, PlannedItem
+
+BATCH_BYTES = 8_000_000
+"""JSON that is parsed at once; it takes about four times that in memory."""
+BLOCK_BYTES = 1 << 20
+"""JSON that one thread parses at a time."""
+OPENING = b'{"records":'
+"""Arrow reads objects; a chunk is a list."""
+
+
+def read_items(chunks: Chunks, metrics: Sequence[str]) -> ItemColumns:
+    """The columns of an evaluation, with the values of `metrics`. Raises `RecordError` as `Chunks.load`."""
+    try:
+        return _item_columns(chunks, metrics)
+    except ValueError as error:  # Arrow's own are such, too
+        for number, (_, payload) in enumerate(chunks.payloads(), start=1):
+            chunks.records(number, payload)  # says where it is and what
+        raise RecordError(f"{chunks.path}: {error}; run the suite again with --fresh.") from error
+
+
+def _item_columns(chunks: Chunks, metrics: Sequence[str]) -> ItemColumns:
+    """Raises ValueError for what no record of ours holds."""
+    from pyarrow.compute import list_flatten
+
+    records, sizes, offsets = _records(chunks, metrics)
+    offered = field(records, "options")
+    options = lengths(offered)
+    outcomes = {name: _outcomes(field(records, "metrics", name)) for name in metrics}
+    return ItemColumns(
+        items=Texts(field(records, "item")),
+        prompt_hashes=Texts(field(records, "prompt_hash")),
+        answers=Answers(
+            metrics={name: values for name, (values, _) in outcomes.items()},
+            unmeasured={name: unmeasured for name, (_, unmeasured) in outcomes.items()},
+            likelihoods=_numbers(field(list_flatten(offered), "log_likelihood")),
+            first_option=np.cumsum(options) - options,
+            options=options,
+            documents=_documents(field(records, "document")),
+            chunks=np.repeat(offsets, sizes),
+            places=np.arange(len(records)) - np.repeat(np.cumsum(sizes) - sizes, sizes),
+        ),
+    )
+
+
+def _records(chunks: Chunks, metrics: Sequence[str]) -> tuple[Any, Indices, Indices]:
+    """Every record; how many each chunk holds, and the byte where it begins. What a record lacks is null in it.
+
+    The first chunk of a batch is also read as records: they refuse a key that this version does not know.
+    """
+    import pyarrow
+    from pyarrow.compute import list_flatten
+
+    number, text = pyarrow.float64(), pyarrow.string()
+    shape = pyarrow.struct(
+        {
+            "item": text,
+            "prompt_hash": text,
+            "options": pyarrow.list_(pyarrow.struct({"log_likelihood": number})),
+            "document": pyarrow.struct(
+                {name: text if name == "kl_values" else number for name in DocumentScore.model_fields}
+            ),
+            "metrics": pyarrow.struct(dict.fromkeys(metrics, pyarrow.struct({"kind": text, "value": number}))),
+        }
+    )
+    parts, sizes = [], [np.empty(0, dtype=np.int64)]
+    offsets: list[int] = []
+    for batch in _batches(chunks.payloads()):
+        chunks.records(len(offsets) + 1, batch[0][1])
+        lines = [OPENING + payload + b"}\n" for _, payload in batch]
+        lists = _table(lines, {"records": pyarrow.list_(shape)}, unexpected="ignore")["records"].combine_chunks()
+        parts.append(list_flatten(lists))
+        sizes.append(lengths(lists))
+        offsets += [offset for offset, _ in batch]
+    return pyarrow.chunked_array(parts, type=shape), np.concatenate(sizes), np.asarray(offsets, dtype=np.int64)
+
+
+def _batches(payloads: Iterable[tuple[int, bytes]]) -> Iterator[list[tuple[int, bytes]]]:
+    batch: list[tuple[int, bytes]] = []
+    size = 0
+    for offset, payload in payloads:
+        batch.append((offset, payload))
+        size += len(payload)
+        if size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def read_plan(stream: BinaryIO) -> PlanColumns:
+    """The columns of a plan's file. Raises ValueError when it is damaged."""
+    import pyarrow
+
+    tables, is_right, counts = [_planned([])], [np.empty(0, dtype=np.bool_)], [np.empty(0, dtype=np.int64)]
+    read: list[int] = []
+    while lines := stream.readlines(BATCH_BYTES):
+        table = _planned(lines)
+        offered = table["options"].combine_chunks()
+        is_right.append(_is_right(offered, table["expected"].combine_chunks()))
+        counts.append(lengths(offered))
+        tables.append(table.drop_columns(["options", "expected"]))
+        read += map(len, lines)
+    items = pyarrow.concat_tables(tables, promote_options="permissive")
+    column = {name: items[name].combine_chunks() for name in items.column_names}
+    sizes, options = np.asarray(read, dtype=np.int64), np.concatenate(counts)
+    return PlanColumns(
+        items=Texts(column["item"]),
+        prompt_hashes=Texts(column["prompt_hash"]),
+        fits=~present(column["too_long"]),
+        bytes=np.nan_to_num(_numbers(column["bytes"])),
+        slices={each.name: Labels(*codes(field(column["slices"], each.name))) for each in column["slices"].type},
+        clusters=codes(column["cluster"])[1],
+        is_right=np.concatenate(is_right),
+        first_option=np.cumsum(options) - options,
+        options=options,
+        lines=np.cumsum(sizes) - sizes,
+    )
+
+
+def _is_right(offered: Any, expected: Any) -> Mask:
+    """Of every option in lists of them, whether it is the text expected of its list."""
+    from pyarrow.compute import equal, list_flatten, list_parent_indices
+
+    return flags(equal(list_flatten(offered), expected.take(list_parent_indices(offered))))
+
+
+def _planned(lines: Sequence[bytes]) -> Any:
+    """Planned items without their prompts. Slice fields are the first item's: a plan's items have the same ones."""
+    first = [PlannedItem.model_validate_json(line) for line in lines[:1]]
+    try:
+        return _plan_table(lines, first)
+    except ValueError:
+        return _plan_table(lines, [PlannedItem.model_validate_json(line) for line in lines])
+
+
+def _plan_table(lines: Sequence[bytes], known: Iterable[PlannedItem]) -> Any:
+    """Items whose slice fields are those of the `known` ones. Raises ValueError for another shape."""
+    import pyarrow
+
+    number, text = pyarrow.float64(), pyarrow.string()
+    kinds = dict.fromkeys(PlannedItem.model_fields, text)
+    kinds |= {"index": number, "tokens": number, "bytes": number, "options": pyarrow.list_(text)}
+    kinds["slices"] = pyarrow.struct({name: text for item in known for name in item.slices})
+    nothing = pyarrow.Table.from_batches([], schema=pyarrow.schema(kinds))
+    table = _table(lines, kinds, unexpected="error") if lines else nothing
+    return table.drop_columns(["prompt", "index", "tokens"])
+
+
+def _table(lines: Sequence[bytes], kinds: Mapping[str, Any], *, unexpected: Literal["ignore", "error"]) -> Any:
+    """JSON objects, one a line, as Arrow's table. Raises ValueError for other lines and other kinds of values."""
+    import pyarrow
+    from pyarrow import json
+
+    table = json.read_json(
+        pyarrow.BufferReader(b"".join(lines)),
+        read_options=json.ReadOptions(block_size=max(BLOCK_BYTES, *map(len, lines))),
+        parse_options=json.ParseOptions(explicit_schema=pyarrow.schema(kinds), unexpected_field_behavior=unexpected),
+    )
+    if table.num_rows != len(lines):
+        raise ValueError("a line that is not one object")
+    return table
+
+
+def _numbers(column: Any) -> Floats:
+    """`NONE` where there is none. Arrow also takes NaN and Infinity for numbers; we do not."""
+    given, values = present(column), in_memory(column, np.float64)
+    if not np.isfinite(values[given]).all():
+        raise ValueError("a number that is not finite")
+    return np.where(given, values, NONE)
+
+
+def _outcomes(column: Any) -> tuple[Floats, Mask]:
+    """Values of a metric, and which records do not know it."""
+    kinds, which = codes(field(column, "kind"))
+    values, unmeasured = _numbers(field(column, "value")), ~present(column)
+    is_scored, is_failed = (np.asarray([*kinds, ""])[which] == kind for kind in ("scored", "failed"))
+    if not (is_scored | is_failed | unmeasured).all() or (is_scored == np.isnan(values)).any():
+        raise ValueError("an outcome that is neither a score nor a failure")
+    return values, unmeasured
+
+
+def _documents(column: Any) -> Objects:
+    documents = np.full(len(column), None, dtype=np.object_)
+    for place in np.flatnonzero(present(column)).tolist():
+        documents[place] = DocumentScore.model_validate(column[place].as_py())
+    return documents
