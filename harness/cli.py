@@ -276,12 +276,19 @@ def main() -> None:
         _say_goodbye(stopped.by)
     except Exception as error:  # noqa: BLE001  # the last resort: a crash must not look like a verdict
         _crash(error)
+    finally:
+        _stop_no_more()
+
+
+def _stop_no_more() -> None:
+    """The exit code is decided; a signal while Python winds up would change it or print a traceback."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _say_goodbye(by: int) -> None:
     """Stopped by a person or the system, which is no crash."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # the end is near; a second one would only print a traceback
+    _stop_no_more()
     again = "the same command without --fresh" if "--fresh" in sys.argv else "the same command"
     resumes = f"; what was measured is stored, {again} goes on from there" if sys.argv[1:2] == ["run"] else ""
     print(f"stopped{resumes}", file=sys.stderr)

@@ -66,7 +66,7 @@ def _stop(driver: Driver, number: signal.Signals) -> bool:
     code = driver.wait()
     assert time.monotonic() - at < 20
     if code != 128 + number:
-        assert code in (0, 10, 11), driver.said  # it was over already
+        assert code in (0, 10, 11), (code, driver.said)  # it was over already
         return False
     said = driver.said.splitlines()[-1]
     assert said == "stopped; what was measured is stored, the same command goes on from there"
