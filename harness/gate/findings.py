@@ -165,9 +165,9 @@ def _finding(
         workload=workload,
         form=gate.form,
         limit=gate.limit,
-        value=_finite(estimate.value) if estimate else None,
-        lower=_finite(estimate.lower) if estimate else None,
-        upper=_finite(estimate.upper) if estimate else None,
+        value=estimate.value if estimate else None,
+        lower=estimate.lower if estimate else None,
+        upper=estimate.upper if estimate else None,
         alpha=rule.alpha,
         n=estimate.n if estimate else None,
         unit=metric.unit if metric is not None else "",
@@ -177,7 +177,3 @@ def _finding(
         reason=judgement.reason,
         more_items=judgement.more_items,
     )
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and abs(value) != float("inf") else None

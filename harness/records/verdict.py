@@ -6,12 +6,23 @@ Every number a report prints stands here; reports format and never compute. Frac
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator
 
 from harness.records.models import EngineFacts, Host, MemoryFigures, Model
 
 VERDICT_SCHEMA = 1
 Decision = Literal["PASS", "FAIL", "INCONCLUSIVE", "INVALID"]
+
+
+def _said(value: object) -> object:
+    return None if isinstance(value, float) and math.isinf(value) else value
+
+
+Bound = Annotated[float | None, BeforeValidator(_said)]
+"""None also where nothing bounds the value: one item or document alone has no interval."""
 
 
 class Finding(Model):
@@ -26,10 +37,10 @@ class Finding(Model):
     workload: str | None = None
     form: str
     limit: float
-    value: float | None
+    value: Bound
     """What was measured, in the form's own terms: a drop, a ratio, a level."""
-    lower: float | None
-    upper: float | None
+    lower: Bound
+    upper: Bound
     """One-sided bounds at 1 - alpha each; None where the value is exact or cannot be had."""
     alpha: float
     n: int | None
@@ -60,8 +71,8 @@ class SliceMeasure(Model):
     baseline: float | None
     candidate: float | None
     change: float | None
-    lower: float | None
-    upper: float | None
+    lower: Bound
+    upper: Bound
 
 
 class Measure(Model):
@@ -79,8 +90,8 @@ class Measure(Model):
     change: float | None
     """Positive is worse: a drop (binary, graded), or the relative increase (perplexity). For divergence the
     candidate's own value."""
-    lower: float | None
-    upper: float | None
+    lower: Bound
+    upper: Bound
     right_to_wrong: int | None = None
     wrong_to_right: int | None = None
     mcnemar_midp: float | None = None
@@ -127,8 +138,8 @@ class SpeedRow(Model):
     baseline: float | None
     candidate: float | None
     ratio: float | None
-    lower: float | None
-    upper: float | None
+    lower: Bound
+    upper: Bound
     pairs: int
     note: str | None = None
 

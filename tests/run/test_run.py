@@ -140,6 +140,19 @@ def test_a_killed_driver_is_resumed(write_suite: Write, tmp_path: Path, delay: f
     assert counted == {"ask": 400, "say": 400, "read": 24}
 
 
+@pytest.mark.parametrize("limit", [1, 3])
+def test_one_item_alone_has_no_interval(limit: int, write_suite: Write, tmp_path: Path) -> None:
+    """A task, a slice or a document by itself: a value without bounds, no gate that passes on it, no crash."""
+    run = harness.run(write_suite(variants=two()), results=tmp_path / "results", limit=limit)
+    measures = {(each.task, each.metric): each for each in run.verdict.candidates[0].measures}
+    overall = measures["ask", "acc"]
+    single = overall if limit == 1 else next(each for each in overall.slices if each.n == 1)
+    assert single.change is not None
+    assert (measures["read", "perplexity"].upper is None) == (limit == 1)
+    assert all(finding.decision != "PASS" for finding in run.verdict.candidates[0].findings)
+    assert harness.report(run, results=tmp_path / "results", reports=tmp_path / "reports").exists()
+
+
 def test_a_batch_that_does_not_fit_is_halved(write_suite: Write, tmp_path: Path) -> None:
     """Out of memory changes nothing but the batch: the records are the same."""
     roomy = harness.run(write_suite(variants=two()), results=tmp_path / "a")
