@@ -75,7 +75,7 @@ class TaskPlan:
     def chunks(self) -> tuple[tuple[int, ...], ...]:
         """Item indices, batch by batch: longest first, filled by tokens. The same for every variant."""
         heads = [self._head(index) for index in range(len(self.items))]
-        lengths = [self._length(index) for index in range(len(self.items))]
+        lengths = [self.length(index) for index in range(len(self.items))]
         longest: dict[tuple[int, ...], int] = {}
         for head, length in zip(heads, lengths, strict=True):
             longest[head] = max(length, longest.get(head, 0))
@@ -102,7 +102,7 @@ class TaskPlan:
             return first.context[: first.shared]
         return first.prompt[: first.shared] if isinstance(first, GenerateRequest) else ()
 
-    def _length(self, index: int) -> int:
+    def length(self, index: int) -> int:
         """Tokens an item puts into a batch, without the beginnings that it shares."""
         total = 0
         for request in self.requests[index]:

@@ -20,7 +20,7 @@ from harness.plan.build import TaskPlan
 from harness.plan.identity import evaluation_key
 from harness.records.models import EngineFacts, EvaluationManifest, Host, ItemRecord
 from harness.records.store import Store
-from harness.run.progress import Reporter
+from harness.run.progress import Amount, Reporter
 from harness.run.session import Session
 from harness.worker.client import Worker
 
@@ -49,8 +49,8 @@ def evaluate(
     identity = session.variant.identity(plan, session.tokenizer, baseline)
     key = evaluation_key(identity)
     chunks = store.chunks(key)
-    there = sum(len(chunk) for chunk in chunks.load())
-    reporter.task(session.variant.name, plan.name, len(plan.items), there, "items")
+    done = len(chunks.load())
+    reporter.task(session.variant.name, plan.name, _amount(plan), _amount(plan, 0, done), "items")
     started, began = datetime.now(UTC), time.monotonic()
     slowest: float | None = None
 
@@ -65,7 +65,7 @@ def evaluate(
     while len(chunks.digests) < len(plan.chunks):
         records = session.ask(ask)
         chunks.append(records)
-        reporter.advance(len(records))
+        reporter.advance(_amount(plan, len(chunks.digests) - 1, len(chunks.digests)))
     facts = session.facts()
     limit = session.ask(lambda worker: worker.batch_limit())
     if limit is not None:
@@ -87,6 +87,12 @@ def evaluate(
     store.complete(manifest)
     reporter.finish()
     return manifest
+
+
+def _amount(plan: TaskPlan, first: int = 0, end: int | None = None) -> Amount:
+    """What lies in some chunks of a plan; one token stands for what an item costs beside its tokens."""
+    members = [index for chunk in plan.chunks[first:end] for index in chunk]
+    return Amount(items=len(members), work=float(sum(1 + plan.length(index) for index in members)))
 
 
 def _chunk(

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from harness.engines.seam import Timing, Workload
 from harness.records.models import Host, MemoryFigures, SpeedRecord, TimedPair, TimingSample, WorkloadTimes
-from harness.run.progress import Reporter
+from harness.run.progress import Amount, Reporter
 from harness.run.session import insist
 from harness.run.variants import RunVariant
 from harness.spec.models import Speed
@@ -26,6 +26,10 @@ def speed_key(baseline: RunVariant, candidate: RunVariant, speed: Speed, host: H
     ]
     text = json.dumps([parts, speed.model_dump(mode="json"), host.fingerprint], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _pairs(count: int) -> Amount:
+    return Amount(items=count, work=float(count))
 
 
 class Timer:
@@ -44,7 +48,7 @@ class Timer:
 
     def _measure(self, candidate: RunVariant, host: Host, reporter: Reporter) -> SpeedRecord:
         workloads = tuple(Workload(**workload.model_dump()) for workload in self._speed.workloads)
-        reporter.task(candidate.name, "speed", len(workloads) * (1 + self._speed.pairs), 0, "pairs")
+        reporter.task(candidate.name, "speed", _pairs(len(workloads) * (1 + self._speed.pairs)), _pairs(0), "pairs")
         baseline = self._baseline_worker()
         worker = _loaded(self._start, candidate)
         try:
@@ -73,7 +77,7 @@ class Timer:
         """A discarded full-shape warm-up of both, then pairs in ABBA order."""
         baseline.time(workload)
         candidate.time(workload)
-        reporter.advance(1)
+        reporter.advance(_pairs(1))
         pairs = []
         for number in range(self._speed.pairs):
             if number % 2 == 0:
@@ -82,7 +86,7 @@ class Timer:
             else:
                 first, second = candidate.time(workload), baseline.time(workload)
                 pairs.append(TimedPair(order="BA", baseline=_sample(second), candidate=_sample(first)))
-            reporter.advance(1)
+            reporter.advance(_pairs(1))
         return WorkloadTimes(
             batch=workload.batch,
             prompt_tokens=workload.prompt_tokens,

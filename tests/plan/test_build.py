@@ -70,7 +70,7 @@ def test_batches_hold_every_item_once_within_the_policy(suite_of: LoadSuite, wri
     write_rows("rows.jsonl", rows(300))
     for plan in plans_of(suite_of(TASKS)):
         assert sorted(index for chunk in plan.chunks for index in chunk) == list(range(300))
-        lengths = [[plan._length(index) for index in chunk] for chunk in plan.chunks]
+        lengths = [[plan.length(index) for index in chunk] for chunk in plan.chunks]
         assert all(len(chunk) <= MOST_ITEMS for chunk in lengths)
         assert all(len(chunk) == 1 or len(chunk) * chunk[0] <= PADDED_TOKENS for chunk in lengths)
         heads = [plan._head(index) for chunk in plan.chunks for index in chunk]
