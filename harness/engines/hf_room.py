@@ -6,17 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.engines.hf_head import Head
 from harness.engines.hf_load import core_of, input_device
-from harness.engines.hf_vocabulary import POSITIONS
+from harness.engines.hf_vocabulary import POSITIONS, columns_of
 
 PASS_TOKENS = 2048
 """Padded tokens of one forward pass. More are not faster: a pass of this size keeps the cores busy."""
 FEWEST_TOKENS = 64
 LOGITS_COPIES = 4
 """Blocks of float32 logits alive at once."""
-STATES = 12
+ELSEWHERE = 4 * 2**30
+"""Taken for free where the system does not say, in bytes."""
+STATES = 6
 """Activations of a layer alive at once, in widths of the model, without those of its feed-forward part."""
-FEED_FORWARD = 4
+FEED_FORWARD = 3
 """The same in widths of the feed-forward part."""
 
 
@@ -39,7 +42,7 @@ class Room:
         return f"passes of {self.pass_tokens} instead of {PASS_TOKENS} tokens, within {self.budget / 2**20:.0f} MiB"
 
     @classmethod
-    def of(cls, model: Any, budget: int | None) -> Room:
+    def of(cls, model: Any, head: Head, budget: int | None) -> Room:
         """Limits from a budget in bytes. Half goes to a pass, half to the cache.
 
         Without one, the largest power of two within half of what is free: as good as always the same on one machine,
@@ -47,12 +50,13 @@ class Room:
         """
         core = core_of(model)
         config = core.config.get_text_config()
-        size = core.dtype.itemsize
-        allowed = budget if budget is not None else 1 << (free_bytes(input_device(model)).bit_length() - 2)
+        size, device = core.dtype.itemsize, input_device(model)
+        allowed = budget if budget is not None else 1 << (free_bytes(device).bit_length() - 2)
         width = int(getattr(config, "hidden_size", None) or 1024)
         feed_forward = int(getattr(config, "intermediate_size", None) or 4 * width)
         per_token = size * (STATES * width + FEED_FORWARD * feed_forward)
-        logits = LOGITS_COPIES * 4 * POSITIONS * int(config.vocab_size)
+        columns = int(config.vocab_size) if head.trunk is None else columns_of(head, device)
+        logits = LOGITS_COPIES * 4 * POSITIONS * columns
         heads = int(getattr(config, "num_key_value_heads", None) or getattr(config, "num_attention_heads", None) or 1)
         head_width = int(getattr(config, "head_dim", None) or width // max(1, _attention_heads(config)))
         layers = int(getattr(config, "num_hidden_layers", None) or 1)
@@ -74,8 +78,8 @@ def free_bytes(device: Any) -> int:
 
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    with Path("/proc/meminfo").open() as lines:
-        for line in lines:
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return 4 * 2**30
+    meminfo = Path("/proc/meminfo")
+    for line in meminfo.read_text().splitlines() if meminfo.exists() else ():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return ELSEWHERE

@@ -164,7 +164,14 @@ def divergence(own: Any, projection: Projection, base: Any, base_projection: Pro
     )
 
 
+def columns_of(projection: Projection, device: Any) -> int:
+    """Columns of a block."""
+    if projection.whole:
+        return projection.width
+    return COLUMNS if device.type == "cpu" else DEVICE_COLUMNS
+
+
 def _blocks(projection: Projection, device: Any) -> Iterator[tuple[int, int]]:
-    columns = projection.width if projection.whole else COLUMNS if device.type == "cpu" else DEVICE_COLUMNS
+    columns = columns_of(projection, device)
     for start in range(0, projection.width, columns):
         yield start, min(start + columns, projection.width)

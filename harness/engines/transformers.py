@@ -34,7 +34,7 @@ def load(spec: LoadSpec) -> TransformersEngine:
     with translated(spec.path):
         loaded = load_model(spec)
         head = Head.find(loaded.model)
-        room = Room.of(loaded.model, spec.memory_budget)
+        room = Room.of(loaded.model, head, spec.memory_budget)
         scorer = Scorer.choose(loaded.model, head, room, quantized=loaded.quantized)
     return TransformersEngine(spec, loaded, head, scorer, clock.perf_counter() - started)
 

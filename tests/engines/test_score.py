@@ -76,7 +76,8 @@ def test_scores_equal_a_plain_loop(family: str, path: str, build: Build, spec: S
 def test_both_ways_agree(build: Build, spec: Spec) -> None:
     """The shared pass and the pass per option give one answer."""
     model = load_model(spec(build("llama"))).model
-    head, room = Head.find(model), Room.of(model, None)
+    head = Head.find(model)
+    room = Room.of(model, head, None)
     shared, alone = (
         Scorer(model, head, room, path=path, reason="", keeps_heads=path == "tree") for path in ("tree", "plain")
     )
