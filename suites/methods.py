@@ -141,7 +141,7 @@ def rows_of(manifest: RunManifest, results: Path) -> Iterator[tuple[str, ...]]:
     for candidate in harness.gate(manifest, results=results, save=False).candidates:
         run = manifest.variants[candidate.variant]
         if candidate.facts is None or run.failure is not None:
-            cause = (run.failure or "not loaded").splitlines()
+            cause = (run.failure or "not loaded").replace(f"{ROOT}/", "").splitlines()
             yield candidate.variant, f"{cause[0]} {cause[-1].strip(' |') if len(cause) > 1 else ''}".strip()
         else:
             yield row_of(candidate, candidate.facts, run.artifact)
@@ -209,6 +209,7 @@ def page(rows: list[tuple[str, ...]], manifest: RunManifest) -> str:
         "| " + " | ".join(COLUMNS) + " |",
         "|" + "---|" * len(COLUMNS),
         *("| " + " | ".join(row) + " |" for row in sorted(whole, key=_by_method)),
+        "",
         "",
     ]
     return "\n".join(text)
