@@ -187,6 +187,6 @@ def sliding_window(model: Any) -> int | None:
     """The shortest attention window of any layer; None where every layer sees everything."""
     config = core_of(model).config.get_text_config()
     window = getattr(config, "sliding_window", None)
-    if window is None or getattr(config, "usesliding_window", True) is False:
+    if window is None or getattr(config, "use_sliding_window", True) is False:
         return None
     return int(window)

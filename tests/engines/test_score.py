@@ -10,7 +10,7 @@ import pytest
 from harness.engines.hf_head import Head
 from harness.engines.hf_load import load_model
 from harness.engines.hf_room import Room
-from harness.engines.hf_score import Scorer
+from harness.engines.hf_score import Scorer, sliding_window
 from harness.engines.seam import ScoreRequest
 from harness.engines.transformers import load
 from tests.engines.tiny import Build, Spec, plain_log_probs, plain_model
@@ -85,6 +85,15 @@ def test_both_ways_agree(build: Build, spec: Spec) -> None:
     for one, other in zip(shared.score(asked), alone.score(asked), strict=True):
         for first, second in zip(one, other, strict=True):
             assert first.log_probs == pytest.approx(second.log_probs, abs=EXACT)
+
+
+def test_only_a_window_in_use_counts(build: Build, spec: Spec) -> None:
+    """Rows longer than a window go option by option; a window that is named and switched off costs nothing."""
+    assert sliding_window(load_model(spec(build("llama"))).model) is None
+    model = load_model(spec(build("mistral"))).model
+    assert sliding_window(model) == 12
+    model.config.use_sliding_window = False
+    assert sliding_window(model) is None
 
 
 def test_order_and_company_do_not_matter(build: Build, spec: Spec) -> None:
