@@ -29,9 +29,6 @@ class Heads:
             self._known[head] = self._trunk(input_ids=ids, use_cache=True).past_key_values
         return _spread(self._known[head], rows)
 
-    def clear(self) -> None:
-        self._known.clear()
-
 
 def _spread(known: Any, rows: int) -> Any:
     """The same states seen by every row, without a copy; extending the result leaves `known` as it is."""

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from harness.engines.hf_generate import Generator
 from harness.engines.hf_head import Head
 from harness.engines.hf_load import Loaded, core_of, input_device
 from harness.engines.hf_score import Scorer
@@ -29,7 +30,7 @@ BLOCK = 1 << 24
 """Values checked for NaN at once."""
 
 
-def gather_facts(loaded: Loaded, head: Head, scorer: Scorer, load_s: float) -> Facts:
+def gather_facts(loaded: Loaded, head: Head, scorer: Scorer, generator: Generator, load_s: float) -> Facts:
     """Facts of a loaded model. Costs one pass over the weights."""
     model = loaded.model
     core = core_of(model)
@@ -45,6 +46,8 @@ def gather_facts(loaded: Loaded, head: Head, scorer: Scorer, load_s: float) -> F
     device = input_device(model)
     slower = "scored option by option" if scorer.path == "plain" else "common beginnings are computed for every item"
     notes = [f"{slower}: {scorer.reason}"] if scorer.reason else []
+    if generator.reason:
+        notes.append(f"answers by transformers' own loop: {generator.reason}")
     if scorer.room.note:
         notes.append(scorer.room.note)
     if head.why_not:

@@ -30,19 +30,17 @@ with by transformers."""
 
 
 class Generator:
-    """Answers requests on one model. Which way is right is found out at the first request."""
+    """Answers requests on one model, in the way that a trial found to be right for it."""
 
     def __init__(self, model: Any, tokenizer: Any, head: Head, scorer: Scorer) -> None:
         self._model, self._tokenizer, self._head = model, tokenizer, head
         self._room, self._tolerance = scorer.room, scorer.tolerance
         self._decoder: GreedyDecoder | None = None
-        self.reason: str | None = None
-        """Why transformers' own loop is used; empty where ours is, None while it is not known."""
+        self.reason = self._choose()
+        """Why transformers' own loop is used; empty where ours is."""
 
     def generate(self, requests: Sequence[GenerateRequest]) -> list[Generation]:
         """One answer per request, in order."""
-        if self.reason is None:
-            self.reason = self._choose()
         groups: dict[tuple[bool, tuple[object, ...]], list[int]] = {}
         for index, request in enumerate(requests):
             ours = self._is_ours(request)
@@ -162,7 +160,9 @@ def _ends(eos: Any) -> frozenset[int]:
 
 def _config(model: Any, tokenizer: Any, request: GenerateRequest) -> Any:
     """The model's own generation settings (such as a repetition penalty) with sampling switched off."""
-    config = copy.deepcopy(core_of(model).generation_config)
+    import transformers
+
+    config = copy.deepcopy(core_of(model).generation_config) or transformers.GenerationConfig()
     config.max_length = None
     config.max_new_tokens = request.max_new_tokens
     config.do_sample = request.temperature > 0

@@ -36,16 +36,19 @@ def load(spec: LoadSpec) -> TransformersEngine:
         head = Head.find(loaded.model)
         room = Room.of(loaded.model, head, spec.memory_budget)
         scorer = Scorer.choose(loaded.model, head, room, quantized=loaded.quantized)
-    return TransformersEngine(spec, loaded, head, scorer, clock.perf_counter() - started)
+        generator = Generator(loaded.model, loaded.tokenizer, head, scorer)
+    return TransformersEngine(spec, loaded, head, scorer, generator, clock.perf_counter() - started)
 
 
 class TransformersEngine:
     """One loaded causal language model."""
 
-    def __init__(self, spec: LoadSpec, loaded: Loaded, head: Head, scorer: Scorer, load_s: float) -> None:
-        self._spec, self._loaded, self._head, self._scorer = spec, loaded, head, scorer
-        self._generator = Generator(loaded.model, loaded.tokenizer, head, scorer)
-        self._facts = gather_facts(loaded, head, scorer, load_s)
+    def __init__(
+        self, spec: LoadSpec, loaded: Loaded, head: Head, scorer: Scorer, generator: Generator, load_s: float
+    ) -> None:
+        self._spec, self._loaded, self._head = spec, loaded, head
+        self._scorer, self._generator = scorer, generator
+        self._facts = gather_facts(loaded, head, scorer, generator, load_s)
 
     def facts(self) -> Facts:
         return self._facts

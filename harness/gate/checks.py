@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.compare.candidates import CandidateComparison, Comparison, Paired
-from harness.records.models import EngineFacts, VariantRun
+from harness.records.models import GRAM, SHORT_GRAM, EngineFacts, VariantRun
 from harness.records.verdict import Check
 from harness.spec.models import Variant
 
 MOST_OVER = 1.5
-GRAM = 13
 SPARE_BITS = 2.0
 """A claim of b bits is not believed above 1.5 b + 2 resident bits a weight: 8 for 4, 14 for 8."""
 
@@ -105,8 +104,8 @@ def _calibration(run: VariantRun) -> list[Check]:
             checks.append(Check(name="calibration apart", held=False, blocks=True, says=says))
         elif each.copied:
             says = (
-                f"{each.task}: {each.copied} of {each.items} items share {GRAM} words in a row (8 for short items) "
-                f"with the calibration data; {alike}"
+                f"{each.task}: {each.copied} of {each.items} items share {GRAM} words in a row ({SHORT_GRAM} for short "
+                f"items) with the calibration data; {alike}"
             )
             checks.append(Check(name="calibration apart", held=False, blocks=False, says=says))
         else:

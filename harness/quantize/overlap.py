@@ -14,10 +14,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from harness.plan.build import TaskPlan
-from harness.records.models import CalibrationOverlap
+from harness.records.models import GRAM, SHORT_GRAM, CalibrationOverlap
 
-GRAM, SHORT_GRAM = 13, 8
-"""Words in a row that count as copied; the shorter for items of under `GRAM` words."""
 LEAST_WORDS = 4
 """Texts shorter than this say nothing when they are found elsewhere: `yes`, `Paris`."""
 

@@ -260,6 +260,10 @@ class SpeedRecord(Model):
     measured_at: str
 
 
+GRAM, SHORT_GRAM = 13, 8
+"""Words in a row that count as copied; the shorter for items of under `GRAM` words."""
+
+
 class CalibrationOverlap(Model):
     """What a task's items share with the data a variant was calibrated on."""
 
@@ -269,7 +273,7 @@ class CalibrationOverlap(Model):
     """Items that stand in the calibration data word for word."""
     exact_items: tuple[str, ...] = ()
     copied: int
-    """Further items that share 13 words in a row with it (8 for short items)."""
+    """Further items that share `GRAM` words in a row with it (`SHORT_GRAM` for short items)."""
     copied_items: tuple[str, ...] = ()
     distance: float
     """Jensen-Shannon distance of the word frequencies, 0 to 1."""
