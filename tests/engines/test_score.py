@@ -71,6 +71,7 @@ def test_scores_equal_a_plain_loop(family: str, path: str, build: Build, spec: S
     assert_equal_to_plain(folder, engine.score(asked), asked)
     reasons = [note for note in engine.facts().notes if note.startswith("scored option by option")]
     assert bool(reasons) == (path == "plain")
+    assert not [note for note in engine.facts().notes if note.startswith("common beginnings are computed")]
 
 
 def test_both_ways_agree(build: Build, spec: Spec) -> None:

@@ -12,8 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typer
 
 import harness
+from harness.cli import size
 from harness.errors import RunError, SuiteError, UsageError
 from harness.records.models import RunManifest
 from harness.records.store import Store
@@ -151,6 +153,19 @@ def test_one_item_alone_has_no_interval(limit: int, write_suite: Write, tmp_path
     assert (measures["read", "perplexity"].upper is None) == (limit == 1)
     assert all(finding.decision != "PASS" for finding in run.verdict.candidates[0].findings)
     assert harness.report(run, results=tmp_path / "results", reports=tmp_path / "reports").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("1048576", 2**20), ("512MiB", 2**29), ("4gb", 4 * 10**9), ("1.5 GiB", 3 * 2**29)]
+)
+def test_sizes(text: str, expected: int) -> None:
+    assert size(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "banana", "4 apples", "-1GB", "0", "0.1", "GiB"])
+def test_no_sizes(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="expected a size such as 512MiB or 4GB"):
+        size(text)
 
 
 def test_a_batch_that_does_not_fit_is_halved(write_suite: Write, tmp_path: Path) -> None:
