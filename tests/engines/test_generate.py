@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.engines.hf_greedy import GreedyDecoder
 from harness.engines.seam import GenerateRequest
 from harness.engines.transformers import TransformersEngine, load
 from tests.engines.tiny import Build, Spec, plain_model
@@ -81,6 +83,19 @@ def test_a_small_budget_makes_small_batches(build: Build, spec: Spec) -> None:
     wide, narrow = load(spec(folder)), load(spec(folder, memory_budget=1))
     assert narrow._generator._room.cache_tokens < 10 < wide._generator._room.cache_tokens
     assert narrow.generate(asked) == wide.generate(asked)
+
+
+def test_prompts_of_several_passes_go_on_together(build: Build, spec: Spec) -> None:
+    """Prefill in passes of unlike width, one batch of answers: 70 and 3 tokens, then what follows both."""
+    folder = build("llama")
+    engine = load(spec(folder))
+    source = random.Random(9)
+    long = [tuple(source.randrange(3, 200) for _ in range(size)) for size in (70, 64, 20, 3, 1)]
+    asked = [GenerateRequest(prompt=(*HEAD, *each), max_new_tokens=8, shared=len(HEAD)) for each in long]
+    room = dataclasses.replace(engine._scorer.room, pass_tokens=70)
+    assert engine._generator._decoder is not None
+    engine._generator._decoder = GreedyDecoder(engine._loaded.model, engine._head, room)
+    assert [list(answer.tokens) for answer in engine.generate(asked)] == one_by_one(folder, asked)
 
 
 def test_other_generation_settings_are_followed(build: Build, spec: Spec) -> None:

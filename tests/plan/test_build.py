@@ -83,6 +83,20 @@ def test_batches_hold_every_item_once_within_the_policy(suite_of: LoadSuite, wri
         assert str(MOST_ITEMS) in plan.batching
 
 
+@pytest.mark.parametrize(("name", "field"), [("ask", "context"), ("say", "prompt")])
+def test_examples_in_front_are_shared(name: str, field: str, suite_of: LoadSuite, write_rows: WriteRows) -> None:
+    """Every request says how much of its prompt the others begin with too, and batches count what is left."""
+    examples = "Question: is it so? Answer: yes. " * 4
+    write_rows("rows.jsonl", [{**row, "text": f"{examples}{row['id']}: {row['text']}"} for row in rows(50)])
+    (plan,) = plans_of(suite_of(TASKS), tasks=[name])
+    requests = [request for (request,) in plan.requests]
+    heads = {getattr(request, field)[: request.shared] for request in requests}
+    assert len(heads) == 1
+    assert len(examples) <= len(next(iter(heads))) < min(len(getattr(request, field)) for request in requests)
+    alone = [len(getattr(request, field)) for request in requests]
+    assert all(plan.length(index) < length for index, length in enumerate(alone))
+
+
 PROGRAM = """
 import sys
 from pathlib import Path

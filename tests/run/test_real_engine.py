@@ -71,6 +71,29 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+def test_the_memory_budget_reaches_the_engine(folder: Path, tmp_path: Path) -> None:
+    """A byte of room makes the smallest passes, which the record says; the values are those of plenty of room."""
+    suite = {
+        "suite": "budget",
+        "model": str(folder / "model"),
+        "variants": {"full": {"baseline": True, "dtype": "float32"}},
+        "tasks": {"t": {"choice": {"data": "ask.csv", **CHOICE}, "id": "id"}},
+    }
+    path = folder / "budget.yaml"
+    path.write_text(json.dumps(suite))
+    notes, values = [], []
+    for place, budget in (("plenty", None), ("little", 1)):
+        store = Store(tmp_path / place)
+        run = harness.run(path, results=tmp_path / place, offline=True, memory_budget=budget)
+        key = run.manifest.variants["full"].evaluations["t"]
+        manifest = store.evaluation(key)
+        assert manifest is not None
+        notes.append([note for note in manifest.facts.notes if note.startswith("passes of")])
+        values.append([option.log_likelihood for item in store.items(key) for option in item.options])
+    assert notes == [[], ["passes of 64 instead of 2048 tokens, within 0 MiB"]]
+    assert values[0] == pytest.approx(values[1], abs=1e-4)
+
+
 CHOICE = {"prompt": "{{q}}", "choices": ["{{a}}", "{{b}}"], "answer": "{{a}}"}
 TASKS: dict[str, Any] = {
     "csv": {
