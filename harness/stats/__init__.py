@@ -1,5 +1,6 @@
 """How a drop is judged: arrays in, numbers out. No file, no model, nothing printed."""
 
+from harness.stats.betting import BettingTest, cluster_values
 from harness.stats.decision import Decision
 from harness.stats.documents import DocumentMean, PerplexityRatio, document_mean, perplexity_ratio
 from harness.stats.drop import PairedDrop, clustered_drop, design_effect, mcnemar_midp, paired_drop
@@ -19,6 +20,7 @@ from harness.stats.speed import SpeedRatio, speed_ratio
 
 __all__ = [
     "DISCORDANCE_PRIORS",
+    "BettingTest",
     "Decision",
     "DocumentMean",
     "GradedDrop",
@@ -29,6 +31,7 @@ __all__ = [
     "SpeedRatio",
     "benjamini_hochberg",
     "certifiable_drop",
+    "cluster_values",
     "clustered_drop",
     "design_effect",
     "document_mean",

@@ -33,6 +33,20 @@ def t_quantile(probability: float, degrees: float) -> float:
     return float(stdtrit(degrees, probability))
 
 
+def upper_tail(statistic: float, degrees: float | None = None) -> float:
+    """P(T > statistic), standard normal, or Student's t with `degrees`; exact far out; 1 for minus infinity."""
+    if degrees is None:
+        return 0.5 * math.erfc(statistic / math.sqrt(2))
+    from scipy.special import stdtr
+
+    return float(stdtr(degrees, -statistic))
+
+
+def both_tails(statistic: float, degrees: float | None = None) -> float:
+    """P(|T| > |statistic|)."""
+    return min(1.0, 2 * upper_tail(abs(statistic), degrees))
+
+
 def unseen_share(units: float, quantile: float) -> float:
     """q^2 / (units + q^2): the one-sided score bound of a share seen in none of `units` independent units.
 
@@ -40,6 +54,13 @@ def unseen_share(units: float, quantile: float) -> float:
     standard error of 0 would claim certainty.
     """
     return quantile * quantile / (units + quantile * quantile)
+
+
+def unseen_quantile(share: float, units: float) -> float:
+    """The quantile q at which `unseen_share` is |share|, with its sign; infinite from a share of 1."""
+    if abs(share) >= 1:
+        return math.copysign(math.inf, share)
+    return math.copysign(math.sqrt(units * abs(share) / (1 - abs(share))), share)
 
 
 def cluster_codes(clusters: ArrayLike, n: int, caller: str) -> NDArray[np.int64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,11 +13,16 @@ from harness.stats.decision import (
     TIED,
     Decision,
     below,
+    both_tails,
     check_alpha,
     check_scale,
     t_quantile,
+    unseen_quantile,
     unseen_share,
+    upper_tail,
 )
+
+Tail = Callable[[float, float | None], float]
 
 FEW_DOCUMENTS = 20
 """Under this many documents the interval is unreliable and nothing is decided."""
@@ -42,6 +48,19 @@ class PerplexityRatio:
         """Against a relative increase (0.02 is 2 %)."""
         return below(self.lower - 1, self.upper - 1, max_increase) if self.reliable else Decision.INCONCLUSIVE
 
+    def p_fail(self, max_increase: float) -> float:
+        """One-sided p of H0: the increase is at most the limit; under alpha exactly when `decide` says FAIL."""
+        return self._tail(math.log1p(max_increase), upper_tail)
+
+    @property
+    def p_change(self) -> float:
+        """Two-sided p of H0: the same perplexity."""
+        return self._tail(0.0, both_tails)
+
+    def _tail(self, limit: float, tail: Tail) -> float:
+        distance = (math.log(self.ratio) if self.ratio > 0 else -math.inf) - limit
+        return _p(distance, self.se, self.documents, tail) if self.reliable else 1.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class DocumentMean:
@@ -52,6 +71,8 @@ class DocumentMean:
     lower: float
     upper: float
     documents: int
+    scale: float | None = None
+    """The range of the quantity per count, where one was given."""
 
     @property
     def reliable(self) -> bool:
@@ -60,6 +81,28 @@ class DocumentMean:
     def decide(self, limit: float) -> Decision:
         """Against a ceiling."""
         return below(self.lower, self.upper, limit) if self.reliable else Decision.INCONCLUSIVE
+
+    def p_fail(self, limit: float) -> float:
+        """One-sided p of H0: the mean is at most the limit; under alpha exactly when `decide` says FAIL."""
+        return self._tail(limit, upper_tail)
+
+    def p_change(self, unchanged: float = 0.0) -> float:
+        """Two-sided p of H0: the mean is `unchanged` (1 for a ratio)."""
+        return self._tail(unchanged, both_tails)
+
+    def _tail(self, limit: float, tail: Tail) -> float:
+        if not self.reliable:
+            return 1.0
+        if self.se == 0 and self.scale is not None:
+            return tail(unseen_quantile((self.mean - limit) / self.scale, self.documents), self.documents - 1)
+        return _p(self.mean - limit, self.se, self.documents, tail)
+
+
+def _p(distance: float, se: float, documents: int, tail: Tail) -> float:
+    """The p of a mean `distance` above a limit; without any spread the sign alone decides."""
+    if se > 0:
+        return tail(distance / se, documents - 1)
+    return tail(math.copysign(math.inf, distance), documents - 1) if distance else 1.0
 
 
 def document_mean(
@@ -84,13 +127,13 @@ def document_mean(
     mean = float(totals.sum() / weights.sum())
     groups = totals.size
     if groups == 1:
-        return DocumentMean(mean=mean, se=math.inf, lower=-math.inf, upper=math.inf, documents=1)
+        return DocumentMean(mean=mean, se=math.inf, lower=-math.inf, upper=math.inf, documents=1, scale=scale)
     t = t_quantile(1 - alpha, groups - 1)
     se = _ratio_se(totals, weights, mean)
     half = t * se
     if scale is not None and se <= TIED * max(scale, abs(mean)):
         se, half = 0.0, scale * unseen_share(groups, t)
-    return DocumentMean(mean=mean, se=se, lower=mean - half, upper=mean + half, documents=groups)
+    return DocumentMean(mean=mean, se=se, lower=mean - half, upper=mean + half, documents=groups, scale=scale)
 
 
 def _ratio_se(totals: NDArray[np.float64], weights: NDArray[np.float64], mean: float) -> float:

@@ -10,12 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from harness.stats.decision import (
     Decision,
+    both_tails,
     check_alpha,
     check_counts,
     check_margin,
     cluster_codes,
     normal_quantile,
     t_quantile,
+    upper_tail,
 )
 from harness.stats.tango import tango_bound, tango_z
 
@@ -59,6 +61,26 @@ class PairedDrop:
     def mcnemar_midp(self) -> float:
         """McNemar's mid-p, a diagnostic that decides nothing."""
         return mcnemar_midp(self.right_to_wrong, self.wrong_to_right)
+
+    @property
+    def p_fail(self) -> float:
+        """One-sided p of H0: the drop is at most the margin. Under alpha exactly when the verdict is FAIL."""
+        return 1.0 if self.clusters == 1 else upper_tail(self.z, self._degrees)
+
+    @property
+    def p_change(self) -> float:
+        """Two-sided p of H0: nothing changed. McNemar's mid-p; over clusters Tango's statistic at 0 with t."""
+        if self.clusters is None:
+            return self.mcnemar_midp
+        if self.clusters == 1:
+            return 1.0
+        share = self.n_effective / self.n
+        z = tango_z(self.n_effective, self.right_to_wrong * share, self.wrong_to_right * share, 0.0)
+        return both_tails(z, self._degrees)
+
+    @property
+    def _degrees(self) -> int | None:
+        return None if self.clusters is None else self.clusters - 1
 
 
 def paired_drop(n: int, right_to_wrong: int, wrong_to_right: int, *, margin: float, alpha: float = 0.05) -> PairedDrop:

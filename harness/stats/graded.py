@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,12 +13,15 @@ from harness.stats.decision import (
     TIED,
     Decision,
     below,
+    both_tails,
     check_alpha,
     check_scale,
     cluster_codes,
     normal_quantile,
     t_quantile,
+    unseen_quantile,
     unseen_share,
+    upper_tail,
 )
 from harness.stats.drop import cluster_variance, few_clusters
 
@@ -40,6 +44,25 @@ class GradedDrop:
     warning: str | None = None
     scale: float = 1.0
     """The metric's range, which sets the width of the interval where nothing varies."""
+
+    @property
+    def p_fail(self) -> float:
+        """One-sided p of H0: the drop is at most the margin. Under alpha exactly when the verdict is FAIL."""
+        return self._tail(self.margin, upper_tail)
+
+    @property
+    def p_change(self) -> float:
+        """Two-sided p of H0: the mean difference is 0."""
+        return self._tail(0.0, both_tails)
+
+    def _tail(self, margin: float, tail: Callable[[float, float | None], float]) -> float:
+        units = self.n if self.clusters is None else self.clusters
+        if units == 1:
+            return 1.0
+        if self.se > 0:
+            return tail((self.drop - margin) / self.se, units - 1)
+        degrees = None if self.clusters is None else units - 1
+        return tail(unseen_quantile((self.drop - margin) / self.scale, units), degrees)
 
 
 def graded_drop(

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.stats.decision import normal_quantile, t_quantile
+from harness.stats.decision import (
+    TIED,
+    cluster_codes,
+    normal_quantile,
+    t_quantile,
+    unseen_quantile,
+    unseen_share,
+    upper_tail,
+)
 
 _LARGEST = 1e6
 """Recovery beyond this is reported as infinite."""
@@ -23,6 +32,9 @@ class Recovery:
     upper: float
     n: int
     clusters: int | None
+    p_fail: Callable[[float], float] = field(default=lambda limit: 1.0, repr=False, compare=False)
+    """From a limit to the one-sided p of H0: at least that share is kept. Under alpha exactly when `upper` lies
+    below the limit."""
 
 
 def paired_recovery(
@@ -63,12 +75,12 @@ def paired_recovery(
         upper=_solve(z, -quantile),
         n=n,
         clusters=None,
+        p_fail=lambda limit: upper_tail(-z(limit)),
     )
 
 
-def _solve(z: object, target: float) -> float:
+def _solve(z: Callable[[float], float], target: float) -> float:
     """The r with z(r) = target; z falls as r grows."""
-    assert callable(z)
     low, high = 1e-9, _LARGEST
     if z(low) < target:
         return 0.0
@@ -88,9 +100,11 @@ def graded_recovery(
 ) -> Recovery:
     """Ratio of two paired means by Fieller's theorem; cluster-robust where `clusters` ([n] labels) are given.
 
-    `baseline`, `candidate`: [n], higher is better, baseline mean above 0. A bound that Fieller's set leaves
-    open is 0 or infinity. Identical pairs prove nothing: with no spread at all the bounds are 1 -+ z^2/(units
-    + z^2).
+    `baseline`, `candidate`: [n], higher is better, baseline mean above 0. T(r) = (cand - r base) /
+    sqrt(V_cc - 2 r V_bc + r^2 V_bb) is Student's t with one degree less than there are units; the bounds solve
+    T(r) = +-t. A bound that Fieller's set leaves open is 0 or infinity. Where every pair has the same difference
+    or the same ratio nothing varies and the bounds are ratio -+ q^2 / (units + q^2), q normal, or t over clusters.
+    Raises ValueError for arrays that do not fit, or a baseline whose mean is not above 0.
     """
     left, right = np.asarray(baseline, dtype=np.float64), np.asarray(candidate, dtype=np.float64)
     if left.shape != right.shape or left.ndim != 1 or left.size == 0:
@@ -98,26 +112,35 @@ def graded_recovery(
     base, cand = float(left.mean()), float(right.mean())
     if base <= 0:
         raise ValueError("graded_recovery: the baseline's mean must be above 0")
-    labels = np.arange(left.size) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
+    labels = np.arange(left.size) if clusters is None else cluster_codes(clusters, left.size, "graded_recovery")
     units = int(labels.max()) + 1
     groups = None if clusters is None else units
-    ratio = cand / base
+    ratio, n = cand / base, left.size
     if units == 1:
-        return Recovery(ratio=ratio, lower=0.0, upper=math.inf, n=left.size, clusters=groups)
+        return Recovery(ratio=ratio, lower=0.0, upper=math.inf, n=n, clusters=groups)
     t = t_quantile(1 - alpha, units - 1)
     vbb, vcc, vbc = _covariances(left, right, labels)
-    if vbb + vcc - 2 * vbc <= 1e-15 * (vbb + vcc) or (vbb == 0 and vcc == 0):
-        z = normal_quantile(1 - alpha)
-        width = z * z / (units + z * z)
-        return Recovery(ratio=ratio, lower=max(0.0, ratio - width), upper=ratio + width, n=left.size, clusters=groups)
+    if vbb + vcc - 2 * vbc <= TIED * (vbb + vcc) or vbb * ratio**2 + vcc - 2 * ratio * vbc <= TIED * (vbb + vcc):
+        width = unseen_share(units, normal_quantile(1 - alpha) if clusters is None else t)
+        degrees = None if clusters is None else units - 1
+        return Recovery(
+            ratio=ratio, lower=max(0.0, ratio - width), upper=ratio + width, n=n, clusters=groups,
+            p_fail=lambda limit: upper_tail(unseen_quantile(limit - ratio, units), degrees),
+        )  # fmt: skip
+    no_base = upper_tail(base / math.sqrt(vbb), units - 1) if vbb > 0 else 0.0
+
+    def p_fail(limit: float) -> float:
+        spread = math.sqrt(vcc - 2 * limit * vbc + limit * limit * vbb)
+        return max(no_base, upper_tail((limit * base - cand) / spread, units - 1)) if spread > 0 else 1.0
+
     a = base * base - t * t * vbb
     half_b = base * cand - t * t * vbc
     c = cand * cand - t * t * vcc
     root = half_b * half_b - a * c
     if a <= 0 or root < 0:
-        return Recovery(ratio=ratio, lower=0.0, upper=math.inf, n=left.size, clusters=groups)
+        return Recovery(ratio=ratio, lower=0.0, upper=math.inf, n=n, clusters=groups, p_fail=p_fail)
     low, high = (half_b - math.sqrt(root)) / a, (half_b + math.sqrt(root)) / a
-    return Recovery(ratio=ratio, lower=max(0.0, low), upper=high, n=left.size, clusters=groups)
+    return Recovery(ratio=ratio, lower=max(0.0, low), upper=high, n=n, clusters=groups, p_fail=p_fail)
 
 
 def _covariances(
