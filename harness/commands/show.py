@@ -1,4 +1,7 @@
-"""`quantgate show`: every item of a run, one row per item and variant, as JSON lines or CSV."""
+"""`quantgate show`: every item of a run, one row per item and variant, as JSON lines or CSV.
+
+Rows are read and written one at a time: a million items take the memory of their names.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.records.models import Failed, ItemRecord, PlannedItem
+from harness.records.models import Failed, ItemRecord, PlannedItem, RunManifest
 from harness.records.store import Store
 
 Cell = str | int | float | bool | None | list[float | None] | list[str] | dict[str, str]
@@ -19,36 +22,34 @@ def export(run: str, results: Path, *, task: str | None, form: str) -> None:
     """Print the items. Raises `UsageError` for an unknown task or format."""
     if form not in ("jsonl", "csv"):
         raise UsageError(f"--format {form}: expected jsonl or csv")
-    rows = item_rows(Store(results), run, task)
+    store = Store(results)
+    manifest = store.find_run(run)  # once: a run that ends meanwhile would be another `latest`
     if form == "jsonl":
-        for row in rows:
+        for row in item_rows(store, manifest, task):
             sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
         return
-    everything = [{name: _cell(value) for name, value in row.items()} for row in rows]
-    columns = list(dict.fromkeys(name for row in everything for name in row))
-    writer = csv.DictWriter(sys.stdout, fieldnames=columns, restval="", lineterminator="\n")
+    columns = dict.fromkeys(name for row in item_rows(store, manifest, task) for name in row)
+    writer = csv.DictWriter(sys.stdout, fieldnames=list(columns), restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(everything)
+    for row in item_rows(store, manifest, task):
+        writer.writerow({name: _cell(value) for name, value in row.items()})
 
 
-def item_rows(store: Store, run: str, task: str | None) -> Iterator[dict[str, Cell]]:
+def item_rows(store: Store, manifest: RunManifest, task: str | None) -> Iterator[dict[str, Cell]]:
     """One row per task, item and variant, in plan order."""
-    manifest = store.find_run(run)
     if task is not None and task not in manifest.tasks:
         raise UsageError(f"--task {task}: run {manifest.run} has {', '.join(manifest.tasks)}")
     for name, facts in manifest.tasks.items():
         if task not in (None, name):
             continue
-        plan = {item.item: item for item in store.plan(facts.plan)}
-        answers = {
-            variant: {record.item: record for record in store.items(each.evaluations[name])}
-            for variant, each in manifest.variants.items()
-            if name in each.evaluations
-        }
-        for item, planned in plan.items():
-            for variant, records in answers.items():
-                if item in records:
-                    yield _row(name, variant, planned, records[item])
+        variants = [variant for variant, each in manifest.variants.items() if name in each.evaluations]
+        places = {item.item: place for place, item in enumerate(store.planned_items(facts.plan))}
+        records = [store.ordered(manifest.variants[variant].evaluations[name], places) for variant in variants]
+        del places
+        for planned, *answers in zip(store.planned_items(facts.plan), *records, strict=True):
+            for variant, record in zip(variants, answers, strict=True):
+                if record is not None:
+                    yield _row(name, variant, planned, record)
 
 
 def _row(task: str, variant: str, planned: PlannedItem, record: ItemRecord) -> dict[str, Cell]:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -37,6 +37,7 @@ from harness.records.models import (
     RunManifest,
     SpeedRecord,
 )
+from harness.records.ordered import Ordered
 from harness.records.parse import read_items, read_plan
 from harness.records.verdict import Verdict
 
@@ -120,6 +121,16 @@ class Store:
         _check_whole(manifest, chunks, len(items))
         return items
 
+    def ordered(self, key: str, places: Mapping[str, int]) -> Ordered:
+        """The records of a complete evaluation by place (item to place), read one at a time.
+
+        Raises `RecordError` as `items`, before anything is read out.
+        """
+        manifest, chunks = self._finished(key), self.chunks(key)
+        records = Ordered(chunks, places)
+        _check_whole(manifest, chunks, records.count)
+        return records
+
     def columns(self, key: str, metrics: Sequence[str]) -> ItemColumns:
         """The numbers of a complete evaluation's items. Raises `RecordError` as `items`."""
         manifest, chunks = self._finished(key), self.chunks(key)
@@ -158,8 +169,13 @@ class Store:
             write_atomically(path, lines.encode())
 
     def plan(self, plan_hash: str) -> list[PlannedItem]:
+        return list(self.planned_items(plan_hash))
+
+    def planned_items(self, plan_hash: str) -> Iterator[PlannedItem]:
+        """The items of a plan, one at a time. Raises `RecordError` when it is missing or damaged."""
         with self._plan_lines(plan_hash) as lines:
-            return [PlannedItem.model_validate_json(line) for line in lines]
+            for line in lines:
+                yield PlannedItem.model_validate_json(line)
 
     def plan_columns(self, plan_hash: str) -> PlanColumns:
         """The numbers of a plan's items. Raises `RecordError` as `plan`."""
