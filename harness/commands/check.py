@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,8 @@ from rich.table import Table
 from harness.errors import SuiteError
 from harness.run.obstacles import obstacles
 from harness.spec.describe import quantization_words
-from harness.spec.load import LoadedSuite, load_suite
+from harness.spec.load import LoadedSuite, dotted, load_suite
+from harness.spec.waivers import waiver_warnings
 
 if TYPE_CHECKING:
     from harness.plan.build import TaskPlan
@@ -23,6 +25,7 @@ def check_suite(path: Path, *, limit: int | None) -> int:
     loaded = load_suite(path)
     console = Console()
     _variants(loaded, console)
+    _waivers(loaded, console)
     standing = obstacles(loaded)
     if standing:
         console.print("cannot run here", style="bold")
@@ -45,6 +48,20 @@ def _variants(loaded: LoadedSuite, console: Console) -> None:
         mark = " (baseline)" if variant.baseline else ""
         table.add_row(f"{name}{mark}", variant.runtime, quantization_words(variant))
     console.print(table)
+    console.print()
+
+
+def _waivers(loaded: LoadedSuite, console: Console) -> None:
+    """Every waiver, and what is odd about its date."""
+    if not loaded.suite.waivers:
+        return
+    console.print("waivers", style="bold")
+    for waiver in loaded.suite.waivers:
+        what = " ".join(part for part in (waiver.gate, waiver.slice, waiver.workload) if part)
+        line = f"  {what} for {waiver.variant} until {waiver.until} by {waiver.by}: {waiver.reason}"
+        console.print(line, markup=False, highlight=False)
+    for where, message in waiver_warnings(loaded.suite, datetime.now(UTC).date()):
+        console.print(f"! {dotted(where)}: {message}", markup=False, highlight=False)
     console.print()
 
 

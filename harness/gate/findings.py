@@ -158,6 +158,7 @@ def _finding(
     detail = slice_name or (workload if workload is not None and gate.workload is None else None)
     return Finding(
         gate=f"{rule.name} {detail}" if detail else rule.name,
+        name=gate.name,
         variant=variant,
         task=gate.task,
         metric=gate.metric,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 
 from harness.compare.candidates import CandidateComparison, Comparison, Paired
 from harness.compare.documents import kl_histogram
@@ -11,6 +12,7 @@ from harness.compare.measures import document_measures, likelihood_level, paired
 from harness.compare.timing import speed_rows
 from harness.gate.checks import baseline_checks, candidate_checks
 from harness.gate.findings import Rule, baseline_findings, candidate_findings, rules
+from harness.gate.waivers import counted, day_of, excused, uses
 from harness.records.models import MemoryFigures
 from harness.records.verdict import (
     CandidateVerdict,
@@ -43,9 +45,10 @@ def judge(suite: Suite, comparison: Comparison, *, judged_at: str, changed: Mapp
     run = comparison.run
     all_rules = rules(suite.gates, suite.alpha)
     own_checks = baseline_checks(comparison)
-    own_findings = baseline_findings(all_rules, comparison)
+    today = day_of(judged_at)
+    own_findings = excused(baseline_findings(all_rules, comparison), suite, today)
     candidates = tuple(
-        _candidate(suite, comparison, candidate, all_rules, own_checks, own_findings, changed or {})
+        _candidate(suite, comparison, candidate, all_rules, own_checks, own_findings, changed or {}, today)
         for candidate in comparison.candidates
     )
     decision = worst([each.decision for each in candidates] or [_of(own_checks, own_findings)])
@@ -81,6 +84,7 @@ def judge(suite: Suite, comparison: Comparison, *, judged_at: str, changed: Mapp
         elapsed_s=run.elapsed_s,
         partial=run.partial,
         reference=comparison.reference_name,
+        waivers=uses(suite, (*own_findings, *(each for one in candidates for each in one.findings)), today),
         method=METHOD,
     )
 
@@ -89,7 +93,7 @@ def _of(checks: Iterable[Check], findings: Iterable[Finding]) -> Decision:
     """Decision from validity and blocking findings."""
     if any(check.blocks and not check.held for check in checks):
         return "INVALID"
-    return worst(finding.decision for finding in findings if finding.severity == "block")
+    return worst(counted(finding) for finding in findings if finding.severity == "block")
 
 
 def _both(finding: Finding, again: Sequence[Finding]) -> Finding:
@@ -100,7 +104,7 @@ def _both(finding: Finding, again: Sequence[Finding]) -> Finding:
         if (each.gate, each.slice, each.workload) == (finding.gate, finding.slice, finding.workload)
     )
     clean = next(same, None)
-    if clean is None or finding.task is None or worst((finding.decision, clean.decision)) == finding.decision:
+    if clean is None or finding.task is None or worst((counted(finding), counted(clean))) == finding.decision:
         return finding
     return clean.model_copy(
         update={"reason": f"without the items that share text with the calibration data: {clean.reason}"}
@@ -115,6 +119,7 @@ def _candidate(
     own_checks: tuple[Check, ...],
     own_findings: tuple[Finding, ...],
     changed: Mapping[str, str],
+    today: date,
 ) -> CandidateVerdict:
     spec = suite.variants.get(candidate.variant)
     checks = candidate_checks(comparison, candidate, spec, changed)
@@ -124,6 +129,7 @@ def _candidate(
     if candidate.clean is not None:
         again = candidate_findings(all_rules, comparison, replace(candidate, paired=candidate.clean))
         findings = tuple(_both(finding, again) for finding in findings)
+    findings = excused(findings, suite, today)
     decision = _of((*broken_baseline, *checks), (*own_findings, *findings))
     alpha = suite.alpha
     return CandidateVerdict(
@@ -189,21 +195,34 @@ def _sentence(decision: Decision, checks: Iterable[Check], findings: Iterable[Fi
     blocking = [finding for finding in findings if finding.severity == "block"]
     deciding = [finding for finding in blocking if finding.decision == decision]
     if decision == "PASS":
-        warned = sum(1 for finding in findings if finding.severity == "warn" and finding.decision != "PASS")
-        held = f"holds all {len(blocking)} blocking limits" if blocking else "no blocking limit is set"
-        return held + (f"; {warned} warning{'s' if warned != 1 else ''}" if warned else "")
+        return _passed(blocking, [finding for finding in findings if finding.severity == "warn"])
     first = deciding[0]
-    where = f"{first.task} {first.metric}" if first.task else first.metric
-    if first.slice:
-        where += f" on {first.slice}"
     others = len(deciding) - 1
-    return f"{where}: {first.reason}" + (f" (and {others} more)" if others else "")
+    return f"{_where(first)}: {first.reason}" + (f" (and {others} more)" if others else "")
+
+
+def _passed(blocking: Sequence[Finding], warnings: Sequence[Finding]) -> str:
+    """Why it may be deployed, and under which waivers."""
+    waived = [finding for finding in blocking if finding.decision == "WAIVED"]
+    warned = sum(1 for finding in warnings if finding.decision not in ("PASS", "WAIVED"))
+    held = "no blocking limit is set"
+    if blocking:
+        held = f"holds {len(blocking) - len(waived)} of {len(blocking)} blocking limits"
+    if not waived and blocking:
+        held = f"holds all {len(blocking)} blocking limits"
+    excuses = "".join(f"; {_where(each)} {each.waiver.says}" for each in waived if each.waiver is not None)
+    return held + excuses + (f"; {warned} warning{'s' if warned != 1 else ''}" if warned else "")
+
+
+def _where(finding: Finding) -> str:
+    where = f"{finding.task} {finding.metric}" if finding.task else finding.metric
+    return f"{where} on {finding.slice}" if finding.slice else where
 
 
 def _overall(candidates: tuple[CandidateVerdict, ...], decision: Decision) -> str:
     if not candidates:
         return "No candidate was judged: the suite or the selection has only the baseline."
-    groups = {each: [candidate.variant for candidate in candidates if candidate.decision == each] for each in ORDER}
+    groups = {each: [_named(candidate) for candidate in candidates if candidate.decision == each] for each in ORDER}
     words = {
         "PASS": "can be deployed",
         "INCONCLUSIVE": "cannot be decided with these items",
@@ -212,6 +231,12 @@ def _overall(candidates: tuple[CandidateVerdict, ...], decision: Decision) -> st
     }
     parts = [f"{_list(names)} {words[each]}" for each, names in groups.items() if names]
     return f"{decision}: {'; '.join(parts)}."
+
+
+def _named(candidate: CandidateVerdict) -> str:
+    """The variant; of one that passes under a waiver with a word about that."""
+    waived = any(finding.decision == "WAIVED" and finding.severity == "block" for finding in candidate.findings)
+    return f"{candidate.variant} (under a waiver)" if waived and candidate.decision == "PASS" else candidate.variant
 
 
 def _list(names: list[str]) -> str:

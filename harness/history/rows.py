@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from harness.records.verdict import CandidateVerdict, Decision, Finding, Verdict
+from harness.records.verdict import CandidateVerdict, Decision, Finding, FindingDecision, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class HistoryRow:
     change: float | None
     lower: float | None
     upper: float | None
-    decision: Decision | None
+    decision: FindingDecision | None
     """Of the gates on this figure in that run; None where there was none."""
     verdict: Decision
     """Of the variant in that run."""
@@ -99,9 +99,9 @@ def _rows(verdict: Verdict, candidate: CandidateVerdict, accepted: bool) -> list
 
 def _decision(
     findings: tuple[Finding, ...], metric: str, *, task: str | None = None, workload: str | None = None
-) -> Decision | None:
+) -> FindingDecision | None:
     """The worst decision of the gates on the whole of this figure."""
-    order: tuple[Decision, ...] = ("INVALID", "FAIL", "INCONCLUSIVE", "PASS")
+    order: tuple[FindingDecision, ...] = ("INVALID", "FAIL", "INCONCLUSIVE", "WAIVED", "PASS")
     found = {
         finding.decision
         for finding in findings

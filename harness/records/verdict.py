@@ -15,6 +15,9 @@ from harness.records.models import EngineFacts, Host, MemoryFigures, Model
 
 VERDICT_SCHEMA = 1
 Decision = Literal["PASS", "FAIL", "INCONCLUSIVE", "INVALID"]
+"""Of a candidate and of a run."""
+FindingDecision = Literal["PASS", "FAIL", "INCONCLUSIVE", "INVALID", "WAIVED"]
+"""Of one gate. WAIVED is a FAIL that the suite excuses until a date; nothing else is ever waived."""
 
 
 def _said(value: object) -> object:
@@ -25,11 +28,87 @@ Bound = Annotated[float | None, BeforeValidator(_said)]
 """None also where nothing bounds the value: one item or document alone has no interval."""
 
 
+class WaiverUse(Model):
+    """One waiver of the suite, and what became of it in this verdict."""
+
+    gate: str
+    """As the suite names it: the gate's name, or `task/metric/form`."""
+    variant: str
+    slice: str | None = None
+    workload: str | None = None
+    reason: str
+    by: str
+    until: str
+    """ISO date: from this day on, in UTC, it no longer counts."""
+    state: Literal["used", "unused", "ended"]
+    """`used`: a FAIL is WAIVED by it. `unused`: there was no FAIL to excuse. `ended`: judged on its date or later."""
+    says: str
+    """In a sentence."""
+
+
+class GateChange(Model):
+    """A gate that is not what it was when the last version was promoted."""
+
+    gate: str
+    """`gates[2]` of the suite now; of the promoted run's suite where it was removed."""
+    what: Literal["added", "removed", "changed"]
+    looser: bool | None
+    """Whether the change lets more through; None where that cannot be said."""
+    says: str
+    """In a sentence: `ask acc: limit 2.00 pp, was 1.00 pp when v12 was promoted`."""
+
+
+class CreepStep(Model):
+    """One version of a series. Harm is positive: a drop, or a perplexity's relative rise."""
+
+    version: str
+    """As people call it: the name it was promoted under, or `variant@run`."""
+    variant: str
+    run: str
+    promoted_at: str | None
+    """None for the candidate that is being judged."""
+    step: Bound
+    """Change from the version before; of the first, from the baseline."""
+    step_lower: Bound
+    step_upper: Bound
+    total: Bound
+    """Change from the full-precision baseline, paired with it; never a sum of steps."""
+    total_lower: Bound
+    total_upper: Bound
+    n: int
+
+
+class Creep(Model):
+    """What the promoted versions and then this candidate lost on one metric, step by step and in all.
+
+    Every step and every total is a paired estimate of its own over the same items; bounds are never chained.
+    """
+
+    task: str
+    metric: str
+    kind: Literal["binary", "graded", "perplexity"]
+    unit: str
+    steps: tuple[CreepStep, ...]
+    """Oldest first; the last is this candidate."""
+    earlier: int = 0
+    """Versions of the series before the first one listed."""
+    limit: float | None
+    """Of the gate against the baseline, where there is one."""
+    step_decision: FindingDecision | None = None
+    total_decision: FindingDecision | None = None
+    starts_anew: str | None = None
+    """Why the series does not reach back to the first promoted version."""
+    says: str
+    """In a sentence."""
+
+
 class Finding(Model):
     """One gate applied to one variant (and one slice or workload)."""
 
     gate: str
     """`gates[2]`, and `gates[2] language=de` where a gate looks at several slices or workloads."""
+    name: str | None = None
+    """The gate's own name in the suite, where it has one."""
     variant: str
     task: str | None
     metric: str
@@ -46,7 +125,7 @@ class Finding(Model):
     n: int | None
     """Pairs, documents or timed pairs behind the value."""
     unit: str
-    decision: Decision
+    decision: FindingDecision
     severity: Literal["block", "warn"]
     against: str
     """Name of what the value is measured from: a variant, `variant@run`, or empty for a plain level."""
@@ -54,6 +133,10 @@ class Finding(Model):
     """One sentence with the numbers in it."""
     more_items: int | None = None
     """INCONCLUSIVE: about how many more items would decide, at the rates observed."""
+    waiver: WaiverUse | None = None
+    """What excuses it, where the decision is WAIVED. `reason` says it too."""
+    limit_before: float | None = None
+    """The limit when the last version was promoted, where it was another one."""
 
 
 class Check(Model):
@@ -156,6 +239,8 @@ class CandidateVerdict(Model):
     measures: tuple[Measure, ...]
     reference_measures: tuple[Measure, ...] = ()
     """The same metrics paired with the last promoted version (`Verdict.reference`) instead of the baseline."""
+    creep: tuple[Creep, ...] = ()
+    """The loss over the promoted versions, by task and metric; empty where none was promoted."""
     flips: tuple[Flip, ...]
     """At most 200 a task, largest change of margin first."""
     flips_total: dict[str, int]
@@ -211,6 +296,12 @@ class Verdict(Model):
     partial: bool = False
     reference: str | None = None
     """`variant@run` of the last promoted version, where there is one."""
+    reference_label: str | None = None
+    """What people call that version: the name it was promoted under."""
+    gate_changes: tuple[GateChange, ...] = ()
+    """Gates that changed since that version was promoted."""
+    waivers: tuple[WaiverUse, ...] = ()
+    """Every waiver of the suite."""
     method: tuple[str, ...]
     """How it was judged, in plain sentences."""
 

@@ -4,14 +4,14 @@ For GitHub Actions only (`GITHUB_ACTIONS=true`, the caller's check). A value can
 its own: everything that could end a line or a property is percent-encoded as GitHub's runner decodes it.
 """
 
-from harness.records.verdict import Decision, Verdict
+from harness.records.verdict import FindingDecision, Verdict
 from harness.report import figures
 from harness.report.text import one_line, without_commands
 
 
 def annotations(verdict: Verdict) -> str:
     """`::error title=…::…` lines, errors for what blocks and warnings for the rest; empty when all passed."""
-    lines = []
+    lines: list[str] = []
     parts = [(f"{verdict.baseline} (baseline)", verdict.baseline_findings, verdict.baseline_checks)]
     parts += [(each.variant, each.findings, each.checks) for each in verdict.candidates]
     for name, findings, checks in parts:
@@ -23,13 +23,16 @@ def annotations(verdict: Verdict) -> str:
             if finding.decision != "PASS":
                 title = f"{name} {finding.decision}: {figures.gate_name(finding)}"
                 lines.append(_command(_level(finding.decision, finding.severity), title, finding.reason))
+    lines += [_command("notice", "waiver", says) for says in figures.waiver_notes(verdict)]
     if verdict.decision != "PASS":
         title = f"{verdict.suite}: {verdict.decision}"
         lines.append(_command("error" if lines else _level(verdict.decision, "block"), title, verdict.sentence))
     return "".join(f"{line}\n" for line in lines)
 
 
-def _level(decision: Decision, severity: str) -> str:
+def _level(decision: FindingDecision, severity: str) -> str:
+    if decision == "WAIVED":
+        return "notice"
     return "warning" if severity == "warn" or decision == "INCONCLUSIVE" else "error"
 
 

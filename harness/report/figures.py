@@ -129,6 +129,11 @@ def sentence(verdict: Verdict) -> str:
     return verdict.sentence.removeprefix(f"{verdict.decision}: ")
 
 
+def waiver_notes(verdict: Verdict) -> tuple[str, ...]:
+    """Waivers that excuse nothing: unused ones, and those whose day has come."""
+    return tuple(each.says for each in verdict.waivers if each.state != "used")
+
+
 def measure_form(measure: Measure) -> str:
     """The form in whose terms a measure's change is written."""
     return {"perplexity": "max_increase", "divergence": "max"}.get(measure.kind, "max_drop")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.records.verdict import CandidateVerdict, Decision, Measure, Verdict
+from harness.records.verdict import CandidateVerdict, FindingDecision, Measure, Verdict
 from harness.report import figures
 
 MOST_QUALITY = 3
@@ -19,7 +19,7 @@ class Cell:
     """One figure of one candidate; `decision` where a gate looks at it."""
 
     text: str
-    decision: Decision | None = None
+    decision: FindingDecision | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,9 +92,9 @@ def weight_bytes(verdict: Verdict, candidate: CandidateVerdict | None = None) ->
     return facts.weight_bytes if facts is not None else None
 
 
-def _decision(candidate: CandidateVerdict, task: str | None, metric: str) -> Decision | None:
+def _decision(candidate: CandidateVerdict, task: str | None, metric: str) -> FindingDecision | None:
     """The worst decision of the gates on this figure as a whole (not on one slice of it)."""
-    order: tuple[Decision, ...] = ("INVALID", "FAIL", "INCONCLUSIVE", "PASS")
+    order: tuple[FindingDecision, ...] = ("INVALID", "FAIL", "INCONCLUSIVE", "WAIVED", "PASS")
     found = {
         finding.decision
         for finding in candidate.findings

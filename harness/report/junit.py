@@ -1,7 +1,8 @@
 """The verdict as JUnit XML: what every CI system draws as a list of tests.
 
 One suite per candidate (and one for the baseline's own gates and checks), one case per finding and per check.
-FAIL and INCONCLUSIVE of a blocking gate are failures, INVALID is an error, a warning is only printed.
+FAIL and INCONCLUSIVE of a blocking gate are failures, INVALID is an error, WAIVED is skipped, a warning is only
+printed.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from harness.records.verdict import Check, Decision, Finding, Verdict
+from harness.records.verdict import Check, Finding, FindingDecision, Verdict
 from harness.report import figures
 from harness.report.text import one_line
 
@@ -65,9 +66,11 @@ def _case(suite: ET.Element, name: str) -> ET.Element:
     return ET.SubElement(suite, "testcase", classname=suite.get("name", ""), name=one_line(name))
 
 
-def _outcome(case: ET.Element, decision: Decision, says: str, *, blocks: bool) -> None:
+def _outcome(case: ET.Element, decision: FindingDecision, says: str, *, blocks: bool) -> None:
     says = one_line(says, longest=2000)
-    if decision != "PASS" and blocks:
+    if decision == "WAIVED":
+        ET.SubElement(case, "skipped", message=f"WAIVED: {says}").text = says
+    elif decision != "PASS" and blocks:
         tag = "error" if decision == "INVALID" else "failure"
         ET.SubElement(case, tag, type=decision, message=says).text = says
     else:
@@ -79,5 +82,5 @@ def _counted(element: ET.Element, tag: str) -> int:
 
 
 def _count(element: ET.Element) -> None:
-    for attribute, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error")):
+    for attribute, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         element.set(attribute, str(_counted(element, tag)))

@@ -14,7 +14,7 @@ from harness.report import figures
 from harness.report.headline import columns
 from harness.report.text import one_line, visible
 
-MARKS = {"PASS": "✅", "FAIL": "❌", "INCONCLUSIVE": "❔", "INVALID": "⛔"}
+MARKS = {"PASS": "✅", "FAIL": "❌", "INCONCLUSIVE": "❔", "INVALID": "⛔", "WAIVED": "⏳"}
 FLIPS_SHOWN = 5
 LONGEST_ANSWER = 600
 _MARKUP = re.compile(r"([\\`*_{}\[\]()!|~$^])")
@@ -78,7 +78,8 @@ def _reasons(verdict: Verdict) -> list[str]:
         own = [*_check_lines(checks), *_finding_lines(findings)]
         if own:
             lines += [f"**{escape(name)}**", "", *own, ""]
-    return lines
+    notes = [f"- note: {escape(says)}" for says in figures.waiver_notes(verdict)]
+    return [*lines, *notes, ""] if notes else lines
 
 
 def _check_lines(checks: tuple[Check, ...]) -> list[str]:

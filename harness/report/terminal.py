@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from harness.records.verdict import CandidateVerdict, Check, Decision, Finding, Measure, Verdict
+from harness.records.verdict import CandidateVerdict, Check, Finding, FindingDecision, Measure, Verdict
 from harness.report import figures
 from harness.report.headline import Column, columns
 from harness.report.text import one_line, without_commands
@@ -23,6 +23,7 @@ STYLES: dict[str, str] = {
     "FAIL": "bold red",
     "INCONCLUSIVE": "bold yellow",
     "INVALID": "bold magenta",
+    "WAIVED": "bold cyan",
 }
 LONGEST_NAME = 24
 
@@ -110,11 +111,11 @@ def _table(verdict: Verdict, shown: list[Column]) -> Table:
     return table
 
 
-def _word(decision: Decision) -> Text:
+def _word(decision: FindingDecision) -> Text:
     return Text(decision, style=STYLES[decision])
 
 
-def _cell_style(decision: Decision | None) -> str:
+def _cell_style(decision: FindingDecision | None) -> str:
     return "" if decision in (None, "PASS") else STYLES[str(decision)].removeprefix("bold ")
 
 
@@ -148,7 +149,10 @@ def _print_notes(verdict: Verdict, console: Console) -> None:
     for says, names in notes.items():
         line = Text.assemble(("note", "yellow"), f"  {', '.join(names)}: ", safe(says))
         console.print(line)
-    if notes:
+    waivers = figures.waiver_notes(verdict)
+    for says in waivers:
+        console.print(Text.assemble(("note", "yellow"), "  ", safe(says)))
+    if notes or waivers:
         console.print()
 
 

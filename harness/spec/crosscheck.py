@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from harness.spec.metrics import METRICS, Metric, lookup
 from harness.spec.models import Choice, Gate, Generate, Suite, Task, Variant
 from harness.spec.names import nearest
+from harness.spec.waivers import waiver_problems
 
 Place = tuple[str | int, ...]
 Found = Iterator[tuple[Place, str]]
@@ -19,6 +20,7 @@ def cross_check(suite: Suite) -> Found:
         yield from _task(("tasks", name), task)
     for index, gate in enumerate(suite.gates):
         yield from _gate(("gates", index), gate, suite)
+    yield from waiver_problems(suite)
 
 
 def task_metrics(task: Task) -> tuple[str, ...] | None:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.constructor import RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from harness.errors import Problem, SuiteError
@@ -76,7 +77,7 @@ def parse_suite(text: str, path: Path) -> LoadedSuite:
         problems = [_problem(each, tree, shown) for each in error.errors(include_url=False)]
         raise SuiteError(_sorted(problems)) from error
     crossed = [
-        Problem(place=_place(tree, where, shown), key=_dotted(where), message=message)
+        Problem(place=_place(tree, where, shown), key=dotted(where), message=message)
         for where, message in cross_check(suite)
     ]
     if crossed:
@@ -91,9 +92,18 @@ def parse_suite(text: str, path: Path) -> LoadedSuite:
     )
 
 
+class _Texts(RoundTripConstructor):
+    """Dates stay as they are written: the models read them, and name the line of one that is none."""
+
+
+_Texts.add_constructor("tag:yaml.org,2002:timestamp", RoundTripConstructor.construct_scalar)
+
+
 def _yaml(text: str, shown: str) -> CommentedMap:
     try:
-        tree = YAML(typ="rt").load(text)
+        yaml = YAML(typ="rt")
+        yaml.Constructor = _Texts
+        tree = yaml.load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{shown}:{mark.line + 1}:{mark.column + 1}" if mark is not None else shown
@@ -111,7 +121,7 @@ def _yaml(text: str, shown: str) -> CommentedMap:
 
 
 def _plain(node: Any) -> Any:
-    """Plain Python values of a round-trip tree. Tags and dates become text, which the models then refuse."""
+    """Plain Python values of a round-trip tree. Tags become text, which the models then refuse."""
     if isinstance(node, Mapping):
         return {str(key): _plain(value) for key, value in node.items()}
     if isinstance(node, list):
@@ -140,7 +150,8 @@ def _place(tree: CommentedMap, where: Path_, shown: str) -> str:
     return f"{shown}:{line + 1}:{column + 1}"
 
 
-def _dotted(where: Sequence[str | int]) -> str:
+def dotted(where: Sequence[str | int]) -> str:
+    """`gates[1].max_drop`."""
     text = ""
     for step in where:
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
@@ -161,7 +172,7 @@ def _problem(error: ErrorDetails, tree: CommentedMap, shown: str) -> Problem:
     """A pydantic error in our words."""
     where, method = _cleaned(error["loc"])
     message = _message(error, where, method)
-    return Problem(place=_place(tree, where, shown), key=_dotted(where), message=message)
+    return Problem(place=_place(tree, where, shown), key=dotted(where), message=message)
 
 
 def _cleaned(location: Path_) -> tuple[Path_, str | None]:

@@ -6,6 +6,8 @@ and the nearest valid name live in `load.py`; what a metric means lives in `metr
 
 from __future__ import annotations
 
+import re
+from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -55,6 +57,27 @@ Names = Annotated[tuple[str, ...], Field(strict=False)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Scalar = str | int | float | bool | None
 
+
+def _iso_date(value: object) -> object:
+    """`2026-12-31` and no other way of writing a date."""
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            pass  # such as the 31st of February
+    if isinstance(value, date):
+        return value
+    raise ValueError(f"expected a date such as 2026-12-31, got {value!r}")
+
+
+def _written(value: object) -> object:
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("is empty; whoever reads the report wants to know")
+    return value
+
+
+IsoDate = Annotated[date, BeforeValidator(_iso_date)]
+Words = Annotated[str, BeforeValidator(_written)]
 
 if TYPE_CHECKING:
     Quantize = Quantization
@@ -258,6 +281,8 @@ class Gate(Spec):
 
     metric: str
     task: str | None = None
+    name: Name | None = None
+    """What waivers and people call this gate; a position in the list moves when a gate is added."""
     max_drop: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Largest absolute loss of a higher-is-better metric."""
     max_relative_drop: Annotated[Relative, Field(gt=0, lt=1)] | None = None
@@ -306,6 +331,23 @@ class Gate(Spec):
         return value
 
 
+class Waiver(Spec):
+    """Excuses the FAIL of one gate for one variant until a date. Nothing but a FAIL can be waived."""
+
+    gate: str
+    """The gate's `name`, or `task/metric/form` in full, such as `intents/acc/max_drop` or `weight_bytes/max_ratio`."""
+    variant: str
+    slice: str | None = None
+    """Needed where the gate looks at each slice."""
+    workload: str | None = None
+    """Needed where the gate looks at several workloads."""
+    reason: Words
+    by: Words
+    """Who answers for it."""
+    until: IsoDate
+    """From this day on, in UTC, it no longer counts."""
+
+
 class Suite(Spec):
     """A whole suite file."""
 
@@ -321,6 +363,7 @@ class Suite(Spec):
     tasks: dict[Name, Task]
     speed: Speed | None = None
     gates: Annotated[tuple[Gate, ...], Field(strict=False)] = ()
+    waivers: Annotated[tuple[Waiver, ...], Field(strict=False)] = ()
 
     @model_validator(mode="after")
     def _one_baseline(self) -> Suite:

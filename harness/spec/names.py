@@ -19,11 +19,12 @@ from harness.spec.models import (
     Suite,
     Task,
     Variant,
+    Waiver,
 )
 from harness.spec.quantization import MODELS, Calibration, Quantization
 
 _CHILDREN: dict[type[BaseModel], dict[str, type[BaseModel]]] = {
-    Suite: {"variants": Variant, "tasks": Task, "speed": Speed, "gates": Gate},
+    Suite: {"variants": Variant, "tasks": Task, "speed": Speed, "gates": Gate, "waivers": Waiver},
     Variant: {"quantize": Quantization, "endpoint": Endpoint, "llama_cpp": LlamaCpp},
     Quantization: {"calibration": Calibration},
     Task: {"choice": Choice, "generate": Generate, "perplexity": Perplexity},

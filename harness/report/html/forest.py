@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.records.verdict import Decision, Finding, Measure, Verdict
+from harness.records.verdict import Finding, FindingDecision, Measure, Verdict
 from harness.report import figures
 from harness.report.html.axes import around, tick_text
 
@@ -17,7 +17,7 @@ class ForestRow:
     """One variant. Positions in percent across, `y` in pixels of the row's line; None: nothing to draw."""
 
     variant: str
-    decision: Decision | None
+    decision: FindingDecision | None
     text: str
     y: int
     x: float | None
@@ -48,7 +48,7 @@ class Forest:
 @dataclass(frozen=True, kw_only=True)
 class _Value:
     variant: str
-    decision: Decision | None
+    decision: FindingDecision | None
     value: float | None
     lower: float | None
     upper: float | None

@@ -11,7 +11,7 @@ from harness.report.text import one_line, visible
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-MARKS = {"PASS": "✓", "FAIL": "✕", "INCONCLUSIVE": "?", "INVALID": "⊘"}
+MARKS = {"PASS": "✓", "FAIL": "✕", "INCONCLUSIVE": "?", "INVALID": "⊘", "WAIVED": "~"}
 """Decisions carry a sign and a word, never a colour alone."""
 
 

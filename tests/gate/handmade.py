@@ -1,0 +1,155 @@
+"""Hand-made records behind a real store: what a run would have written, at any counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.compare import compare_run
+from harness.gate import judge
+from harness.records.models import (
+    EngineFacts,
+    EvaluationManifest,
+    Host,
+    Identity,
+    ItemRecord,
+    PlannedItem,
+    RunManifest,
+    TaskRun,
+    VariantRun,
+    outcome,
+)
+from harness.records.store import Store
+from harness.records.verdict import CandidateVerdict, Verdict
+from harness.spec.models import Suite
+
+HOST = Host(fingerprint="h", system="s", machine="m", processor="p", cores=2, memory_bytes=1, python="3.11")
+NOW = "2026-01-01T00:00:00+00:00"
+
+
+def facts(**changes: object) -> EngineFacts:
+    whole = EngineFacts(
+        engine="scripted",
+        architecture="A",
+        model_type="a",
+        parameters=10,
+        dtype="float32",
+        device="cpu",
+        linear_modules=4,
+        weights_digest="base",
+    )
+    return whole.model_copy(update=changes)
+
+
+QUANTIZED = facts(quantized_modules=4, bits_per_weight=8.1, weights_digest="q", quantized_kinds={"Linear8bitLt": 4})
+
+
+class Bench:
+    """Writes evaluations and runs as `quantgate run` would."""
+
+    def __init__(self, root: Path) -> None:
+        self.store = Store(root)
+        self.tasks: dict[str, TaskRun] = {}
+        self.variants: dict[str, VariantRun] = {}
+
+    def plan(
+        self, task: str, items: list[PlannedItem], kind: str = "choice", metrics: tuple[str, ...] = ("acc",)
+    ) -> None:
+        self.store.save_plan(f"plan-{task}", items)
+        self.tasks[task] = TaskRun(
+            task=task,
+            plan=f"plan-{task}",
+            kind=kind,
+            items=len(items),
+            tokens=0,
+            too_long=sum(item.too_long is not None for item in items),
+            metrics=metrics,
+            source="test",
+        )
+
+    def evaluation(self, variant: str, task: str, records: list[ItemRecord]) -> None:
+        key = f"{variant}-{task}"
+        chunks = self.store.chunks(key)
+        chunks.append(records)
+        identity = Identity(
+            weights="w", quantization="", tokenizer="t", requests="r", engine="scripted", versions={},
+            dtype="float32", device_type="cpu", batching="b",
+        )  # fmt: skip
+        self.store.complete(
+            EvaluationManifest(
+                key=key,
+                identity=identity,
+                variant=variant,
+                task=task,
+                items=len(records),
+                chunks=1,
+                digest=chunks.digest(),
+                facts=facts(),
+                host=HOST,
+                started_at=NOW,
+                elapsed_s=1.0,
+            )
+        )
+
+    def variant(self, name: str, tasks: list[str], **changes: object) -> None:
+        run = VariantRun(variant=name, evaluations={task: f"{name}-{task}" for task in tasks}, facts=facts())
+        self.variants[name] = run.model_copy(update=changes)
+
+    def verdict(self, gates: list[dict[str, object]], **suite_changes: object) -> Verdict:
+        variants: dict[str, object] = {name: {"baseline": name == "fp32"} for name in self.variants}
+        tasks = {
+            name: {"perplexity": {"data": "d"}}
+            if task.kind == "perplexity"
+            else {"choice": {"data": "d", "prompt": "p", "choices": ["a", "b"], "answer": "a"}}
+            for name, task in self.tasks.items()
+        }
+        suite = Suite.model_validate(
+            {
+                "suite": "s",
+                "model": "m",
+                "variants": variants,
+                "tasks": tasks,
+                "gates": gates,
+                **suite_changes,
+            }
+        )
+        run = RunManifest(
+            run="r1", suite="s", suite_file="s.yaml", suite_hash="", suite_text="", baseline="fp32",
+            variants=self.variants, tasks=self.tasks, host=HOST, quantgate="0", started_at=NOW, elapsed_s=1.0,
+        )  # fmt: skip
+        return judge(suite, compare_run(self.store, run), judged_at=NOW)
+
+
+def items(count: int, **changes: object) -> list[PlannedItem]:
+    return [
+        PlannedItem(item=f"i{n}", index=n, prompt_hash=f"h{n}", prompt="p", slices={"half": "ab"[n % 2]}).model_copy(
+            update=changes
+        )
+        for n in range(count)
+    ]
+
+
+def answers(values: list[float]) -> list[ItemRecord]:
+    return [
+        ItemRecord(item=f"i{n}", prompt_hash=f"h{n}", metrics={"acc": outcome(value)}) for n, value in enumerate(values)
+    ]
+
+
+def one(verdict: Verdict) -> CandidateVerdict:
+    assert len(verdict.candidates) == 1
+    return verdict.candidates[0]
+
+
+def binary_bench(root: Path, n: int, b: int, c: int, **candidate: object) -> Bench:
+    """A candidate with b items lost and c won among n."""
+    bench = Bench(root)
+    bench.plan("t", items(n))
+    base = [1.0] * b + [0.0] * c + [1.0] * (n - b - c)
+    cand = [0.0] * b + [1.0] * c + [1.0] * (n - b - c)
+    bench.evaluation("fp32", "t", answers(base))
+    bench.evaluation("q", "t", answers(cand))
+    bench.variant("fp32", ["t"])
+    bench.variant("q", ["t"], **{"facts": QUANTIZED, "must_be_quantized": True, **candidate})
+    return bench
+
+
+DROP = [{"task": "t", "metric": "acc", "max_drop": 0.02}]
