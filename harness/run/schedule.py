@@ -16,6 +16,7 @@ from harness.plan.tokens import Tokenizer
 from harness.quantize.overlap import overlap_with
 from harness.records.models import EngineFacts, Host, RunManifest, TaskRun, TokenDisagreement, VariantRun
 from harness.records.store import Store
+from harness.run.ahead import Ahead
 from harness.run.disagreement import first_disagreement
 from harness.run.evaluate import evaluate, stored_facts
 from harness.run.host import this_host
@@ -103,17 +104,21 @@ class _Run:
         self.baseline = self._within(resolve_variant(loaded, self.suite.baseline, offline=options.offline))
         self.tokenizer: Tokenizer = suite_tokenizer(self.baseline)
         self.plans: tuple[TaskPlan, ...] = ()
+        self.ahead = Ahead((), self._session, self._wanted)
 
     def go(self) -> RunManifest:
         self.plans = self._plan()
         names = [name for name in self.suite.candidates if name in (self.options.variants or self.suite.candidates)]
         candidates = {name: self._resolve(name) for name in names}
-        runs = {self.baseline.name: self._baseline()}
+        ready = [each for each in candidates.values() if isinstance(each, RunVariant)]
+        self.ahead = Ahead((self.baseline, *ready), self._session, self._wanted)
         timer = Timer(self.baseline, self._start_timing, self.suite.speed) if self.suite.speed else None
         try:
+            runs = {self.baseline.name: self._baseline()}
             for name, candidate in candidates.items():
                 runs[name] = self._candidate(name, candidate, timer)
         finally:
+            self.ahead.close()
             if timer is not None:
                 timer.close()
         return self._finish(runs)
@@ -150,6 +155,21 @@ class _Run:
 
     def _start_timing(self, variant: RunVariant) -> Worker:
         return self._start(variant, ".speed")
+
+    def _session(self, variant: RunVariant) -> Session:
+        return Session(
+            variant,
+            self.tokenizer.identity,
+            lambda: self._start(variant),
+            self.reporter.say,
+            stuck_after=self.options.stuck_after,
+        )
+
+    def _wanted(self, variant: RunVariant) -> bool:
+        """Whether any evaluation of the variant is missing."""
+        states = {} if variant.spec.baseline else self._baseline_keys()
+        keys = (variant.key(plan, self.tokenizer.identity, states.get(plan.name)) for plan in self.plans)
+        return self.options.fresh or any(self.store.evaluation(key) is None for key in keys)
 
     # -- one variant
 
@@ -208,13 +228,7 @@ class _Run:
     def _evaluate(self, variant: RunVariant, states: dict[str, str]) -> VariantRun:
         """Every missing evaluation of one variant; stops early when its weights or tokens make it INVALID."""
         log = self.folder / "logs" / f"{variant.name}.log"
-        session = Session(
-            variant,
-            self.tokenizer.identity,
-            lambda: self._start(variant),
-            self.reporter.say,
-            stuck_after=self.options.stuck_after,
-        )
+        session = self.ahead.session(variant)
         keys: dict[str, str] = {}
         facts: EngineFacts | None = None
         disagreement: TokenDisagreement | None = None
@@ -230,6 +244,7 @@ class _Run:
                         disagreement = None if _unfit(facts, variant.spec) else first_disagreement(session, self.plans)
                         if _unfit(facts, variant.spec) or disagreement is not None:
                             break
+                        self.ahead.begin(after=variant)
                     manifest = evaluate(
                         session,
                         plan,
@@ -264,6 +279,7 @@ class _Run:
         if not self.options.fresh and self.store.speed(key) is not None:
             self.reporter.say(f"{variant.name} · speed: already there")
             return key
+        self.ahead.settle()
         self.store.save_speed(timer.measure(variant, self.host, self.reporter))
         return key
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from harness.engines.seam import Facts
-from harness.errors import WorkerError
+from harness.errors import EngineError, WorkerError
 from harness.run.variants import RunVariant
 from harness.worker.client import LIMIT_S, Worker
 
@@ -50,6 +51,7 @@ class Session:
         self._start, self._say, self._stuck_after = start, say, stuck_after
         self._worker: Worker | None = None
         self._facts: Facts | None = None
+        self._loading = False
 
     def ask(self, question: Callable[[Worker], T]) -> T:
         """The answer of a live worker. Raises `WorkerError` when none lives long enough, `EngineError` when the engine
@@ -71,23 +73,42 @@ class Session:
             return self._stuck_after
         return LIMIT_S if slowest_s is None else max(FEWEST_S, TIMES_SLOWEST * slowest_s)
 
+    def begin(self) -> None:
+        """Start loading, and come back at once. What goes wrong is told to whoever asks first."""
+        if self._worker is None:
+            self._worker = self._start()
+            self._loading = True
+            try:
+                self._worker.begin_load(self.variant.load)
+            except WorkerError:
+                self.close()
+
+    def settle(self) -> None:
+        """Wait for a load that was begun, so that it disturbs no timing. What goes wrong waits for whoever asks."""
+        if self._loading:
+            with suppress(WorkerError, EngineError):
+                self._live()
+
     @property
     def started(self) -> bool:
         """Whether a worker was had at least once, so that its facts are known."""
         return self._facts is not None
 
     def close(self) -> None:
+        self._loading = False
         if self._worker is not None:
             self._worker.close()
             self._worker = None
 
     def _live(self) -> Worker:
         if self._worker is None:
-            worker = self._start()
+            self._worker = self._start()
+            self._loading = True
+        if self._loading:
             try:
-                self._facts = worker.load(self.variant.load)
+                self._facts = self._worker.load(self.variant.load)
             except BaseException:
-                worker.close()
+                self.close()
                 raise
-            self._worker = worker
+            self._loading = False
         return self._worker

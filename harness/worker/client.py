@@ -90,12 +90,19 @@ class Worker:
         self._buffer = b""
         self._number = 0
         self._busy = False
+        self._asked = 0.0
 
     # -- operations
 
+    def begin_load(self, spec: LoadSpec) -> None:
+        """Have the model loaded while something else goes on; `load` then waits for it."""
+        self._begin("load", {"spec": asdict(spec)})
+
     def load(self, spec: LoadSpec) -> Facts:
-        """Load the model; returns what was really loaded."""
-        facts = self._call("load", {"spec": asdict(spec)})
+        """Load the model, or wait for the load that was begun; returns what was really loaded."""
+        if not self._busy:
+            self.begin_load(spec)
+        facts = self._finish("load")
         for name in ("device_names", "kernels", "non_finite", "notes"):
             facts[name] = tuple(facts[name])
         return Facts(**facts)
@@ -152,15 +159,21 @@ class Worker:
     # -- the pipe
 
     def _call(self, op: str, args: dict[str, Any]) -> Any:
+        self._begin(op, args)
+        return self._finish(op)
+
+    def _begin(self, op: str, args: dict[str, Any]) -> None:
         self._number += 1
-        started = time.monotonic()
+        self._asked = time.monotonic()
         self._busy = True
         self._send(op, args)
+
+    def _finish(self, op: str) -> Any:
         while True:
             reply = self._reply(op)
             if "beat" in reply:
                 # By the worker's clock, which is the machine's: a beat may have waited while the driver was stopped.
-                if reply["beat"] - started > self.limit_s:
+                if reply["beat"] - self._asked > self.limit_s:
                     self.kill()
                     raise WorkerError(
                         f"{self.variant}: {op} took over {self.limit_s:.0f} s and was stopped "

@@ -1,0 +1,115 @@
+"""Loading the next variant while this one works: it begins early, its faults come out when asked, it is bounded."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.engines.seam import LoadSpec
+from harness.errors import EngineError
+from harness.run.ahead import Ahead, room
+from harness.run.runtimes import Runtime
+from harness.run.session import Session
+from harness.run.variants import RunVariant
+from harness.spec.models import Variant
+from harness.worker.client import Worker
+
+
+def variant(name: str, place: Path, **changes: object) -> RunVariant:
+    load = LoadSpec(variant=name, engine="transformers", path=str(place), device="cpu")
+    return RunVariant(
+        name=name, spec=Variant(), load=replace(load, **changes), weights="w", versions={}, runtime=Runtime()
+    )  # fmt: skip
+
+
+def session(tmp_path: Path, said: list[str], started: list[Worker] | None = None) -> Session:
+    def start() -> Worker:
+        worker = Worker("v", log=tmp_path / "v.log")
+        if started is not None:
+            started.append(worker)
+        return worker
+
+    return Session(variant("v", tmp_path, engine="scripted", script={}), "t", start, said.append)
+
+
+def test_a_load_that_was_begun_is_the_one_that_is_used(tmp_path: Path) -> None:
+    """One worker is started, not two, and its facts are there once asked for."""
+    started: list[Worker] = []
+    own = session(tmp_path, [], started)
+    own.begin()
+    own.begin()
+    assert not own.started
+    assert own.facts().linear_modules == own.facts().linear_modules > 0
+    own.close()
+    assert len(started) == 1
+
+
+def test_a_worker_killed_while_it_loads_is_started_again(tmp_path: Path) -> None:
+    """What happened ahead of time is no reason to give the variant up."""
+    said: list[str] = []
+    started: list[Worker] = []
+    own = session(tmp_path, said, started)
+    own.begin()
+    os.kill(started[0].pid, signal.SIGKILL)
+    assert own.facts().linear_modules > 0
+    own.close()
+    assert len(started) == 2
+    assert "starting the worker again" in said[0]
+
+
+def test_settling_waits_and_keeps_the_fault_for_whoever_asks(tmp_path: Path) -> None:
+    """A model that cannot be loaded fails its own evaluation, not the timing that waited for the load."""
+    own = session(tmp_path, [])
+    own.begin()
+    own.settle()
+    assert own.started
+    own.close()
+    wrong = Session(
+        variant("v", tmp_path, engine="unheard of"), "t", lambda: Worker("v", log=tmp_path / "v.log"), print
+    )
+    wrong.begin()
+    wrong.settle()
+    assert not wrong.started
+    with pytest.raises(EngineError, match="unheard of"):
+        wrong.facts()
+    wrong.close()
+
+
+def test_the_next_in_order_is_begun_once_and_handed_over(tmp_path: Path) -> None:
+    """Only what has something to do and room; the same session is the one that later works; the rest is closed."""
+    begun: list[str] = []
+
+    class Noted(Session):
+        def begin(self) -> None:
+            begun.append(self.variant.name)
+
+    def start(each: RunVariant) -> Session:
+        return Noted(each, "t", lambda: Worker("v", log=tmp_path / "v.log"), print)
+
+    order = [variant(name, tmp_path) for name in ("a", "b", "c", "d")]
+    ahead = Ahead(order, start, lambda each: each.name != "c")
+    for each in (order[0], order[0], order[1], order[3]):
+        ahead.begin(after=each)
+    assert begun == ["b"]
+    taken = ahead.session(order[1])
+    assert taken.variant is order[1]
+    assert ahead.session(order[1]) is not taken
+    ahead.begin(after=order[2])
+    assert begun == ["b", "d"]
+    ahead.close()
+
+
+def test_room_is_for_local_models_that_fit_twice_beside_what_is_needed(tmp_path: Path) -> None:
+    """An accelerator's memory, a hub id and an endpoint are never loaded ahead, nor files larger than what is free."""
+    assert room(variant("v", tmp_path))
+    assert not room(variant("v", tmp_path, device="cuda:0"))
+    assert not room(variant("v", tmp_path, is_hub=True))
+    assert not room(variant("v", tmp_path, engine="served"))
+    with (tmp_path / "model.safetensors").open("wb") as file:
+        file.truncate(2**40)
+    assert not room(variant("v", tmp_path))
+    assert not room(variant("v", tmp_path / "model.safetensors", engine="llama.cpp"))
