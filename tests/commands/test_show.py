@@ -14,7 +14,7 @@ import pytest
 from harness.commands.show import export, item_rows
 from harness.errors import RecordError, UsageError
 from harness.records.models import ItemRecord, OptionAnswer, PlannedItem, RunManifest, TextAnswer, outcome
-from tests.gate.test_judge import HOST, NOW, Bench
+from tests.gate.handmade import HOST, NOW, Bench
 
 TEXTS = ["plain", "Ünïcödé 漢字 🦊", 'quotes " \\ and ]}, {[', "line\nbreak", "=1+1", ""]
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from handmade import DROP, HOST, NOW, QUANTIZED, Bench, answers, binary_bench, facts, items, one
 
 from harness.methods import METHODS
 from harness.records.models import (
@@ -20,6 +19,7 @@ from harness.records.models import (
     TimingSample,
     WorkloadTimes,
 )
+from tests.gate.handmade import DROP, HOST, NOW, QUANTIZED, Bench, answers, binary_bench, facts, items, one
 
 
 @pytest.mark.parametrize(

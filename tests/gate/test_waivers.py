@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from handmade import DROP, binary_bench, one
 
 from harness.gate.waivers import day_of
 from harness.records.verdict import FindingDecision, Verdict
+from tests.gate.handmade import DROP, binary_bench, one
 
 BROKEN = (1000, 68, 18)
 """Items, lost, won: a drop of 5 pp, FAIL at 2 pp."""

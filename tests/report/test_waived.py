@@ -10,7 +10,8 @@ from rich.console import Console
 
 from harness.history import collect, history_csv
 from harness.records.verdict import Verdict, WaiverUse
-from harness.report import annotations, print_verdict, render_html, render_junit, render_markdown
+from harness.report import annotations as github_annotations
+from harness.report import print_verdict, render_html, render_junit, render_markdown
 
 SAYS = "waived until 2026-12-31 by Ann: known bug #12"
 
@@ -67,7 +68,7 @@ def test_junit_skips_it() -> None:
 
 def test_annotations_are_notices() -> None:
     """One notice for the finding, one for the waiver that excuses nothing; no error, no warning."""
-    lines = annotations(waived()).splitlines()
+    lines = github_annotations(waived()).splitlines()
     assert [line.partition(" ")[0] for line in lines] == ["::notice", "::notice"]
     assert lines[0].startswith("::notice title=nf4 WAIVED%3A intents acc::down 4.60 pp; waived until")
 
@@ -97,5 +98,5 @@ def test_a_hostile_reason_stays_text() -> None:
     assert "<script" not in page
     assert "<script" not in text
     assert "@everyone" not in text
-    assert not any(line.startswith("##[") for line in annotations(verdict).splitlines())
+    assert not any(line.startswith("##[") for line in github_annotations(verdict).splitlines())
     assert "<script" not in render_junit(verdict)
