@@ -7,8 +7,8 @@ from typing import Any
 
 from harness.engines.hf_load import input_device
 
-KEPT = 2
-"""Beginnings whose states are held at a time. Requests come sorted by their beginning."""
+KEPT = 3
+"""Beginnings whose states are held at a time, the latest used. Requests come sorted by their beginning."""
 
 
 class Heads:
@@ -18,16 +18,26 @@ class Heads:
         self._model, self._trunk = model, trunk
         self._known: dict[tuple[int, ...], Any] = {}
 
-    def before(self, head: tuple[int, ...], rows: int) -> Any:
-        """A cache with the states of `head` in front of `rows` rows, ready to be extended."""
+    def before(self, head: tuple[int, ...], stem: int, rows: int) -> Any:
+        """A cache with the states of `head` in front of `rows` rows, ready to be extended.
+
+        `stem`: leading tokens of `head` to compute apart, since other heads have them too.
+        """
+        return _spread(self._states(head, stem), rows)
+
+    def _states(self, head: tuple[int, ...], stem: int = 0) -> Any:
+        """Always computed in the same pieces, whatever is held: rounding does not depend on what came before."""
         import torch
 
-        if head not in self._known:
+        found = self._known.pop(head, None)
+        if found is None:
+            before = {"past_key_values": _spread(self._states(head[:stem]), 1)} if stem else {}
+            ids = torch.tensor([head[stem:]], device=input_device(self._model))
+            found = self._trunk(input_ids=ids, use_cache=True, **before).past_key_values
             while len(self._known) >= KEPT:
                 del self._known[next(iter(self._known))]
-            ids = torch.tensor([head], device=input_device(self._model))
-            self._known[head] = self._trunk(input_ids=ids, use_cache=True).past_key_values
-        return _spread(self._known[head], rows)
+        self._known[head] = found
+        return found
 
 
 def _spread(known: Any, rows: int) -> Any:

@@ -45,7 +45,7 @@ class Generator:
         for index, request in enumerate(requests):
             ours = self._is_ours(request)
             head = request.prompt[: request.shared] if ours else ()
-            settings = (request.max_new_tokens, request.until, request.temperature, request.seed, head)
+            settings = (request.max_new_tokens, request.until, request.temperature, request.seed, head, request.stem)
             groups.setdefault((ours, settings), []).append(index)
         answers: dict[int, Generation] = {}
         for (ours, _), indices in groups.items():
@@ -89,7 +89,9 @@ class Generator:
             prompts.append((*head, *rest[:size]))
             del rest[:size]
         decoder = GreedyDecoder(self._model, self._head, self._room)
-        asked = [GenerateRequest(prompt=each, max_new_tokens=TRIAL_TOKENS, shared=len(head)) for each in prompts]
+        asked = [
+            GenerateRequest(prompt=each, max_new_tokens=TRIAL_TOKENS, shared=len(head), stem=1) for each in prompts
+        ]
         try:
             answers = decoder.decode(asked, frozenset(), lambda rows: [False] * len(rows))
         except (RuntimeError, TypeError, ValueError, IndexError, AttributeError, ImportError) as error:

@@ -43,7 +43,7 @@ class GreedyDecoder:
         self._device = input_device(model)
 
     def decode(self, requests: Sequence[GenerateRequest], ends: frozenset[int], stopped: Stopped) -> list[list[int]]:
-        """New tokens of every request, end of text included. All requests share the same first `shared` tokens.
+        """New tokens of every request, end of text included. All requests have one `shared` beginning and `stem`.
 
         Raises `ValueError` for a model whose cache is not one column of keys and values per token.
         """
@@ -57,7 +57,7 @@ class GreedyDecoder:
         rows.sort(key=lambda row: -len(row.prompt))
         answers = {row.index: row.tokens for row in rows}
         with torch.no_grad():
-            cache, logits = self._prefill(rows, head)
+            cache, logits = self._prefill(rows, head, requests[0].stem)
             mask = _mask(rows, len(head)).to(self._device)
             while True:
                 chosen = logits.argmax(-1).tolist()
@@ -73,7 +73,7 @@ class GreedyDecoder:
                 mask = torch.nn.functional.pad(mask, (0, 1), value=1)
                 logits = self._step(rows, len(head), mask, cache)
 
-    def _prefill(self, rows: Sequence[_Row], head: tuple[int, ...]) -> tuple[Any, Any]:
+    def _prefill(self, rows: Sequence[_Row], head: tuple[int, ...], stem: int) -> tuple[Any, Any]:
         """A cache with every prompt and the room for its answer, and the logits after each prompt, [rows, vocabulary].
 
         Prompts are padded on the left, in passes of prompts of like length.
@@ -90,7 +90,7 @@ class GreedyDecoder:
             for number, row in enumerate(part):
                 ids[number, longest - len(row.prompt) :] = torch.tensor(row.prompt)
             mask = _mask(part, len(head))
-            before = {"past_key_values": self._heads.before(head, len(part))} if head else {}
+            before = {"past_key_values": self._heads.before(head, stem, len(part))} if head else {}
             output = self._head.trunk(
                 input_ids=ids.to(self._device),
                 attention_mask=mask.to(self._device),

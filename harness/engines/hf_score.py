@@ -27,8 +27,8 @@ AGREES_OTHER = 0.25
 SPREAD = 2.0
 """How much more the shared pass may differ than the plain way differs from itself in another batch."""
 TRIALS = 3
-TRIAL_HEAD = 4
-"""Tokens that the trial's contexts begin with alike."""
+TRIAL_HEAD, TRIAL_STEM = 4, 2
+"""Tokens that the trial's contexts begin with alike, and how many of them are computed apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +39,7 @@ class _Part:
     numbers: tuple[int, ...]
     row: Row
     head: tuple[int, ...]
+    stem: int
     tree: bool
 
 
@@ -93,9 +94,9 @@ class Scorer:
     def score(self, requests: Sequence[ScoreRequest]) -> list[tuple[ContinuationScore, ...]]:
         """One tuple of scores per request, in order."""
         parts = [part for index, request in enumerate(requests) for part in self._parts(index, request)]
-        parts.sort(key=lambda part: (part.tree, part.head, -len(part.row.tokens)))
+        parts.sort(key=lambda part: (part.tree, part.head, part.stem, -len(part.row.tokens)))
         found: dict[tuple[int, int], ContinuationScore] = {}
-        for _, group in groupby(parts, key=lambda part: (part.tree, part.head)):
+        for _, group in groupby(parts, key=lambda part: (part.tree, part.head, part.stem)):
             for batch in _passes(list(group), self.room.pass_tokens):
                 for part, scores in zip(batch, self._pass(batch), strict=True):
                     own = zip(part.numbers, collect(scores, len(part.numbers)), strict=True)
@@ -111,11 +112,12 @@ class Scorer:
         longest = len(request.context) + max(map(len, request.continuations))
         if self.path == "tree" and (self._window is None or longest <= self._window):
             head = request.context[: request.shared] if self._heads is not None else ()
-            yield _Part(request=index, numbers=tuple(every), row=tree_row(request, len(head)), head=head, tree=True)
+            row, stem = tree_row(request, len(head)), request.stem if head else 0
+            yield _Part(request=index, numbers=tuple(every), row=row, head=head, stem=stem, tree=True)
             return
         for number in every:
             alone = ScoreRequest(context=request.context, continuations=(request.continuations[number],))
-            yield _Part(request=index, numbers=(number,), row=tree_row(alone), head=(), tree=False)
+            yield _Part(request=index, numbers=(number,), row=tree_row(alone), head=(), stem=0, tree=False)
 
     def _pass(self, batch: Sequence[_Part]) -> list[list[tuple[int, float, bool]]]:
         """One forward pass; per row (continuation, log-probability, arg-max) of every target in order."""
@@ -132,7 +134,7 @@ class Scorer:
             inputs = {name: value.to(device) for name, value in inputs.items()}
             if head:
                 assert self._heads is not None
-                inputs |= {"past_key_values": self._heads.before(head, len(rows)), "use_cache": True}
+                inputs |= {"past_key_values": self._heads.before(head, batch[0].stem, len(rows)), "use_cache": True}
             index = torch.tensor(spots)
             if self._head.trunk is None:
                 logits = self._model(use_cache=False, **inputs).logits
@@ -167,6 +169,7 @@ def _trials(vocabulary: int) -> list[ScoreRequest]:
             context=tuple(ids[:6]),
             continuations=(tuple(ids[6:9]), tuple(ids[9:14]), (ids[14],)),
             shared=TRIAL_HEAD if number < TRIALS - 1 else 0,
+            stem=TRIAL_STEM if number == 0 else 0,
         )
         for number, ids in enumerate(drawn)
     ]

@@ -96,6 +96,9 @@ class ScoreRequest:
     shared: int = 0
     """Leading tokens of `context` that other requests of the task begin with too, fewer than all of them. An engine
     may compute them once."""
+    stem: int = 0
+    """Leading tokens of that beginning that other beginnings have too, fewer than all of it: a system prompt in front
+    of documents, each with its questions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +120,7 @@ class GenerateRequest:
     seed: int = 0
     shared: int = 0
     """As in `ScoreRequest`, of `prompt`."""
+    stem: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

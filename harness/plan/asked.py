@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from harness.engines.seam import GenerateRequest, ScoreRequest, Window
 from harness.plan.build import Answer, Request, TaskPlan, prompt_hash, sample, slices_of
-from harness.plan.heads import common_heads
+from harness.plan.heads import common_heads, common_stems
 from harness.plan.lmeval import lm_eval_docs
 from harness.plan.perplexity import plan_documents
 from harness.plan.requests import Asked, ask_document
@@ -74,8 +74,11 @@ def plan_asked(
 
 def _with_heads(requests: Sequence[tuple[Request, ...]]) -> tuple[tuple[Request, ...], ...]:
     """Items' requests with the beginnings that they share."""
-    heads = iter(common_heads([_prompt(request) for item in requests for request in item]))
-    return tuple(tuple(_with_head(request, next(heads)) for request in item) for item in requests)
+    prompts = [_prompt(request) for item in requests for request in item]
+    heads = common_heads(prompts)
+    stems = common_stems([prompt[:head] for prompt, head in zip(prompts, heads, strict=True)])
+    found = zip(heads, stems, strict=True)
+    return tuple(tuple(_with_head(request, *next(found)) for request in item) for item in requests)
 
 
 def _prompt(request: Request) -> tuple[int, ...]:
@@ -84,8 +87,8 @@ def _prompt(request: Request) -> tuple[int, ...]:
     return request.prompt if isinstance(request, GenerateRequest) else request.tokens
 
 
-def _with_head(request: Request, shared: int) -> Request:
-    return request if isinstance(request, Window) else replace(request, shared=shared)
+def _with_head(request: Request, shared: int, stem: int) -> Request:
+    return request if isinstance(request, Window) else replace(request, shared=shared, stem=stem)
 
 
 def _docs(loaded: LoadedSuite, name: str, task: Task, tokenizer: Tokenizer) -> Docs:

@@ -2,7 +2,8 @@
 each once.
 
 The prompts form a prefix tree. A node of it may become a head: its tokens are computed once, and every prompt below
-it costs only what follows. Which nodes become heads is the choice that leaves the fewest tokens to compute.
+it costs only what follows. Which nodes become heads is the choice that leaves the fewest tokens to compute. Heads that
+begin alike (one system prompt, several documents) have a stem in common, found among them in the same way.
 """
 
 from __future__ import annotations
@@ -51,6 +52,13 @@ def common_heads(prompts: Sequence[tuple[int, ...]]) -> list[int]:
             heads[index] = node.depth
         pending.extend(child for child in node.children if child.cost < child.under(node.depth))
     return heads
+
+
+def common_stems(heads: Sequence[tuple[int, ...]]) -> list[int]:
+    """Per head, how many of its leading tokens to compute once for several heads: fewer than its length."""
+    distinct = sorted({head for head in heads if head})
+    stems = dict(zip(distinct, common_heads(distinct), strict=True))
+    return [stems.get(head, 0) for head in heads]
 
 
 def _tree(prompts: Sequence[tuple[int, ...]]) -> _Node:

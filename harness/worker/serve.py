@@ -85,6 +85,7 @@ class Server:
                 context=tuple(each["context"]),
                 continuations=tuple(map(tuple, each["continuations"])),
                 shared=each["shared"],
+                stem=each["stem"],
             )
             for each in args["requests"]
         ]

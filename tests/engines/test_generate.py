@@ -98,6 +98,20 @@ def test_prompts_of_several_passes_go_on_together(build: Build, spec: Spec) -> N
     assert [list(answer.tokens) for answer in engine.generate(asked)] == one_by_one(folder, asked)
 
 
+def test_answers_behind_a_system_prompt_and_documents(build: Build, spec: Spec) -> None:
+    """The states of a document are computed on top of the system prompt's."""
+    folder = build("llama")
+    documents = [(*HEAD, *prompt) for prompt in prompts(3)]
+    asked = [
+        GenerateRequest(prompt=(*head, 5 + number, 9), max_new_tokens=7, shared=len(head), stem=len(HEAD))
+        for number in range(3)
+        for head in documents
+    ]
+    engine = load(spec(folder))
+    assert engine._generator._decoder is not None
+    assert [list(answer.tokens) for answer in engine.generate(asked)] == one_by_one(folder, asked)
+
+
 def test_other_generation_settings_are_followed(build: Build, spec: Spec) -> None:
     """A repetition penalty in the model's own settings changes greedy answers; our loop does not know it."""
     import transformers

@@ -49,6 +49,37 @@ def assert_equal_to_plain(folder: Path, got: object, asked: list[ScoreRequest]) 
             assert score.greedy == greedy
 
 
+def nested(count: int = 12) -> list[ScoreRequest]:
+    """A system prompt, three documents behind it, questions about each."""
+    source = random.Random(3)
+    ids = [source.randrange(3, 200) for _ in range(400)]
+    system, documents = tuple(ids[:9]), [tuple(ids[start : start + 11]) for start in (20, 40, 60)]
+    heads = [(*system, *documents[number % 3]) for number in range(count)]
+    return [
+        ScoreRequest(
+            context=(*head, *ids[100 + 5 * number : 103 + 5 * number]),
+            continuations=((ids[number],), tuple(ids[number : number + 3])),
+            shared=len(head),
+            stem=len(system),
+        )
+        for number, head in enumerate(heads)
+    ]
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "mistral", "gemma2"])
+def test_documents_behind_a_system_prompt_score_like_plain_passes(build: Build, spec: Spec, family: str) -> None:
+    """A beginning computed on top of another gives the same answers, whatever was asked and held before."""
+    folder = build(family)
+    asked = nested()
+    engine = load(spec(folder))
+    assert engine.facts().scoring_path == "tree"
+    together = engine.score(asked)
+    assert_equal_to_plain(folder, together, asked)
+    again = load(spec(folder))
+    again.score(asked[7:8])
+    assert again.score(asked) == together
+
+
 @pytest.mark.parametrize(
     ("family", "path"),
     [

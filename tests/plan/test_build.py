@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from harness.engines.scripted import ScriptedTokenizer
+from harness.engines.seam import ScoreRequest
 from harness.errors import SuiteError
 from harness.plan.build import MOST_ITEMS, PADDED_TOKENS, plan_suite, plan_texts, sample
 from harness.records.models import Failed
@@ -95,6 +96,21 @@ def test_examples_in_front_are_shared(name: str, field: str, suite_of: LoadSuite
     assert len(examples) <= len(next(iter(heads))) < min(len(getattr(request, field)) for request in requests)
     alone = [len(getattr(request, field)) for request in requests]
     assert all(plan.length(index) < length for index, length in enumerate(alone))
+
+
+def test_a_system_prompt_is_the_stem_of_its_documents(suite_of: LoadSuite, write_rows: WriteRows) -> None:
+    """Requests say what their beginning shares with other beginnings."""
+    system = "You answer questions about a document. " * 3
+    documents = [f"{name} " * 40 for name in ("Alpha", "Brown", "Chess")]
+    made = [
+        {**row, "text": f"{system}{document}{row['id']}: {row['text']}"} for row in rows(8) for document in documents
+    ]
+    write_rows("rows.jsonl", [{**row, "id": f"{row['id']}.{number}"} for number, row in enumerate(made)])
+    (plan,) = plans_of(suite_of(TASKS), tasks=["ask"])
+    requests = [request for (request,) in plan.requests if isinstance(request, ScoreRequest)]
+    assert len({request.context[: request.shared] for request in requests}) == 3
+    assert len({request.context[: request.stem] for request in requests}) == 1
+    assert all(len(system) <= request.stem < request.shared for request in requests)
 
 
 PROGRAM = """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from harness.plan.heads import SHORTEST, common_heads
+from harness.plan.heads import SHORTEST, common_heads, common_stems
 
 EXAMPLES = tuple(range(1000, 1200))
 """As few-shot examples stand in front of every prompt."""
@@ -40,6 +40,17 @@ def test_every_subject_has_its_own_examples() -> None:
     subjects = [tuple(range(start, start + 300)) for start in (3000, 4000, 5000)]
     prompts = [(*system, *subject, *own(seed)) for seed in range(5) for subject in subjects]
     assert common_heads(prompts) == [330] * 15
+
+
+def test_documents_behind_one_system_prompt() -> None:
+    """The system prompt is what the documents' heads have in common; a head of its own has none."""
+    system = tuple(range(2000, 2100))
+    heads = [(*system, *range(start, start + 300)) for start in (3000, 4000, 5000)]
+    prompts = [(*head, *own(seed)) for seed in range(5) for head in heads]
+    assert common_heads(prompts) == [400] * 15
+    assert common_stems([*heads, heads[0], (), EXAMPLES]) == [100, 100, 100, 100, 0, 0]
+    assert common_stems([]) == []
+    assert common_stems([EXAMPLES, EXAMPLES]) == [0, 0]
 
 
 def test_questions_about_one_document_and_single_ones() -> None:

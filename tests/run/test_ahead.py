@@ -6,6 +6,7 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from harness.spec.models import Variant
 from harness.worker.client import Worker
 
 
-def variant(name: str, place: Path, **changes: object) -> RunVariant:
+def variant(name: str, place: Path, **changes: Any) -> RunVariant:
     load = LoadSpec(variant=name, engine="transformers", path=str(place), device="cpu")
     return RunVariant(
         name=name, spec=Variant(), load=replace(load, **changes), weights="w", versions={}, runtime=Runtime()
