@@ -17,6 +17,7 @@ from harness.report import write_html, write_junit, write_markdown
 
 if TYPE_CHECKING:
     from harness.compare import Comparison
+    from harness.history import History, Selection
     from harness.spec.load import LoadedSuite
 
 RESULTS = Path("results")
@@ -50,9 +51,11 @@ def run(
     fresh: bool = False,
     memory_budget: int | None = None,
     stuck_after: float | None = None,
+    label: str = "",
 ) -> Run:
     """Run a suite, judge it and store both. What exists already is not computed again.
 
+    `label`: the version as its makers call it, for history and reports.
     `memory_budget`: bytes that scoring may take beside the weights; None is half of what is free.
     Raises `SuiteError` (the suite or its data is wrong), `RunError` and its children (the run could not be done).
     """
@@ -71,6 +74,7 @@ def run(
         fresh=fresh,
         memory_budget=memory_budget,
         stuck_after=stuck_after,
+        label=label,
     )
     manifest = run_suite(loaded, options, Silent())
     return Run(manifest=manifest, verdict=gate(manifest, results=results), results=Path(results))
@@ -119,6 +123,17 @@ def gate(
     if save:
         store.save_verdict(verdict)
     return verdict
+
+
+def history(suite: str, *, results: str | Path = RESULTS, selection: Selection | None = None) -> History:
+    """The runs of the suite of this name over time, figures in series and shifts marked.
+
+    A run whose verdict is missing or damaged is named in `skipped`. Raises `UsageError` for a suite without runs or a
+    selection that fits nothing, `RecordError` when no run could be read.
+    """
+    from harness.history import collect_stored
+
+    return collect_stored(Store(Path(results)), suite, selection)
 
 
 def report(

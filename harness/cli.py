@@ -95,6 +95,7 @@ def run(
     stuck_after: Annotated[
         float | None, typer.Option(help="Seconds that a load or chunk may take (default: by the slowest before it).")
     ] = None,
+    label: Annotated[str, typer.Option(help="What to call this version in history: a tag, a commit.")] = "",
 ) -> None:
     """Run a suite, judge it, write the reports. The exit code is the verdict."""
     from harness.commands.run import run_and_report
@@ -112,6 +113,7 @@ def run(
             fresh=fresh,
             memory_budget=memory_budget,
             stuck_after=stuck_after,
+            label=label,
         )
     )
 
@@ -209,14 +211,30 @@ def report(run: RunName = "latest", results: Results = RESULTS, reports: Reports
 def history(
     suite: Annotated[str, typer.Argument(help="Name of the suite.")],
     results: Results = RESULTS,
-    metric: Annotated[str | None, typer.Option(help="Only this metric.")] = None,
+    metric: Annotated[list[str] | None, typer.Option(help="Only this metric (repeatable).")] = None,
+    task: Annotated[list[str] | None, typer.Option(help="Only this task or workload (repeatable).")] = None,
+    variant: Annotated[list[str] | None, typer.Option(help="Only this variant (repeatable).")] = None,
+    last: Annotated[int | None, typer.Option(help="Only this many of the newest runs.")] = None,
     html: Annotated[Path | None, typer.Option(help="Also write a page with plots.")] = None,
-    csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of text.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
-    """List the runs of a suite over time, per variant and metric."""
-    from harness.commands.saved import print_history
+    """Show each figure of a suite over its runs, with bounds, breaks between series and shifts of level."""
+    from harness.commands.history import print_history
+    from harness.errors import UsageError
+    from harness.history import Selection
 
-    print_history(suite, results, metric=metric, page=html, as_csv=csv)
+    if csv and as_json:
+        raise UsageError("--csv and --json: give one of them")
+    print_history(
+        suite,
+        results,
+        selection=Selection(
+            metrics=tuple(metric or ()), tasks=tuple(task or ()), variants=tuple(variant or ()), last=last
+        ),
+        page=html,
+        form="csv" if csv else "json" if as_json else "text",
+    )
 
 
 @app.command()

@@ -26,6 +26,7 @@ def run_and_report(
     fresh: bool,
     memory_budget: int | None,
     stuck_after: float | None,
+    label: str,
 ) -> int:
     """Run, judge, report; returns the exit code."""
     from harness.spec.load import load_suite
@@ -44,6 +45,7 @@ def run_and_report(
         fresh=fresh,
         memory_budget=memory_budget,
         stuck_after=stuck_after,
+        label=label,
     )
     with reporter(Console(stderr=True)) as progress:
         manifest = run_suite(loaded, options, progress)

@@ -1,4 +1,4 @@
-"""Commands that work on saved results: compare, gate, history, promote. None of them loads a model library."""
+"""Commands that work on saved results: compare, gate, promote. None of them loads a model library."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from rich.console import Console
 from harness import api
 from harness.commands.run import announce
 from harness.errors import RecordError, UsageError
-from harness.history import collect, history_csv, history_table, write_history
 from harness.records.models import Accepted
 from harness.records.store import Store
-from harness.records.verdict import Verdict
 
 
 def print_comparison(run: str, results: Path) -> None:
@@ -30,34 +28,6 @@ def judge_again(run: str, suite: Path | None, results: Path, reports: Path) -> i
     announce(verdict)
     print(f"report   {page}")
     return verdict.exit_code
-
-
-def print_history(suite: str, results: Path, *, metric: str | None, page: Path | None, as_csv: bool) -> None:
-    """The runs of a suite over time."""
-    store = Store(results)
-    verdicts = _verdicts(store, suite)
-    accepted = frozenset((each.run, each.variant) for each in store.accepted(suite))
-    rows = [row for row in collect(verdicts, accepted=accepted) if metric in (None, row.metric)]
-    if metric is not None and not rows:
-        known = sorted({row.metric for row in collect(verdicts, accepted=accepted)})
-        raise UsageError(f"--metric {metric}: the runs have {', '.join(known)}")
-    if as_csv:
-        print(history_csv(rows), end="")
-    else:
-        Console().print(history_table(rows))
-    if page is not None:
-        write_history(rows, page, title=suite)
-        if not as_csv:
-            print(f"plots    {page}")
-
-
-def _verdicts(store: Store, suite: str) -> list[Verdict]:
-    folders = store.runs(suite)
-    if not folders:
-        known = sorted({folder.parent.parent.name for folder in store.runs()})
-        have = f"there are runs of {', '.join(known)}" if known else "there are no runs at all"
-        raise UsageError(f"{store.root}: no run of suite {suite!r}; {have}")
-    return [store.verdict(suite, folder.name) for folder in folders if (folder / "verdict.json").exists()]
 
 
 def promote_version(run: str, variant: str, results: Path, *, note: str, force: bool) -> None:

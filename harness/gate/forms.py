@@ -10,7 +10,7 @@ from harness.compare.pairs import PairedMetric
 from harness.compare.timing import SpeedPairs
 from harness.gate.limits import Estimate, at_least, at_most
 from harness.gate.words import percent, points, quantity, ratio
-from harness.records.models import MemoryFigures, SpeedRecord
+from harness.records.models import MEMORY_FIELDS, MemoryFigures, SpeedRecord
 from harness.records.verdict import Decision
 from harness.spec.metrics import lookup
 from harness.spec.models import Gate
@@ -171,19 +171,9 @@ def judge_speed(gate: Gate, pairs: SpeedPairs, *, alpha: float) -> Judgement:
     return Judgement(decision=decision, reason=reason, estimate=estimate)
 
 
-_MEMORY_FIELDS = {
-    "weight_bytes": "weight_bytes",
-    "disk_bytes": "disk_bytes",
-    "process_peak_bytes": "process_peak_inference_bytes",
-    "allocator_peak_bytes": "allocator_peak_allocated_bytes",
-    "allocator_reserved_bytes": "allocator_peak_reserved_bytes",
-    "device_peak_bytes": "device_process_peak_bytes",
-}
-
-
 def memory_figure(figures: MemoryFigures, metric: str) -> int | None:
     """The stored figure behind a memory metric, in bytes."""
-    value: int | None = getattr(figures, _MEMORY_FIELDS[metric])
+    value: int | None = getattr(figures, MEMORY_FIELDS[metric])
     return value
 
 

@@ -11,6 +11,7 @@ from harness.compare.documents import kl_histogram
 from harness.compare.measures import document_measures, likelihood_level, paired_measure
 from harness.compare.timing import speed_rows
 from harness.gate.checks import baseline_checks, candidate_checks
+from harness.gate.conditions import conditions, task_facts
 from harness.gate.findings import Rule, baseline_findings, candidate_findings, rules
 from harness.gate.waivers import counted, day_of, excused, uses
 from harness.records.models import MemoryFigures
@@ -20,7 +21,6 @@ from harness.records.verdict import (
     Decision,
     Finding,
     Measure,
-    TaskFacts,
     Verdict,
 )
 from harness.spec.describe import made_words, quantization_words
@@ -64,18 +64,7 @@ def judge(suite: Suite, comparison: Comparison, *, judged_at: str, changed: Mapp
         baseline_findings=own_findings,
         baseline_measures=_levels(comparison.baseline, alpha=suite.alpha),
         candidates=candidates,
-        tasks=tuple(
-            TaskFacts(
-                task=task.task,
-                kind=task.kind,
-                items=task.items,
-                tokens=task.tokens,
-                too_long=task.too_long,
-                metrics=task.metrics,
-                source=task.source,
-            )
-            for task in run.tasks.values()
-        ),
+        tasks=task_facts(comparison),
         host=run.host,
         quantgate=run.quantgate,
         alpha=suite.alpha,
@@ -83,6 +72,9 @@ def judge(suite: Suite, comparison: Comparison, *, judged_at: str, changed: Mapp
         judged_at=judged_at,
         elapsed_s=run.elapsed_s,
         partial=run.partial,
+        limit=run.limit,
+        label=run.label,
+        baseline_conditions=conditions(comparison.baseline_manifests),
         reference=comparison.reference_name,
         waivers=uses(suite, (*own_findings, *(each for one in candidates for each in one.findings)), today),
         method=METHOD,
@@ -155,6 +147,7 @@ def _candidate(
         log=candidate.run.log,
         environment=candidate.run.environment,
         made=None if candidate.run.artifact is None else made_words(candidate.run.artifact),
+        conditions=conditions(candidate.manifests),
     )
 
 

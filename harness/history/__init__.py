@@ -1,6 +1,25 @@
-"""Versions of a suite over time, from their verdicts. Owns the rows and their drawing; judges nothing."""
+"""Versions of a suite over time, from their verdicts. Owns series, shifts and their drawing; judges nothing."""
 
-from harness.history.render import history_csv, history_html, history_table, write_history
-from harness.history.rows import HistoryRow, collect
+from harness.history.build import History, HistoryRun, Selection, Skipped, collect
+from harness.history.export import history_csv, history_json
+from harness.history.page import history_html, write_history
+from harness.history.rows import HistoryRow
+from harness.history.series import Shift
+from harness.history.stored import collect_stored
+from harness.history.table import history_text
 
-__all__ = ["HistoryRow", "collect", "history_csv", "history_html", "history_table", "write_history"]
+__all__ = [
+    "History",
+    "HistoryRow",
+    "HistoryRun",
+    "Selection",
+    "Shift",
+    "Skipped",
+    "collect",
+    "collect_stored",
+    "history_csv",
+    "history_html",
+    "history_json",
+    "history_text",
+    "write_history",
+]

@@ -1,29 +1,44 @@
-"""One row per run, variant and metric: what the verdicts of a suite say over time."""
+"""One row per run, variant and metric: what the verdicts of a suite say over time, before they are put in series."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 
-from harness.records.verdict import CandidateVerdict, Decision, Finding, FindingDecision, Verdict
+from harness.history.conditions import Measured, of_cost, of_quality
+from harness.records.models import MEMORY_FIELDS
+from harness.records.summary import (
+    CandidateView,
+    FactsView,
+    GateView,
+    MeasureView,
+    MemoryView,
+    SpeedView,
+    VerdictSummary,
+)
+from harness.records.verdict import Decision, FindingDecision
+
+ORDER: tuple[FindingDecision, ...] = ("INVALID", "FAIL", "INCONCLUSIVE", "WAIVED", "PASS")
+"""Worst first."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryRow:
-    """One figure of one candidate in one run. Fractions, nats, seconds; None where it could not be had.
+    """One figure of one candidate in one run. Fractions, nats, seconds, bytes; None where it could not be had.
 
     `change`, `lower`, `upper`: a drop (positive is worse), a perplexity's relative rise, a divergence's own
-    value, or for speed the ratio candidate / baseline.
+    value, or for speed and memory the ratio candidate / baseline.
     """
 
     run: str
     started_at: str
     variant: str
     metric: str
+    """Empty in the one row of a candidate that was not measured."""
     task: str
-    """The task; for speed the workload."""
+    """The task; for speed the workload; for memory empty."""
     kind: str
-    """`binary`, `graded`, `perplexity`, `divergence` or `speed`."""
+    """`binary`, `graded`, `perplexity`, `divergence`, `speed`, `memory`, or `none` where nothing was measured."""
     unit: str
     baseline: float | None
     candidate: float | None
@@ -37,71 +52,156 @@ class HistoryRow:
     accepted: bool
     """This variant of this run was promoted."""
     host: str
-    """Fingerprint: speed is compared only between equal ones."""
+    """Fingerprint: speed and memory are compared only between equal ones."""
+    label: str
+    """The version as its makers call it; empty for none."""
+    model: str
+    """Hash or name of the baseline's weights: another one is another fine-tune. Empty where it was not recorded."""
+    alpha: float
+    """The bounds are one-sided at 1 - alpha each."""
+    worse: int
+    """1: a larger change is worse, -1: a smaller one is."""
+    note: str
+    """Why this figure is in no series; empty where it is in one."""
+    series: int | None = None
+    """Counted from 1 for each figure of each variant; None where it is in none."""
+    series_reason: str = ""
+    """Why another series begins here or is taken up again; empty where the series before goes on."""
+    shift: float | None = None
+    """A shift of level marked at this run: the level from here on minus the level before; for speed and memory
+    their ratio."""
 
 
-def collect(verdicts: Iterable[Verdict], accepted: Collection[tuple[str, str]] = ()) -> tuple[HistoryRow, ...]:
-    """Every figure of every candidate, oldest run first. `accepted`: promoted (run, variant)."""
-    ordered = sorted(verdicts, key=lambda verdict: (verdict.started_at, verdict.run))
-    return tuple(
-        row
-        for verdict in ordered
-        for candidate in verdict.candidates
-        for row in _rows(verdict, candidate, (verdict.run, candidate.variant) in accepted)
+Line = tuple[str, str, str]
+"""Variant, task, metric: what is followed over runs."""
+
+
+def line_of(row: HistoryRow) -> Line:
+    return row.variant, row.task, row.metric
+
+
+def rows_of(
+    summary: VerdictSummary, accepted: Collection[tuple[str, str]] = ()
+) -> Iterator[tuple[HistoryRow, Measured]]:
+    """Every figure of every candidate with its conditions. `accepted`: promoted (run, variant)."""
+    for candidate in summary.candidates:
+        blank = _unmeasured(summary, candidate, (summary.run, candidate.variant) in accepted)
+        quality = [(_of_measure(blank, each, candidate), each.task) for each in candidate.measures]
+        for row, task in quality:
+            yield replace(row, note=_note(summary, candidate, task)), of_quality(summary, candidate, task)
+        cost = [_of_speed(blank, each, candidate) for each in candidate.speed]
+        cost += _of_memory(blank, summary, candidate)
+        conditions = of_cost(summary, candidate)
+        for row in cost:
+            yield replace(row, note="INVALID" if candidate.decision == "INVALID" else ""), conditions
+        if not quality and not cost:
+            yield blank, conditions
+
+
+def _unmeasured(summary: VerdictSummary, candidate: CandidateView, accepted: bool) -> HistoryRow:
+    """The row of a candidate without any figure."""
+    conditions = summary.baseline_conditions
+    return HistoryRow(
+        run=summary.run,
+        started_at=summary.started_at,
+        variant=candidate.variant,
+        metric="",
+        task="",
+        kind="none",
+        unit="",
+        baseline=None,
+        candidate=None,
+        change=None,
+        lower=None,
+        upper=None,
+        decision=None,
+        verdict=candidate.decision,
+        accepted=accepted,
+        host=summary.host.fingerprint,
+        label=summary.label,
+        model=conditions.weights if conditions is not None else "",
+        alpha=summary.alpha,
+        worse=1,
+        note=candidate.sentence if candidate.decision == "INVALID" else "nothing was measured",
     )
 
 
-def _rows(verdict: Verdict, candidate: CandidateVerdict, accepted: bool) -> list[HistoryRow]:
-    rows = [
-        HistoryRow(
-            run=verdict.run,
-            started_at=verdict.started_at,
-            variant=candidate.variant,
-            metric=measure.metric,
-            task=measure.task,
-            kind=measure.kind,
-            unit=measure.unit,
-            baseline=measure.baseline,
-            candidate=measure.candidate,
-            change=measure.change,
-            lower=measure.lower,
-            upper=measure.upper,
-            decision=_decision(candidate.findings, measure.metric, task=measure.task),
-            verdict=candidate.decision,
-            accepted=accepted,
-            host=verdict.host.fingerprint,
+def _note(summary: VerdictSummary, candidate: CandidateView, task: str) -> str:
+    """Why a quality figure of this run stands in no series; one of all items of a task stands in one."""
+    if candidate.decision == "INVALID":
+        return "INVALID"
+    if summary.limit is not None:
+        return f"partial run, --limit {summary.limit}"
+    whole = not summary.partial or any(each.task == task and each.plan for each in summary.tasks)
+    return "" if whole else "partial run"
+
+
+def _of_measure(blank: HistoryRow, measure: MeasureView, candidate: CandidateView) -> HistoryRow:
+    own = measure.kind == "divergence"  # a level of its own, and the only kind where more may be better
+    return replace(
+        blank,
+        metric=measure.metric,
+        task=measure.task,
+        kind=measure.kind,
+        unit=measure.unit,
+        baseline=measure.baseline,
+        candidate=measure.candidate,
+        change=measure.change,
+        lower=measure.lower,
+        upper=measure.upper,
+        worse=-1 if own and measure.higher_is_better else 1,
+        decision=_decision(candidate.findings, measure.metric, task=measure.task),
+    )
+
+
+def _of_speed(blank: HistoryRow, speed: SpeedView, candidate: CandidateView) -> HistoryRow:
+    return replace(
+        blank,
+        metric=speed.metric,
+        task=speed.workload,
+        kind="speed",
+        unit=speed.unit,
+        baseline=speed.baseline,
+        candidate=speed.candidate,
+        change=speed.ratio,
+        lower=speed.lower,
+        upper=speed.upper,
+        worse=-1 if speed.higher_is_better else 1,
+        decision=_decision(candidate.findings, speed.metric, workload=speed.workload),
+    )
+
+
+def _of_memory(blank: HistoryRow, summary: VerdictSummary, candidate: CandidateView) -> list[HistoryRow]:
+    """Each memory metric that both sides have; bytes of weights come from the load where no memory was measured."""
+    ours = candidate.memory or _loaded(candidate.facts)
+    theirs = summary.baseline_memory or _loaded(summary.baseline_facts)
+    figures = [(metric, getattr(ours, field), getattr(theirs, field)) for metric, field in MEMORY_FIELDS.items()]
+    return [
+        replace(
+            blank,
+            metric=metric,
+            kind="memory",
+            unit="B",
+            baseline=float(against),
+            candidate=float(value),
+            change=value / against,
+            decision=_decision(candidate.findings, metric, workload=""),
         )
-        for measure in candidate.measures
+        for metric, value, against in figures
+        if value is not None and against
     ]
-    rows += [
-        HistoryRow(
-            run=verdict.run,
-            started_at=verdict.started_at,
-            variant=candidate.variant,
-            metric=speed.metric,
-            task=speed.workload,
-            kind="speed",
-            unit=speed.unit,
-            baseline=speed.baseline,
-            candidate=speed.candidate,
-            change=speed.ratio,
-            lower=speed.lower,
-            upper=speed.upper,
-            decision=_decision(candidate.findings, speed.metric, workload=speed.workload),
-            verdict=candidate.decision,
-            accepted=accepted,
-            host=verdict.host.fingerprint,
-        )
-        for speed in candidate.speed
-    ]
-    return rows
+
+
+def _loaded(facts: FactsView | None) -> MemoryView:
+    if facts is None:
+        return MemoryView()
+    return MemoryView(weight_bytes=facts.weight_bytes, disk_bytes=facts.disk_bytes)
 
 
 def _decision(
-    findings: tuple[Finding, ...], metric: str, *, task: str | None = None, workload: str | None = None
+    findings: Iterable[GateView], metric: str, *, task: str | None = None, workload: str | None = None
 ) -> FindingDecision | None:
     """The worst decision of the gates on the whole of this figure."""
-    order: tuple[FindingDecision, ...] = ("INVALID", "FAIL", "INCONCLUSIVE", "WAIVED", "PASS")
     found = {
         finding.decision
         for finding in findings
@@ -109,4 +209,4 @@ def _decision(
         and finding.slice is None
         and (finding.task == task if task is not None else finding.workload in (None, workload))
     }
-    return next((decision for decision in order if decision in found), None)
+    return next((decision for decision in ORDER if decision in found), None)

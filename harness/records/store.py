@@ -39,6 +39,7 @@ from harness.records.models import (
 )
 from harness.records.ordered import Ordered
 from harness.records.parse import read_items, read_plan
+from harness.records.summary import VerdictSummary, read_summary
 from harness.records.verdict import Verdict
 
 M = TypeVar("M", bound=BaseModel)
@@ -256,6 +257,10 @@ class Store:
 
     def verdict(self, suite: str, run: str) -> Verdict:
         return read_model(self.run_folder(suite, run) / "verdict.json", Verdict)
+
+    def summary(self, suite: str, run: str) -> VerdictSummary:
+        """The figures of a verdict. Raises `RecordError` as `verdict`."""
+        return read_summary(self.run_folder(suite, run) / "verdict.json")
 
     # -- promoted versions
 

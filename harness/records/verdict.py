@@ -227,6 +227,19 @@ class SpeedRow(Model):
     note: str | None = None
 
 
+class Conditions(Model):
+    """What a variant was measured with. Figures of two runs are one series only under equal conditions; `weights`
+    is no condition but the version itself."""
+
+    weights: str
+    quantization: str
+    """Canonical JSON of the `quantize` block and what else changes how it runs; empty for none."""
+    engine: str
+    versions: dict[str, str]
+    dtype: str
+    device_type: str
+
+
 class CandidateVerdict(Model):
     """Everything about one candidate."""
 
@@ -257,6 +270,8 @@ class CandidateVerdict(Model):
     """The environment it ran in; None is quantgate's own."""
     made: str | None = None
     """How quantgate made its checkpoint, in a sentence."""
+    conditions: Conditions | None = None
+    """None where nothing was evaluated."""
 
 
 class TaskFacts(Model):
@@ -267,6 +282,14 @@ class TaskFacts(Model):
     too_long: int
     metrics: tuple[str, ...]
     source: str
+    plan: str = ""
+    """Hash of every token id, option and limit that was asked; empty in verdicts of before this was kept."""
+    definition: str = ""
+    """Hash of the task as the suite defined it."""
+    data_hash: str | None = None
+    """SHA-256 of the data file, where there is one."""
+    batching: str = ""
+    """How requests were put into batches."""
 
 
 class Verdict(Model):
@@ -294,6 +317,11 @@ class Verdict(Model):
     judged_at: str
     elapsed_s: float
     partial: bool = False
+    limit: int | None = None
+    """At most this many items of each task (`--limit`)."""
+    label: str = ""
+    """The version as its makers call it (`--label`)."""
+    baseline_conditions: Conditions | None = None
     reference: str | None = None
     """`variant@run` of the last promoted version, where there is one."""
     reference_label: str | None = None

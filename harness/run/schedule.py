@@ -33,6 +33,8 @@ STATE_BYTES_PER_TOKEN = 16_384
 """Generous size of a stored hidden state (8192 wide, 16 bits), for the free-space check."""
 SPARE_BYTES = 512 * 2**20
 """Room for item records, the output head and logs."""
+LONGEST_LABEL = 64
+"""Characters: a commit's hash has 40 or 64."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,8 @@ class RunOptions:
     """Bytes that scoring may take beside the weights; None is half of what is free, down to a power of two."""
     stuck_after: float | None = None
     """Seconds without an answer after which a worker is started again; None for the defaults."""
+    label: str = ""
+    """The version as its makers call it: a tag, a commit."""
 
     @property
     def partial(self) -> bool:
@@ -74,6 +78,11 @@ def check_selection(loaded: LoadedSuite, options: RunOptions) -> None:
         raise UsageError(f"--limit: expected a whole number from 1, got {options.limit}")
     if options.stuck_after is not None and not options.stuck_after > 0:
         raise UsageError(f"--stuck-after: expected seconds, more than 0, got {options.stuck_after:g}")
+    if len(options.label) > LONGEST_LABEL or not options.label.isprintable():
+        raise UsageError(
+            f"--label: expected at most {LONGEST_LABEL} printable characters on one line, got "
+            f"{len(options.label)}: {options.label[:LONGEST_LABEL]!a}"
+        )
 
 
 def run_suite(loaded: LoadedSuite, options: RunOptions, reporter: Reporter) -> RunManifest:
@@ -302,6 +311,8 @@ class _Run:
             started_at=self.started.isoformat(timespec="seconds"),
             elapsed_s=time.monotonic() - self.began,
             partial=self.options.partial,
+            limit=self.options.limit,
+            label=self.options.label.strip(),
             reference=reference.run if reference else None,
             reference_variant=reference.variant if reference else None,
         )

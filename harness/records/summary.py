@@ -1,0 +1,143 @@
+"""The figures of a stored verdict without its evidence: what history reads, so that hundreds of runs take a second.
+
+The one place where unknown keys are left out instead of refused: these shapes are a view of `verdict.py`'s, whose
+flips, slices, reasons and charts nobody needs here; leaving them out makes reading four times as fast.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from harness.errors import RecordError
+from harness.records.models import Host
+from harness.records.verdict import VERDICT_SCHEMA, Bound, Conditions, Decision, FindingDecision, Verdict
+
+
+class View(BaseModel):
+    """Part of a record: other keys are left out."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class GateView(View):
+    metric: str
+    task: str | None
+    slice: str | None = None
+    workload: str | None = None
+    decision: FindingDecision
+
+
+class MeasureView(View):
+    task: str
+    metric: str
+    kind: str
+    unit: str
+    higher_is_better: bool
+    baseline: float | None
+    candidate: float | None
+    change: float | None
+    lower: Bound
+    upper: Bound
+
+
+class SpeedView(View):
+    workload: str
+    metric: str
+    unit: str
+    higher_is_better: bool
+    baseline: float | None
+    candidate: float | None
+    ratio: float | None
+    lower: Bound
+    upper: Bound
+
+
+class MemoryView(View):
+    """Bytes; see `MemoryFigures`."""
+
+    weight_bytes: int | None = None
+    disk_bytes: int | None = None
+    process_peak_inference_bytes: int | None = None
+    allocator_peak_allocated_bytes: int | None = None
+    allocator_peak_reserved_bytes: int | None = None
+    device_process_peak_bytes: int | None = None
+    workload: str | None = None
+
+
+class FactsView(View):
+    """Bytes that a load found, for runs that measured no memory."""
+
+    weight_bytes: int | None = None
+    disk_bytes: int | None = None
+
+
+class CandidateView(View):
+    variant: str
+    decision: Decision
+    sentence: str
+    findings: tuple[GateView, ...] = ()
+    measures: tuple[MeasureView, ...] = ()
+    speed: tuple[SpeedView, ...] = ()
+    memory: MemoryView | None = None
+    facts: FactsView | None = None
+    conditions: Conditions | None = None
+
+
+class TaskView(View):
+    task: str
+    plan: str = ""
+    definition: str = ""
+    data_hash: str | None = None
+    batching: str = ""
+
+
+class VerdictSummary(View):
+    """A verdict's figures and what they were measured under."""
+
+    schema_version: int = Field(ge=1)
+    suite: str
+    run: str
+    label: str = ""
+    decision: Decision
+    baseline: str
+    baseline_memory: MemoryView | None = None
+    baseline_facts: FactsView | None = None
+    baseline_conditions: Conditions | None = None
+    candidates: tuple[CandidateView, ...]
+    tasks: tuple[TaskView, ...] = ()
+    host: Host
+    quantgate: str
+    alpha: float = Field(gt=0, lt=1)
+    started_at: str
+    partial: bool = False
+    limit: int | None = None
+
+
+def read_summary(path: Path) -> VerdictSummary:
+    """The figures of a stored verdict. Raises `RecordError` naming the file, what is wrong and what to do."""
+    again = f"judge the run again: quantgate gate {path.parent.name}"
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise RecordError(f"{path}: not judged yet; {again}") from None
+    except OSError as error:
+        raise RecordError(f"{path}: could not be read: {error.strerror or error}") from error
+    try:
+        found = VerdictSummary.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RecordError(f"{path}: damaged: {where + ': ' if where else ''}{first['msg']}; {again}") from error
+    if found.schema_version > VERDICT_SCHEMA:
+        raise RecordError(
+            f"{path}: has schema version {found.schema_version}, this quantgate reads up to {VERDICT_SCHEMA}; "
+            "use the quantgate that wrote it or a newer one"
+        )
+    return found
+
+
+def summary_of(verdict: Verdict) -> VerdictSummary:
+    """The same view of a verdict in memory."""
+    return VerdictSummary.model_validate(verdict.model_dump())
