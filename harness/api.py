@@ -131,7 +131,7 @@ def history(suite: str, *, results: str | Path = RESULTS, selection: Selection |
     A run whose verdict is missing or damaged is named in `skipped`. Raises `UsageError` for a suite without runs or a
     selection that fits nothing, `RecordError` when no run could be read.
     """
-    from harness.history import collect_stored
+    from harness.history.stored import collect_stored
 
     return collect_stored(Store(Path(results)), suite, selection)
 

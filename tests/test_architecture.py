@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "compare": {"records", "stats", "spec"},
     "gate": {"compare", "stats", "spec", "records"},
     "report": {"gate", "records"},
-    "history": {"gate", "records", "report"},
+    "history": {"gate", "records", "report", "stats"},
 }
 
 
@@ -54,7 +54,14 @@ def test_import_table(package: str) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["harness.cli", "harness.api", "harness.commands.saved", "harness.commands.show", "harness.report"],
+    [
+        "harness.cli",
+        "harness.api",
+        "harness.commands.saved",
+        "harness.commands.history",
+        "harness.commands.show",
+        "harness.report",
+    ],
 )
 def test_light_modules_load_no_model_library(module: str) -> None:
     """compare, gate, report, history and show work without torch and start without heavy libraries."""

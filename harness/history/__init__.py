@@ -5,7 +5,6 @@ from harness.history.export import history_csv, history_json
 from harness.history.page import history_html, write_history
 from harness.history.rows import HistoryRow
 from harness.history.series import Shift
-from harness.history.stored import collect_stored
 from harness.history.table import history_text
 
 __all__ = [
@@ -16,7 +15,6 @@ __all__ = [
     "Shift",
     "Skipped",
     "collect",
-    "collect_stored",
     "history_csv",
     "history_html",
     "history_json",

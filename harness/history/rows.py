@@ -130,10 +130,14 @@ def _note(summary: VerdictSummary, candidate: CandidateView, task: str) -> str:
     """Why a quality figure of this run stands in no series; one of all items of a task stands in one."""
     if candidate.decision == "INVALID":
         return "INVALID"
+    stop = candidate.stopped
+    if stop is not None and stop.task == task:
+        return f"stopped early, after {stop.items:,} of {stop.planned:,} items"
+    asked = next((each for each in summary.tasks if each.task == task and each.plan), None)
     if summary.limit is not None:
-        return f"partial run, --limit {summary.limit}"
-    whole = not summary.partial or any(each.task == task and each.plan for each in summary.tasks)
-    return "" if whole else "partial run"
+        whole = asked is not None and asked.items < summary.limit
+        return "" if whole else f"partial run, --limit {summary.limit}"
+    return "" if asked is not None or not summary.partial else "partial run"
 
 
 def _of_measure(blank: HistoryRow, measure: MeasureView, candidate: CandidateView) -> HistoryRow:

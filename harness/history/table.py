@@ -119,7 +119,7 @@ def _state(row: HistoryRow) -> str:
     if row.verdict == "INVALID" and row.decision != "INVALID":
         marks.append(" INVALID run")
     elif row.note:
-        marks.append(" partial")
+        marks.append(f" {row.note.split()[0]}")
     return (row.decision or DASH) + "".join(marks)
 
 
@@ -140,7 +140,9 @@ def _ending(history: History) -> Iterator[str]:
     if any(row.accepted for row in history.figures):
         yield "★ promoted."
     if any(row.note.startswith("partial") for row in history.figures):
-        yield "partial: not all items of the task; in no series."
+        yield "partial: made with --limit, not all items of the task; in no series."
+    if any(row.note.startswith("stopped") for row in history.figures):
+        yield "stopped: stopped early, not all items of the task; in no series."
     if history.shifts:
         yield SHIFTS_SAY
     for skipped in history.skipped:

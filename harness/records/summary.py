@@ -73,6 +73,14 @@ class FactsView(View):
     disk_bytes: int | None = None
 
 
+class StopView(View):
+    """A candidate that was stopped before it was asked everything."""
+
+    task: str
+    items: int
+    planned: int
+
+
 class CandidateView(View):
     variant: str
     decision: Decision
@@ -83,10 +91,12 @@ class CandidateView(View):
     memory: MemoryView | None = None
     facts: FactsView | None = None
     conditions: Conditions | None = None
+    stopped: StopView | None = None
 
 
 class TaskView(View):
     task: str
+    items: int = 0
     plan: str = ""
     definition: str = ""
     data_hash: str | None = None

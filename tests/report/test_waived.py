@@ -8,7 +8,8 @@ import xml.etree.ElementTree as ET
 from example import HOSTILE, candidate, example
 from rich.console import Console
 
-from harness.history import collect, history_csv
+from harness.history import collect, history_csv, history_text
+from harness.records.summary import summary_of
 from harness.records.verdict import Verdict, WaiverUse
 from harness.report import annotations as github_annotations
 from harness.report import print_verdict, render_html, render_junit, render_markdown
@@ -86,9 +87,10 @@ def test_markdown_and_html_say_it() -> None:
 
 def test_history_says_it() -> None:
     """The gate column of the row is WAIVED, in the table and in CSV."""
-    rows = [row for row in collect([waived()]) if row.metric == "acc"]
-    assert [row.decision for row in rows] == ["WAIVED"]
-    assert ",WAIVED," in history_csv(rows)
+    found = collect("support-bot", [summary_of(waived())])
+    assert [row.decision for row in found.figures if row.metric == "acc"] == ["WAIVED"]
+    assert ",WAIVED," in history_csv(found)
+    assert history_text(found, width=80).plain.splitlines()[1].endswith("WAIVED")
 
 
 def test_a_hostile_reason_stays_text() -> None:
