@@ -52,7 +52,7 @@ def run_and_report(
     verdict = api.gate(manifest, results=results)
     page = api.report(verdict, results=results, reports=reports)
     announce(verdict)
-    print(f"run      {verdict.run}\nreport   {page}")
+    print(f"run      {verdict.run}{f' ({verdict.label})' if verdict.label else ''}\nreport   {page}")
     print(f"verdict  {results / verdict.suite / 'runs' / verdict.run / 'verdict.json'}")
     return verdict.exit_code
 

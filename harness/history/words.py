@@ -59,7 +59,8 @@ def _size(shift: Shift) -> str:
     up = shift.size > 0
     low, high = sorted((abs(shift.lower), abs(shift.upper))) if shift.lower * shift.upper > 0 else (0.0, 0.0)
     size = figures.in_form(abs(shift.size), form, shift.unit)
-    about = f" (about {figures.between(low, high, form, shift.unit)})" if high > low else ""
+    same = figures.in_form(low, form, shift.unit) == figures.in_form(high, form, shift.unit)
+    about = "" if same else f" (about {figures.between(low, high, form, shift.unit)})"
     return f"{'up' if up else 'down'} by {size}{about}"
 
 

@@ -32,7 +32,8 @@ def render_markdown(verdict: Verdict) -> str:
         parts += _flips(candidate, verdict.baseline)
     confidence = figures.number(100 * (1 - verdict.alpha))
     parts += [
-        f"<sub>Baseline {escape(verdict.baseline)} · run {escape(verdict.run)} · "
+        f"<sub>Baseline {escape(verdict.baseline)} · run {escape(verdict.run)}"
+        f"{f' ({escape(verdict.label)})' if verdict.label else ''} · "
         f"{figures.seconds(verdict.elapsed_s)} · bounds one-sided at {confidence} %"
         f" · quantgate {escape(verdict.quantgate)}</sub>",
         "",

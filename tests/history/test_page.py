@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 from example import HOSTILE
-from runs import conditions, run, steps
 
 from harness.history import Skipped, collect, history_html, write_history
 from harness.history.charts import TOLD_RUNS, charts
+from tests.history.runs import conditions, run, steps
 
 LEVELS = [0.01] * 12 + [0.04] * 8
 

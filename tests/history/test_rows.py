@@ -8,11 +8,11 @@ import json
 
 import pytest
 from example import example
-from runs import run, steps
 
 from harness.history import History, HistoryRow, collect, history_csv, history_json
 from harness.records.summary import summary_of
 from harness.records.verdict import Verdict
+from tests.history.runs import run, steps
 
 FIRST_COLUMNS = (
     *("run", "started_at", "variant", "metric", "task", "kind", "unit", "baseline", "candidate", "change"),

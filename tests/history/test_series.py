@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from runs import conditions, run, steps
 
 from harness.history import History, HistoryRow, Selection, collect
 from harness.records.summary import VerdictSummary
+from tests.history.runs import conditions, run, steps
 
 OTHER_TORCH = conditions(versions={"torch": "2.13.0", "python": "3.12.1"})
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from example import HOSTILE
 from rich.cells import cell_len
-from runs import conditions, run, steps
 
 from harness.history import History, Skipped, collect, history_text
+from tests.history.runs import conditions, run, steps
 
 LEVELS = [0.01] * 12 + [0.04] * 8
 

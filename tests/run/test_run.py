@@ -273,11 +273,44 @@ def test_later_stages_work_from_files(write_suite: Write, tmp_path: Path) -> Non
     assert set(json.loads(lines[0])) >= {"item", "prompt_hash", "log_likelihoods", "acc", "variant"}
     assert quantgate("show", run, "--format", "csv", *where).stdout.startswith("task,item,variant,prompt_hash")
     assert "small" in quantgate("history", "scripted", *where).stdout
+    assert json.loads(quantgate("history", "scripted", "--json", *where).stdout)["runs"][0]["run"] == run
     assert quantgate("promote", run, "small", *where).returncode == 2
     assert quantgate("promote", run, "small", "--force", *where).returncode == 0
     later = harness.run(write_suite(), results=results)
     assert later.verdict.reference == f"small@{run}"
     assert later.verdict.candidates[0].reference_measures[0].change == 0
+
+
+def test_a_label_and_the_conditions_are_kept(write_suite: Write, tmp_path: Path) -> None:
+    """What a version is called and what it was measured with stand in the manifest, the verdict and the reports."""
+    results, reports = tmp_path / "r", tmp_path / "reports"
+    suite = write_suite(variants=two(noise=0.2))
+    where = ("--results", results, "--reports", reports)
+    done = quantgate("run", suite, *where, "--label", " v12 <3f2a9c> ", "--limit", "30", "--task", "ask")
+    assert "(v12 <3f2a9c>)" in done.stdout
+    manifest = Store(results).find_run("latest")
+    assert (manifest.label, manifest.limit) == ("v12 <3f2a9c>", 30)
+    verdict = Store(results).verdict("scripted", manifest.run)
+    assert (verdict.label, verdict.limit, verdict.partial) == ("v12 <3f2a9c>", 30, True)
+    assert verdict.tasks[0].plan == manifest.tasks["ask"].plan
+    assert (verdict.tasks[0].definition, verdict.tasks[0].data_hash) != ("", None)
+    base, small = verdict.baseline_conditions, verdict.candidates[0].conditions
+    assert base is not None
+    assert small is not None
+    assert (base.engine, base.quantization, small.quantization) == ("scripted", "", "")
+    assert base.weights != small.weights
+    folder = reports / "scripted" / manifest.run
+    assert "v12 &lt;3f2a9c&gt;" in (folder / "report.html").read_text()
+    assert "v12" in (folder / "report.md").read_text()
+    assert "partial" in quantgate("history", "scripted", "--results", results).stdout
+
+
+@pytest.mark.parametrize("label", ["x" * 65, "two\nlines", "bell\x07"])
+def test_a_label_is_one_short_line(label: str, write_suite: Write, tmp_path: Path) -> None:
+    """A text that would not fit a table or could move a terminal's cursor is refused before anything runs."""
+    with pytest.raises(UsageError, match="--label: expected at most 64 printable characters on one line, got"):
+        harness.run(write_suite(), results=tmp_path / "r", label=label)
+    assert not (tmp_path / "r").exists()
 
 
 def test_changed_items_cannot_be_judged(write_suite: Write, tmp_path: Path) -> None:
