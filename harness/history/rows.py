@@ -46,7 +46,8 @@ class HistoryRow:
     lower: float | None
     upper: float | None
     decision: FindingDecision | None
-    """Of the gates on this figure in that run; None where there was none."""
+    """Of the gates on this figure against the baseline in that run; None where there was none. Gates against the last
+    promoted version judge another difference than `change`."""
     verdict: Decision
     """Of the variant in that run."""
     accepted: bool
@@ -84,16 +85,22 @@ def rows_of(
     summary: VerdictSummary, accepted: Collection[tuple[str, str]] = ()
 ) -> Iterator[tuple[HistoryRow, Measured]]:
     """Every figure of every candidate with its conditions. `accepted`: promoted (run, variant)."""
-    for candidate in summary.candidates:
+    for found in summary.candidates:
+        own = tuple(each for each in found.findings if summary.reference is None or each.against != summary.reference)
+        candidate = found.model_copy(update={"findings": own})
         blank = _unmeasured(summary, candidate, (summary.run, candidate.variant) in accepted)
-        quality = [(_of_measure(blank, each, candidate), each.task) for each in candidate.measures]
+        quality = [
+            (_of_measure(blank, each, candidate, note=_note(summary, candidate, each.task)), each.task)
+            for each in candidate.measures
+        ]
         for row, task in quality:
-            yield replace(row, note=_note(summary, candidate, task)), of_quality(summary, candidate, task)
-        cost = [_of_speed(blank, each, candidate) for each in candidate.speed]
-        cost += _of_memory(blank, summary, candidate)
+            yield row, of_quality(summary, candidate, task)
+        measured = replace(blank, note="INVALID" if candidate.decision == "INVALID" else "")
+        cost = [_of_speed(measured, each, candidate) for each in candidate.speed]
+        cost += _of_memory(measured, summary, candidate)
         conditions = of_cost(summary, candidate)
         for row in cost:
-            yield replace(row, note="INVALID" if candidate.decision == "INVALID" else ""), conditions
+            yield row, conditions
         if not quality and not cost:
             yield blank, conditions
 
@@ -140,7 +147,7 @@ def _note(summary: VerdictSummary, candidate: CandidateView, task: str) -> str:
     return "" if asked is not None or not summary.partial else "partial run"
 
 
-def _of_measure(blank: HistoryRow, measure: MeasureView, candidate: CandidateView) -> HistoryRow:
+def _of_measure(blank: HistoryRow, measure: MeasureView, candidate: CandidateView, *, note: str) -> HistoryRow:
     own = measure.kind == "divergence"  # a level of its own, and the only kind where more may be better
     return replace(
         blank,
@@ -155,6 +162,7 @@ def _of_measure(blank: HistoryRow, measure: MeasureView, candidate: CandidateVie
         upper=measure.upper,
         worse=-1 if own and measure.higher_is_better else 1,
         decision=_decision(candidate.findings, measure.metric, task=measure.task),
+        note=note,
     )
 
 

@@ -26,6 +26,7 @@ class GateView(View):
     task: str | None
     slice: str | None = None
     workload: str | None = None
+    against: str = ""
     decision: FindingDecision
 
 
@@ -121,6 +122,7 @@ class VerdictSummary(View):
     quantgate: str
     alpha: float = Field(gt=0, lt=1)
     started_at: str
+    reference: str | None = None
     partial: bool = False
     limit: int | None = None
 

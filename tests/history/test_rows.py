@@ -70,6 +70,16 @@ def test_a_waived_gate_is_shown_as_waived() -> None:
     assert next(row for row in collect("s", [summary]).figures if row.metric == "acc").decision == "WAIVED"
 
 
+def test_a_gate_against_the_promoted_version_judges_another_difference() -> None:
+    """The row shows the drop from the baseline, so the decision beside it is that of the gates on this drop."""
+    whole = verdict(1)
+    bf16 = whole.candidates[0]
+    step = bf16.findings[0].model_copy(update={"decision": "FAIL", "against": whole.reference})
+    changed = bf16.model_copy(update={"findings": (step, *bf16.findings)})
+    summary = summary_of(whole.model_copy(update={"candidates": (changed,)}))
+    assert next(row for row in collect("s", [summary]).figures if row.metric == "acc").decision == "PASS"
+
+
 def test_memory_is_a_ratio_to_the_baseline(rows: tuple[HistoryRow, ...]) -> None:
     """Bytes of both sides and their ratio, with the decision of its gate; what a side lacks is no row."""
     found = {row.metric: row for row in rows if (row.run, row.variant, row.kind) == ("run-1", "nf4", "memory")}
