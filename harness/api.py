@@ -17,6 +17,7 @@ from harness.report import write_html, write_junit, write_markdown
 
 if TYPE_CHECKING:
     from harness.compare import Comparison
+    from harness.gate.before import Before
     from harness.history import History, Selection
     from harness.spec.load import LoadedSuite
 
@@ -119,7 +120,9 @@ def gate(
         loaded = suite if isinstance(suite, LoadedSuite) else load_suite(Path(suite))
         changed = changed_tasks(manifest, loaded)
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    verdict = judge(loaded.suite, compare_run(store, manifest), judged_at=now, changed=changed)
+    comparison = compare_run(store, manifest)
+    before = _promoted_suite(comparison)
+    verdict = judge(loaded.suite, comparison, judged_at=now, changed=changed, before=before)
     if save:
         store.save_verdict(verdict)
     return verdict
@@ -134,6 +137,22 @@ def history(suite: str, *, results: str | Path = RESULTS, selection: Selection |
     from harness.history.stored import collect_stored
 
     return collect_stored(Store(Path(results)), suite, selection)
+
+
+def _promoted_suite(comparison: Comparison) -> Before | None:
+    """The suite of the last promoted version, as its run stored it."""
+    from harness.errors import SuiteError
+    from harness.gate.before import Before
+    from harness.spec.load import parse_suite
+
+    version = comparison.reference_version
+    if version is None or version.run is None:
+        return None
+    try:
+        suite = parse_suite(version.run.suite_text, Path(version.run.suite_file)).suite
+    except SuiteError:  # written for another version of quantgate; the report says so
+        suite = None
+    return Before(label=version.label, suite=suite)
 
 
 def report(

@@ -252,16 +252,21 @@ def show(
 
 @app.command()
 def promote(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Run id or its beginning.")],
-    variant: Annotated[str, typer.Argument(help="The accepted variant.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Run id or its beginning; with --list a suite's name.")],
+    variant: Annotated[str, typer.Argument(help="The accepted variant.")] = "",
+    name: Annotated[str, typer.Option(help="What to call it in reports, such as v12.")] = "",
     note: Annotated[str, typer.Option(help="Why, for the record.")] = "",
-    force: Annotated[bool, typer.Option("--force", help="Also when it did not PASS.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also when it did not PASS, or the run is partial.")] = False,
+    as_list: Annotated[bool, typer.Option("--list", help="Print the versions promoted so far.")] = False,
     results: Results = RESULTS,
 ) -> None:
     """Mark a variant as the last accepted version; later runs are also compared with it."""
-    from harness.commands.saved import promote_version
+    from harness.commands.saved import print_promoted, promote_version
 
-    promote_version(run, variant, results, note=note, force=force)
+    if as_list:
+        print_promoted(run, results)
+        return
+    promote_version(run, variant, results, name=name, note=note, force=force)
 
 
 class Stopped(BaseException):

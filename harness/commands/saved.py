@@ -10,7 +10,7 @@ from rich.console import Console
 from harness import api
 from harness.commands.run import announce
 from harness.errors import RecordError, UsageError
-from harness.records.models import Accepted
+from harness.records.models import Accepted, RunManifest
 from harness.records.store import Store
 
 
@@ -30,22 +30,68 @@ def judge_again(run: str, suite: Path | None, results: Path, reports: Path) -> i
     return verdict.exit_code
 
 
-def promote_version(run: str, variant: str, results: Path, *, note: str, force: bool) -> None:
+def promote_version(run: str, variant: str, results: Path, *, name: str, note: str, force: bool) -> None:
     """Mark a variant of a run as the last accepted version."""
     store = Store(results)
     manifest = store.find_run(run)
     if variant not in manifest.variants:
-        raise UsageError(f"{variant}: run {manifest.run} has {', '.join(manifest.variants)}")
-    if variant != manifest.baseline:
-        verdict = store.verdict(manifest.suite, manifest.run)
-        found = next((each for each in verdict.candidates if each.variant == variant), None)
-        if found is None:
-            raise RecordError(f"{variant} was not judged in run {manifest.run}; judge it with `quantgate gate`")
-        if found.decision != "PASS" and not force:
-            raise UsageError(
-                f"{variant} is {found.decision} in run {manifest.run} ({found.sentence}). "
-                "Promote it all the same with --force."
-            )
+        raise UsageError(f"{variant or 'no variant is named'}: run {manifest.run} has {', '.join(manifest.variants)}")
+    waivers = () if variant == manifest.baseline else _passed_under(store, manifest, variant, force=force)
+    if manifest.partial and not force:
+        raise UsageError(
+            f"run {manifest.run} is partial (made with --limit, --variant or --task): later runs of the whole suite "
+            "may not pair with it. Promote it all the same with --force."
+        )
+    taken = next((each for each in store.accepted(manifest.suite) if name and each.name == name), None)
+    if taken is not None and (taken.run, taken.variant) != (manifest.run, variant):
+        raise UsageError(f"--name {name}: is {taken.variant}@{taken.run} already")
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    store.accept(manifest.suite, Accepted(run=manifest.run, variant=variant, promoted_at=now, note=note))
-    print(f"{variant}@{manifest.run} is now the reference of suite {manifest.suite}; later runs are compared with it")
+    store.accept(
+        manifest.suite,
+        Accepted(run=manifest.run, variant=variant, promoted_at=now, note=note, name=name, waivers=waivers),
+    )
+    called = f" ({name})" if name else ""
+    shown = f"{variant}@{manifest.run}{called}"
+    print(f"{shown} is now the reference of suite {manifest.suite}; later runs are compared with it")
+    for says in waivers:
+        print(f"it passed under a waiver: {says}")
+
+
+def _passed_under(store: Store, manifest: RunManifest, variant: str, *, force: bool) -> tuple[str, ...]:
+    """The waivers a candidate passed under. Raises `UsageError` unless it passed, today still, or `force`."""
+    verdict = store.verdict(manifest.suite, manifest.run)
+    found = next((each for each in verdict.candidates if each.variant == variant), None)
+    if found is None:
+        raise RecordError(f"{variant} was not judged in run {manifest.run}; judge it with `quantgate gate`")
+    if found.decision != "PASS" and not force:
+        raise UsageError(
+            f"{variant} is {found.decision} in run {manifest.run} ({found.sentence}). "
+            "Promote it all the same with --force."
+        )
+    both = (*verdict.baseline_findings, *found.findings)
+    used = [finding.waiver for finding in both if finding.waiver is not None]
+    ended = next((each for each in used if each.until <= datetime.now(UTC).date().isoformat()), None)
+    if ended is not None and not force:
+        raise UsageError(
+            f"{variant} passed under the waiver of {ended.by}, which ended on {ended.until}. Judge it again with "
+            f"`quantgate gate {manifest.run}`, or promote it all the same with --force."
+        )
+    return tuple(f"{each.gate} for {each.variant} {each.says}" for each in used)
+
+
+def print_promoted(suite: str, results: Path) -> None:
+    """The chain of promoted versions of a suite, oldest first; the last is the reference."""
+    store = Store(results)
+    versions = store.accepted(suite)
+    if not versions:
+        known = sorted(path.parent.name for path in results.glob("*/accepted.jsonl"))
+        raise UsageError(
+            f"{results}: no version of suite {suite!r} has been promoted; "
+            + (f"there are versions of {', '.join(known)}" if known else "`quantgate promote RUN VARIANT` marks one")
+        )
+    for place, each in enumerate(versions):
+        there = (store.run_folder(suite, each.run) / "run.json").exists()
+        parts = [each.promoted_at[:16].replace("T", " "), each.name or "-", f"{each.variant}@{each.run}"]
+        parts += ["" if there else "its run is gone", each.note, *(f"under a waiver: {says}" for says in each.waivers)]
+        parts += ["the reference" if place == len(versions) - 1 else ""]
+        print("  ".join(part for part in parts if part))

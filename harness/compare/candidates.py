@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from harness.compare.documents import DocumentPairs, document_pairs
 from harness.compare.flips import Reader, find_flips
 from harness.compare.pairs import PairedMetric, PairingError, Pairs, Side, lay_out, pair_items, paired_metric
+from harness.compare.promoted import (
+    MOST_VERSIONS,
+    Version,
+    memory_of,
+    other_plan,
+    promoted_versions,
+    why_anew,
+)
 from harness.compare.timing import SpeedPairs, speed_pairs
 from harness.errors import RecordError
 from harness.records.columns import Indices, PlanColumns
 from harness.records.models import (
     EvaluationManifest,
     ItemRecord,
+    MemoryFigures,
     PlannedItem,
     RunManifest,
     SpeedRecord,
@@ -44,6 +53,7 @@ class CandidateComparison:
     run: VariantRun
     paired: Paired
     reference: Paired | None
+    """With the last promoted version; None where there is none or it is gone."""
     clean: Paired | None
     """Without the items that share passages with its calibration data; None when there are none such."""
     speed: SpeedRecord | None
@@ -62,13 +72,41 @@ class Comparison:
     candidates: tuple[CandidateComparison, ...]
     reference_name: str | None
     """`variant@run` of the last promoted version, where there is one."""
+    promoted: tuple[Version, ...] = ()
+    """The versions promoted when the run was made, oldest first; the last is the reference."""
+    reference_memory: tuple[MemoryFigures, str] | None = None
+    """The reference's memory figures and the fingerprint of their host."""
+    series: tuple[VersionPairs, ...] = ()
+    """Promoted versions whose loss adds up with this run's, oldest first."""
+    starts_anew: Mapping[str, str] = field(default_factory=dict)
+    """Task to why its series does not reach back to the first promoted version."""
+
+    @property
+    def reference_version(self) -> Version | None:
+        return self.promoted[-1] if self.promoted else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionPairs:
+    """A promoted version of a series, paired on the tasks whose series it belongs to."""
+
+    version: Version
+    step: Paired
+    """With the version before it in the series; the first with the baseline."""
+    total: Paired
+    """With the baseline."""
+    first: frozenset[str]
+    """Tasks whose series it opens."""
+    earlier: Mapping[str, int]
+    """Task to how many versions of its series came before `first`."""
 
 
 def compare_run(store: Store, run: RunManifest) -> Comparison:
     """Pair every candidate of a run with its baseline. Raises `RecordError` for missing or damaged records."""
     items = _Items(store, run)
     baseline = run.variants[run.baseline]
-    reference_name, reference = _reference(store, run)
+    promoted = promoted_versions(store, run)
+    series, starts_anew = _series(items, promoted)
     candidates = []
     for name, variant in run.variants.items():
         if name == run.baseline:
@@ -79,7 +117,7 @@ def compare_run(store: Store, run: RunManifest) -> Comparison:
                 variant=name,
                 run=variant,
                 paired=_pair(items, baseline, variant),
-                reference=None if reference is None else _pair(items, reference, variant),
+                reference=_with_reference(items, promoted[-1], variant) if promoted else None,
                 clean=_pair(items, baseline, variant, without=copied) if (copied := _copied(variant)) else None,
                 speed=speed,
                 speed_pairs=speed_pairs(speed) if speed is not None else (),
@@ -91,7 +129,11 @@ def compare_run(store: Store, run: RunManifest) -> Comparison:
         baseline=_pair(items, baseline, baseline),
         baseline_manifests=_manifests(store, baseline),
         candidates=tuple(candidates),
-        reference_name=reference_name,
+        reference_name=promoted[-1].name if promoted else None,
+        promoted=promoted,
+        reference_memory=memory_of(store, promoted[-1]) if promoted else None,
+        series=series,
+        starts_anew=starts_anew,
     )
 
 
@@ -132,16 +174,62 @@ def _manifests(store: Store, variant: VariantRun) -> dict[str, EvaluationManifes
     return {task: manifest for task, manifest in found.items() if manifest is not None}
 
 
-def _reference(store: Store, run: RunManifest) -> tuple[str | None, VariantRun | None]:
-    if run.reference is None or run.reference_variant is None:
-        return None, None
-    try:
-        earlier = store.find_run(run.reference)
-    except Exception as error:  # the promoted run was deleted by hand: say so instead of comparing with nothing
-        raise RecordError(
-            f"the promoted run {run.reference} is gone ({error}); promote another with `quantgate promote`"
-        ) from error
-    return f"{run.reference_variant}@{earlier.run}", earlier.variants.get(run.reference_variant)
+def _with_reference(items: _Items, version: Version, variant: VariantRun) -> Paired | None:
+    """A candidate beside the last promoted version, on the tasks that asked both the same.
+
+    Without divergences: those are measured from the baseline's distributions, whatever stands on the left.
+    """
+    if version.found is None:
+        return None
+    unlike = {task: why for task in items.run.tasks if (why := other_plan(items.run, version, task))}
+    tasks = frozenset(items.run.tasks) - frozenset(unlike)
+    paired = _pair(items, version.found, variant, tasks=tasks, earlier=version.label)
+    documents = {task: replace(each, divergence=None) for task, each in paired.documents.items()}
+    return replace(paired, documents=documents, broken={**paired.broken, **unlike})
+
+
+def _series(items: _Items, promoted: Sequence[Version]) -> tuple[tuple[VersionPairs, ...], dict[str, str]]:
+    """The promoted versions that were compared with this run's own baseline, from the newest back, task by task."""
+    baseline = items.run.variants[items.run.baseline]
+    members: dict[str, list[int]] = {}
+    anew: dict[str, str] = {}
+    for task in items.run.tasks:
+        members[task] = []
+        for place in reversed(range(len(promoted))):
+            why = why_anew(items.store, items.run, promoted[place], task)
+            if why is not None:
+                anew[task] = why
+                break
+            members[task].insert(0, place)
+    shown = {task: places[-MOST_VERSIONS:] for task, places in members.items()}
+    found = []
+    for place, version in enumerate(promoted):
+        tasks = frozenset(task for task, places in shown.items() if place in places)
+        if not tasks or version.found is None:
+            continue
+        first = frozenset(task for task in tasks if shown[task][0] == place)
+        before = {
+            task: (baseline if task in first else _found(promoted, shown[task], place)).evaluations[task]
+            for task in tasks
+        }
+        left = baseline.model_copy(update={"evaluations": before})
+        found.append(
+            VersionPairs(
+                version=version,
+                step=_pair(items, left, version.found, tasks=tasks, earlier=version.label),
+                total=_pair(items, baseline, version.found, tasks=tasks, earlier=version.label),
+                first=first,
+                earlier={task: len(members[task]) - len(shown[task]) for task in first},
+            )
+        )
+    return tuple(found), anew
+
+
+def _found(promoted: Sequence[Version], places: Sequence[int], place: int) -> VariantRun:
+    """The version before this one in a series."""
+    found = promoted[places[places.index(place) - 1]].found
+    assert found is not None  # `why_anew` let nothing else into the series
+    return found
 
 
 def _copied(variant: VariantRun) -> dict[str, frozenset[str]]:
@@ -150,16 +238,26 @@ def _copied(variant: VariantRun) -> dict[str, frozenset[str]]:
 
 
 def _pair(
-    items: _Items, left: VariantRun, right: VariantRun, *, without: Mapping[str, frozenset[str]] | None = None
+    items: _Items,
+    left: VariantRun,
+    right: VariantRun,
+    *,
+    without: Mapping[str, frozenset[str]] | None = None,
+    tasks: frozenset[str] | None = None,
+    earlier: str = "",
 ) -> Paired:
-    """Pair two sides on every task both evaluated. Slices and clusters come from the plan."""
+    """Pair two sides on every task both evaluated (or those of `tasks`). Slices and clusters come from the plan.
+
+    `earlier`: the promoted version on one of the sides. What is wrong with its records breaks its own pairs and nothing
+    else, and its flips are not looked up.
+    """
     metrics: dict[tuple[str, str], PairedMetric] = {}
     documents: dict[str, DocumentPairs] = {}
     broken: dict[str, str] = {}
     flips: list[Flip] = []
     totals: dict[str, int] = {}
     for task, facts in items.run.tasks.items():
-        if task not in left.evaluations or task not in right.evaluations:
+        if task not in left.evaluations or task not in right.evaluations or (tasks is not None and task not in tasks):
             continue
         keys = left.evaluations[task], right.evaluations[task]
         try:
@@ -168,7 +266,7 @@ def _pair(
                 items.plan(task),
                 items.side(task, keys[0]),
                 items.side(task, keys[1]),
-                names=(left.variant, right.variant),
+                names=(earlier or left.variant, right.variant),
                 without=(without or {}).get(task, frozenset()),
             )
             if facts.kind == "perplexity":
@@ -179,11 +277,15 @@ def _pair(
                     task, metric, pairs, higher_is_better=metric not in facts.lower_is_better
                 )
             shown = primary_metric([metrics[task, metric] for metric in facts.metrics])
-            if shown is not None and left is not right:
+            if shown is not None and left is not right and not earlier:
                 found, totals[task] = find_flips(task, shown, pairs, items.reader(task, keys, pairs))
                 flips.extend(found)
         except PairingError as error:
             broken[task] = str(error)
+        except RecordError as error:
+            if not earlier:
+                raise
+            broken[task] = f"the records of {earlier} cannot be read: {error}"
     return Paired(metrics=metrics, documents=documents, broken=broken, flips=tuple(flips), flips_total=totals)
 
 

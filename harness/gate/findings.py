@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from harness.compare.candidates import CandidateComparison, Comparison, Paired
 from harness.compare.documents import DocumentPairs
 from harness.compare.measures import only_documents
 from harness.compare.pairs import PairedMetric
+from harness.gate.anchors import in_its_words, no_reference, reference_memory, unsound
 from harness.gate.forms import Judgement, judge_documents, judge_memory, judge_paired, judge_speed
 from harness.records.verdict import Finding
 from harness.spec.metrics import Kind, lookup
@@ -44,14 +45,27 @@ def candidate_findings(
             continue
         paired, against = candidate.paired, comparison.run.baseline
         if rule.gate.against == "reference":
-            if candidate.reference is None or comparison.reference_name is None:
-                found.append(
-                    _finding(rule, candidate.variant, "", Judgement.none("no version has been promoted yet"), None)
-                )
-                continue
-            paired, against = candidate.reference, comparison.reference_name
+            found.extend(_against_reference(rule, comparison, candidate))
+            continue
         found.extend(_apply(rule, candidate.variant, against, paired, candidate))
     return tuple(found)
+
+
+def _against_reference(rule: Rule, comparison: Comparison, candidate: CandidateComparison) -> list[Finding]:
+    """Findings of one gate against the last promoted version."""
+    version, paired = comparison.reference_version, candidate.reference
+    against = version.name if version is not None else ""
+    problem = no_reference(comparison, candidate) or unsound(rule.gate, comparison, candidate)
+    if problem is not None or version is None or paired is None:
+        return [_finding(rule, candidate.variant, against, problem or Judgement.none("nothing to compare with"), None)]
+    metric = lookup(rule.gate.metric)
+    if metric is not None and metric.kind == "memory" and candidate.speed is not None:
+        beside = reference_memory(rule.gate, comparison, candidate.speed)
+        if isinstance(beside, Judgement):
+            return [_finding(rule, candidate.variant, against, beside, None)]
+        candidate = replace(candidate, speed=beside)
+    found = _apply(rule, candidate.variant, against, paired, candidate)
+    return [each.model_copy(update={"reason": in_its_words(each.reason, version)}) for each in found]
 
 
 def baseline_findings(all_rules: Sequence[Rule], comparison: Comparison) -> tuple[Finding, ...]:

@@ -10,6 +10,8 @@ from harness.compare.candidates import CandidateComparison, Comparison, Paired
 from harness.compare.documents import kl_histogram
 from harness.compare.measures import document_measures, likelihood_level, paired_measure
 from harness.compare.timing import speed_rows
+from harness.gate.anchors import creep, promoted_steps
+from harness.gate.before import Before, Changes, gate_changes, with_limits_before
 from harness.gate.checks import baseline_checks, candidate_checks
 from harness.gate.conditions import conditions, task_facts
 from harness.gate.findings import Rule, baseline_findings, candidate_findings, rules
@@ -18,6 +20,7 @@ from harness.records.models import MemoryFigures
 from harness.records.verdict import (
     CandidateVerdict,
     Check,
+    CreepStep,
     Decision,
     Finding,
     Measure,
@@ -35,20 +38,30 @@ def worst(decisions: Iterable[Decision]) -> Decision:
     return max(decisions, key=ORDER.index, default="PASS")
 
 
-def judge(suite: Suite, comparison: Comparison, *, judged_at: str, changed: Mapping[str, str] | None = None) -> Verdict:
+def judge(
+    suite: Suite,
+    comparison: Comparison,
+    *,
+    judged_at: str,
+    changed: Mapping[str, str] | None = None,
+    before: Before | None = None,
+) -> Verdict:
     """The verdict of a run under the gates of `suite`.
 
     `suite` may be another than the one the run was made with (changed limits); `changed` names the tasks whose
     items are no longer those of the run, with what changed, and makes every candidate INVALID.
-    `judged_at`: UTC, ISO 8601.
+    `judged_at`: UTC, ISO 8601. `before`: the suite of the last promoted version, whose gates are compared with these.
     """
     run = comparison.run
     all_rules = rules(suite.gates, suite.alpha)
     own_checks = baseline_checks(comparison)
-    today = day_of(judged_at)
-    own_findings = excused(baseline_findings(all_rules, comparison), suite, today)
+    today, changes = day_of(judged_at), gate_changes(suite, before)
+    own_findings = _settled(baseline_findings(all_rules, comparison), suite, changes, today)
+    steps = promoted_steps(comparison, alpha=suite.alpha)
     candidates = tuple(
-        _candidate(suite, comparison, candidate, all_rules, own_checks, own_findings, changed or {}, today)
+        _candidate(
+            suite, comparison, candidate, all_rules, own_checks, own_findings, changed or {}, today, changes, steps
+        )
         for candidate in comparison.candidates
     )
     decision = worst([each.decision for each in candidates] or [_of(own_checks, own_findings)])
@@ -76,6 +89,8 @@ def judge(suite: Suite, comparison: Comparison, *, judged_at: str, changed: Mapp
         label=run.label,
         baseline_conditions=conditions(comparison.baseline_manifests),
         reference=comparison.reference_name,
+        reference_label=comparison.reference_version.label if comparison.reference_version is not None else None,
+        gate_changes=changes.all,
         waivers=uses(suite, (*own_findings, *(each for one in candidates for each in one.findings)), today),
         method=METHOD,
     )
@@ -86,6 +101,11 @@ def _of(checks: Iterable[Check], findings: Iterable[Finding]) -> Decision:
     if any(check.blocks and not check.held for check in checks):
         return "INVALID"
     return worst(counted(finding) for finding in findings if finding.severity == "block")
+
+
+def _settled(findings: Sequence[Finding], suite: Suite, changes: Changes, today: date) -> tuple[Finding, ...]:
+    """The findings with the limits they had before and with the waivers of the day: the last word on each."""
+    return excused(with_limits_before(findings, changes), suite, today)
 
 
 def _both(finding: Finding, again: Sequence[Finding]) -> Finding:
@@ -112,6 +132,8 @@ def _candidate(
     own_findings: tuple[Finding, ...],
     changed: Mapping[str, str],
     today: date,
+    changes: Changes,
+    steps: Mapping[tuple[str, str], list[CreepStep]],
 ) -> CandidateVerdict:
     spec = suite.variants.get(candidate.variant)
     checks = candidate_checks(comparison, candidate, spec, changed)
@@ -121,7 +143,7 @@ def _candidate(
     if candidate.clean is not None:
         again = candidate_findings(all_rules, comparison, replace(candidate, paired=candidate.clean))
         findings = tuple(_both(finding, again) for finding in findings)
-    findings = excused(findings, suite, today)
+    findings = _settled(findings, suite, changes, today)
     decision = _of((*broken_baseline, *checks), (*own_findings, *findings))
     alpha = suite.alpha
     return CandidateVerdict(
@@ -132,6 +154,7 @@ def _candidate(
         checks=checks,
         measures=_measures(candidate.paired, alpha=alpha),
         reference_measures=() if candidate.reference is None else _measures(candidate.reference, alpha=alpha),
+        creep=creep(comparison, candidate, findings, steps, alpha=alpha),
         flips=candidate.paired.flips,
         flips_total=dict(candidate.paired.flips_total),
         histograms=tuple(

@@ -372,3 +372,7 @@ class Accepted(Model):
     variant: str
     promoted_at: str
     note: str = ""
+    name: str = ""
+    """What people call it, such as v12; empty: `variant@run`."""
+    waivers: tuple[str, ...] = ()
+    """The waivers it passed under, in sentences."""

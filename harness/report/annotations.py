@@ -24,6 +24,7 @@ def annotations(verdict: Verdict) -> str:
                 title = f"{name} {finding.decision}: {figures.gate_name(finding)}"
                 lines.append(_command(_level(finding.decision, finding.severity), title, finding.reason))
     lines += [_command("notice", "waiver", says) for says in figures.waiver_notes(verdict)]
+    lines += [_command("notice", "changed gate", says) for says in figures.change_notes(verdict)]
     if verdict.decision != "PASS":
         title = f"{verdict.suite}: {verdict.decision}"
         lines.append(_command("error" if lines else _level(verdict.decision, "block"), title, verdict.sentence))

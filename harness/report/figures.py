@@ -5,7 +5,7 @@ Takes fractions, seconds, bytes and nats. A missing value is `NONE`, never a zer
 
 from __future__ import annotations
 
-from harness.records.verdict import Finding, Measure, SpeedRow, Verdict
+from harness.records.verdict import CandidateVerdict, Creep, Finding, Measure, SpeedRow, Verdict
 
 NONE = "not available"
 DASH = "–"
@@ -132,6 +132,43 @@ def sentence(verdict: Verdict) -> str:
 def waiver_notes(verdict: Verdict) -> tuple[str, ...]:
     """Waivers that excuse nothing: unused ones, and those whose day has come."""
     return tuple(each.says for each in verdict.waivers if each.state != "used")
+
+
+def change_notes(verdict: Verdict) -> tuple[str, ...]:
+    """Gates that are not what they were when the last version was promoted; what lets more through says so."""
+    return tuple(
+        f"{'looser' if each.looser else 'tighter' if each.looser is False else 'changed'} gate: {each.says}"
+        for each in verdict.gate_changes
+    )
+
+
+def creep_notes(candidate: CandidateVerdict) -> tuple[str, ...]:
+    """The loss over versions on every gated metric, in a sentence each."""
+    return tuple(
+        f"{each.task} {each.metric} over versions: {each.says}"
+        for each in candidate.creep
+        if each.limit is not None or each.step_decision is not None
+    )
+
+
+def creep_value(creep: Creep, value: float | None) -> str:
+    """A step, a total, a bound or the limit of a series."""
+    return in_form(value, {"perplexity": "max_increase"}.get(creep.kind, "max_drop"), creep.unit or _no_unit(creep))
+
+
+def _no_unit(creep: Creep) -> str:
+    """Metrics that only lm-eval knows have no unit in our table; one of zeros and ones is a fraction."""
+    return "fraction" if creep.kind == "binary" else ""
+
+
+def creep_interval(creep: Creep, lower: float | None, upper: float | None) -> str:
+    """Both bounds of a step or a total."""
+    return _span(creep_value(creep, lower), creep_value(creep, upper))
+
+
+def limit_before(finding: Finding) -> str:
+    """`1.00 pp`: what the limit was when the last version was promoted."""
+    return in_form(finding.limit_before, finding.form, finding.unit)
 
 
 def measure_form(measure: Measure) -> str:

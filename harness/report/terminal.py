@@ -149,10 +149,12 @@ def _print_notes(verdict: Verdict, console: Console) -> None:
     for says, names in notes.items():
         line = Text.assemble(("note", "yellow"), f"  {', '.join(names)}: ", safe(says))
         console.print(line)
-    waivers = figures.waiver_notes(verdict)
-    for says in waivers:
+    others = [*figures.waiver_notes(verdict), *figures.change_notes(verdict)]
+    for each in verdict.candidates:
+        others += [f"{name_of(each.variant)}: {says}" for says in figures.creep_notes(each)]
+    for says in others:
         console.print(Text.assemble(("note", "yellow"), "  ", safe(says)))
-    if notes or waivers:
+    if notes or others:
         console.print()
 
 

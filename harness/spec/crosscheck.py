@@ -114,6 +114,11 @@ def _gate(where: Place, gate: Gate, suite: Suite) -> Found:
         elif name == suite.baseline:
             yield (*where, "variants"), f"{name} is the baseline; a gate judges candidates (or on: baseline)"
     metric = lookup(gate.metric)
+    if gate.against == "reference" and gate.form in ("min", "max"):
+        says = f"{gate.form} looks at the candidate's own value; against goes with a drop, an increase or a ratio"
+        if metric is not None and metric.kind == "divergence":
+            says = f"{gate.metric} is measured from the baseline's distributions, never from another version's"
+        yield (*where, "against"), says
     if metric is not None and metric.kind in ("speed", "memory"):
         yield from _measured(where, gate, metric, suite)
         return
@@ -136,8 +141,14 @@ def _measured(where: Place, gate: Gate, metric: Metric, suite: Suite) -> Found:
         yield (*where, "task"), f"{gate.metric} is measured once per variant, not per task"
     if gate.slice is not None:
         yield (*where, "slice"), f"{gate.metric} has no slices"
-    if gate.on == "baseline" or gate.against == "reference":
-        yield where, f"{gate.metric} is compared with the baseline on one machine only"
+    if gate.on == "baseline":
+        yield (*where, "on"), f"{gate.metric} is compared with the baseline on one machine only"
+    if gate.against == "reference" and metric.kind == "speed":
+        yield (
+            (*where, "against"),
+            f"{gate.metric} is timed beside the baseline, in turns; a run of another day is no partner. "
+            "Leave against out",
+        )
     if suite.speed is None:
         yield where, f"{gate.metric} needs `speed:` in the suite"
     elif gate.workload is not None:

@@ -66,18 +66,19 @@ class Bench:
             source="test",
         )
 
-    def evaluation(self, variant: str, task: str, records: list[ItemRecord]) -> None:
+    def evaluation(self, variant: str, task: str, records: list[ItemRecord], **identity: object) -> None:
+        """Stored as `VARIANT-TASK`; `identity`: what is not as everywhere else."""
         key = f"{variant}-{task}"
         chunks = self.store.chunks(key)
         chunks.append(records)
-        identity = Identity(
+        usual = Identity(
             weights="w", quantization="", tokenizer="t", requests="r", engine="scripted", versions={},
             dtype="float32", device_type="cpu", batching="b",
         )  # fmt: skip
         self.store.complete(
             EvaluationManifest(
                 key=key,
-                identity=identity,
+                identity=usual.model_copy(update=identity),
                 variant=variant,
                 task=task,
                 items=len(records),
@@ -94,7 +95,8 @@ class Bench:
         run = VariantRun(variant=name, evaluations={task: f"{name}-{task}" for task in tasks}, facts=facts())
         self.variants[name] = run.model_copy(update=changes)
 
-    def verdict(self, gates: list[dict[str, object]], **suite_changes: object) -> Verdict:
+    def suite(self, gates: list[dict[str, object]], **changes: object) -> Suite:
+        """A suite with these variants and tasks; keywords replace whole sections."""
         variants: dict[str, object] = {name: {"baseline": name == "fp32"} for name in self.variants}
         tasks = {
             name: {"perplexity": {"data": "d"}}
@@ -102,21 +104,30 @@ class Bench:
             else {"choice": {"data": "d", "prompt": "p", "choices": ["a", "b"], "answer": "a"}}
             for name, task in self.tasks.items()
         }
-        suite = Suite.model_validate(
+        return Suite.model_validate(
             {
                 "suite": "s",
                 "model": "m",
                 "variants": variants,
                 "tasks": tasks,
                 "gates": gates,
-                **suite_changes,
+                **changes,
             }
         )
+
+    def manifest(self, **changes: object) -> RunManifest:
+        """The run of these variants; what it was promoted after stands in `accepted.jsonl` already."""
+        accepted = self.store.accepted("s")
         run = RunManifest(
             run="r1", suite="s", suite_file="s.yaml", suite_hash="", suite_text="", baseline="fp32",
-            variants=self.variants, tasks=self.tasks, host=HOST, quantgate="0", started_at=NOW, elapsed_s=1.0,
+            variants=dict(self.variants), tasks=dict(self.tasks), host=HOST, quantgate="0", started_at=NOW,
+            elapsed_s=1.0, reference=accepted[-1].run if accepted else None,
+            reference_variant=accepted[-1].variant if accepted else None,
         )  # fmt: skip
-        return judge(suite, compare_run(self.store, run), judged_at=NOW)
+        return run.model_copy(update=changes)
+
+    def verdict(self, gates: list[dict[str, object]], **suite_changes: object) -> Verdict:
+        return judge(self.suite(gates, **suite_changes), compare_run(self.store, self.manifest()), judged_at=NOW)
 
 
 def items(count: int, **changes: object) -> list[PlannedItem]:
