@@ -47,11 +47,28 @@ RESULTS, REPORTS, ARTIFACTS = Path("results"), Path("reports"), Path("artifacts"
 
 
 @app.command()
-def check(suite: SuiteFile, limit: Annotated[int | None, typer.Option(help="As for run.")] = None) -> None:
+def check(
+    suite: SuiteFile,
+    limit: Annotated[int | None, typer.Option(help="As for run.")] = None,
+    results: Results = RESULTS,
+) -> None:
     """Validate a suite and print the plan: items, tokens, what each gate can certify, what cannot run here."""
     from harness.commands.check import check_suite
 
-    raise typer.Exit(check_suite(suite, limit=limit))
+    raise typer.Exit(check_suite(suite, limit=limit, results=results))
+
+
+@app.command()
+def plan(
+    suite: SuiteFile,
+    limit: Annotated[int | None, typer.Option(help="As for run.")] = None,
+    results: Results = RESULTS,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what each gate can certify with these items, what its limit needs, and how long a run takes."""
+    from harness.commands.plan import plan_command
+
+    raise typer.Exit(plan_command(suite, results=results, limit=limit, as_json=as_json))
 
 
 @app.command()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from harness.errors import SuiteError
+from harness.errors import EngineError, SuiteError
 from harness.run.obstacles import obstacles
 from harness.spec.describe import quantization_words
 from harness.spec.load import LoadedSuite, dotted, load_suite
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from harness.plan.build import TaskPlan
 
 
-def check_suite(path: Path, *, limit: int | None) -> int:
+def check_suite(path: Path, *, limit: int | None, results: Path) -> int:
     """Print the plan of a suite; returns the exit code. Raises `SuiteError` for what is wrong with it."""
     loaded = load_suite(path)
     console = Console()
@@ -31,7 +31,7 @@ def check_suite(path: Path, *, limit: int | None) -> int:
         console.print("cannot run here", style="bold")
         for each in standing:
             console.print(f"  {each}", markup=False, highlight=False)
-    if not _plan(loaded, console, limit, standing):
+    if not _plan(loaded, console, limit, results, standing):
         return 3
     if standing:
         console.print("The suite is well formed, but parts of it cannot run here (see above).")
@@ -81,46 +81,20 @@ def _calibrations(loaded: LoadedSuite, plans: Sequence[TaskPlan]) -> Iterator[st
             )
 
 
-def _plan(loaded: LoadedSuite, console: Console, limit: int | None, standing: tuple[str, ...]) -> bool:
+def _plan(loaded: LoadedSuite, console: Console, limit: int | None, results: Path, standing: tuple[str, ...]) -> bool:
     """Items, tokens and certificates; False where the tokenizer cannot be had."""
-    from harness.errors import EngineError
-    from harness.plan.build import plan_suite
-    from harness.plan.certify import certificates
-    from harness.run.variants import context_length, resolve_variant, suite_tokenizer
+    from harness.commands.plan import forecast, print_forecast, print_tasks
 
     try:
-        baseline = resolve_variant(loaded, loaded.suite.baseline, offline=False)
-        tokenizer = suite_tokenizer(baseline)
-        length = context_length(baseline)
+        found = forecast(loaded, results, limit)
     except (EngineError, SuiteError, ImportError, OSError) as error:
         if not standing:
             raise
         console.print(f"no plan without the baseline's tokenizer: {error}", markup=False, highlight=False)
         return False
-    plans = plan_suite(loaded, tokenizer, context_length=length, limit=limit)
-    table = Table(box=None, pad_edge=False)
-    for heading, justify in (("task", "left"), ("kind", "left"), ("items", "right"), ("tokens", "right")):
-        table.add_column(heading, justify="right" if justify == "right" else "left")
-    table.add_column("too long", justify="right")
-    table.add_column("metrics")
-    for plan in plans:
-        table.add_row(
-            plan.name,
-            plan.kind,
-            f"{len(plan.items):,}",
-            f"{sum(item.tokens for item in plan.items):,}",
-            str(sum(item.too_long is not None for item in plan.items)),
-            ", ".join(plan.metrics) or ("perplexity, divergence" if plan.divergence else "perplexity"),
-        )
-    console.print(table)
-    for plan in plans:
-        for note in plan.notes:
-            console.print(f"  {note}", markup=False, highlight=False)
-    for line in _calibrations(loaded, plans):
+    print_tasks(found.plans, console)
+    for line in _calibrations(loaded, found.plans):
         console.print(f"  {line}", markup=False, highlight=False)
-    console.print("\nwhat each gate can certify", style="bold")
-    for row in certificates(loaded.suite, plans):
-        mark = " " if row.enough else "!"
-        console.print(f"{mark} {row.gate:<10} {row.says}", markup=False, highlight=False)
+    print_forecast(found, console)
     console.print()
     return True

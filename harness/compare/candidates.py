@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from harness.compare.documents import DocumentPairs, document_pairs
 from harness.compare.flips import Reader, find_flips
+from harness.compare.noise import NoisePairs, noise_pairs
 from harness.compare.pairs import PairedMetric, PairingError, Pairs, Side, lay_out, pair_items, paired_metric
 from harness.compare.promoted import (
     MOST_VERSIONS,
@@ -80,6 +81,8 @@ class Comparison:
     """Promoted versions whose loss adds up with this run's, oldest first."""
     starts_anew: Mapping[str, str] = field(default_factory=dict)
     """Task to why its series does not reach back to the first promoted version."""
+    noise: NoisePairs | None = None
+    """The baseline against itself, where that was measured."""
 
     @property
     def reference_version(self) -> Version | None:
@@ -134,6 +137,7 @@ def compare_run(store: Store, run: RunManifest) -> Comparison:
         reference_memory=memory_of(store, promoted[-1]) if promoted else None,
         series=series,
         starts_anew=starts_anew,
+        noise=noise_pairs(store, run, [each.speed for each in candidates if each.speed], items.side, items.plan),
     )
 
 

@@ -62,6 +62,7 @@ def paired_measure(metric: PairedMetric, *, unit: str, alpha: float) -> Measure:
         higher_is_better=metric.higher_is_better,
         n=metric.count,
         clusters=drop.clusters,
+        design_effect=drop.deff if isinstance(drop, PairedDrop) and drop.clusters is not None else None,
         baseline=float(metric.baseline.mean()),
         candidate=float(metric.candidate.mean()),
         change=float(metric.drops.mean()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -92,3 +93,20 @@ def speed_rows(pairs: Sequence[SpeedPairs], *, alpha: float) -> tuple[SpeedRow, 
             )
         )
     return tuple(rows)
+
+
+def baseline_ratios(records: Sequence[SpeedRecord]) -> dict[tuple[str, str], Floats]:
+    """(workload, metric) to the ratios of the baseline's own adjacent runs, later over earlier.
+
+    In ABBA order every pair BA is followed by a pair AB, so that two runs of the baseline stand side by side: the
+    baseline timed against itself, at no cost.
+    """
+    found: dict[tuple[str, str], list[float]] = {}
+    for record in records:
+        orders = {each.name: [pair.order for pair in each.pairs] for each in record.workloads}
+        for each in speed_pairs(record):
+            for place, neighbours in enumerate(pairwise(orders[each.workload])):
+                if neighbours == ("BA", "AB"):
+                    ratio = float(each.baseline[place + 1] / each.baseline[place])
+                    found.setdefault((each.workload, each.metric), []).append(ratio)
+    return {name: np.asarray(ratios) for name, ratios in found.items()}

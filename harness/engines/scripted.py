@@ -1,7 +1,8 @@
 """A fake model for tests of everything around an engine: deterministic, without weights, and able to misbehave.
 
 Answers come from a hash of the request, so that two scripted variants agree except where `noise` moves one of them.
-`script` keys: `seed`, `noise` (share of requests answered differently), `shift` (nats added to every NLL),
+`script` keys: `seed`, `noise` (share of requests answered differently), `unsteady` (share of requests whose answer
+depends on what they are batched with), `shift` (nats added to every NLL),
 `quantized_modules`, `digest`, `context_length`, `nan` (every likelihood is NaN), `non_finite` (a NaN weight),
 `answer` (the text of every generation), `die_after` and `hang_after` (requests until the process dies or stops
 answering), `die_once` and `hang_once` (a file: only while it does not exist), `delay` (seconds a batch takes),
@@ -74,6 +75,7 @@ class ScriptedEngine:
         self._script: Mapping[str, Scalar] = spec.script or {}
         self._variant = spec.variant
         self._asked = 0
+        self._company: tuple[object, ...] = ()
 
     def _number(self, key: str, default: float) -> float:
         value = self._script.get(key, default)
@@ -108,6 +110,7 @@ class ScriptedEngine:
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[tuple[ContinuationScore, ...]]:
         self._count(len(requests))
+        self._company = tuple(each.context for each in requests)
         return [tuple(self._continuation(each.context, tail) for tail in each.continuations) for each in requests]
 
     def _continuation(self, context: tuple[int, ...], tail: tuple[int, ...]) -> ContinuationScore:
@@ -141,6 +144,7 @@ class ScriptedEngine:
 
     def generate(self, requests: Sequence[GenerateRequest]) -> list[Generation]:
         self._count(len(requests))
+        self._company = tuple(each.prompt for each in requests)
         return [self._text(each) for each in requests]
 
     def _text(self, request: GenerateRequest) -> Generation:
@@ -195,7 +199,10 @@ class ScriptedEngine:
     # -- answers from hashes
 
     def _moved(self, context: tuple[int, ...]) -> bool:
-        """Whether the noise of this variant moves its answer to this context."""
+        """Whether the noise of this variant, or the company it is asked in, moves its answer to this context."""
+        unsteady = self._number("unsteady", 0.0)
+        if unsteady and self._uniform("unsteady", context, self._company) < unsteady:
+            return True
         return self._uniform("noise", context, self._variant) < self._number("noise", 0.0)
 
     def _uniform(self, *parts: object) -> float:

@@ -15,6 +15,7 @@ from harness.gate.before import Before, Changes, gate_changes, with_limits_befor
 from harness.gate.checks import baseline_checks, candidate_checks
 from harness.gate.conditions import conditions, task_facts
 from harness.gate.findings import Rule, baseline_findings, candidate_findings, rules
+from harness.gate.noise import noise_checks, noise_floor
 from harness.gate.waivers import counted, day_of, excused, uses
 from harness.records.models import MemoryFigures
 from harness.records.verdict import (
@@ -54,8 +55,10 @@ def judge(
     """
     run = comparison.run
     all_rules = rules(suite.gates, suite.alpha)
-    own_checks = baseline_checks(comparison)
     today, changes = day_of(judged_at), gate_changes(suite, before)
+    noise = noise_floor(comparison, alpha=suite.alpha)
+    levels = _levels(comparison.baseline, alpha=suite.alpha)
+    own_checks = (*baseline_checks(comparison), *noise_checks(suite, noise, levels))
     own_findings = _settled(baseline_findings(all_rules, comparison), suite, changes, today)
     steps = promoted_steps(comparison, alpha=suite.alpha)
     candidates = tuple(
@@ -75,7 +78,7 @@ def judge(
         baseline_memory=_baseline_memory(comparison),
         baseline_checks=own_checks,
         baseline_findings=own_findings,
-        baseline_measures=_levels(comparison.baseline, alpha=suite.alpha),
+        baseline_measures=levels,
         candidates=candidates,
         tasks=task_facts(comparison),
         host=run.host,
@@ -92,6 +95,7 @@ def judge(
         reference_label=comparison.reference_version.label if comparison.reference_version is not None else None,
         gate_changes=changes.all,
         waivers=uses(suite, (*own_findings, *(each for one in candidates for each in one.findings)), today),
+        noise=noise,
         method=METHOD,
     )
 
@@ -274,6 +278,8 @@ METHOD: tuple[str, ...] = (
     "KL divergence is KL(baseline || variant) in nats per scored token over the whole vocabulary.",
     "Speed: adjacent baseline/candidate runs in ABBA order after a discarded warm-up; Hodges–Lehmann estimate of the "
     "ratio with exact signed-rank bounds.",
+    "Noise floor: the baseline is asked a part of every task again in other batches. What flips or moves there is "
+    "noise; a limit below it is named and decides as any other. Speed: two adjacent runs of the baseline.",
     "A candidate's failed answer counts against it; a failed answer of the baseline makes the comparison INVALID.",
     "A candidate passes when every blocking gate passes, each at its own alpha; a false PASS needs no correction "
     "for several gates.",

@@ -1,103 +1,98 @@
-"""What a suite can certify before it runs: for each gate, the smallest drop its items can show to be safe."""
+"""What a suite can certify before it runs: for each gate, the smallest loss its items can show to be safe."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from harness.plan.build import TaskPlan
+from harness.plan.certificate import POWER, Asked, Certificate
+from harness.plan.certify_documents import certify_documents
+from harness.plan.certify_items import certify_items
+from harness.plan.seen import History
 from harness.records.models import PlannedItem
 from harness.spec.metrics import lookup
-from harness.spec.models import Gate, Suite, Variant
-from harness.stats import DISCORDANCE_PRIORS, certifiable_drop, items_needed, zero_flip_items
+from harness.spec.models import Gate, Suite
+from harness.stats.decision import normal_quantile
 
-FEW_DOCUMENTS = 20
 FEW_PAIRS = 10
 
 
-@dataclass(frozen=True, kw_only=True)
-class Certificate:
-    """What one gate can show with the items planned."""
-
-    gate: str
-    says: str
-    enough: bool
-    """False: with these items the gate cannot be expected to PASS a candidate that lost nothing."""
-
-
-def certificates(suite: Suite, plans: Sequence[TaskPlan]) -> tuple[Certificate, ...]:
-    """One row per gate (and slice), by the formulas of `stats.power`: 80 % power, no true drop, priors for flips."""
+def certificates(suite: Suite, plans: Sequence[TaskPlan], seen: History | None = None) -> tuple[Certificate, ...]:
+    """One row per gate (and slice), by the formulas of `stats.power`: 80 % power, no true loss, and as many flips
+    and as much spread as earlier runs showed, priors where there are none."""
     by_name = {plan.name: plan for plan in plans}
     rows: list[Certificate] = []
     for index, gate in enumerate(suite.gates):
-        rows.extend(_rows(f"gates[{index}]", gate, suite, by_name))
+        rows.extend(_rows(f"gates[{index}]", gate, suite, by_name, seen or History()))
     return tuple(rows)
 
 
-def discordance_prior(suite: Suite, gate: Gate) -> float:
-    """The largest share of flips to expect of the candidates this gate looks at, by their bits."""
-    names = gate.variants or suite.candidates
-    return max((_prior(suite.variants[name]) for name in names), default=DISCORDANCE_PRIORS[4])
-
-
-def _prior(variant: Variant) -> float:
-    if variant.quantize is not None:
-        return DISCORDANCE_PRIORS[8 if variant.quantize.claimed_bits >= 8 else 4]
-    if variant.must_be_quantized():
-        return DISCORDANCE_PRIORS[4]
-    return DISCORDANCE_PRIORS[16]
-
-
-def _rows(name: str, gate: Gate, suite: Suite, plans: dict[str, TaskPlan]) -> Iterator[Certificate]:
+def _rows(name: str, gate: Gate, suite: Suite, plans: dict[str, TaskPlan], seen: History) -> Iterator[Certificate]:
     metric = lookup(gate.metric)
     if metric is not None and metric.kind == "memory":
-        yield Certificate(gate=name, says=f"{gate.metric}: exact, one fresh process each", enough=True)
+        says = f"{gate.metric}: exact, one fresh process each"
+        yield Certificate(gate=name, judges=gate.metric, limit=_limit(gate), says=says, enough=True, certifies="exact")
         return
     if metric is not None and metric.kind == "speed":
-        pairs = suite.speed.pairs if suite.speed is not None else 0
-        few = "" if pairs >= FEW_PAIRS else f"; {FEW_PAIRS} at least are needed to decide"
-        yield Certificate(gate=name, says=f"{gate.metric}: {pairs} timed pairs{few}", enough=not few)
+        yield _speed(name, gate, suite, seen)
         return
     if gate.task is None or gate.task not in plans:
         return
     plan = plans[gate.task]
     for part, items in _parts(gate, plan).items():
-        where = f"{gate.task} {gate.metric}" + (f" on {part}" if part else "")
         label = f"{name} {part}" if part and gate.slice == "each" else name
-        count = len(items)
-        if count == 0:
-            yield Certificate(gate=label, says=f"{where}: no item to judge", enough=False)
+        where = f"{gate.task} {gate.metric}" + (f" on {part}" if part else "")
+        asked = Asked(label=label, where=where, gate=gate, suite=suite, items=tuple(items), seen=seen)
+        if not items:
+            row = Certificate(gate=label, judges=where, says=f"{where}: no item to judge", enough=False, possible=False)
         elif plan.kind == "perplexity":
-            few = "" if count >= FEW_DOCUMENTS else f"; under {FEW_DOCUMENTS} it can only be INCONCLUSIVE"
-            yield Certificate(gate=label, says=f"{where}: {count} documents{few}", enough=not few)
-        elif gate.form == "max_drop" and metric is not None and metric.kind == "binary":
-            yield _drop(label, where, gate, suite, items)
+            row = certify_documents(asked)
         else:
-            yield Certificate(gate=label, says=f"{where}: {count} items", enough=True)
+            row = certify_items(asked)
+        yield row.with_limit(_limit(gate))
 
 
-def _drop(label: str, where: str, gate: Gate, suite: Suite, items: Sequence[PlannedItem]) -> Certificate:
+def _speed(name: str, gate: Gate, suite: Suite, seen: History) -> Certificate:
+    """What so many pairs tell apart, by the spread of like variants or of the baseline against itself."""
+    pairs = suite.speed.pairs if suite.speed is not None else 0
     alpha = gate.alpha if gate.alpha is not None else suite.alpha
-    flips = discordance_prior(suite, gate)
-    least = zero_flip_items(gate.limit, alpha)
-    limit = f"{100 * gate.limit:.3g} pp"
-    count = len(items)
-    clusters = {item.cluster for item in items}
-    if clusters != {None}:
-        groups = len(clusters)
-        if groups < least:
-            few = f"with no flip they count as {groups}, too few to PASS {limit}; {least} clusters at least"
-            return Certificate(gate=label, says=f"{where}: {count} items in {groups} clusters; {few}", enough=False)
-        where = f"{where} (at best: items of one cluster may flip together)"
-    if count < least:
-        says = f"{where}: {count} items cannot PASS {limit} even with no flip at all; {least} at least"
-        return Certificate(gate=label, says=says, enough=False)
-    certain = certifiable_drop(count, discordance=flips, alpha=alpha)
-    says = f"{where}: {count} items certify {100 * certain:.2g} pp (80 % power, {100 * flips:.2g} % flips)"
-    if certain <= gate.limit:
-        return Certificate(gate=label, says=f"{says}; the limit is {limit}", enough=True)
-    needed = items_needed(gate.limit, discordance=flips, alpha=alpha)
-    return Certificate(gate=label, says=f"{says}; the limit of {limit} needs about {needed:,}", enough=False)
+    row = Certificate(
+        gate=name, judges=gate.metric, limit=_limit(gate), says=f"{gate.metric}: {pairs} timed pairs", enough=True,
+        count=pairs,
+    )  # fmt: skip
+    if pairs < FEW_PAIRS:
+        return row.but(f"; {FEW_PAIRS} at least are needed to decide", possible=False, needs=FEW_PAIRS)
+    errors = [
+        (each.error * math.sqrt(each.pairs / pairs), each.run)
+        for (variant, workload, metric), each in seen.speed.items()
+        if metric == gate.metric
+        and gate.workload in (None, workload)
+        and variant in (gate.variants or suite.candidates)
+    ]
+    if not errors and seen.noise is not None:
+        own = [each.spread for each in seen.noise.speed if each.metric == gate.metric]
+        errors = [(each / math.sqrt(pairs), f"{seen.noise_run}, the baseline alone") for each in own]
+    if not errors:
+        return row.but("; what they tell apart is unknown until the first run")
+    error, run = max(errors)
+    told = math.expm1((normal_quantile(1 - alpha) + normal_quantile(POWER)) * error)
+    words = f"{100 * told:.2g} %"
+    return row.but(
+        f" tell ratios {words} apart (80 % power, spread seen in {run})", certifies=words, basis=f"spread seen in {run}"
+    )
+
+
+def _limit(gate: Gate) -> str:
+    """The limit as a person wrote it, in the form's own terms."""
+    value = gate.limit
+    forms = {
+        "max_drop": f"drop {100 * value:.3g} pp",
+        "max_relative_drop": f"drop {100 * value:.3g} %",
+        "min_recovery": f"keeps {100 * value:.4g} %",
+        "max_increase": f"rise {100 * value:.3g} %",
+    }
+    return forms.get(gate.form, f"{gate.form} {value:.4g}")
 
 
 def _parts(gate: Gate, plan: TaskPlan) -> dict[str | None, list[PlannedItem]]:

@@ -299,6 +299,10 @@ class VariantRun(Model):
     variant: str
     evaluations: dict[str, str] = {}
     """Task to evaluation key."""
+    second_pass: dict[str, str] = {}
+    """The baseline's: task to the evaluation of a part of its items in other batches, for the noise floor."""
+    second_pass_failure: str | None = None
+    """Why a second pass was wanted and is not there."""
     facts: EngineFacts | None = None
     speed: str | None = None
     """Key of its speed record."""

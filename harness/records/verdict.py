@@ -168,6 +168,8 @@ class Measure(Model):
     higher_is_better: bool
     n: int
     clusters: int | None = None
+    design_effect: float | None = None
+    """Binary over clusters: cluster-robust over independent variance, at least 1."""
     baseline: float | None
     candidate: float | None
     change: float | None
@@ -238,6 +240,46 @@ class Conditions(Model):
     versions: dict[str, str]
     dtype: str
     device_type: str
+
+
+class NoiseMeasure(Model):
+    """One metric of one task, the baseline's second pass against its first."""
+
+    task: str
+    metric: str
+    kind: Literal["binary", "graded", "perplexity", "divergence"]
+    unit: str
+    n: int
+    """Items or documents asked twice."""
+    value: float
+    """What a limit is held against: the share of answers that flip (binary), the mean absolute difference of an item
+    (graded), the absolute relative change (perplexity), or the figure itself (divergence)."""
+    upper: Bound = None
+    """One-sided bound of the share of flips at 1 - alpha; None for the other kinds."""
+    flips: int | None = None
+    """Binary: answers that changed between right and wrong, either way."""
+
+
+class NoiseSpeed(Model):
+    """One speed metric of the baseline against itself, from its adjacent runs in ABBA order."""
+
+    workload: str
+    metric: str
+    pairs: int
+    spread: float
+    """Standard deviation of the logarithm of the ratio of two adjacent runs, 1.4826 times the median absolute one."""
+
+
+class Noise(Model):
+    """The noise floor: what the baseline does against itself in other batches."""
+
+    measures: tuple[NoiseMeasure, ...]
+    likelihoods: dict[str, float]
+    """Task to the mean absolute difference between the passes in nats: of an option's log-likelihood, or of a
+    document's log-likelihood a token."""
+    speed: tuple[NoiseSpeed, ...]
+    note: str | None = None
+    """Why a part of it is missing."""
 
 
 class CandidateVerdict(Model):
@@ -330,6 +372,8 @@ class Verdict(Model):
     """Gates that changed since that version was promoted."""
     waivers: tuple[WaiverUse, ...] = ()
     """Every waiver of the suite."""
+    noise: Noise | None = None
+    """The baseline against itself, where that was measured."""
     method: tuple[str, ...]
     """How it was judged, in plain sentences."""
 

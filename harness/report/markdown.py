@@ -12,6 +12,7 @@ from pathlib import Path
 from harness.records.verdict import CandidateVerdict, Check, Finding, Flip, Verdict
 from harness.report import figures
 from harness.report.headline import columns
+from harness.report.noise import noise_line
 from harness.report.text import one_line, visible
 
 MARKS = {"PASS": "✅", "FAIL": "❌", "INCONCLUSIVE": "❔", "INVALID": "⛔", "WAIVED": "⏳"}
@@ -30,6 +31,9 @@ def render_markdown(verdict: Verdict) -> str:
     parts += ["", *_table(verdict), *_reasons(verdict)]
     for candidate in verdict.candidates:
         parts += _flips(candidate, verdict.baseline)
+    if verdict.noise is not None:
+        line = escape(noise_line(verdict.noise), longest=2000)
+        parts += [f"Noise floor ({escape(verdict.baseline)} against itself): {line}", ""]
     confidence = figures.number(100 * (1 - verdict.alpha))
     parts += [
         f"<sub>Baseline {escape(verdict.baseline)} · run {escape(verdict.run)}"

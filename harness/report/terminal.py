@@ -16,6 +16,7 @@ from rich.text import Text
 from harness.records.verdict import CandidateVerdict, Check, Finding, FindingDecision, Measure, Verdict
 from harness.report import figures
 from harness.report.headline import Column, columns
+from harness.report.noise import noise_line
 from harness.report.text import one_line, without_commands
 
 STYLES: dict[str, str] = {
@@ -40,6 +41,10 @@ def print_verdict(verdict: Verdict, console: Console) -> None:
         sentence = "" if each.decision == "PASS" else each.sentence
         _print_reasons(each.variant, each.findings, each.checks, sentence, console)
     _print_notes(verdict, console)
+    if verdict.noise is not None:
+        line = Text.assemble(("noise floor", "dim"), f"  {safe(noise_line(verdict.noise))}")
+        console.print(line)
+        console.print()
     summary = Text()
     summary.append(verdict.decision, style=STYLES[verdict.decision])
     summary.append("  ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 
 from harness.engines.seam import (
     ContinuationScore,
@@ -19,6 +20,7 @@ from harness.errors import WorkerError
 from harness.plan.build import TaskPlan
 from harness.plan.identity import evaluation_key
 from harness.records.models import EngineFacts, EvaluationManifest, Host, ItemRecord
+from harness.records.states import state_file
 from harness.records.store import Store
 from harness.run.progress import Amount, Reporter
 from harness.run.session import Session
@@ -39,16 +41,22 @@ def evaluate(
     *,
     baseline: str | None,
     keep_states: bool,
+    states: Path | None = None,
 ) -> EvaluationManifest:
     """Run what is missing of one evaluation and declare it complete.
 
-    `baseline`: key of the evaluation whose states the divergence is measured from. `keep_states`: this is the
-    baseline and later variants will need its states. Raises `WorkerError` when the worker keeps dying,
-    `EngineError` when the engine refuses, `RecordError` when nothing can be stored.
+    `baseline`: key of the evaluation whose states the divergence is measured from; `states`: their folder, where it
+    is not that evaluation's own. `keep_states`: this is the baseline and later variants will need its states. Raises
+    `WorkerError` when the worker keeps dying, `EngineError` when the engine refuses, `RecordError` when nothing can be
+    stored.
     """
     identity = session.variant.identity(plan, session.tokenizer, baseline)
     key = evaluation_key(identity)
     chunks = store.chunks(key)
+    if baseline is None:
+        states = None
+    elif states is None:
+        states = store.evaluation_folder(baseline) / "states"
     done = len(chunks.load())
     reporter.task(session.variant.name, plan.name, _amount(plan), _amount(plan, 0, done), "items")
     started, began = datetime.now(UTC), time.monotonic()
@@ -58,7 +66,7 @@ def evaluate(
         nonlocal slowest
         worker.limit_s = session.limit_s(slowest)
         asked = time.monotonic()
-        records = _chunk(worker, plan, len(chunks.digests), store, key, baseline, keep_states=keep_states)
+        records = _chunk(worker, plan, len(chunks.digests), store, key, states, keep_states=keep_states)
         slowest = max(slowest or 0.0, time.monotonic() - asked)
         return records
 
@@ -101,7 +109,7 @@ def _chunk(
     position: int,
     store: Store,
     key: str,
-    baseline: str | None,
+    states: Path | None,
     *,
     keep_states: bool,
 ) -> list[ItemRecord]:
@@ -117,11 +125,11 @@ def _chunk(
     elif plan.kind == "generate":
         answers = worker.generate([request for request in flat if isinstance(request, GenerateRequest)])
     else:
-        name = f"states/{position:06d}.npy"
+        name = state_file(position)
         answers = worker.roll(
             [request for request in flat if isinstance(request, Window)],
-            states_out=str(store.evaluation_folder(key) / name) if keep_states else None,
-            states_in=str(store.evaluation_folder(baseline) / name) if baseline is not None else None,
+            states_out=str(store.evaluation_folder(key) / "states" / name) if keep_states else None,
+            states_in=str(states / name) if states is not None else None,
         )
     if len(answers) != len(flat):
         raise WorkerError(f"{plan.name}: asked {len(flat)} requests, got {len(answers)} answers")

@@ -20,6 +20,7 @@ from harness.run.ahead import Ahead
 from harness.run.disagreement import first_disagreement
 from harness.run.evaluate import evaluate, stored_facts
 from harness.run.host import this_host
+from harness.run.noise import SecondPasses, second_passes
 from harness.run.progress import Reporter
 from harness.run.session import Session
 from harness.run.timing import Timer, speed_key
@@ -267,11 +268,14 @@ class _Run:
                     self.reporter.say(f"{variant.name} · {plan.name}: {manifest.items} items, already there")
                 keys[plan.name] = key
                 facts = facts or manifest.facts
+            again = self._second_passes(session, keys)
         finally:
             session.close()
         return VariantRun(
             variant=variant.name,
             evaluations=keys,
+            second_pass=dict(again.keys),
+            second_pass_failure=again.failure,
             facts=facts,
             token_disagreement=disagreement,
             log=str(log.relative_to(self.folder)) if log.exists() else None,
@@ -279,6 +283,23 @@ class _Run:
             environment=variant.runtime.name,
             artifact=dict(variant.artifact) if variant.artifact is not None else None,
             calibration=tuple(overlap_with(plan, variant.calibration) for plan in self.plans if variant.calibration),
+        )
+
+    def _second_passes(self, session: Session, first: dict[str, str]) -> SecondPasses:
+        """The baseline against itself, where the suite asks for it and the baseline was asked everything once."""
+        noise = self.suite.second_pass
+        if noise is None or not session.variant.spec.baseline or len(first) < len(self.plans):
+            return SecondPasses(keys={})
+        return second_passes(
+            session,
+            self.plans,
+            first,
+            noise,
+            self.suite.seed,
+            self.store,
+            self.host,
+            self.reporter,
+            fresh=self.options.fresh,
         )
 
     def _speed(self, variant: RunVariant, timer: Timer) -> str:

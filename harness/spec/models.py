@@ -348,6 +348,15 @@ class Waiver(Spec):
     """From this day on, in UTC, it no longer counts."""
 
 
+class NoiseFloor(Spec):
+    """How much of each task the baseline is asked a second time, in other batches."""
+
+    items: Annotated[int, Field(ge=1)] | None = None
+    """A seeded sample of this many; when left out 64, at most a quarter of the task, at least 8."""
+    documents: Annotated[int, Field(ge=1)] | None = None
+    """Of a perplexity task; when left out 4."""
+
+
 class Suite(Spec):
     """A whole suite file."""
 
@@ -362,6 +371,9 @@ class Suite(Spec):
     variants: dict[Name, Variant]
     tasks: dict[Name, Task]
     speed: Speed | None = None
+    noise_floor: bool | NoiseFloor = True
+    """The baseline against itself: flips and divergence between two passes, beside every result. false leaves the
+    second pass out."""
     gates: Annotated[tuple[Gate, ...], Field(strict=False)] = ()
     waivers: Annotated[tuple[Waiver, ...], Field(strict=False)] = ()
 
@@ -379,6 +391,13 @@ class Suite(Spec):
     def baseline(self) -> str:
         """Name of the full-precision variant that every candidate is compared with."""
         return next(name for name, variant in self.variants.items() if variant.baseline)
+
+    @property
+    def second_pass(self) -> NoiseFloor | None:
+        """What the baseline is asked twice; None for nothing."""
+        if isinstance(self.noise_floor, NoiseFloor):
+            return self.noise_floor
+        return NoiseFloor() if self.noise_floor else None
 
     @property
     def candidates(self) -> tuple[str, ...]:

@@ -9,7 +9,9 @@ import pytest
 
 from harness.engines.scripted import ScriptedTokenizer
 from harness.plan.build import plan_suite
-from harness.plan.certify import Certificate, certificates, discordance_prior
+from harness.plan.certificate import Certificate
+from harness.plan.certify import certificates
+from harness.plan.certify_items import discordance_prior
 from harness.stats import DISCORDANCE_PRIORS, certifiable_drop, items_needed
 
 LoadSuite = Callable[..., Any]
@@ -90,7 +92,7 @@ def test_perplexity_needs_twenty_documents(certified: Any, documents: int, enoug
 
 
 def test_graded_metrics_floors_speed_and_memory(certified: Any) -> None:
-    """No flips are assumed where there are none to speak of; ten timed pairs are needed to decide."""
+    """No spread is assumed where none was seen; ten timed pairs are needed to decide."""
     speed = {"workloads": [{}], "pairs": 9}
     gates = [
         {"task": "t", "metric": "f1", "max_drop": 0.02},
@@ -100,7 +102,8 @@ def test_graded_metrics_floors_speed_and_memory(certified: Any) -> None:
     generate = {"data": "rows.jsonl", "prompt": "{{text}}", "answer": "yes", "metric": "f1"}
     rows = certified(50, gates, {"generate": generate}, speed=speed)
     assert [row.enough for row in rows] == [True, False, True]
-    assert rows[0].says == "t f1: 50 items"
+    assert rows[0].says == "t f1: 50 items; what they can certify is unknown until the first run"
+    assert (rows[0].certifies, rows[2].certifies) == (None, "exact")
     assert "9 timed pairs; 10 at least" in rows[1].says
 
 

@@ -11,6 +11,7 @@ from harness.report.headline import Column, columns
 from harness.report.html.forest import Forest, forests
 from harness.report.html.histogram import KlChart, kl_charts
 from harness.report.html.scatter import Scatter, scatters
+from harness.report.noise import NoiseRow, noise_rows
 
 FLIPS_SHOWN = 25
 """Per candidate and task; `quantgate show` exports every item."""
@@ -91,6 +92,7 @@ class Page:
     memory: tuple[MemoryLine, ...]
     engines: tuple[EngineColumn, ...]
     host: tuple[Fact, ...]
+    noise: tuple[NoiseRow, ...]
 
 
 def page(verdict: Verdict) -> Page:
@@ -120,6 +122,7 @@ def page(verdict: Verdict) -> Page:
         memory=tuple(memory) if any(line.memory is not None for line in memory) else (),
         engines=tuple(engines),
         host=_host(verdict),
+        noise=() if verdict.noise is None else noise_rows(verdict.noise),
     )
 
 

@@ -1,0 +1,180 @@
+"""`quantgate plan`, and the same tables inside `quantgate check`: what a suite can certify, and how long it takes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness.errors import EngineError, SuiteError, UsageError
+from harness.report import figures
+
+if TYPE_CHECKING:
+    from harness.gate.noise import Tight
+    from harness.plan.build import TaskPlan
+    from harness.plan.certificate import Certificate
+    from harness.plan.duration import VariantTime
+    from harness.spec.load import LoadedSuite
+
+WIDE = 100
+"""Columns of text from which on the table says what each figure rests on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What is known of a suite before it runs."""
+
+    plans: Sequence[TaskPlan]
+    gates: tuple[Certificate, ...]
+    tight: tuple[Tight, ...]
+    """Gates below the noise floor of an earlier run."""
+    noise_run: str | None
+    times: tuple[VariantTime, ...]
+
+
+def plan_command(path: Path, *, results: Path, limit: int | None, as_json: bool) -> int:
+    """Print what each gate can certify; returns the exit code. Raises `SuiteError` for what is wrong with the suite."""
+    from harness.run.obstacles import obstacles
+    from harness.spec.load import load_suite
+
+    loaded = load_suite(path)
+    standing = obstacles(loaded)
+    try:
+        found = forecast(loaded, results, limit)
+    except (EngineError, SuiteError, ImportError, OSError) as error:
+        if not standing:
+            raise
+        Console(stderr=True).print(f"no plan without the baseline's tokenizer: {error}", markup=False, highlight=False)
+        return 3
+    if as_json:
+        print(json.dumps(_plain(loaded, found, standing), indent=1))
+    else:
+        console = Console()
+        print_tasks(found.plans, console)
+        print_forecast(found, console)
+        for each in standing:
+            console.print(f"cannot run here: {each}", markup=False, highlight=False)
+    return 3 if standing else 0
+
+
+def forecast(loaded: LoadedSuite, results: Path, limit: int | None) -> Forecast:
+    """Plan the suite and hold its gates against what earlier runs in `results` showed."""
+    from harness.gate.noise import tight_gates
+    from harness.plan.build import plan_suite
+    from harness.plan.certify import certificates
+    from harness.plan.duration import durations
+    from harness.plan.seen import history
+    from harness.records.store import Store
+    from harness.run.host import this_host
+    from harness.run.variants import context_length, resolve_variant, suite_tokenizer
+
+    if limit is not None and limit < 1:
+        raise UsageError(f"--limit: expected a whole number from 1, got {limit}")
+    baseline = resolve_variant(loaded, loaded.suite.baseline, offline=False)
+    plans = plan_suite(loaded, suite_tokenizer(baseline), context_length=context_length(baseline), limit=limit)
+    seen = history(Store(results), loaded.suite, host=this_host().fingerprint)
+    return Forecast(
+        plans=plans,
+        gates=certificates(loaded.suite, plans, seen),
+        tight=tight_gates(loaded.suite, seen.noise, seen.levels) if seen.noise is not None else (),
+        noise_run=seen.noise_run,
+        times=durations(loaded.suite, plans, seen),
+    )
+
+
+def print_tasks(plans: Sequence[TaskPlan], console: Console) -> None:
+    """Items, tokens and metrics of each task."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("task", "kind", "items", "tokens", "too long", "metrics"):
+        table.add_column(heading, justify="right" if heading in ("items", "tokens", "too long") else "left")
+    for plan in plans:
+        table.add_row(
+            plan.name,
+            plan.kind,
+            f"{len(plan.items):,}",
+            f"{sum(item.tokens for item in plan.items):,}",
+            str(sum(item.too_long is not None for item in plan.items)),
+            ", ".join(plan.metrics) or ("perplexity, divergence" if plan.divergence else "perplexity"),
+        )
+    console.print(table)
+    for plan in plans:
+        for note in plan.notes:
+            console.print(f"  {note}", markup=False, highlight=False)
+
+
+def print_forecast(found: Forecast, console: Console) -> None:
+    """The table of gates, a sentence for each that cannot be expected to PASS, noise and time."""
+    console.print("\nwhat each gate can certify with 80 % power", style="bold")
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
+    headings = ("", "gate", "judges", "limit", "count", "certifies", "needs", "by")
+    headings = headings if console.width >= WIDE else headings[:-1]
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading in ("count", "needs") else "left", overflow="fold")
+    for row in found.gates:
+        cells = (
+            " " if row.enough else "!",
+            row.gate.partition(" ")[0],
+            row.judges,
+            row.limit,
+            "" if row.count is None else f"{row.count:,}",
+            row.certifies or ("unknown" if row.possible else "cannot PASS"),
+            "" if row.needs is None else f"{row.needs:,}",
+            row.basis.partition(" in ")[0],
+        )
+        table.add_row(*map(Text, cells[: len(headings)]))
+    console.print(table)
+    console.print()
+    for row in found.gates:
+        if not row.enough:
+            console.print(f"! {row.gate}  {row.says}", markup=False, highlight=False)
+    for tight in found.tight:
+        says = f"! {tight.gate}  {tight.says} (noise floor of {found.noise_run})"
+        console.print(says, markup=False, highlight=False)
+    if any(row.certifies is None and row.enough for row in found.gates):
+        console.print("  unknown: how much these figures spread shows in the first run")
+    console.print(f"\n{time_words(found.times)}", markup=False, highlight=False)
+
+
+def time_words(times: Sequence[VariantTime]) -> str:
+    """The time of a run from nothing, or that it is unknown."""
+    known = [each for each in times if each.seconds is not None]
+    if not known:
+        return "time: unknown until the first run on this machine"
+    parts = [
+        f"{each.variant} {'about ' if each.rough else ''}{figures.seconds(each.seconds)}"
+        + (f" without {', '.join(each.unknown)}" if each.unknown else "")
+        for each in known
+    ]
+    missing = [each.variant for each in times if each.seconds is None]
+    total = figures.seconds(sum(each.seconds or 0.0 for each in known))
+    words = f"time from nothing, by earlier runs on this machine: {total} ({'; '.join(parts)})"
+    if any(each.rough for each in known):
+        words += "; about: by the slowest other variant's pace"
+    return words + (f"; unknown for {', '.join(missing)}" if missing else "")
+
+
+def _plain(loaded: LoadedSuite, found: Forecast, standing: Sequence[str]) -> dict[str, object]:
+    return {
+        "suite": loaded.suite.suite,
+        "tasks": [
+            {
+                "task": plan.name,
+                "kind": plan.kind,
+                "items": len(plan.items),
+                "tokens": sum(item.tokens for item in plan.items),
+                "too_long": sum(item.too_long is not None for item in plan.items),
+            }
+            for plan in found.plans
+        ],
+        "gates": [asdict(each) for each in found.gates],
+        "below_noise": {"run": found.noise_run, "gates": [asdict(each) for each in found.tight]},
+        "time": [asdict(each) for each in found.times],
+        "obstacles": list(standing),
+    }

@@ -1,0 +1,103 @@
+"""The baseline asked a second time, in other batches. A stored evaluation like others: done once, resumed, reused."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from harness.engines.seam import Window
+from harness.errors import EngineError, RecordError, WorkerError
+from harness.plan.build import TaskPlan
+from harness.plan.noise import SecondPass, second_pass
+from harness.records.models import Host
+from harness.records.states import Rows, gather_states
+from harness.records.store import Store
+from harness.run.evaluate import evaluate
+from harness.run.progress import Reporter
+from harness.run.session import Session
+from harness.spec.models import NoiseFloor
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecondPasses:
+    """Task to the evaluation of its second pass, and why there are not more of them."""
+
+    keys: Mapping[str, str]
+    failure: str | None = None
+
+
+def second_passes(
+    session: Session,
+    plans: Sequence[TaskPlan],
+    first: Mapping[str, str],
+    noise: NoiseFloor,
+    seed: int,
+    store: Store,
+    host: Host,
+    reporter: Reporter,
+    *,
+    fresh: bool,
+) -> SecondPasses:
+    """Ask the baseline again what is missing. `first`: task to its evaluation of the first pass.
+
+    A baseline that was asked everything once is a baseline: what fails here is said and stops no run.
+    """
+    keys: dict[str, str] = {}
+    try:
+        for plan in plans:
+            again = second_pass(plan, noise, seed)
+            if again is not None:
+                keys[plan.name] = _evaluation(
+                    session, plan, again, first[plan.name], store, host, reporter, fresh=fresh
+                )
+    except (EngineError, WorkerError, RecordError) as error:
+        store.check_writable(0)  # a full disk stops the run, as anywhere
+        reporter.say(f"the noise floor could not be measured: {error}")
+        return SecondPasses(keys=keys, failure=str(error))
+    return SecondPasses(keys=keys)
+
+
+def _evaluation(
+    session: Session,
+    plan: TaskPlan,
+    again: SecondPass,
+    first: str,
+    store: Store,
+    host: Host,
+    reporter: Reporter,
+    *,
+    fresh: bool,
+) -> str:
+    """Key of the second pass over one task, computed now when it is missing."""
+    baseline = first if plan.divergence else None
+    key = session.variant.key(again, session.tokenizer, baseline)
+    store.save_plan(again.hash, again.items)
+    if fresh:
+        store.discard(key)
+    if store.evaluation(key) is None:
+        states = store.evaluation_folder(key) / "states"
+        if baseline is not None:
+            gather_states(store.evaluation_folder(baseline) / "states", states, list(_rows(plan, again)))
+        reporter.say(f"{session.variant.name} · {plan.name}: {len(again.items)} items again, for the noise floor")
+        evaluate(session, again, store, host, reporter, baseline=baseline, keep_states=False, states=states)
+        shutil.rmtree(states, ignore_errors=True)
+    return key
+
+
+def _rows(plan: TaskPlan, again: SecondPass) -> Iterator[tuple[Rows, ...]]:
+    """Where the first pass keeps the states of each chunk of the second."""
+    where: dict[int, Rows] = {}
+    for number, chunk in enumerate(plan.chunks):
+        ends = list(accumulate(_positions(plan, index) for index in chunk))
+        for index, start, end in zip(chunk, [0, *ends], ends, strict=False):
+            where[index] = Rows(chunk=number, start=start, end=end)
+    for batch in again.batches:
+        yield tuple(where[again.chosen[place]] for place in batch)
+
+
+def _positions(plan: TaskPlan, index: int) -> int:
+    """Scored positions of a document."""
+    windows = (request for request in plan.requests[index] if isinstance(request, Window))
+    return sum(len(window.tokens) - window.scored_from for window in windows)
