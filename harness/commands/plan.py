@@ -113,8 +113,8 @@ def print_forecast(found: Forecast, console: Console) -> None:
     """The table of gates, a sentence for each that cannot be expected to PASS, noise and time."""
     console.print("\nwhat each gate can certify with 80 % power", style="bold")
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
-    headings = ("", "gate", "judges", "limit", "count", "certifies", "needs", "by")
-    headings = headings if console.width >= WIDE else headings[:-1]
+    columns = ("", "gate", "judges", "limit", "count", "certifies", "needs", "by")
+    headings = columns if console.width >= WIDE else columns[:-1]
     for heading in headings:
         table.add_column(heading, justify="right" if heading in ("count", "needs") else "left", overflow="fold")
     for row in found.gates:
