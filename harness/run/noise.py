@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from harness.run.evaluate import evaluate
 from harness.run.progress import Reporter
 from harness.run.session import Session
 from harness.spec.models import NoiseFloor
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +56,9 @@ def second_passes(
                     session, plan, again, first[plan.name], store, host, reporter, fresh=fresh
                 )
     except (EngineError, WorkerError, RecordError) as error:
-        store.check_writable(0)  # a full disk stops the run, as anywhere
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in NO_ROOM:
+            raise  # a full disk stops the run, as anywhere
+        store.check_writable(0)
         reporter.say(f"the noise floor could not be measured: {error}")
         return SecondPasses(keys=keys, failure=str(error))
     return SecondPasses(keys=keys)
@@ -82,7 +87,7 @@ def _evaluation(
             gather_states(store.evaluation_folder(baseline) / "states", states, list(_rows(plan, again)))
         reporter.say(f"{session.variant.name} · {plan.name}: {len(again.items)} items again, for the noise floor")
         evaluate(session, again, store, host, reporter, baseline=baseline, keep_states=False, states=states)
-        shutil.rmtree(states, ignore_errors=True)
+    shutil.rmtree(store.evaluation_folder(key) / "states", ignore_errors=True)  # gathered for this pass only
     return key
 
 

@@ -57,7 +57,7 @@ def test_before_and_after_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 def test_what_cannot_run_here_is_exit_code_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """As `check`: the plan is printed where it can be made, with what stands in the way."""
-    gone = {"engine": "scripted", "environment": str(tmp_path / "nowhere" / "python"), "script": {}}
+    gone = {"path": "./nowhere"}
     suite = write(tmp_path, {"full": {"engine": "scripted", "baseline": True}, "gone": gone})
     assert plan_command(suite, results=tmp_path / "r", limit=None, as_json=False) == 3
     out = capsys.readouterr().out
