@@ -39,10 +39,7 @@ def gather_states(source: Path, target: Path, chunks: Sequence[Sequence[Rows]]) 
     try:
         for number, rows in enumerate(chunks):
             if not (target / state_file(number)).exists():
-                parts = [
-                    np.load(source / state_file(each.chunk), mmap_mode="r")[each.start : each.end] for each in rows
-                ]
-                _write(target / state_file(number), np.concatenate(parts))
+                _write(target / state_file(number), np.concatenate([_read(source, each) for each in rows]))
         for head in sorted(source.glob("head*")):
             if not (target / head.name).exists():
                 _link(head, target / head.name)
