@@ -293,6 +293,30 @@ def _pair(
     return Paired(metrics=metrics, documents=documents, broken=broken, flips=tuple(flips), flips_total=totals)
 
 
+def one_task(
+    store: Store, run: RunManifest, task: str, variant: str, *, to_reference: bool = False, clean: bool = False
+) -> tuple[Pairs, Reader, tuple[VariantRun, VariantRun]]:
+    """The pairs of one task alone, as `compare_run` makes them: with the baseline, or with the promoted version.
+
+    `clean`: without the items that share passages with the variant's calibration data. Also gives what reads pairs in
+    full, and both sides. Raises `PairingError`, also for a task that a side has not; `RecordError` for damaged records.
+    """
+    items, right = _Items(store, run), run.variants[variant]
+    left = _reference(store, run)[1] if to_reference else run.variants[run.baseline]
+    if left is None or task not in left.evaluations or task not in right.evaluations:
+        raise PairingError(f"{task}: not evaluated by both sides of run {run.run}")
+    keys = left.evaluations[task], right.evaluations[task]
+    pairs = pair_items(
+        task,
+        items.plan(task),
+        items.side(task, keys[0]),
+        items.side(task, keys[1]),
+        names=(left.variant, right.variant),
+        without=_copied(right).get(task, frozenset()) if clean else frozenset(),
+    )
+    return pairs, items.reader(task, keys, pairs), (left, right)
+
+
 def primary_metric(metrics: Sequence[PairedMetric]) -> str | None:
     """The metric whose flips are shown: the first binary one."""
     return next((metric.metric for metric in metrics if metric.kind == "binary"), None)

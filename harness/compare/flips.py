@@ -21,20 +21,24 @@ Reader = Callable[[Indices], Iterable[tuple[PlannedItem, ItemRecord, ItemRecord]
 """Reads pairs in full: the planned item, the baseline's record and the candidate's."""
 
 
-def find_flips(task: str, metric: str, pairs: Pairs, read: Reader) -> tuple[tuple[Flip, ...], int]:
-    """The flips of a binary metric (at most `MOST`, right-to-wrong and large margins first) and their number.
+def find_flips(
+    task: str, metric: str, pairs: Pairs, read: Reader, *, within: Indices | None = None, most: int = MOST
+) -> tuple[tuple[Flip, ...], int]:
+    """The flips of a binary metric (at most `most`, right-to-wrong and large margins first) and their number.
 
-    Only the flips that are kept are read in full.
+    `within`: only among these pairs. Only the flips that are kept are read in full.
     """
     before, after = pairs.baseline.metrics[metric], pairs.candidate.metrics[metric]
     flipped = np.flatnonzero(~np.isnan(before) & ((before == 1.0) != (after == 1.0)))
+    if within is not None:
+        flipped = np.intersect1d(flipped, within)
     worse = before[flipped] == 1.0
     left = margins(pairs.plan, pairs.places[flipped], pairs.baseline.taken(flipped))
     right = margins(pairs.plan, pairs.places[flipped], pairs.candidate.taken(flipped))
     moved = np.abs(np.nan_to_num(left) - np.nan_to_num(right))
     names = map(pairs.name, flipped.tolist())
     order = zip((~worse).tolist(), (-moved).tolist(), names, range(flipped.size), strict=True)
-    chosen = np.asarray([number for *_, number in heapq.nsmallest(MOST, order)], dtype=np.int64)
+    chosen = np.asarray([number for *_, number in heapq.nsmallest(most, order)], dtype=np.int64)
     flips = [
         Flip(
             task=task,

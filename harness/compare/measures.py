@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.compare.documents import DocumentPairs, below_by_document
+from harness.compare.documents import Divergence, DocumentPairs, below_by_document
 from harness.compare.pairs import PairedMetric
 from harness.records.columns import Floats
 from harness.records.verdict import Measure, SliceMeasure
 from harness.stats import (
+    DocumentMean,
     GradedDrop,
     PairedDrop,
     clustered_drop,
@@ -154,16 +155,7 @@ def divergence_level(documents: DocumentPairs, metric: str, *, alpha: float) -> 
     if metric == "kl_max":
         return Level(value=float(values.max()), lower=None, upper=None, n=documents.count)
     if metric in QUANTILES:
-        estimate = float(np.quantile(values, QUANTILES[metric]))
-        below = document_mean(below_by_document(divergence, estimate), documents.tokens, alpha=alpha)
-        low, high = (float(np.quantile(values, min(1.0, max(0.0, share)))) for share in (below.lower, below.upper))
-        return Level(
-            value=estimate,
-            lower=min(low, estimate),
-            upper=max(high, estimate),
-            n=below.documents,
-            reliable=below.reliable,
-        )
+        return woodruff(documents, divergence, QUANTILES[metric], alpha=alpha)[0]
     sums = {
         "kl_mean": divergence.kl,
         "top1_agreement": divergence.top1_agree,
@@ -176,6 +168,24 @@ def divergence_level(documents: DocumentPairs, metric: str, *, alpha: float) -> 
     if metric == "delta_p_rms":
         figures = (math.sqrt(mean.mean), math.sqrt(max(0.0, mean.lower)), math.sqrt(mean.upper))
     return Level(value=figures[0], lower=figures[1], upper=figures[2], n=mean.documents, reliable=mean.reliable)
+
+
+def woodruff(
+    documents: DocumentPairs, divergence: Divergence, probability: float, *, alpha: float
+) -> tuple[Level, DocumentMean]:
+    """A sample quantile with Woodruff's interval, and the share of positions up to it that the interval rests on."""
+    values = divergence.values
+    estimate = float(np.quantile(values, probability))
+    below = document_mean(below_by_document(divergence, estimate), documents.tokens, alpha=alpha)
+    low, high = (float(np.quantile(values, min(1.0, max(0.0, share)))) for share in (below.lower, below.upper))
+    level = Level(
+        value=estimate,
+        lower=min(low, estimate),
+        upper=max(high, estimate),
+        n=below.documents,
+        reliable=below.reliable,
+    )
+    return level, below
 
 
 def document_measures(documents: DocumentPairs, *, alpha: float) -> tuple[Measure, ...]:

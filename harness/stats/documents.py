@@ -73,6 +73,8 @@ class DocumentMean:
     documents: int
     scale: float | None = None
     """The range of the quantity per count, where one was given."""
+    quantile: float = math.inf
+    """Student's t with documents - 1 degrees of freedom; infinite for one document."""
 
     @property
     def reliable(self) -> bool:
@@ -133,13 +135,20 @@ def document_mean(
     half = t * se
     if scale is not None and se <= TIED * max(scale, abs(mean)):
         se, half = 0.0, scale * unseen_share(groups, t)
-    return DocumentMean(mean=mean, se=se, lower=mean - half, upper=mean + half, documents=groups, scale=scale)
+    return DocumentMean(
+        mean=mean, se=se, lower=mean - half, upper=mean + half, documents=groups, scale=scale, quantile=t
+    )
 
 
 def _ratio_se(totals: NDArray[np.float64], weights: NDArray[np.float64], mean: float) -> float:
     groups = totals.size
+    return math.sqrt(groups / (groups - 1) * residual_squares(totals, weights, mean)) / float(weights.sum())
+
+
+def residual_squares(totals: NDArray[np.float64], weights: NDArray[np.float64], mean: float) -> float:
+    """Sum over documents of (total - mean * weight)^2."""
     residuals = totals - mean * weights
-    return math.sqrt(groups / (groups - 1) * float((residuals**2).sum())) / float(weights.sum())
+    return float((residuals**2).sum())
 
 
 def perplexity_ratio(delta_nll: ArrayLike, tokens: ArrayLike, *, alpha: float = 0.05) -> PerplexityRatio:

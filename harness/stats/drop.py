@@ -136,6 +136,18 @@ def _judge(
     )
 
 
+def recounted(drop: PairedDrop, right_to_wrong: int, wrong_to_right: int) -> PairedDrop:
+    """The same items with other flips: the same limit, quantile and design effect. Raises ValueError as `paired_drop`.
+
+    Over clusters the design effect is held at what it was, since where the other flips would lie is not known.
+    """
+    check_counts(drop.n, right_to_wrong, wrong_to_right)
+    return _judge(
+        drop.n, right_to_wrong, wrong_to_right, drop.margin, drop.alpha,
+        quantile=drop.quantile, effective=drop.n_effective, clusters=drop.clusters, warning=drop.warning,
+    )  # fmt: skip
+
+
 def clustered_drop(differences: ArrayLike, clusters: ArrayLike, *, margin: float, alpha: float = 0.05) -> PairedDrop:
     """`paired_drop` where several items lean together (one passage, one prompt sampled repeatedly).
 
@@ -184,14 +196,24 @@ def few_clusters(groups: int) -> str | None:
 
 def cluster_variance(sample: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
     """Cluster-robust variance of the mean with the G/(G-1) factor; `labels`: [n] in 0..G-1."""
+    squares, groups = cluster_squares(sample, labels), int(labels.max()) + 1
+    return groups / (groups - 1) * squares / sample.size**2
+
+
+def cluster_squares(sample: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
+    """Sum over clusters of the squared sum of their deviations from the mean."""
     sums = np.bincount(labels, weights=sample - sample.mean())
-    groups = sums.size
-    return groups / (groups - 1) * float((sums**2).sum()) / sample.size**2
+    return float((sums**2).sum())
+
+
+def independent_variance(sample: NDArray[np.float64]) -> float:
+    """Variance of the mean of independent values."""
+    return float(sample.var(ddof=1)) / sample.size
 
 
 def design_effect(sample: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
     """max(1, cluster-robust / independent variance of the mean); 1 where nothing varies."""
-    independent = float(sample.var(ddof=1)) / sample.size
+    independent = independent_variance(sample)
     return 1.0 if independent == 0 else max(1.0, cluster_variance(sample, labels) / independent)
 
 

@@ -44,6 +44,9 @@ class GradedDrop:
     warning: str | None = None
     scale: float = 1.0
     """The metric's range, which sets the width of the interval where nothing varies."""
+    quantile: float = math.inf
+    """Of the bounds: Student's t with units - 1 degrees of freedom; where nothing varies and there are no clusters
+    the normal one. Infinite for one unit."""
 
     @property
     def p_fail(self) -> float:
@@ -92,14 +95,15 @@ def graded_drop(
     labels = np.arange(sample.size) if clusters is None else cluster_codes(clusters, sample.size, "graded_drop")
     units = int(labels.max()) + 1
     mean = float(sample.mean())
-    half, se = math.inf, 0.0
+    half, se, quantile = math.inf, 0.0, math.inf
     if units > 1:
-        t = t_quantile(1 - alpha, units - 1)
+        quantile = t_quantile(1 - alpha, units - 1)
         se = math.sqrt(cluster_variance(sample, labels))
-        half = t * se
+        half = quantile * se
         if se <= TIED * max(scale, abs(mean)):
             se = 0.0
-            half = scale * unseen_share(units, t if clustered else normal_quantile(1 - alpha))
+            quantile = quantile if clustered else normal_quantile(1 - alpha)
+            half = scale * unseen_share(units, quantile)
     lower, upper = mean - half, mean + half
     warning = few_clusters(units) if clustered else None
     if units == 1:
@@ -117,4 +121,5 @@ def graded_drop(
         clusters=units if clustered else None,
         warning=warning,
         scale=scale,
+        quantile=quantile,
     )

@@ -20,6 +20,12 @@ class MeanLevel:
     upper: float
     n: int
     clusters: int | None
+    quantile: float = math.inf
+    """Of the bounds: normal for zeros and ones and where nothing varies, else Student's t with units - 1."""
+    variance: float = math.nan
+    """Of the mean, cluster-robust where there are clusters."""
+    effective: float = math.nan
+    """Zeros and ones: n over the design effect; the clusters where nothing varies."""
 
 
 def mean_level(values: ArrayLike, *, alpha: float = 0.05, clusters: ArrayLike | None = None) -> MeanLevel:
@@ -50,12 +56,23 @@ def mean_level(values: ArrayLike, *, alpha: float = 0.05, clusters: ArrayLike | 
         deff = 1.0 if groups is None or independent == 0 else max(1.0, variance / independent)
         effective = n / deff if independent > 0 else units
         lower, upper = _wilson(mean, effective, z)
-        return MeanLevel(mean=mean, lower=lower, upper=upper, n=n, clusters=groups)
+        return MeanLevel(
+            mean=mean,
+            lower=lower,
+            upper=upper,
+            n=n,
+            clusters=groups,
+            quantile=z,
+            variance=variance,
+            effective=effective,
+        )
     half = quantile * math.sqrt(variance)
     if variance == 0:
-        z = normal_quantile(1 - alpha)
-        half = max(1.0, abs(mean)) * z * z / (units + z * z)
-    return MeanLevel(mean=mean, lower=mean - half, upper=mean + half, n=n, clusters=groups)
+        quantile = normal_quantile(1 - alpha)
+        half = max(1.0, abs(mean)) * quantile * quantile / (units + quantile * quantile)
+    return MeanLevel(
+        mean=mean, lower=mean - half, upper=mean + half, n=n, clusters=groups, quantile=quantile, variance=variance
+    )
 
 
 def _variance_of_mean(sample: NDArray[np.float64], labels: NDArray[np.int64] | None) -> float:

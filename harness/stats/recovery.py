@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +24,32 @@ _LARGEST = 1e6
 """Recovery beyond this is reported as infinite."""
 
 
+class NamTerms(NamedTuple):
+    """Nam and Blackwelder's statistic at a ratio, with what it is made of."""
+
+    p10: float
+    """Most likely share of pairs from right to wrong when p_cand = r p_base."""
+    p01: float
+    """From wrong to right."""
+    difference: float
+    """p_cand - r p_base as observed."""
+    spread: float
+    """sqrt(r (p10 + p01))."""
+    z: float
+
+
+class FiellerTerms(NamedTuple):
+    """What Fieller's bounds are made of: the roots of a r^2 - 2 half_b r + c = 0."""
+
+    vbb: float
+    vcc: float
+    vbc: float
+    """(Co)variances of the two means, over independent units."""
+    a: float
+    half_b: float
+    c: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recovery:
     """candidate / baseline with one-sided bounds at 1 - alpha each; `lower` may be 0 and `upper` infinite."""
@@ -35,6 +62,10 @@ class Recovery:
     p_fail: Callable[[float], float] = field(default=lambda limit: 1.0, repr=False, compare=False)
     """From a limit to the one-sided p of H0: at least that share is kept. Under alpha exactly when `upper` lies
     below the limit."""
+    quantile: float = math.inf
+    """Of the bounds: normal, or Student's t with units - 1 degrees of freedom; infinite for one unit."""
+    fieller: FiellerTerms | None = None
+    """None for the score test, for one unit and where nothing varies."""
 
 
 def paired_recovery(
@@ -58,16 +89,7 @@ def paired_recovery(
     loss, gain = right_to_wrong / n, wrong_to_right / n
 
     def z(r: float) -> float:
-        root = math.sqrt((cand - r * r * base) ** 2 + 4 * r * r * loss * gain)
-        p01 = max(0.0, (-cand + r * r * (base + 2 * gain) + root) / (2 * r * (r + 1)))
-        q = 1 / r
-        root = math.sqrt((base - q * q * cand) ** 2 + 4 * q * q * loss * gain)
-        p10 = max(0.0, (-base + q * q * (cand + 2 * loss) + root) / (2 * q * (q + 1)))
-        spread = math.sqrt(r * (p10 + p01))
-        difference = cand - r * base
-        if spread == 0:
-            return 0.0 if difference == 0 else math.copysign(math.inf, difference)
-        return difference * math.sqrt(n) / spread
+        return nam_terms(n, base, cand, loss, gain, r).z
 
     return Recovery(
         ratio=cand / base,
@@ -76,7 +98,24 @@ def paired_recovery(
         n=n,
         clusters=None,
         p_fail=lambda limit: upper_tail(-z(limit)),
+        quantile=quantile,
     )
+
+
+def nam_terms(n: int, base: float, cand: float, loss: float, gain: float, r: float) -> NamTerms:
+    """The statistic of `paired_recovery` at the ratio `r`. Shares of n pairs: right before, right after, lost, won."""
+    root = math.sqrt((cand - r * r * base) ** 2 + 4 * r * r * loss * gain)
+    p01 = max(0.0, (-cand + r * r * (base + 2 * gain) + root) / (2 * r * (r + 1)))
+    q = 1 / r
+    root = math.sqrt((base - q * q * cand) ** 2 + 4 * q * q * loss * gain)
+    p10 = max(0.0, (-base + q * q * (cand + 2 * loss) + root) / (2 * q * (q + 1)))
+    spread = math.sqrt(r * (p10 + p01))
+    difference = cand - r * base
+    if spread > 0:
+        z = difference * math.sqrt(n) / spread
+    else:
+        z = 0.0 if difference == 0 else math.copysign(math.inf, difference)
+    return NamTerms(p10, p01, difference, spread, z)
 
 
 def _solve(z: Callable[[float], float], target: float) -> float:
@@ -121,11 +160,12 @@ def graded_recovery(
     t = t_quantile(1 - alpha, units - 1)
     vbb, vcc, vbc = _covariances(left, right, labels)
     if vbb + vcc - 2 * vbc <= TIED * (vbb + vcc) or vbb * ratio**2 + vcc - 2 * ratio * vbc <= TIED * (vbb + vcc):
-        width = unseen_share(units, normal_quantile(1 - alpha) if clusters is None else t)
+        quantile = normal_quantile(1 - alpha) if clusters is None else t
+        width = unseen_share(units, quantile)
         degrees = None if clusters is None else units - 1
         return Recovery(
             ratio=ratio, lower=max(0.0, ratio - width), upper=ratio + width, n=n, clusters=groups,
-            p_fail=lambda limit: upper_tail(unseen_quantile(limit - ratio, units), degrees),
+            p_fail=lambda limit: upper_tail(unseen_quantile(limit - ratio, units), degrees), quantile=quantile,
         )  # fmt: skip
     no_base = upper_tail(base / math.sqrt(vbb), units - 1) if vbb > 0 else 0.0
 
@@ -137,10 +177,13 @@ def graded_recovery(
     half_b = base * cand - t * t * vbc
     c = cand * cand - t * t * vcc
     root = half_b * half_b - a * c
-    if a <= 0 or root < 0:
-        return Recovery(ratio=ratio, lower=0.0, upper=math.inf, n=n, clusters=groups, p_fail=p_fail)
-    low, high = (half_b - math.sqrt(root)) / a, (half_b + math.sqrt(root)) / a
-    return Recovery(ratio=ratio, lower=max(0.0, low), upper=high, n=n, clusters=groups, p_fail=p_fail)
+    low, high = 0.0, math.inf
+    if a > 0 and root >= 0:
+        low, high = max(0.0, (half_b - math.sqrt(root)) / a), (half_b + math.sqrt(root)) / a
+    return Recovery(
+        ratio=ratio, lower=low, upper=high, n=n, clusters=groups, p_fail=p_fail, quantile=t,
+        fieller=FiellerTerms(vbb, vcc, vbc, a, half_b, c),
+    )  # fmt: skip
 
 
 def _covariances(

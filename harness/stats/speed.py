@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from harness.stats.decision import Decision, above, below, check_alpha, normal_quantile
 
@@ -24,6 +24,8 @@ class SpeedRatio:
     lower: float
     upper: float
     pairs: int
+    cut: int = 0
+    """The bounds are the cut-th smallest and largest Walsh average; 0 where there are too few pairs for any."""
 
     @property
     def reliable(self) -> bool:
@@ -49,12 +51,18 @@ def speed_ratio(ratios: ArrayLike, *, alpha: float = 0.05) -> SpeedRatio:
     values = np.asarray(ratios, dtype=np.float64)
     if values.ndim != 1 or values.size == 0 or not (np.isfinite(values).all() and (values > 0).all()):
         raise ValueError("speed_ratio: expected a list of positive, finite ratios with at least one entry")
-    logs, n = np.log(values), values.size
-    rows, columns = np.triu_indices(n)
-    walsh = np.sort((logs[rows] + logs[columns]) / 2)
+    n, walsh = values.size, walsh_averages(values)
     cut = signed_rank_cut(n, alpha)
     lower, upper = (0.0, math.inf) if cut < 1 else (math.exp(walsh[cut - 1]), math.exp(walsh[-cut]))
-    return SpeedRatio(ratio=math.exp(float(np.median(walsh))), lower=lower, upper=upper, pairs=n)
+    return SpeedRatio(ratio=math.exp(float(np.median(walsh))), lower=lower, upper=upper, pairs=n, cut=cut)
+
+
+def walsh_averages(ratios: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Averages of every two logarithms, each with itself too, sorted; [n (n + 1) / 2]."""
+    logs = np.log(ratios)
+    rows, columns = np.triu_indices(logs.size)
+    averages: NDArray[np.float64] = np.sort((logs[rows] + logs[columns]) / 2)
+    return averages
 
 
 def signed_rank_cut(n: int, alpha: float) -> int:
