@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from harness import stats as stats
     from harness.api import Run as Run
     from harness.api import compare as compare
+    from harness.api import explain as explain
     from harness.api import gate as gate
     from harness.api import report as report
     from harness.api import run as run
 
-__all__ = ["Run", "compare", "gate", "report", "run", "stats"]
+__all__ = ["Run", "compare", "explain", "gate", "report", "run", "stats"]
 
-_API = ("Run", "compare", "gate", "report", "run")
+_API = ("Run", "compare", "explain", "gate", "report", "run")
 
 
 class _Face(ModuleType):

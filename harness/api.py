@@ -17,6 +17,7 @@ from harness.report import write_html, write_junit, write_markdown
 
 if TYPE_CHECKING:
     from harness.compare import Comparison
+    from harness.explain import Explanation
     from harness.gate.before import Before
     from harness.history import History, Selection
     from harness.spec.load import LoadedSuite
@@ -153,6 +154,35 @@ def _promoted_suite(comparison: Comparison) -> Before | None:
     except SuiteError:  # written for another version of quantgate; the report says so
         suite = None
     return Before(label=version.label, suite=suite)
+
+
+def explain(
+    run: str | RunManifest | Run,
+    gate: str,
+    *,
+    variant: str | None = None,
+    slice: str | None = None,  # noqa: A002  # the suite's own word
+    flips: int = 10,
+    results: str | Path = RESULTS,
+) -> tuple[Explanation, ...]:
+    """How each finding of a gate came about: its numbers, the formula with them, its inputs, what would change it.
+
+    `gate`: `gates[2]`, `2`, a gate's name, `task/metric` or a metric. The verdict is the stored one, or judged now
+    where there is none. Raises `UsageError` for a gate, variant or slice that the run has not, `RecordError` for
+    damaged records.
+    """
+    from harness.explain import Shown, choose, explain_findings
+
+    manifest = find(run, results)
+    store = Store(Path(results))
+    judged = (store.run_folder(manifest.suite, manifest.run) / "verdict.json").exists()
+    verdict = store.verdict(manifest.suite, manifest.run) if judged else _judged(manifest, results)
+    chosen = choose(verdict, gate, variant=variant, slice_name=slice)
+    return explain_findings(store, manifest, chosen, Shown(flips=flips, results=str(results)))
+
+
+def _judged(manifest: RunManifest, results: str | Path) -> Verdict:
+    return gate(manifest, results=results, save=False)
 
 
 def report(

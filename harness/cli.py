@@ -217,6 +217,23 @@ def gate(
 
 
 @app.command()
+def explain(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Run id or its beginning, a suite's name, or latest.")],
+    gate: Annotated[str, typer.Argument(metavar="GATE", help="gates[2], 2, a gate's name, task/metric or a metric.")],
+    variant: Annotated[str | None, typer.Option(help="Only this variant.")] = None,
+    slice_: Annotated[str | None, typer.Option("--slice", help="Only this slice, field=value.")] = None,
+    flips: Annotated[int, typer.Option(min=0, help="How many flipped items or documents to list.")] = 10,
+    full: Annotated[bool, typer.Option("--full", help="Prompts and answers at length.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    results: Results = RESULTS,
+) -> None:
+    """Show how a gate's verdict came about: numbers, formula, flipped items, what would change it."""
+    from harness.commands.explain import print_explanations
+
+    print_explanations(run, gate, results, variant=variant, slice_name=slice_, flips=flips, full=full, as_json=as_json)
+
+
+@app.command()
 def report(run: RunName = "latest", results: Results = RESULTS, reports: Reports = REPORTS) -> None:
     """Write HTML, Markdown and JUnit from a saved verdict."""
     from harness import api

@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "gate": {"compare", "stats", "spec", "records"},
     "report": {"gate", "records"},
     "history": {"gate", "records", "report", "stats"},
+    "explain": {"compare", "gate", "stats", "spec", "records", "report"},
 }
 
 
@@ -60,6 +61,7 @@ def test_import_table(package: str) -> None:
         "harness.commands.saved",
         "harness.commands.history",
         "harness.commands.show",
+        "harness.commands.explain",
         "harness.report",
     ],
 )

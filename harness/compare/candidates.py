@@ -301,8 +301,10 @@ def one_task(
     `clean`: without the items that share passages with the variant's calibration data. Also gives what reads pairs in
     full, and both sides. Raises `PairingError`, also for a task that a side has not; `RecordError` for damaged records.
     """
-    items, right = _Items(store, run), run.variants[variant]
-    left = _reference(store, run)[1] if to_reference else run.variants[run.baseline]
+    items, right, left = _Items(store, run), run.variants[variant], run.variants.get(run.baseline)
+    if to_reference:
+        promoted = promoted_versions(store, run)
+        left = promoted[-1].found if promoted else None
     if left is None or task not in left.evaluations or task not in right.evaluations:
         raise PairingError(f"{task}: not evaluated by both sides of run {run.run}")
     keys = left.evaluations[task], right.evaluations[task]

@@ -5,6 +5,8 @@ Takes fractions, seconds, bytes and nats. A missing value is `NONE`, never a zer
 
 from __future__ import annotations
 
+import shlex
+
 from harness.records.verdict import CandidateVerdict, Creep, Finding, Measure, SpeedRow, Verdict
 
 NONE = "not available"
@@ -78,7 +80,12 @@ def in_form(value: float | None, form: str, unit: str) -> str:
 
 def limit(finding: Finding) -> str:
     """`drop ≤ 2.00 pp`."""
-    return _SYMBOLS.get(finding.form, f"{finding.form} ") + in_form(finding.limit, finding.form, finding.unit)
+    return limit_of(finding.form, finding.limit, finding.unit)
+
+
+def limit_of(form: str, amount: float, unit: str) -> str:
+    """As `limit`, from its parts."""
+    return _SYMBOLS.get(form, f"{form} ") + in_form(amount, form, unit)
 
 
 def value(finding: Finding) -> str:
@@ -127,6 +134,23 @@ def reason(finding: Finding) -> str:
 def sentence(verdict: Verdict) -> str:
     """The verdict's sentence without the decision in front, for places that show the decision beside it."""
     return verdict.sentence.removeprefix(f"{verdict.decision}: ")
+
+
+def explain_command(verdict: Verdict, finding: Finding) -> str:
+    """What shows how a finding came about."""
+    place = finding.gate.split(" ", 1)[0].removeprefix("gates[").removesuffix("]")
+    parts = ["quantgate", "explain", verdict.run, place, "--variant", finding.variant]
+    if finding.slice is not None:
+        parts += ["--slice", finding.slice]
+    return shlex.join(parts)
+
+
+def explain_hint(verdict: Verdict) -> str:
+    """For whoever is told FAIL or INCONCLUSIVE: the command that explains the first finding that says so."""
+    every = (*verdict.baseline_findings, *(finding for each in verdict.candidates for finding in each.findings))
+    undecided = [finding for finding in every if finding.decision in ("FAIL", "INCONCLUSIVE") and finding.n is not None]
+    undecided.sort(key=lambda finding: (finding.severity == "warn", finding.decision != "FAIL"))
+    return f"why: {explain_command(verdict, undecided[0])}" if undecided else ""
 
 
 def waiver_notes(verdict: Verdict) -> tuple[str, ...]:

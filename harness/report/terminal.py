@@ -45,6 +45,10 @@ def print_verdict(verdict: Verdict, console: Console) -> None:
         line = Text.assemble(("noise floor", "dim"), f"  {safe(noise_line(verdict.noise))}")
         console.print(line)
         console.print()
+    hint = figures.explain_hint(verdict)
+    if hint:
+        console.print(Text(safe(hint), style="dim"))
+        console.print()
     summary = Text()
     summary.append(verdict.decision, style=STYLES[verdict.decision])
     summary.append("  ")

@@ -69,3 +69,13 @@ def test_measures_are_all_there() -> None:
     ):
         assert word in text
     assert "INCONCLUSIVE" not in text
+
+
+def test_who_is_told_no_is_told_how_to_see_why() -> None:
+    """The command for the first blocking FAIL stands before the verdict; a run that passes has none."""
+    assert "why: quantgate explain 20260301-101500-a1b2 " in printed(100)
+    assert "--variant nf4" in next(line for line in printed(100).splitlines() if line.startswith("why:"))
+    passed = example().model_copy(update={"candidates": example().candidates[:1]})
+    out = io.StringIO()
+    print_verdict(passed, Console(file=out, width=100, color_system=None))
+    assert "why:" not in out.getvalue()

@@ -1,0 +1,192 @@
+"""What a finding was judged on, read again from the store, and its judge. Owns the way from a finding to its arrays.
+
+The gate is rebuilt from the finding itself, so a verdict made under another suite's gates is explained too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from harness.compare.candidates import one_task
+from harness.compare.documents import DocumentPairs, document_pairs
+from harness.compare.flips import Reader
+from harness.compare.measures import only_documents
+from harness.compare.pairs import PairedMetric, Pairs, paired_metric
+from harness.compare.promoted import memory_of, promoted_versions
+from harness.compare.timing import SpeedPairs, speed_pairs
+from harness.gate.forms import Judgement, judge_documents, judge_memory, judge_paired, judge_speed
+from harness.records.columns import Indices
+from harness.records.models import RunManifest, SpeedRecord, VariantRun
+from harness.records.store import Store
+from harness.records.verdict import Finding
+from harness.spec.metrics import lookup
+from harness.spec.models import Gate
+
+CLEAN = "without the items that share text with the calibration data: "
+"""How the reason of a finding begins that was judged on the clean items."""
+
+
+class UnexplainedError(Exception):
+    """Nothing was computed for this finding; the message says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Items:
+    """A per-item metric over the pairs of a task, or of one slice."""
+
+    metric: PairedMetric
+    pairs: Pairs
+    within: Indices
+    """Which of `pairs` they are."""
+    read: Reader
+    sides: tuple[VariantRun, VariantRun]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Documents:
+    """Documents of a perplexity task, or of one slice, with their names."""
+
+    documents: DocumentPairs
+    names: tuple[str, ...]
+    sides: tuple[VariantRun, VariantRun]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """One speed metric of one workload."""
+
+    pairs: SpeedPairs
+    record: SpeedRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    record: SpeedRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """The data of one finding, and its judge: (limit, alpha) to what the gate says of these very data."""
+
+    finding: Finding
+    gate: Gate
+    data: Items | Documents | Speed | Memory
+    judge: Callable[[float, float], Judgement]
+
+
+TaskPairs = Callable[[str, str, bool, bool], tuple[Pairs, Reader, tuple[VariantRun, VariantRun]]]
+"""(task, variant, to the reference?, clean?) to the pairs; several findings of a task share them."""
+
+
+def reading(store: Store, run: RunManifest) -> TaskPairs:
+    """Pairs each task once."""
+
+    @cache
+    def read(
+        task: str, variant: str, to_reference: bool, clean: bool
+    ) -> tuple[Pairs, Reader, tuple[VariantRun, VariantRun]]:
+        return one_task(store, run, task, variant, to_reference=to_reference, clean=clean)
+
+    return read
+
+
+def gather(store: Store, run: RunManifest, finding: Finding, paired: TaskPairs) -> Evidence:
+    """Read what a finding was judged on.
+
+    Raises `UnexplainedError` or `PairingError` where nothing was computed, ValueError for a form that this version does
+    not know, `RecordError` for damaged records.
+    """
+    gate = Gate.model_validate(
+        {
+            "metric": finding.metric, "task": finding.task, "slice": finding.slice, "workload": finding.workload,
+            finding.form: finding.limit,
+        }
+    )  # fmt: skip
+    metric = lookup(finding.metric)
+    kind = metric.kind if metric is not None else "graded"
+    if kind in ("speed", "memory"):
+        return _timed(store, run, finding, gate, memory=kind == "memory")
+    task = finding.task or ""
+    pairs, read, sides = paired(task, finding.variant, "@" in finding.against, finding.reason.startswith(CLEAN))
+    if kind in ("perplexity", "divergence"):
+        documents, names = _documents(task, pairs, finding.slice)
+        return Evidence(
+            finding=finding,
+            gate=gate,
+            data=Documents(documents=documents, names=names, sides=sides),
+            judge=lambda limit, alpha: judge_documents(_with(gate, limit), documents, alpha=alpha),
+        )
+    whole = paired_metric(
+        task, finding.metric, pairs, higher_is_better=finding.metric not in run.tasks[task].lower_is_better
+    )
+    within = np.arange(whole.count) if finding.slice is None else _members(whole.slices, finding.slice)
+    part = whole if finding.slice is None else whole.only(finding.slice)
+    return Evidence(
+        finding=finding,
+        gate=gate,
+        data=Items(metric=part, pairs=pairs, within=within, read=read, sides=sides),
+        judge=lambda limit, alpha: judge_paired(_with(gate, limit), part, alpha=alpha),
+    )
+
+
+def _with(gate: Gate, limit: float) -> Gate:
+    return gate.model_copy(update={gate.form: limit})
+
+
+def _members(slices: Mapping[str, Indices], name: str) -> Indices:
+    if name not in slices:
+        raise UnexplainedError(f"no item lies in slice {name!r}")
+    return slices[name]
+
+
+def _documents(task: str, pairs: Pairs, slice_name: str | None) -> tuple[DocumentPairs, tuple[str, ...]]:
+    whole = document_pairs(task, pairs)
+    left_out = {*whole.failed, *whole.baseline_failed}
+    names = tuple(name for name in (pairs.name(pair) for pair in range(pairs.places.size)) if name not in left_out)
+    if slice_name is None:
+        return whole, names
+    inside = _members(whole.slices, slice_name)
+    return only_documents(whole, slice_name), tuple(names[place] for place in inside.tolist())
+
+
+def _beside_reference(store: Store, run: RunManifest, record: SpeedRecord) -> SpeedRecord:
+    """The candidate's figures with the promoted version's in place of the baseline's."""
+    promoted = promoted_versions(store, run)
+    figures = memory_of(store, promoted[-1]) if promoted else None
+    if figures is None:
+        raise UnexplainedError("the promoted version's memory was not measured")
+    return record.model_copy(update={"baseline_memory": figures[0], "baseline": promoted[-1].name})
+
+
+def _timed(store: Store, run: RunManifest, finding: Finding, gate: Gate, *, memory: bool) -> Evidence:
+    key = run.variants[finding.variant].speed
+    record = store.speed(key) if key else None
+    if record is None:
+        raise UnexplainedError(f"{finding.metric} was not measured in this run")
+    if "@" in finding.against:
+        record = _beside_reference(store, run, record)
+    if memory:
+        return Evidence(
+            finding=finding,
+            gate=gate,
+            data=Memory(record=record),
+            judge=lambda limit, alpha: judge_memory(_with(gate, limit), record),
+        )
+    found = [
+        each
+        for each in speed_pairs(record)
+        if (each.metric, each.workload) == (finding.metric, finding.workload or each.workload)
+    ]
+    if not found:
+        raise UnexplainedError(f"{finding.metric} was not measured in this run")
+    pairs = found[0]
+    return Evidence(
+        finding=finding,
+        gate=gate,
+        data=Speed(pairs=pairs, record=record),
+        judge=lambda limit, alpha: judge_speed(_with(gate, limit), pairs, alpha=alpha),
+    )
