@@ -12,11 +12,13 @@ from typer.testing import CliRunner
 
 from harness import api
 from harness.cli import app
+from harness.compare import compare_run
 from harness.errors import RecordError, UsageError
 from harness.explain import as_json, print_explanation
-from harness.records.models import CalibrationOverlap
+from harness.gate import judge
+from harness.records.models import Accepted, CalibrationOverlap
 from tests.explain.saved import HOSTILE, findings, judged, whole
-from tests.gate.handmade import binary_bench
+from tests.gate.handmade import NOW, QUANTIZED, answers, binary_bench
 
 GATES: list[dict[str, object]] = [
     {"task": "t", "metric": "acc", "max_drop": 0.02, "name": "careful"},
@@ -171,6 +173,25 @@ def test_clean_items_are_those_explained(tmp_path: Path) -> None:
     (finding,) = findings(verdict)
     assert (each.n, each.sections[0].steps[0].value, each.upper) == (100, 100, finding.upper)
     assert [note for note in each.notes if "copied_items" in note]
+
+
+def test_the_promoted_version_is_what_it_is_explained_against(tmp_path: Path) -> None:
+    """A gate against the reference counts flips between the two versions, and `show` is named for both runs."""
+    bench = binary_bench(tmp_path, 300, 5, 0)
+    bench.store.save_run(bench.manifest(run="r0"))
+    bench.store.accept("s", Accepted(run="r0", variant="q", promoted_at=NOW))
+    right = [0.0] * 9 + [1.0] * 291
+    bench.evaluation("now", "t", answers(right))
+    bench.variants = {"fp32": bench.variants["fp32"]}
+    bench.variant("now", ["t"], facts=QUANTIZED, must_be_quantized=True)
+    run = bench.manifest(run="r1")
+    bench.store.save_run(run)
+    gates: list[dict[str, object]] = [{"task": "t", "metric": "acc", "max_drop": 0.02, "against": "reference"}]
+    bench.store.save_verdict(judge(bench.suite(gates), compare_run(bench.store, run), judged_at=NOW))
+    (each,) = api.explain("r1", "0", results=tmp_path)
+    steps = {step.symbol: step.value for section in each.sections for step in section.steps}
+    assert (each.against, steps["b"], steps["c"], each.flips_total) == ("q@r0", 4, 0, 4)
+    assert [command.split()[2] for command in each.commands] == ["r1", "r0"]
 
 
 def test_a_waived_fail_says_both(tmp_path: Path) -> None:
