@@ -3,8 +3,9 @@
     make bench                                        # everything, about an hour on two cores
     python benchmarks/bench.py --only choice --share 0.2 --rounds 1
 
-Writes benchmarks/RESULTS.md. A ratio is the peer's time over ours in the same round, so above 1 is faster; its spread
-is the smallest and largest round. lm-eval runs at the best of its batch sizes, found on a part of the items.
+Writes benchmarks/RESULTS.md and results.json; what is not measured this time stays in them. A ratio is the peer's time
+over ours in the same round, so above 1 is faster; its spread is the smallest and largest round. lm-eval runs at the
+best of its batch sizes, found on a part of the items.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from workloads import Workload, workloads
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = ROOT / ".cache" / "demo-model" / "SmolLM2-135M-Instruct"
 DATA = ROOT.parent / "shared" / "data"
-RESULTS = ROOT / "benchmarks" / "RESULTS.md"
+RESULTS, ROWS = ROOT / "benchmarks" / "RESULTS.md", ROOT / "benchmarks" / "results.json"
 EQUAL_NATS = 1e-3
 MATRIX = 2048
 """Edge of the square matrices whose product gives the machine's float32 rate."""
@@ -83,8 +84,8 @@ class Row:
     processor: float
     """Ratio of processor seconds."""
     equality: str
-    flops: float | None
-    """Operations of our matrix products a second, where they can be counted."""
+    share_of_peak: float | None
+    """Of the machine's float32 matrix rate, which our matrix products reached, where they can be counted."""
 
 
 def peak_flops() -> float:
@@ -130,7 +131,9 @@ def compare(ours: Side, peer: Side, workload: Workload, dtype: str, rounds: int,
         ratios=sorted(other["wall"] / own["wall"] for own, other in pairs),
         processor=statistics.median(other["cpu"] / own["cpu"] for own, other in pairs),
         equality=equality(pairs[0][0]["results"], pairs[0][1]["results"]),
-        flops=max((own["flops"] / own["wall"] for own, _ in pairs), default=None) if pairs[0][0]["flops"] else None,
+        share_of_peak=max(own["flops"] / own["wall"] for own, _ in pairs) / peak_flops()
+        if pairs[0][0]["flops"]
+        else None,
     )
 
 
@@ -154,13 +157,17 @@ def equality(ours: list[Any], theirs: list[Any]) -> str:
 HEADER = """| workload | weights | items | peer | peer s | ours s | ratio | spread | processor | equality | of peak |
 | --- | --- | --: | --- | --: | --: | --: | --- | --: | --- | --: |"""
 
+LEGEND = """Of peak: the rate of our matrix products beside that of a large float32 product in the same run; attention
+and everything else counts as lost. Equality is item by item.
+"""
 
-def line(row: Row, rate: float) -> str:
+
+def line(row: Row) -> str:
     middle, low, high = statistics.median(row.ratios), row.ratios[0], row.ratios[-1]
     cells = (
         *(row.workload, row.dtype, row.items, f"{row.peer} ({row.setting})", f"{row.peer_s:.1f}", f"{row.ours_s:.1f}"),
         *(f"**{middle:.2f} ×**", f"{low:.2f} – {high:.2f}", f"{row.processor:.2f} ×", row.equality),
-        "–" if row.flops is None else f"{100 * row.flops / rate:.0f} %",
+        "–" if row.share_of_peak is None else f"{100 * row.share_of_peak:.0f} %",
     )
     return f"| {' | '.join(map(str, cells))} |"
 
@@ -182,24 +189,24 @@ def main() -> None:
     parser.add_argument("--peer", action="append", default=[], choices=["lm-eval", "plain", "engine"])
     parser.add_argument("--share", type=float, default=1.0, help="of the items")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="also write every figure here")
     asked = parser.parse_args()
-    rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="bench-") as place:
         folder = Path(place)
         for workload in workloads(asked.data, folder, asked.share).values():
             if asked.only and workload.name not in asked.only:
                 continue
             for dtype in asked.dtype or ["float32", "nf4"]:
-                rows.extend(measure(workload, dtype, asked, folder))
-    rate = peak_flops()
-    text = "\n".join([HEADER, *(line(row, rate) for row in rows)])
-    text += f"\n\nPeak is the machine's float32 matrix product: {rate / 1e9:.0f} GFLOP/s.\n"
-    print(f"\n{text}")
-    if not asked.only:
-        RESULTS.write_text(f"# What `make bench` printed last\n\n{machine()}\n\n{text}")
-    if asked.json:
-        asked.json.write_text(json.dumps({"rows": [asdict(row) for row in rows], "flops": rate}, indent=1))
+                keep(measure(workload, dtype, asked, folder))
+
+
+def keep(rows: list[Row]) -> None:
+    """Put rows in the place of those that were measured before, and write the table anew."""
+    before = json.loads(ROWS.read_text()) if ROWS.exists() else []
+    kept = {(each["workload"], each["dtype"], each["peer"]): each for each in (*before, *map(asdict, rows))}
+    ROWS.write_text(json.dumps(list(kept.values()), indent=1) + "\n")
+    text = "\n".join([HEADER, *(line(Row(**each)) for each in kept.values())])
+    RESULTS.write_text(f"# What `make bench` measured\n\n{machine()}\n\n{text}\n\n{LEGEND}")
+    print(f"\n{text}\n", flush=True)
 
 
 def measure(workload: Workload, dtype: str, asked: argparse.Namespace, folder: Path) -> list[Row]:
