@@ -217,7 +217,7 @@ def page(rows: list[tuple[str, ...]], manifest: RunManifest) -> str:
 
 def not_here(rows: list[tuple[str, ...]], only: list[str], skip: list[str]) -> list[str]:
     """A line for every row that did not run, with its reason."""
-    lines = [f"- `{row[0]}`: {row[1]}" for row in rows if len(row) != len(COLUMNS)]
+    lines = [f"- `{row[0]}`: {row[1]}".replace(f"{ROOT}/", "") for row in rows if len(row) != len(COLUMNS)]
     for name, block in blocks(only):
         method = METHODS[name.partition(".")[0]]
         why = method.not_here(filled(method.name, block), gpu_count() > 0)
