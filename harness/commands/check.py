@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.errors import EngineError, SuiteError
+from harness.run.before import NAME
 from harness.run.obstacles import obstacles
 from harness.spec.describe import quantization_words
 from harness.spec.load import LoadedSuite, dotted, load_suite
@@ -47,6 +48,9 @@ def _variants(loaded: LoadedSuite, console: Console) -> None:
     for name, variant in loaded.suite.variants.items():
         mark = " (baseline)" if variant.baseline else ""
         table.add_row(f"{name}{mark}", variant.runtime, quantization_words(variant))
+    if (base := loaded.suite.base) is not None:
+        baseline = loaded.suite.variants[loaded.suite.baseline]
+        table.add_row(NAME, baseline.runtime, base.dtype or quantization_words(baseline))
     console.print(table)
     console.print()
 

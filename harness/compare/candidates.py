@@ -18,6 +18,7 @@ from harness.compare.promoted import (
     why_anew,
 )
 from harness.compare.timing import SpeedPairs, speed_pairs
+from harness.compare.triples import Triple, document_triples, metric_triple
 from harness.errors import RecordError
 from harness.records.columns import Indices, PlanColumns
 from harness.records.models import (
@@ -44,6 +45,10 @@ class Paired:
     """Task to why it could not be paired."""
     flips: tuple[Flip, ...]
     flips_total: Mapping[str, int]
+    triples: Mapping[tuple[str, str], Triple] = field(default_factory=dict)
+    """(task, metric) to both sides beside the model before fine-tuning, where there is one."""
+    untripled: Mapping[str, str] = field(default_factory=dict)
+    """Task to why that model could not be set beside them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,9 +124,11 @@ def compare_run(store: Store, run: RunManifest) -> Comparison:
             CandidateComparison(
                 variant=name,
                 run=variant,
-                paired=_pair(items, baseline, variant),
+                paired=_pair(items, baseline, variant, base=run.base),
                 reference=_with_reference(items, promoted[-1], variant) if promoted else None,
-                clean=_pair(items, baseline, variant, without=copied) if (copied := _copied(variant)) else None,
+                clean=_pair(items, baseline, variant, without=copied, base=run.base)
+                if (copied := _copied(variant))
+                else None,
                 speed=speed,
                 speed_pairs=speed_pairs(speed) if speed is not None else (),
                 manifests=_manifests(store, variant),
@@ -249,6 +256,7 @@ def _pair(
     without: Mapping[str, frozenset[str]] | None = None,
     tasks: frozenset[str] | None = None,
     earlier: str = "",
+    base: VariantRun | None = None,
 ) -> Paired:
     """Pair two sides on every task both evaluated (or those of `tasks`). Slices and clusters come from the plan.
 
@@ -259,6 +267,8 @@ def _pair(
     documents: dict[str, DocumentPairs] = {}
     broken: dict[str, str] = {}
     flips: list[Flip] = []
+    triples: dict[tuple[str, str], Triple] = {}
+    untripled: dict[str, str] = {}
     totals: dict[str, int] = {}
     for task, facts in items.run.tasks.items():
         if task not in left.evaluations or task not in right.evaluations or (tasks is not None and task not in tasks):
@@ -275,11 +285,16 @@ def _pair(
             )
             if facts.kind == "perplexity":
                 documents[task] = document_pairs(task, pairs)
-                continue
             for metric in facts.metrics:
                 metrics[task, metric] = paired_metric(
                     task, metric, pairs, higher_is_better=metric not in facts.lower_is_better
                 )
+            if base is not None and task in base.evaluations:
+                try:
+                    beside = _beside(items, task, pairs, base.evaluations[task], metrics)
+                    triples.update({(task, each.metric): each for each in beside})
+                except PairingError as error:
+                    untripled[task] = str(error)
             shown = primary_metric([metrics[task, metric] for metric in facts.metrics])
             if shown is not None and left is not right and not earlier:
                 found, totals[task] = find_flips(task, shown, pairs, items.reader(task, keys, pairs))
@@ -290,7 +305,31 @@ def _pair(
             if not earlier:
                 raise
             broken[task] = f"the records of {earlier} cannot be read: {error}"
-    return Paired(metrics=metrics, documents=documents, broken=broken, flips=tuple(flips), flips_total=totals)
+    return Paired(
+        metrics=metrics,
+        documents=documents,
+        broken=broken,
+        flips=tuple(flips),
+        flips_total=totals,
+        triples=triples,
+        untripled=untripled,
+    )
+
+
+def _beside(
+    items: _Items, task: str, pairs: Pairs, base: str, paired: Mapping[tuple[str, str], PairedMetric]
+) -> tuple[Triple, ...]:
+    """The pairs of a task with the evaluation `base` of the model before fine-tuning beside them, item by item.
+
+    Raises `PairingError` when that evaluation does not fit the plan.
+    """
+    side = items.side(task, base)
+    if side.misfit is not None:
+        raise PairingError(f"{task}: the base model {side.misfit.says}")
+    answers = side.answers.taken(side.order[pairs.places])
+    if items.run.tasks[task].kind == "perplexity":
+        return document_triples(task, pairs, answers)
+    return tuple(metric_triple(metric, pairs, answers) for (owner, _), metric in paired.items() if owner == task)
 
 
 def one_task(

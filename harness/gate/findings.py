@@ -10,8 +10,10 @@ from harness.compare.candidates import CandidateComparison, Comparison, Paired
 from harness.compare.documents import DocumentPairs
 from harness.compare.measures import only_documents
 from harness.compare.pairs import PairedMetric
+from harness.compare.triples import Triple
 from harness.gate.anchors import in_its_words, no_reference, reference_memory, unsound
 from harness.gate.forms import Judgement, judge_documents, judge_memory, judge_paired, judge_speed
+from harness.gate.retained import base_trouble, judge_retained
 from harness.records.verdict import Finding
 from harness.spec.metrics import Kind, lookup
 from harness.spec.models import Gate
@@ -42,6 +44,9 @@ def candidate_findings(
     found: list[Finding] = []
     for rule in all_rules:
         if rule.gate.on == "baseline" or (rule.gate.variants and candidate.variant not in rule.gate.variants):
+            continue
+        if rule.gate.min_retained is not None:
+            found.extend(_retained(rule, comparison, candidate))
             continue
         paired, against = candidate.paired, comparison.run.baseline
         if rule.gate.against == "reference":
@@ -120,6 +125,24 @@ def _apply(
         _finding(rule, variant, against, judge_paired(gate, part, alpha=rule.alpha), name)
         for name, part in slices.items()
     ] or [_no_slice(rule, variant, against, tuple(values.slices))]
+
+
+def _retained(rule: Rule, comparison: Comparison, candidate: CandidateComparison) -> list[Finding]:
+    """`min_retained`, from the model before fine-tuning to the baseline."""
+    gate, paired, against = rule.gate, candidate.paired, "the base model"
+    trouble = base_trouble(comparison)
+    task = gate.task or ""
+    if trouble is None and task in paired.broken:
+        trouble = Judgement.invalid(paired.broken[task])
+    triple = paired.triples.get((task, gate.metric))
+    if trouble is not None or triple is None:
+        judgement = trouble or judge_retained(gate, paired, None, alpha=rule.alpha)
+        return [_finding(rule, candidate.variant, against, judgement, gate.slice if gate.slice != "each" else None)]
+    parts: Mapping[str | None, Triple] = _parts(gate, triple, triple.slices, Triple.only)
+    return [
+        _finding(rule, candidate.variant, against, judge_retained(gate, paired, part, alpha=rule.alpha), name)
+        for name, part in parts.items()
+    ] or [_no_slice(rule, candidate.variant, against, tuple(triple.slices))]
 
 
 def _parts(gate: Gate, whole: P, slices: Mapping[str, object], only: Callable[[P, str], P]) -> dict[str | None, P]:

@@ -16,6 +16,7 @@ from harness.gate.checks import baseline_checks, candidate_checks
 from harness.gate.conditions import conditions, task_facts
 from harness.gate.findings import Rule, baseline_findings, candidate_findings, rules
 from harness.gate.noise import noise_checks, noise_floor
+from harness.gate.retained import base_facts, retained_measures
 from harness.gate.waivers import counted, day_of, excused, uses
 from harness.records.models import MemoryFigures
 from harness.records.verdict import (
@@ -91,6 +92,7 @@ def judge(
         limit=run.limit,
         label=run.label,
         baseline_conditions=conditions(comparison.baseline_manifests),
+        base=base_facts(comparison, suite.base),
         reference=comparison.reference_name,
         reference_label=comparison.reference_version.label if comparison.reference_version is not None else None,
         gate_changes=changes.all,
@@ -157,6 +159,7 @@ def _candidate(
         findings=findings,
         checks=checks,
         measures=_measures(candidate.paired, alpha=alpha),
+        retained=retained_measures(comparison, candidate, alpha=alpha),
         reference_measures=() if candidate.reference is None else _measures(candidate.reference, alpha=alpha),
         creep=creep(comparison, candidate, findings, steps, alpha=alpha),
         flips=candidate.paired.flips,
@@ -273,6 +276,8 @@ METHOD: tuple[str, ...] = (
     "McNemar's mid-p is shown beside it and decides nothing.",
     "Share of the baseline's score kept: the score test of Nam and Blackwelder for right-or-wrong metrics, "
     "Fieller's theorem for graded ones. A level of its own: Wilson's bounds.",
+    "Share of the fine-tuning gain kept, (candidate - base) / (fine-tuned - base): Fieller's set over the same items, "
+    "by the score test for right-or-wrong metrics; undefined where the gain's own bound reaches 0.",
     "Graded metrics: paired t. Perplexity and divergence: the document is the unit; under 20 documents nothing is "
     "decided.",
     "KL divergence is KL(baseline || variant) in nats per scored token over the whole vocabulary.",

@@ -90,6 +90,7 @@ def _limit(gate: Gate) -> str:
         "max_drop": f"drop {100 * value:.3g} pp",
         "max_relative_drop": f"drop {100 * value:.3g} %",
         "min_recovery": f"keeps {100 * value:.4g} %",
+        "min_retained": f"retains {100 * value:.4g} %",
         "max_increase": f"rise {100 * value:.3g} %",
     }
     return forms.get(gate.form, f"{gate.form} {value:.4g}")

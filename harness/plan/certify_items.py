@@ -38,7 +38,23 @@ def certify_items(asked: Asked) -> Certificate:
     binary = kind == "binary" if kind is not None else metric is not None and metric.kind == "binary"
     if asked.gate.form in ("min", "max"):
         return _level(asked) if binary else asked.row("items")
+    if asked.gate.form == "min_retained":
+        return _retained(asked) if binary else asked.row("items")
     return _drop(asked) if binary else _graded(asked)
+
+
+def _retained(asked: Asked) -> Certificate:
+    """Keeping a share r of a gain g is losing at most (1 - r) g, so the gain must be large enough for these items."""
+    flips = expected_flips(asked)
+    units = max(1, int(len(asked.items) / (flips.design_effect or 1.0)))
+    drop = certifiable_drop(units, discordance=flips.share, alpha=asked.alpha)
+    gain = drop / (1 - asked.gate.limit)
+    limit = f"{100 * asked.gate.limit:.3g} % retained"
+    says = f" certify a drop of {100 * drop:.2g} pp"
+    if gain >= 1:
+        return asked.row("items").but(f"{says}, too little to show {limit} of any gain", enough=False)
+    says += f", which shows {limit} where fine-tuning gained about {100 * gain:.2g} pp or more"
+    return asked.row("items").but(says)
 
 
 def discordance_prior(suite: Suite, gate: Gate) -> float:

@@ -180,7 +180,8 @@ class Identity(Model):
     device_type: str
     batching: str
     baseline: str | None = None
-    """Key of the baseline evaluation that a divergence was measured from."""
+    """Key of the baseline evaluation that a divergence was measured from; empty for the model before fine-tuning,
+    whose evaluations neither keep states nor measure a divergence."""
 
 
 class EvaluationManifest(Model):
@@ -353,6 +354,8 @@ class RunManifest(Model):
     """The suite as it was, so that a run can be judged again on its own terms."""
     baseline: str
     variants: dict[str, VariantRun]
+    base: VariantRun | None = None
+    """The model before fine-tuning, where the suite names one: neither baseline nor candidate."""
     tasks: dict[str, TaskRun]
     host: Host
     quantgate: str

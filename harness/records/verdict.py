@@ -186,6 +186,43 @@ class Measure(Model):
     note: str | None = None
 
 
+class Retained(Model):
+    """How much of what fine-tuning gained on one metric a candidate keeps: (candidate - base) / (fine-tuned - base).
+
+    For perplexity and bits per byte it is the share of the fall in negative log-likelihood; `base`, `fine_tuned` and
+    `candidate` are the metric's own levels all the same.
+    """
+
+    task: str
+    metric: str
+    unit: str
+    n: int
+    clusters: int | None = None
+    base: float | None = None
+    fine_tuned: float | None = None
+    candidate: float | None = None
+    gain: float | None = None
+    """Fine-tuned beyond base, positive is better: fractions, nats a token (perplexity), bits a byte."""
+    gain_lower: Bound = None
+    gain_upper: Bound = None
+    retained: float | None = None
+    """A share, 1 for everything; None where it is undefined, and `note` says why."""
+    lower: Bound = None
+    upper: Bound = None
+    note: str | None = None
+
+
+class BaseModelFacts(Model):
+    """The model before fine-tuning."""
+
+    model: str
+    """As the suite names it."""
+    facts: EngineFacts | None = None
+    note: str | None = None
+    """Why nothing can be said about what is retained, where that is so for every task."""
+    log: str | None = None
+
+
 class Flip(Model):
     """An item whose outcome changed, with both answers."""
 
@@ -292,6 +329,8 @@ class CandidateVerdict(Model):
     findings: tuple[Finding, ...]
     checks: tuple[Check, ...]
     measures: tuple[Measure, ...]
+    retained: tuple[Retained, ...] = ()
+    """What is kept of the fine-tuning gain, where the suite names the model before fine-tuning."""
     reference_measures: tuple[Measure, ...] = ()
     """The same metrics paired with the last promoted version (`Verdict.reference`) instead of the baseline."""
     creep: tuple[Creep, ...] = ()
@@ -364,6 +403,8 @@ class Verdict(Model):
     label: str = ""
     """The version as its makers call it (`--label`)."""
     baseline_conditions: Conditions | None = None
+    base: BaseModelFacts | None = None
+    """The model before fine-tuning, where the suite names one."""
     reference: str | None = None
     """`variant@run` of the last promoted version, where there is one."""
     reference_label: str | None = None

@@ -16,6 +16,7 @@ _SYMBOLS = {
     "max_drop": "drop ≤ ",
     "max_relative_drop": "relative drop ≤ ",
     "min_recovery": "recovery ≥ ",
+    "min_retained": "retained ≥ ",
     "max_increase": "increase ≤ ",
     "min": "≥ ",
     "max": "≤ ",
@@ -71,7 +72,7 @@ def in_form(value: float | None, form: str, unit: str) -> str:
         return DASH
     if form == "max_drop":
         return points(value) if unit in ("fraction", "pp") else level(value, unit)
-    if form in ("max_relative_drop", "min_recovery", "max_increase"):
+    if form in ("max_relative_drop", "min_recovery", "min_retained", "max_increase"):
         return percent(value)
     if form in ("min_ratio", "max_ratio"):
         return ratio(value)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.records.verdict import CandidateVerdict, FindingDecision, Measure, Verdict
+from harness.records.verdict import CandidateVerdict, Finding, FindingDecision, Measure, Verdict
 from harness.report import figures
 
 MOST_QUALITY = 3
@@ -33,7 +33,7 @@ class Column:
 
 
 def columns(verdict: Verdict) -> tuple[Column, ...]:
-    """Quality drops, perplexity, KL, flips, decode speed, weights: those that any candidate has."""
+    """Quality drops, perplexity, KL, flips, gated shares of the gain, decode speed, weights: what any candidate has."""
     found = _quality(verdict)
     for metric, title, rank in (("perplexity", "PPL", 2), ("kl_mean", "KL mean", 5)):
         column = _measured(verdict, _first_task(verdict, metric), metric, title, rank)
@@ -46,7 +46,26 @@ def columns(verdict: Verdict) -> tuple[Column, ...]:
             for candidate, total in zip(verdict.candidates, flips, strict=True)
         )
         found.append(Column(title="flips", detail="items", cells=cells, rank=6))
-    return (*found, *_costs(verdict))
+    return (*found, *_retained(verdict), *_costs(verdict))
+
+
+def _retained(verdict: Verdict) -> list[Column]:
+    """The share of the fine-tuning gain that is kept, where a gate looks at it."""
+    found: dict[str, dict[str, Finding]] = {}
+    for candidate in verdict.candidates:
+        for finding in candidate.findings:
+            if finding.form == "min_retained" and finding.slice is None:
+                found.setdefault(f"{finding.task} {finding.metric}", {})[candidate.variant] = finding
+    columns = []
+    for key, by_variant in found.items():
+        own = [by_variant.get(candidate.variant) for candidate in verdict.candidates]
+        cells = tuple(
+            Cell(text=figures.DASH if each is None else figures.value(each), decision=each.decision if each else None)
+            for each in own
+        )
+        title = key.split(" ", 1)[0] if len({name.split(" ", 1)[0] for name in found}) == len(found) else key
+        columns.append(Column(title=title, detail="retained", cells=cells, rank=2))
+    return columns
 
 
 def quality_keys(verdict: Verdict) -> tuple[tuple[str, str], ...]:
@@ -98,7 +117,10 @@ def _decision(candidate: CandidateVerdict, task: str | None, metric: str) -> Fin
     found = {
         finding.decision
         for finding in candidate.findings
-        if finding.metric == metric and finding.slice is None and finding.task in (task, None)
+        if finding.metric == metric
+        and finding.slice is None
+        and finding.task in (task, None)
+        and finding.form != "min_retained"
     }
     return next((decision for decision in order if decision in found), None)
 

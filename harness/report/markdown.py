@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from harness.records.verdict import CandidateVerdict, Check, Finding, Flip, Verdict
-from harness.report import figures
+from harness.report import figures, retained
 from harness.report.headline import columns
 from harness.report.noise import noise_line
 from harness.report.text import one_line, visible
@@ -29,6 +29,7 @@ def render_markdown(verdict: Verdict) -> str:
     if verdict.partial:
         parts.append("**A partial run: not the whole suite.**")
     parts += ["", *_table(verdict), *_reasons(verdict)]
+    parts += _retained(verdict)
     for candidate in verdict.candidates:
         parts += _flips(candidate, verdict.baseline)
     if verdict.noise is not None:
@@ -106,6 +107,15 @@ def _finding_lines(findings: tuple[Finding, ...]) -> list[str]:
         for finding in findings
         if finding.decision != "PASS"
     ]
+
+
+def _retained(verdict: Verdict) -> list[str]:
+    title = retained.heading(verdict)
+    if title is None or verdict.base is None:
+        return []
+    told = [(each.variant, retained.line(each)) for each in verdict.candidates if verdict.base.note is None]
+    lines = [f"- {escape(name)}: {escape(line)}" for name, line in told if line is not None]
+    return [f"**{escape(title)}**", "", *lines, *([""] if lines else [])]
 
 
 def _flips(candidate: CandidateVerdict, baseline: str) -> list[str]:

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.records.verdict import CandidateVerdict, Check, Finding, FindingDecision, Measure, Verdict
-from harness.report import figures
+from harness.report import figures, retained
 from harness.report.headline import Column, columns
 from harness.report.noise import noise_line
 from harness.report.text import one_line, without_commands
@@ -40,6 +40,7 @@ def print_verdict(verdict: Verdict, console: Console) -> None:
     for each in verdict.candidates:
         sentence = "" if each.decision == "PASS" else each.sentence
         _print_reasons(each.variant, each.findings, each.checks, sentence, console)
+    _print_retained(verdict, console)
     _print_notes(verdict, console)
     if verdict.noise is not None:
         line = Text.assemble(("noise floor", "dim"), f"  {safe(noise_line(verdict.noise))}")
@@ -165,6 +166,18 @@ def _print_notes(verdict: Verdict, console: Console) -> None:
         console.print(Text.assemble(("note", "yellow"), "  ", safe(says)))
     if notes or others:
         console.print()
+
+
+def _print_retained(verdict: Verdict, console: Console) -> None:
+    """What is kept of the fine-tuning gain, a line a candidate."""
+    title = retained.heading(verdict)
+    if title is None or verdict.base is None:
+        return
+    console.print(Text(safe(title), style="bold"))
+    for candidate in verdict.candidates if verdict.base.note is None else ():
+        if (line := retained.line(candidate)) is not None:
+            _print_reason(Text(name_of(candidate.variant)), line, console)
+    console.print()
 
 
 def _print_reason(mark: Text, says: str, console: Console) -> None:

@@ -45,15 +45,15 @@ def evaluate(
 ) -> EvaluationManifest:
     """Run what is missing of one evaluation and declare it complete.
 
-    `baseline`: key of the evaluation whose states the divergence is measured from; `states`: their folder, where it
-    is not that evaluation's own. `keep_states`: this is the baseline and later variants will need its states. Raises
-    `WorkerError` when the worker keeps dying, `EngineError` when the engine refuses, `RecordError` when nothing can be
-    stored.
+    `baseline`: key of the evaluation whose states the divergence is measured from, None and empty where there is none
+    (see `Identity.baseline`); `states`: their folder, where it is not that evaluation's own. `keep_states`: this is the
+    baseline and later variants will need its states. Raises `WorkerError` when the worker keeps dying, `EngineError`
+    when the engine refuses, `RecordError` when nothing can be stored.
     """
     identity = session.variant.identity(plan, session.tokenizer, baseline)
     key = evaluation_key(identity)
     chunks = store.chunks(key)
-    if baseline is None:
+    if not baseline:
         states = None
     elif states is None:
         states = store.evaluation_folder(baseline) / "states"

@@ -7,10 +7,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from harness.errors import EngineError, SuiteError
+from harness.run.before import NAME, base_variant
 from harness.run.runtimes import ENGINE_PACKAGES, Runtime, loading, making
 from harness.run.variants import resolve_place
 from harness.spec.load import LoadedSuite
-from harness.spec.models import Variant
+from harness.spec.models import Base, Variant
 from harness.spec.places import resolve_file
 from harness.worker.versions import gpu_count
 
@@ -20,11 +21,22 @@ def obstacles(loaded: LoadedSuite) -> tuple[str, ...]:
     found: list[str] = []
     for name, variant in loaded.suite.variants.items():
         found.extend(f"{name}: {each}" for each in _variant(loaded, name, variant))
+    if loaded.suite.base is not None:
+        found.extend(f"{NAME}: {each}" for each in _base(loaded, loaded.suite.base))
     for name, task in loaded.suite.tasks.items():
         spec = task.choice or task.generate or task.perplexity
         if spec is not None and not resolve_file(loaded, spec.data).is_file():
             found.append(f"{name}: no data file at {spec.data}")
     return tuple(found)
+
+
+def _base(loaded: LoadedSuite, base: Base) -> list[str]:
+    try:
+        return _variant(loaded, NAME, base_variant(loaded, base))
+    except SuiteError as error:
+        return [error.problems[0].message]
+    except EngineError as error:
+        return [str(error)]
 
 
 def _variant(loaded: LoadedSuite, name: str, variant: Variant) -> list[str]:

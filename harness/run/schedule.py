@@ -17,6 +17,7 @@ from harness.quantize.overlap import overlap_with
 from harness.records.models import EngineFacts, Host, RunManifest, TaskRun, TokenDisagreement, VariantRun
 from harness.records.store import Store
 from harness.run.ahead import Ahead
+from harness.run.before import NAME, resolve_before
 from harness.run.disagreement import first_disagreement
 from harness.run.evaluate import evaluate, stored_facts
 from harness.run.host import this_host
@@ -125,13 +126,14 @@ class _Run:
         timer = Timer(self.baseline, self._start_timing, self.suite.speed) if self.suite.speed else None
         try:
             runs = {self.baseline.name: self._baseline()}
+            base = self._before()
             for name, candidate in candidates.items():
                 runs[name] = self._candidate(name, candidate, timer)
         finally:
             self.ahead.close()
             if timer is not None:
                 timer.close()
-        return self._finish(runs)
+        return self._finish(runs, base)
 
     def _plan(self) -> tuple[TaskPlan, ...]:
         self.reporter.say(f"planning {self.suite.suite} with the tokenizer of {self.baseline.name}")
@@ -189,6 +191,19 @@ class _Run:
         except (EngineError, WorkerError) as error:
             self.store.check_writable(0)
             raise RunError(f"the baseline {self.baseline.name} could not be run: {error}") from error
+
+    def _before(self) -> VariantRun | None:
+        """The model before fine-tuning. That it cannot be had is recorded: only what is retained needs it."""
+        if self.suite.base is None:
+            return None
+        try:
+            variant = self._within(resolve_before(self.loaded, offline=self.options.offline))
+            return self._evaluate(variant, {plan.name: "" for plan in self.plans if plan.kind == "perplexity"})
+        except (EngineError, WorkerError) as error:
+            self.store.check_writable(0)
+            why = str(error).removeprefix(f"{NAME}: ")
+            self.reporter.say(f"{NAME}: {why}\nwithout it, what is retained of the fine-tuning stays undecided")
+            return VariantRun(variant=NAME, failure=why)
 
     def _within(self, variant: RunVariant) -> RunVariant:
         """The variant with the run's memory budget."""
@@ -315,7 +330,7 @@ class _Run:
 
     # -- the end
 
-    def _finish(self, runs: dict[str, VariantRun]) -> RunManifest:
+    def _finish(self, runs: dict[str, VariantRun], base: VariantRun | None) -> RunManifest:
         accepted = self.store.accepted(self.suite.suite)
         reference = accepted[-1] if accepted else None
         manifest = RunManifest(
@@ -326,6 +341,7 @@ class _Run:
             suite_text=self.loaded.text,
             baseline=self.baseline.name,
             variants=runs,
+            base=base,
             tasks={plan.name: self._task_run(plan) for plan in self.plans},
             host=self.host,
             quantgate=version("quantgate"),

@@ -16,6 +16,7 @@ Found = Iterator[tuple[Place, str]]
 def cross_check(suite: Suite) -> Found:
     """Every problem between parts, as (place, message)."""
     yield from _variants(suite)
+    yield from _before(suite)
     for name, task in suite.tasks.items():
         yield from _task(("tasks", name), task)
     for index, gate in enumerate(suite.gates):
@@ -51,6 +52,12 @@ def _variants(suite: Suite) -> Found:
             yield (*where, "quantize"), f"{wants.method} looks at text while it quantizes: add {needed}"
         if variant.quantize is not None and variant.quantized is False:
             yield (*where, "quantized"), "contradicts quantize"
+
+
+def _before(suite: Suite) -> Found:
+    runtime = suite.variants[suite.baseline].runtime
+    if suite.base is not None and suite.base.script is not None and runtime != "scripted":
+        yield ("base", "script"), f"belongs to a baseline with engine: scripted, and this one runs on {runtime}"
 
 
 def _runtime(variant: Variant) -> Iterator[tuple[str, str]]:
@@ -113,6 +120,10 @@ def _gate(where: Place, gate: Gate, suite: Suite) -> Found:
             yield (*where, "variants"), _unknown("variant", name, suite.candidates)
         elif name == suite.baseline:
             yield (*where, "variants"), f"{name} is the baseline; a gate judges candidates (or on: baseline)"
+    if gate.min_retained is not None and suite.base is None:
+        yield (*where, "min_retained"), "needs `base:` in the suite, the model before fine-tuning"
+    if gate.min_retained is not None and gate.against == "reference":
+        yield (*where, "against"), "min_retained is measured from the base to the baseline; leave against out"
     metric = lookup(gate.metric)
     if gate.against == "reference" and gate.form in ("min", "max"):
         says = f"{gate.form} looks at the candidate's own value; against goes with a drop, an increase or a ratio"

@@ -209,7 +209,7 @@ def _message(error: ErrorDetails, where: Path_, method: str | None) -> str:
         return f"expected {context.get('expected')}, got {got}{_near_literal(value, str(context.get('expected')))}"
     if kind == "value_error":
         return str(context.get("error", error["msg"]))
-    if last in ("max_drop", "max_relative_drop", "min_recovery", "max_increase") or last == "alpha":
+    if last in ("max_drop", "max_relative_drop", "min_recovery", "min_retained", "max_increase") or last == "alpha":
         return _fraction_message(last, value, got)
     bounds = {
         "greater_than": f"a number above {context.get('gt')}",

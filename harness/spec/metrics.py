@@ -20,8 +20,8 @@ class Metric:
     forms: tuple[Form, ...]
 
 
-_QUALITY: tuple[Form, ...] = ("max_drop", "max_relative_drop", "min_recovery", "min", "max")
-_LOWER: tuple[Form, ...] = ("max_increase", "max", "min")
+_QUALITY: tuple[Form, ...] = ("max_drop", "max_relative_drop", "min_recovery", "min_retained", "min", "max")
+_LOWER: tuple[Form, ...] = ("max_increase", "min_retained", "max", "min")
 _LEVEL: tuple[Form, ...] = ("max", "min")
 _RATIO: tuple[Form, ...] = ("min_ratio", "max_ratio", "min", "max")
 

@@ -18,6 +18,7 @@ FORMS = (
     "max_drop",
     "max_relative_drop",
     "min_recovery",
+    "min_retained",
     "max_increase",
     "min",
     "max",
@@ -28,6 +29,7 @@ Form = Literal[
     "max_drop",
     "max_relative_drop",
     "min_recovery",
+    "min_retained",
     "max_increase",
     "min",
     "max",
@@ -50,6 +52,13 @@ def _percent(value: object) -> object:
         except ValueError:
             return value
     return value
+
+
+def _as_path(value: object) -> object:
+    """A text alone is the path."""
+    if value is not None and not isinstance(value, str | dict | Base):
+        raise ValueError(f"expected a folder, a hub id, or a mapping with path, got {value!r}")
+    return {"path": value} if isinstance(value, str) else value
 
 
 Relative = Annotated[float, BeforeValidator(_percent)]
@@ -172,6 +181,20 @@ class Variant(Spec):
         return not self.baseline and self.path is not None and self.dtype is None and self.adapter is None
 
 
+class Base(Spec):
+    """The model before fine-tuning, run in full precision with the baseline's engine and device."""
+
+    path: str
+    """Folder or hub id; `auto` is the base that the fine-tuned model's PEFT adapter names."""
+    revision: str | None = None
+    tokenizer: str | None = None
+    """Folder or hub id of its tokenizer, where that is not beside its weights."""
+    dtype: Literal["float32", "float16", "bfloat16"] | None = None
+    """The baseline's when left out."""
+    script: dict[str, Scalar] | None = None
+    """Only beside a baseline with `engine: scripted` (tests)."""
+
+
 class Choice(Spec):
     """Multiple choice over a local file: the option with the highest log-likelihood is the answer."""
 
@@ -289,6 +312,8 @@ class Gate(Spec):
     """Largest loss as a share of the baseline's value."""
     min_recovery: Annotated[Relative, Field(gt=0, lt=1)] | None = None
     """Smallest candidate / baseline; 0.97 is the same as max_relative_drop 3%."""
+    min_retained: Annotated[Relative, Field(gt=0, lt=1)] | None = None
+    """Smallest share of what fine-tuning gained over `base` that is kept: (candidate - base) / (fine-tuned - base)."""
     max_increase: Annotated[Relative, Field(gt=0)] | None = None
     """Largest relative rise of a lower-is-better metric (perplexity)."""
     min: float | None = None
@@ -363,6 +388,8 @@ class Suite(Spec):
     suite: Name
     model: str
     revision: str | None = None
+    base: Annotated[Base | None, BeforeValidator(_as_path)] = None
+    """The model before fine-tuning: measures how much of the fine-tuning gain each candidate retains."""
     tokenizer: str | None = None
     trust_remote_code: bool = False
     allow_pickle: bool = False

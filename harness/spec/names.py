@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pydantic import BaseModel
 
 from harness.spec.models import (
+    Base,
     Choice,
     Endpoint,
     Gate,
@@ -24,7 +25,7 @@ from harness.spec.models import (
 from harness.spec.quantization import MODELS, Calibration, Quantization
 
 _CHILDREN: dict[type[BaseModel], dict[str, type[BaseModel]]] = {
-    Suite: {"variants": Variant, "tasks": Task, "speed": Speed, "gates": Gate, "waivers": Waiver},
+    Suite: {"base": Base, "variants": Variant, "tasks": Task, "speed": Speed, "gates": Gate, "waivers": Waiver},
     Variant: {"quantize": Quantization, "endpoint": Endpoint, "llama_cpp": LlamaCpp},
     Quantization: {"calibration": Calibration},
     Task: {"choice": Choice, "generate": Generate, "perplexity": Perplexity},

@@ -8,15 +8,16 @@ from harness.spec.models import Suite
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 PERCENT = {"type": "string", "pattern": r"^\s*[0-9.]+\s*%$"}
-RELATIVE = ("max_relative_drop", "min_recovery", "max_increase", "min_ratio", "max_ratio")
+RELATIVE = ("max_relative_drop", "min_recovery", "min_retained", "max_increase", "min_ratio", "max_ratio")
 
 
 def suite_schema() -> dict[str, Any]:
-    """Schema of a suite file; keys that take a relative amount also take a percentage."""
+    """Schema of a suite file; keys that take a relative amount also take a percentage, `base` also a text."""
     schema = _draft07(Suite.model_json_schema())
     gate = schema["definitions"]["Gate"]["properties"]
     for name in RELATIVE:
         gate[name]["anyOf"].insert(0, PERCENT)
+    schema["properties"]["base"]["anyOf"].insert(0, {"type": "string"})
     return {"$schema": DRAFT, "title": "quantgate suite", **{k: v for k, v in schema.items() if k != "title"}}
 
 

@@ -16,6 +16,7 @@ from harness.stats.power import (
     zero_flip_items,
 )
 from harness.stats.recovery import Recovery, graded_recovery, paired_recovery
+from harness.stats.retained import RetainedShare, retained_documents, retained_items
 from harness.stats.speed import SpeedRatio, speed_ratio
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "PairedDrop",
     "PerplexityRatio",
     "Recovery",
+    "RetainedShare",
     "SpeedRatio",
     "benjamini_hochberg",
     "certifiable_drop",
@@ -48,6 +50,8 @@ __all__ = [
     "paired_recovery",
     "pass_probability",
     "perplexity_ratio",
+    "retained_documents",
+    "retained_items",
     "speed_ratio",
     "zero_flip_items",
 ]

@@ -8,7 +8,7 @@ from harness.records.verdict import Finding, FindingDecision, Measure, Verdict
 from harness.report import figures
 from harness.report.html.axes import around, tick_text
 
-_DROPS = ("max_drop", "max_relative_drop", "min_recovery", "max_increase")
+_DROPS = ("max_drop", "max_relative_drop", "min_recovery", "min_retained", "max_increase")
 ROW_PX, TOP_PX = 46, 8
 
 
@@ -41,7 +41,7 @@ class Forest:
     ticks: tuple[Tick, ...]
     limit: float | None
     none_at: float | None
-    """Where nothing changed: 0, or a recovery of 1."""
+    """Where nothing changed: 0, or a share kept of 1."""
     height: int
 
 
@@ -62,7 +62,12 @@ def forests(verdict: Verdict) -> tuple[Forest, ...]:
             if finding.form in _DROPS and finding.slice is None:
                 gates.setdefault((finding.gate, finding.form), []).append(finding)
     panels = [_of_gate(found) for found in gates.values()]
-    seen = {(finding.task, finding.metric) for found in gates.values() for finding in found}
+    seen = {
+        (finding.task, finding.metric)
+        for found in gates.values()
+        for finding in found
+        if finding.form != "min_retained"
+    }
     free: dict[tuple[str, str], list[tuple[str, Measure]]] = {}
     for candidate in verdict.candidates:
         for measure in candidate.measures:
@@ -97,7 +102,7 @@ def _of_measures(found: list[tuple[str, Measure]]) -> Forest:
 
 
 def _panel(title: str, detail: str, values: list[_Value], *, form: str, unit: str, limit: float | None) -> Forest:
-    none_at = 1.0 if form == "min_recovery" else 0.0
+    none_at = 1.0 if form in ("min_recovery", "min_retained") else 0.0
     bounds = [bound for value in values for bound in (value.value, value.lower, value.upper)]
     axis = around([*bounds, limit, none_at])
     as_percent = form != "max_drop" or unit in ("fraction", "pp")

@@ -101,6 +101,8 @@ def page(verdict: Verdict) -> Page:
     memory = [MemoryLine(variant=f"{verdict.baseline} (baseline)", memory=verdict.baseline_memory)]
     memory += [MemoryLine(variant=each.variant, memory=each.memory) for each in verdict.candidates]
     engines = [_engine(f"{verdict.baseline} (baseline)", "", verdict.baseline_facts)]
+    if verdict.base is not None and verdict.base.facts is not None:
+        engines.append(_engine("base model", "", verdict.base.facts))
     engines += [
         _engine(each.variant, each.quantization, each.facts, each.made, each.environment) for each in verdict.candidates
     ]

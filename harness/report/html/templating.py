@@ -6,6 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from harness.report import figures
+from harness.report.retained import gain
 from harness.report.text import one_line, visible
 
 if TYPE_CHECKING:
@@ -39,5 +40,5 @@ def _environment() -> Environment:
         pct=lambda value: f"{value:.2f}%",
         px=lambda value: f"{value:.1f}",
     )
-    environment.globals.update(marks=MARKS, figures=figures)
+    environment.globals.update(marks=MARKS, figures=figures, gained=gain)
     return environment

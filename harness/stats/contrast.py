@@ -1,0 +1,63 @@
+"""The score test of a weighted sum over the outcomes of right-or-wrong items: Tango's test with more outcomes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+_STEPS = 80
+
+
+def contrast_z(counts: Sequence[float], values: Sequence[float]) -> float:
+    """z of H0: the mean of `values` over outcomes is 0; positive where the observed mean is. 0/0 is 0.
+
+    `counts[j]` items of n had an outcome worth `values[j]`; an outcome that could happen and did not has count 0 and
+    counts all the same: its value bounds what the next item may bring. z = sqrt(n) * mean / sigma, where sigma^2 is
+    the variance under the most likely shares p_j with mean 0 (the score test of a multinomial). With values 1 - D, -D
+    and -1 - D for lost, unchanged and won items it is Tango's z(D). Raises ValueError for lengths that do not fit or
+    no items.
+    """
+    n = float(sum(counts))
+    if len(counts) != len(values) or n <= 0 or min(counts) < 0:
+        raise ValueError("contrast_z: expected one count from 0 for each value, and at least one item")
+    mean = sum(count * value for count, value in zip(counts, values, strict=True)) / n
+    if mean == 0:
+        return 0.0
+    if mean < 0:
+        return -contrast_z(counts, [-value for value in values])
+    lowest = -min(values)
+    if lowest <= 0:
+        return math.inf  # no outcome can bring the mean down to 0
+    seen = [(count / n, value) for count, value in zip(counts, values, strict=True) if count > 0]
+    tilt = _tilt(seen, 1 / lowest)
+    variance = sum(share / (1 + tilt * value) * value * value for share, value in seen if 1 + tilt * value > 0)
+    left = 1 - sum(share / (1 + tilt * value) for share, value in seen if 1 + tilt * value > 0)
+    if tilt == 1 / lowest:
+        variance += max(0.0, left) * lowest * lowest  # what the unseen worst outcome takes
+    return mean * math.sqrt(n) / math.sqrt(variance) if variance > 0 else math.inf
+
+
+def _tilt(seen: Sequence[tuple[float, float]], most: float) -> float:
+    """The t in (0, most] with sum share * value / (1 + t value) = 0, which falls as t grows; `most` where none is."""
+
+    def tilted(t: float) -> float:
+        total = 0.0
+        for share, value in seen:
+            below = 1 + t * value
+            if below <= 0:
+                return -math.inf
+            total += share * value / below
+        return total
+
+    if tilted(most) >= 0:
+        return most
+    low, high = 0.0, most
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        if tilted(middle) > 0:
+            low = middle
+        else:
+            high = middle
+        if high - low <= 1e-15 * most:
+            break
+    return low
