@@ -60,7 +60,9 @@ def base_facts(comparison: Comparison, named: Base | None) -> BaseModelFacts | N
 def judge_retained(gate: Gate, paired: Paired, triple: Triple | None, *, alpha: float) -> Judgement:
     """The gate on one triple, or on one slice of it."""
     if triple is None:
-        return Judgement.none(paired.untripled.get(gate.task or "", f"{gate.task} was not measured on the base model"))
+        if gate.task in paired.untripled:
+            return Judgement.invalid(paired.untripled[gate.task])
+        return Judgement.none(f"{gate.task} was not measured on the base model")
     if (why := unsound(triple)) is not None:
         return Judgement.invalid(why)
     if triple.candidate_failed:
@@ -70,7 +72,8 @@ def judge_retained(gate: Gate, paired: Paired, triple: Triple | None, *, alpha: 
     if not triple.count:
         return Judgement.none("no item could be asked")
     found = retained_of(triple, alpha=alpha)
-    gain = f"{_amount(triple, found.gain)} ({_amount(triple, found.gain_lower)} to {_amount(triple, found.gain_upper)})"
+    low, high = _amount(triple, found.gain_lower), _amount(triple, found.gain_upper)
+    gain = f"{_amount(triple, found.gain)} ({low.partition(' ')[0]} to {high})"
     if (why := undefined(found)) is not None:
         told = f"{why}: it gained {gain} over {_units(triple, found)}"
         return Judgement.none(told) if found.state == "not shown" else Judgement.invalid(told)

@@ -40,6 +40,13 @@ def _share(row: Retained) -> str:
     return f"{figures.percent(row.retained)} ({interval}{few})"
 
 
+def gain_interval(row: Retained) -> str:
+    """Bounds of the gain, their unit written once."""
+    if row.gain_lower is None or row.gain_upper is None:
+        return figures.DASH
+    return f"{gain(row, row.gain_lower).rpartition(' ')[0] or gain(row, row.gain_lower)} … {gain(row, row.gain_upper)}"
+
+
 def gain(row: Retained, value: float | None) -> str:
     """The gain or one of its bounds: points, nats a token, bits a byte, or the metric's own number."""
     if value is None:

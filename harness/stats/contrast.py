@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 _STEPS = 80
 
@@ -51,13 +51,33 @@ def _tilt(seen: Sequence[tuple[float, float]], most: float) -> float:
 
     if tilted(most) >= 0:
         return most
-    low, high = 0.0, most
+    return falling_root(tilted, 0.0, most, within=1e-13 * most)
+
+
+def falling_root(curve: Callable[[float], float], low: float, high: float, *, within: float) -> float:
+    """Where a curve with curve(low) > 0 >= curve(high) is 0, to `within`: the Illinois method (Dowell, Jarratt 1971).
+
+    curve(high) may be -inf: until both ends are finite the bracket is halved.
+    """
+    at_low, at_high, side = curve(low), curve(high), 0
     for _ in range(_STEPS):
-        middle = (low + high) / 2
-        if tilted(middle) > 0:
-            low = middle
-        else:
-            high = middle
-        if high - low <= 1e-15 * most:
+        if abs(high - low) <= within:
             break
-    return low
+        finite = math.isfinite(at_low) and math.isfinite(at_high)
+        middle = (low * at_high - high * at_low) / (at_high - at_low) if finite else (low + high) / 2
+        if not min(low, high) < middle < max(low, high):
+            middle = (low + high) / 2
+        value = curve(middle)
+        if value == 0:
+            return middle
+        if value > 0:
+            low, at_low = middle, value
+            at_high = at_high / 2 if side > 0 else at_high
+            side = 1
+        else:
+            high, at_high = middle, value
+            at_low = at_low / 2 if side < 0 else at_low
+            side = -1
+        if abs(value) < 1e-14:
+            return middle
+    return (low + high) / 2 if abs(high - low) <= within else (low if side > 0 else high)

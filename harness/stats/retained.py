@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.stats.contrast import contrast_z
+from harness.stats.contrast import contrast_z, falling_root
 from harness.stats.decision import (
     TIED,
     Decision,
@@ -200,13 +200,7 @@ def _crossing(z: Callable[[float], float], target: float, start: float, directio
         near, far = far, far + step * direction
         if abs(far) > _FURTHEST:
             return math.inf * direction
-    for _ in range(50):
-        middle = (near + far) / 2
-        if (z(middle) - target) * direction > 0:
-            near = middle
-        else:
-            far = middle
-    return (near + far) / 2
+    return falling_root(lambda share: (z(share) - target) * direction, near, far, within=1e-10)
 
 
 def _fieller_items(

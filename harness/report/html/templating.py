@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from harness.report import figures
-from harness.report.retained import gain
+from harness.report.retained import gain, gain_interval
 from harness.report.text import one_line, visible
 
 if TYPE_CHECKING:
@@ -40,5 +40,5 @@ def _environment() -> Environment:
         pct=lambda value: f"{value:.2f}%",
         px=lambda value: f"{value:.1f}",
     )
-    environment.globals.update(marks=MARKS, figures=figures, gained=gain)
+    environment.globals.update(marks=MARKS, figures=figures, gained=gain, gained_interval=gain_interval)
     return environment
