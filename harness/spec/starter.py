@@ -78,6 +78,7 @@ def starter_suite(model: str, facts: FolderFacts, *, name: str) -> str:
 #   quantgate run THIS_FILE       runs what is missing, judges, writes the report
 suite: {name}
 model: {json.dumps(model)}   # folder, hub id (pin it with revision:), or PEFT adapter
+# base: BEFORE_FINE_TUNING   # folder or hub id: shows how much of the fine-tuning gain each variant keeps
 
 variants:
   full: {{baseline: true, dtype: {dtype}}}        # full precision: everything is compared with it

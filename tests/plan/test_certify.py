@@ -121,3 +121,15 @@ def test_the_prior_is_the_worst_candidates(suite_of: LoadSuite, write_rows: Writ
     suite = suite_of({"t": {"choice": CHOICE}}, gates=gates, variants=variants).suite
     priors = [discordance_prior(suite, gate) for gate in suite.gates]
     assert priors == [DISCORDANCE_PRIORS[bits] for bits in (4, 16, 8, 4, 4)]
+
+
+def test_a_share_of_the_gain_needs_a_gain(certified: Any) -> None:
+    """Keeping 95 % of a gain is losing at most a twentieth of it: the gain from which on these items can show that."""
+    gate = {"task": "t", "metric": "acc", "min_retained": 0.95}
+    (row,) = certified(1000, [gate], base="before")
+    share = certifiable_drop(1000, discordance=DISCORDANCE_PRIORS[8]) / 0.05
+    assert row.enough
+    assert row.says.endswith(f"shows 95 % retained where fine-tuning gained about {100 * share:.2g} pp or more")
+    (row,) = certified(40, [gate], base="before")
+    assert not row.enough
+    assert row.says.endswith("too little to show 95 % retained of any gain")
