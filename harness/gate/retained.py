@@ -60,8 +60,8 @@ def base_facts(comparison: Comparison, named: Base | None) -> BaseModelFacts | N
 def judge_retained(gate: Gate, paired: Paired, triple: Triple | None, *, alpha: float) -> Judgement:
     """The gate on one triple, or on one slice of it."""
     if triple is None:
-        if gate.task in paired.untripled:
-            return Judgement.invalid(paired.untripled[gate.task])
+        if (why := paired.untripled.get(gate.task or "")) is not None:
+            return Judgement.invalid(why)
         return Judgement.none(f"{gate.task} was not measured on the base model")
     if (why := unsound(triple)) is not None:
         return Judgement.invalid(why)
