@@ -18,7 +18,7 @@ from harness.compare.promoted import (
     why_anew,
 )
 from harness.compare.timing import SpeedPairs, speed_pairs
-from harness.compare.triples import Triple, document_triples, metric_triple
+from harness.compare.triples import Triple, task_triples
 from harness.errors import RecordError
 from harness.records.columns import Indices, PlanColumns
 from harness.records.models import (
@@ -291,7 +291,8 @@ def _pair(
                 )
             if base is not None and task in base.evaluations:
                 try:
-                    beside = _beside(items, task, pairs, base.evaluations[task], metrics)
+                    side = items.side(task, base.evaluations[task])
+                    beside = task_triples(task, pairs, side, [metrics[task, metric] for metric in facts.metrics])
                     triples.update({(task, each.metric): each for each in beside})
                 except PairingError as error:
                     untripled[task] = str(error)
@@ -314,22 +315,6 @@ def _pair(
         triples=triples,
         untripled=untripled,
     )
-
-
-def _beside(
-    items: _Items, task: str, pairs: Pairs, base: str, paired: Mapping[tuple[str, str], PairedMetric]
-) -> tuple[Triple, ...]:
-    """The pairs of a task with the evaluation `base` of the model before fine-tuning beside them, item by item.
-
-    Raises `PairingError` when that evaluation does not fit the plan.
-    """
-    side = items.side(task, base)
-    if side.misfit is not None:
-        raise PairingError(f"{task}: the base model {side.misfit.says}")
-    answers = side.answers.taken(side.order[pairs.places])
-    if items.run.tasks[task].kind == "perplexity":
-        return document_triples(task, pairs, answers)
-    return tuple(metric_triple(metric, pairs, answers) for (owner, _), metric in paired.items() if owner == task)
 
 
 def one_task(

@@ -6,13 +6,13 @@ Takes pairs that are already strict; owns arrays in memory, judges nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from harness.compare.pairs import PairedMetric, PairingError, Pairs, slice_members
+from harness.compare.pairs import PairedMetric, PairingError, Pairs, Side, slice_members
 from harness.records.columns import Answers, Floats, Indices
 from harness.records.verdict import Retained
 from harness.stats import RetainedShare, retained_documents, retained_items
@@ -58,6 +58,19 @@ class Triple:
             clusters=None if self.clusters is None else self.clusters[inside],
             slices={},
         )
+
+
+def task_triples(task: str, pairs: Pairs, base: Side, metrics: Sequence[PairedMetric]) -> tuple[Triple, ...]:
+    """The pairs of a task with the evaluation of the model before fine-tuning beside them, item by item.
+
+    `metrics`: the task's own, none for perplexity. Raises `PairingError` when that evaluation does not fit the plan.
+    """
+    if base.misfit is not None:
+        raise PairingError(f"{task}: the base model {base.misfit.says}")
+    answers = base.answers.taken(base.order[pairs.places])
+    if not metrics:
+        return document_triples(task, pairs, answers)
+    return tuple(metric_triple(metric, pairs, answers) for metric in metrics)
 
 
 def metric_triple(paired: PairedMetric, pairs: Pairs, base: Answers) -> Triple:

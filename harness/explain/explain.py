@@ -58,9 +58,18 @@ def explain_findings(
     return tuple(_explained(store, run, finding, shown, paired) for finding in findings)
 
 
+RETAINED = "Fieller's set (1954): the shares r at which a test of the mean of kept − r · gain does not reject"
+RETAINED_NOTE = (
+    "kept is candidate − base, gain is fine-tuned − base, item by item; the levels, the gain and its bounds stand in "
+    "verdict.json: candidates[].retained; the steps are not broken down"
+)
+
+
 def _explained(store: Store, run: RunManifest, finding: Finding, shown: Shown, paired: TaskPairs) -> Explanation:
     if finding.n is None:  # no estimate: not measured, not sound, no promoted version
         return _explanation(run, finding)
+    if finding.form == "min_retained":
+        return _explanation(run, finding, method=RETAINED, notes=(RETAINED_NOTE,))
     try:
         evidence = gather(store, run, finding, paired)
         judged = evidence.judge(finding.limit, finding.alpha)

@@ -120,10 +120,8 @@ def _gate(where: Place, gate: Gate, suite: Suite) -> Found:
             yield (*where, "variants"), _unknown("variant", name, suite.candidates)
         elif name == suite.baseline:
             yield (*where, "variants"), f"{name} is the baseline; a gate judges candidates (or on: baseline)"
-    if gate.min_retained is not None and suite.base is None:
-        yield (*where, "min_retained"), "needs `base:` in the suite, the model before fine-tuning"
-    if gate.min_retained is not None and gate.against == "reference":
-        yield (*where, "against"), "min_retained is measured from the base to the baseline; leave against out"
+    if gate.min_retained is not None:
+        yield from _retained(where, gate, suite)
     metric = lookup(gate.metric)
     if gate.against == "reference" and gate.form in ("min", "max"):
         says = f"{gate.form} looks at the candidate's own value; against goes with a drop, an increase or a ratio"
@@ -145,6 +143,13 @@ def _gate(where: Place, gate: Gate, suite: Suite) -> Found:
         yield (*where, "task"), _unknown("task", gate.task, tuple(suite.tasks))
         return
     yield from _quality(where, gate, metric, suite.tasks[gate.task])
+
+
+def _retained(where: Place, gate: Gate, suite: Suite) -> Found:
+    if suite.base is None:
+        yield (*where, "min_retained"), "needs `base:` in the suite, the model before fine-tuning"
+    if gate.against == "reference":
+        yield (*where, "against"), "min_retained is measured from the base to the baseline; leave against out"
 
 
 def _measured(where: Place, gate: Gate, metric: Metric, suite: Suite) -> Found:
