@@ -227,6 +227,11 @@ def test_a_rollback_is_in_the_chain_once(tmp_path: Path) -> None:
     bench.store.accept("s", Accepted(run="r-1", variant="one", promoted_at="2027-01-01T00:00:00+00:00", name="v1"))
     verdict = judge(bench.suite(TOTAL), compare_run(bench.store, run), judged_at=NOW)
     assert [step.version for step in series(verdict).steps] == ["v1", "v2", "now"]
+    early = run.model_copy(
+        update={"reference": "r-1", "reference_variant": "one", "started_at": "2025-01-01T12:00:00+00:00"}
+    )
+    first = judge(bench.suite(TOTAL), compare_run(bench.store, early), judged_at=NOW)
+    assert [step.version for step in series(first).steps] == ["v1", "now"]
     back = bench.manifest(started_at="2028-01-01T00:00:00+00:00")
     after = judge(bench.suite(TOTAL), compare_run(bench.store, back), judged_at=NOW)
     assert [step.step for step in series(after).steps] == pytest.approx([0.003, 0.003, -0.003, 0.006])
