@@ -147,8 +147,10 @@ def _promoted_suite(comparison: Comparison) -> Before | None:
     from harness.spec.load import parse_suite
 
     version = comparison.reference_version
-    if version is None or version.run is None:
+    if version is None:
         return None
+    if version.run is None:
+        return Before(label=version.label, suite=None)
     try:
         suite = parse_suite(version.run.suite_text, Path(version.run.suite_file)).suite
     except SuiteError:  # written for another version of quantgate; the report says so
