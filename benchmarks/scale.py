@@ -50,6 +50,8 @@ OPTIONS = ("yes", "no", "maybe")
 TOPICS = ("billing", "delivery", "returns", "account", "privacy", "hardware", "software", "other")
 NOISE = 0.05
 """Share of items whose likelihoods the candidate moves."""
+KNOWS = 8
+"""How many times nearer to 0 the right option's log-likelihood is: a model at chance could be certified nothing."""
 DOCUMENTS, DOCUMENT_TOKENS = 40, 256
 NOW = "2026-01-01T00:00:00+00:00"
 HOST = Host(fingerprint="h", system="s", machine="m", processor="p", cores=2, memory_bytes=1, python="3")
@@ -154,6 +156,7 @@ def answers(variant: str, items: int) -> Iterator[list[ItemRecord]]:
         numbers = np.arange(start, min(start + MOST_ITEMS, items))
         source = np.random.default_rng(start)
         likelihoods = -4 * lengths * source.random((numbers.size, lengths.size))
+        likelihoods[np.arange(numbers.size), numbers % lengths.size] /= KNOWS
         moved = source.random(numbers.size) < NOISE
         if variant == "small":
             likelihoods[moved] = -4 * lengths * source.random((moved.sum(), lengths.size))

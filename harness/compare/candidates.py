@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from harness.compare.behaviour import Behaviour, behaviour
 from harness.compare.documents import DocumentPairs, document_pairs
 from harness.compare.flips import Reader, find_flips
 from harness.compare.noise import NoisePairs, noise_pairs
@@ -17,6 +18,7 @@ from harness.compare.promoted import (
     promoted_versions,
     why_anew,
 )
+from harness.compare.slices import MissingSlices, missing_slices
 from harness.compare.timing import SpeedPairs, speed_pairs
 from harness.compare.triples import Triple, task_triples
 from harness.errors import RecordError
@@ -45,6 +47,8 @@ class Paired:
     """Task to why it could not be paired."""
     flips: tuple[Flip, ...]
     flips_total: Mapping[str, int]
+    behaviours: Mapping[str, Behaviour]
+    """Task to how both sides answered."""
     triples: Mapping[tuple[str, str], Triple] = field(default_factory=dict)
     """(task, metric) to both sides beside the model before fine-tuning, where there is one."""
     untripled: Mapping[str, str] = field(default_factory=dict)
@@ -88,6 +92,8 @@ class Comparison:
     """Task to why its series does not reach back to the first promoted version."""
     noise: NoisePairs | None = None
     """The baseline against itself, where that was measured."""
+    missing_slices: Mapping[str, MissingSlices] = field(default_factory=dict)
+    """Task to the slices nobody can be judged by, where there are any."""
 
     @property
     def reference_version(self) -> Version | None:
@@ -145,6 +151,7 @@ def compare_run(store: Store, run: RunManifest) -> Comparison:
         series=series,
         starts_anew=starts_anew,
         noise=noise_pairs(store, run, [each.speed for each in candidates if each.speed], items.side, items.plan),
+        missing_slices=missing_slices(store, run, items.plan),
     )
 
 
@@ -270,6 +277,7 @@ def _pair(
     triples: dict[tuple[str, str], Triple] = {}
     untripled: dict[str, str] = {}
     totals: dict[str, int] = {}
+    behaviours: dict[str, Behaviour] = {}
     for task, facts in items.run.tasks.items():
         if task not in left.evaluations or task not in right.evaluations or (tasks is not None and task not in tasks):
             continue
@@ -283,6 +291,10 @@ def _pair(
                 names=(earlier or left.variant, right.variant),
                 without=(without or {}).get(task, frozenset()),
             )
+            read = items.reader(task, keys, pairs)
+            behaved = None if earlier else behaviour(task, pairs, read, lower_is_better=facts.lower_is_better)
+            if behaved is not None:
+                behaviours[task] = behaved
             if facts.kind == "perplexity":
                 documents[task] = document_pairs(task, pairs)
             for metric in facts.metrics:
@@ -298,7 +310,7 @@ def _pair(
                     untripled[task] = str(error)
             shown = primary_metric([metrics[task, metric] for metric in facts.metrics])
             if shown is not None and left is not right and not earlier:
-                found, totals[task] = find_flips(task, shown, pairs, items.reader(task, keys, pairs))
+                found, totals[task] = find_flips(task, shown, pairs, read)
                 flips.extend(found)
         except PairingError as error:
             broken[task] = str(error)
@@ -314,6 +326,7 @@ def _pair(
         flips_total=totals,
         triples=triples,
         untripled=untripled,
+        behaviours=behaviours,
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.compare.pairs import Pairs, slice_members
+from harness.compare.pairs import Pairs
 from harness.records.columns import Floats, Indices
 from harness.records.models import DocumentScore
 from harness.records.verdict import Histogram
@@ -44,6 +44,9 @@ class DocumentPairs:
     failed: tuple[str, ...]
     """Documents to which the candidate gave no finite likelihood; they are not in the arrays."""
     baseline_failed: tuple[str, ...]
+    slice_failed: Mapping[str, tuple[str, ...]]
+    slice_baseline_failed: Mapping[str, tuple[str, ...]]
+    """`failed` and `baseline_failed` by slice, where there are any."""
 
     @property
     def count(self) -> int:
@@ -53,17 +56,22 @@ class DocumentPairs:
 
 def document_pairs(task: str, pairs: Pairs) -> DocumentPairs:
     """Arrays over the documents that both variants scored; the others are named."""
-    failed, baseline_failed, kept, lefts, rights = [], [], [], [], []
+    failed: list[int] = []
+    baseline_failed: list[int] = []
+    kept: list[int] = []
+    lefts, rights = [], []
+    place = np.full(pairs.places.size, -1, dtype=np.int64)
     documents: list[list[DocumentScore | None]] = [
         pairs.baseline.documents.tolist(),
         pairs.candidate.documents.tolist(),
     ]
     for pair, (left, right) in enumerate(zip(*documents, strict=True)):
         if left is None or left.nll is None:
-            baseline_failed.append(pairs.name(pair))
+            baseline_failed.append(pair)
         elif right is None or right.nll is None:
-            failed.append(pairs.name(pair))
+            failed.append(pair)
         else:
+            place[pair] = len(kept)
             kept.append(pair)
             lefts.append(left)
             rights.append(right)
@@ -74,11 +82,18 @@ def document_pairs(task: str, pairs: Pairs) -> DocumentPairs:
         candidate_nll=np.asarray([right.nll for right in rights], dtype=np.float64),
         tokens=np.asarray([left.tokens for left in lefts], dtype=np.float64),
         bytes=pairs.plan.bytes[places],
-        slices=slice_members(pairs.plan, places),
+        slices={name: place[members][place[members] >= 0] for name, members in pairs.slices.items()},
         divergence=_divergence(rights),
-        failed=tuple(failed),
-        baseline_failed=tuple(baseline_failed),
+        failed=tuple(map(pairs.name, failed)),
+        baseline_failed=tuple(map(pairs.name, baseline_failed)),
+        slice_failed=_by_slice(pairs, failed),
+        slice_baseline_failed=_by_slice(pairs, baseline_failed),
     )
+
+
+def _by_slice(pairs: Pairs, some: Sequence[int]) -> dict[str, tuple[str, ...]]:
+    found = {name: np.intersect1d(members, some) for name, members in pairs.slices.items()} if some else {}
+    return {name: tuple(map(pairs.name, inside.tolist())) for name, inside in found.items() if inside.size}
 
 
 def _divergence(documents: Sequence[DocumentScore]) -> Divergence | None:

@@ -76,11 +76,7 @@ def margins(plan: PlanColumns, places: Indices, answers: Answers) -> Floats:
     `places`: [n] places in the plan of the n items of `answers`.
     """
     whole = np.flatnonzero((answers.options == plan.options[places]) & (answers.options > 0))
-    counts = answers.options[whole]
-    starts = np.cumsum(counts) - counts
-    item = np.repeat(np.arange(whole.size), counts)
-    option = np.arange(item.size) - starts[item]
-    likelihoods = answers.likelihoods[answers.first_option[whole][item] + option]
+    item, option, likelihoods = answers.offered(whole)
     is_right = plan.is_right[plan.first_option[places[whole]][item] + option]
     right = np.full(whole.size, NONE)
     right[item[is_right][::-1]] = likelihoods[is_right][::-1]  # the first one stays where an option stands twice

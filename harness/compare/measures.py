@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from harness.compare.documents import Divergence, DocumentPairs, below_by_document
 from harness.compare.pairs import PairedMetric
 from harness.records.columns import Floats
-from harness.records.verdict import Measure, SliceMeasure
+from harness.records.verdict import Measure
 from harness.stats import (
     DocumentMean,
     GradedDrop,
@@ -24,6 +25,7 @@ from harness.stats import (
 
 ANY_MARGIN = 0.02
 """The bounds of a drop do not depend on the margin; the functions want one for their verdict."""
+Claim = Callable[[float], float]
 QUANTILES = {"kl_median": 0.5, "kl_p95": 0.95, "kl_p99": 0.99, "kl_p999": 0.999}
 
 
@@ -36,6 +38,12 @@ class Level:
     upper: float | None
     n: int
     reliable: bool = True
+    p_above: Claim | None = None
+    """From a limit to the one-sided p of H0: the value is at most that; None for a value without an interval."""
+    p_below: Claim | None = None
+    """The same of H0: the value is at least that."""
+    p_change: float | None = None
+    """Increases: two-sided p of H0: nothing changed."""
 
 
 def drop_of(metric: PairedMetric, *, margin: float, alpha: float) -> PairedDrop | GradedDrop:
@@ -73,22 +81,7 @@ def paired_measure(metric: PairedMetric, *, unit: str, alpha: float) -> Measure:
         wrong_to_right=int((metric.drops < 0).sum()) if binary else None,
         mcnemar_midp=drop.mcnemar_midp if isinstance(drop, PairedDrop) else None,
         failed=metric.failed,
-        slices=tuple(_slice_measure(metric, name, alpha) for name in metric.slices),
         note=drop.warning,
-    )
-
-
-def _slice_measure(metric: PairedMetric, name: str, alpha: float) -> SliceMeasure:
-    part = metric.only(name)
-    drop = drop_of(part, margin=ANY_MARGIN, alpha=alpha)
-    return SliceMeasure(
-        slice=name,
-        n=part.count,
-        baseline=float(part.baseline.mean()),
-        candidate=float(part.candidate.mean()),
-        change=float(part.drops.mean()),
-        lower=drop.lower,
-        upper=drop.upper,
     )
 
 
@@ -120,6 +113,8 @@ def increase_of(documents: DocumentPairs, metric: str, *, alpha: float) -> Level
             upper=ratio.upper - 1,
             n=ratio.documents,
             reliable=ratio.reliable,
+            p_above=ratio.p_fail,
+            p_change=ratio.p_change,
         )
     share = document_mean(documents.candidate_nll, documents.baseline_nll, alpha=alpha)
     return Level(
@@ -128,6 +123,8 @@ def increase_of(documents: DocumentPairs, metric: str, *, alpha: float) -> Level
         upper=share.upper - 1,
         n=share.documents,
         reliable=share.reliable,
+        p_above=lambda limit: share.p_fail(1 + limit),
+        p_change=share.p_change(1.0),
     )
 
 
@@ -136,13 +133,25 @@ def likelihood_level(nll: Floats, documents: DocumentPairs, metric: str, *, alph
     per = documents.tokens if metric == "perplexity" else documents.bytes * math.log(2)
     mean = document_mean(nll, per, alpha=alpha)
     shape = math.exp if metric == "perplexity" else float
+    back = _log if metric == "perplexity" else float
     return Level(
         value=shape(mean.mean),
         lower=shape(mean.lower),
         upper=shape(mean.upper),
         n=mean.documents,
         reliable=mean.reliable,
+        p_above=lambda limit: mean.p_fail(back(limit)),
+        p_below=lambda limit: _below(mean, back(limit)),
     )
+
+
+def _below(mean: DocumentMean, limit: float) -> float:
+    """One-sided p of H0: the mean is at least the limit."""
+    return replace(mean, mean=-mean.mean, lower=-mean.upper, upper=-mean.lower).p_fail(-limit)
+
+
+def _log(limit: float) -> float:
+    return math.log(limit) if limit > 0 else -math.inf
 
 
 def divergence_level(documents: DocumentPairs, metric: str, *, alpha: float) -> Level:
@@ -165,9 +174,25 @@ def divergence_level(documents: DocumentPairs, metric: str, *, alpha: float) -> 
     share = 1.0 if metric == "top1_agreement" else None
     mean = document_mean(sums, documents.tokens, alpha=alpha, scale=share)
     figures = (mean.mean, mean.lower, mean.upper)
+
+    def back(limit: float) -> float:
+        return limit
+
     if metric == "delta_p_rms":
         figures = (math.sqrt(mean.mean), math.sqrt(max(0.0, mean.lower)), math.sqrt(mean.upper))
-    return Level(value=figures[0], lower=figures[1], upper=figures[2], n=mean.documents, reliable=mean.reliable)
+
+        def back(limit: float) -> float:
+            return math.copysign(limit * limit, limit)
+
+    return Level(
+        value=figures[0],
+        lower=figures[1],
+        upper=figures[2],
+        n=mean.documents,
+        reliable=mean.reliable,
+        p_above=lambda limit: mean.p_fail(back(limit)),
+        p_below=lambda limit: _below(mean, back(limit)),
+    )
 
 
 def woodruff(
@@ -184,8 +209,16 @@ def woodruff(
         upper=max(high, estimate),
         n=below.documents,
         reliable=below.reliable,
+        p_above=lambda limit: below.p_fail(_share_below(values, limit)),
+        p_below=lambda limit: _below(below, _share_below(values, limit)),
     )
     return level, below
+
+
+def _share_below(values: Floats, limit: float) -> float:
+    """The share whose quantile is the limit; infinite where the limit lies outside of the values."""
+    places = np.linspace(0.0, 1.0, values.size)
+    return float(np.interp(limit, np.sort(values), places, left=-math.inf, right=math.inf))
 
 
 def document_measures(documents: DocumentPairs, *, alpha: float) -> tuple[Measure, ...]:
@@ -210,7 +243,6 @@ def document_measures(documents: DocumentPairs, *, alpha: float) -> tuple[Measur
                 lower=increase.lower,
                 upper=increase.upper,
                 failed=len(documents.failed),
-                slices=_document_slices(documents, metric, alpha=alpha),
                 note=None if increase.reliable else few,
             )
         )
@@ -260,25 +292,8 @@ def only_documents(documents: DocumentPairs, name: str) -> DocumentPairs:
         bytes=documents.bytes[inside],
         slices={},
         divergence=None,
-        failed=(),
-        baseline_failed=(),
+        failed=documents.slice_failed.get(name, ()),
+        baseline_failed=documents.slice_baseline_failed.get(name, ()),
+        slice_failed={},
+        slice_baseline_failed={},
     )
-
-
-def _document_slices(documents: DocumentPairs, metric: str, *, alpha: float) -> tuple[SliceMeasure, ...]:
-    rows = []
-    for name in documents.slices:
-        part = only_documents(documents, name)
-        increase = increase_of(part, metric, alpha=alpha)
-        rows.append(
-            SliceMeasure(
-                slice=name,
-                n=part.count,
-                baseline=likelihood_level(part.baseline_nll, part, metric, alpha=alpha).value,
-                candidate=likelihood_level(part.candidate_nll, part, metric, alpha=alpha).value,
-                change=increase.value,
-                lower=increase.lower,
-                upper=increase.upper,
-            )
-        )
-    return tuple(rows)

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from harness.records.columns import Answers, Floats, Indices, ItemColumns, PlanColumns
+from harness.records.columns import Answers, Floats, Indices, ItemColumns, Mask, PlanColumns
 
 
 class PairingError(Exception):
@@ -79,8 +79,10 @@ class PairedMetric:
     clusters: Indices | None
     slices: Mapping[str, Indices]
     """`field=value` to the pairs in it."""
-    failed: int
-    """Items on which the candidate failed; they stand in `candidate` with the worst value."""
+    failing: Mask
+    """Items on which the candidate failed, [n]; they stand in `candidate` with the worst value."""
+    guess: Floats | None
+    """What guessing scores on each item, [n]: one over its options. None where the items have none."""
     baseline_failed: tuple[str, ...]
     """Items on which the baseline failed: the comparison is INVALID when there is one."""
 
@@ -88,6 +90,16 @@ class PairedMetric:
     def count(self) -> int:
         """Pairs."""
         return self.baseline.size
+
+    @property
+    def failed(self) -> int:
+        """Items on which the candidate failed."""
+        return int(self.failing.sum())
+
+    @property
+    def chance(self) -> float | None:
+        """The share that guessing gets right; None where there is nothing to guess from."""
+        return None if self.guess is None or not self.guess.size else float(self.guess.mean())
 
     @property
     def drops(self) -> Floats:
@@ -107,7 +119,8 @@ class PairedMetric:
             candidate=self.candidate[inside],
             clusters=None if self.clusters is None else self.clusters[inside],
             slices={},
-            failed=0,
+            failing=self.failing[inside],
+            guess=None if self.guess is None else self.guess[inside],
             baseline_failed=self.baseline_failed,
         )
 
@@ -220,6 +233,12 @@ def paired_metric(task: str, metric: str, pairs: Pairs, *, higher_is_better: boo
         candidate=np.where(np.isfinite(candidate), candidate, worst),
         clusters=pairs.clusters,
         slices=pairs.slices,
-        failed=int(np.isnan(candidate).sum()),
+        failing=np.isnan(candidate),
+        guess=_guess(pairs.plan.options[pairs.places]) if binary else None,
         baseline_failed=tuple(pairs.name(pair) for pair in np.flatnonzero(np.isnan(baseline)).tolist()),
     )
+
+
+def _guess(options: Indices) -> Floats | None:
+    """One over the number of options, [n]; None unless every item has a choice."""
+    return 1 / options if options.size and (options > 1).all() else None

@@ -151,6 +151,9 @@ def _quantized(run: VariantRun, facts: EngineFacts, spec: Variant | None) -> Che
 
 
 def _other_weights(run: VariantRun, facts: EngineFacts, baseline: EngineFacts) -> Check:
+    if facts.engine != baseline.engine:
+        says = f"loaded by {facts.engine}, the baseline by {baseline.engine}: their weights cannot be told apart here"
+        return Check(name="another model", held=True, blocks=False, says=says)
     same = (
         facts.weights_digest is not None
         and facts.weights_digest == baseline.weights_digest

@@ -14,6 +14,7 @@ from harness.compare.triples import Triple
 from harness.gate.anchors import in_its_words, no_reference, reference_memory, unsound
 from harness.gate.forms import Judgement, judge_documents, judge_memory, judge_paired, judge_speed
 from harness.gate.retained import base_trouble, judge_retained
+from harness.gate.words import some
 from harness.records.verdict import Finding
 from harness.spec.metrics import Kind, lookup
 from harness.spec.models import Gate
@@ -50,9 +51,10 @@ def candidate_findings(
             continue
         paired, against = candidate.paired, comparison.run.baseline
         if rule.gate.against == "reference":
-            found.extend(_against_reference(rule, comparison, candidate))
-            continue
-        found.extend(_apply(rule, candidate.variant, against, paired, candidate))
+            own, against = _against_reference(rule, comparison, candidate), comparison.reference_name or ""
+        else:
+            own = _apply(rule, candidate.variant, against, paired, candidate)
+        found.extend(_with_missing(own, rule, candidate.variant, against, comparison))
     return tuple(found)
 
 
@@ -78,7 +80,8 @@ def baseline_findings(all_rules: Sequence[Rule], comparison: Comparison) -> tupl
     found: list[Finding] = []
     for rule in all_rules:
         if rule.gate.on == "baseline":
-            found.extend(_apply(rule, comparison.run.baseline, "", comparison.baseline, None))
+            own = _apply(rule, comparison.run.baseline, "", comparison.baseline, None)
+            found.extend(_with_missing(own, rule, comparison.run.baseline, "", comparison))
     return tuple(found)
 
 
@@ -154,8 +157,30 @@ def _parts(gate: Gate, whole: P, slices: Mapping[str, object], only: Callable[[P
     return {gate.slice: only(whole, gate.slice)} if gate.slice in slices else {}
 
 
+def _with_missing(
+    found: list[Finding], rule: Rule, variant: str, against: str, comparison: Comparison
+) -> list[Finding]:
+    """The findings, and an INVALID one for each slice the gate looks at that has nobody to judge it by.
+
+    A part of a run (`--limit`) is not held to an earlier run's slices.
+    """
+    missing, wanted = comparison.missing_slices.get(rule.gate.task or ""), rule.gate.slice
+    if missing is None or wanted is None:
+        return found
+    why = dict.fromkeys(missing.unasked, "every item of the slice is longer than the model's context")
+    if not comparison.run.partial:
+        says = (
+            f"no item lies in it now, though run {missing.before} had some; bring them back, or accept the loss by "
+            "promoting a run without them (--force)"
+        )
+        why |= dict.fromkeys(missing.gone, says)
+    lost = [name for name in why if wanted in ("each", name)]
+    kept = [finding for finding in found if finding.slice not in (*lost, "each")] if lost else found
+    return [*kept, *(_finding(rule, variant, against, Judgement.invalid(why[name]), name) for name in lost)]
+
+
 def _no_slice(rule: Rule, variant: str, against: str, known: Sequence[str]) -> Finding:
-    text = f"no item lies in slice {rule.gate.slice!r}; the task has {', '.join(known) or 'no slices'}"
+    text = f"no item lies in slice {rule.gate.slice!r}; the task has {some(tuple(known)) or 'no slices'}"
     return _finding(rule, variant, against, Judgement.invalid(text), rule.gate.slice)
 
 
@@ -207,6 +232,7 @@ def _finding(
         lower=estimate.lower if estimate else None,
         upper=estimate.upper if estimate else None,
         alpha=rule.alpha,
+        p=estimate.p if estimate else None,
         n=estimate.n if estimate else None,
         unit=metric.unit if metric is not None else "",
         decision=judgement.decision,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.compare.documents import DocumentPairs
 from harness.compare.measures import divergence_level, drop_of, increase_of, likelihood_level
@@ -25,6 +25,9 @@ from harness.stats import (
     paired_recovery,
     speed_ratio,
 )
+
+BROKEN = ": the limit is broken"
+"""How the reason of a FAIL ends."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +53,34 @@ def judge_paired(gate: Gate, metric: PairedMetric, *, alpha: float) -> Judgement
     """acc, exact_match, F1 and every other per-item metric."""
     if not metric.count:
         return Judgement.none("no item could be asked")
+    if metric.failed == metric.count:
+        return Judgement.invalid(f"none of the {metric.count} answers gave a finite {gate.metric}")
+    judgement = _judge_paired(gate, metric, alpha=alpha)
+    if judgement.decision == "PASS" and _guesser_passes(gate, metric):
+        level, chance = percent(float(metric.baseline.mean())), percent(metric.chance or 0.0)
+        blind = f"but the baseline has {level} and guessing {chance}: a model that knows nothing would hold this limit"
+        return replace(judgement, decision="INVALID", reason=f"{judgement.reason}; {blind}")
+    return judgement
+
+
+def _guesser_passes(gate: Gate, metric: PairedMetric) -> bool:
+    """Whether a candidate that only guesses would be expected inside the limit of a drop: such a PASS shows nothing.
+
+    In trials of non-inferiority this is assay sensitivity (ICH E10, 1.5).
+    """
+    if metric.chance is None or gate.form not in ("max_drop", "max_relative_drop", "min_recovery"):
+        return False
+    level = float(metric.baseline.mean())
+    lost = level - metric.chance
+    allowed = {"max_drop": gate.limit, "max_relative_drop": gate.limit * level}
+    return lost < allowed.get(gate.form, (1 - gate.limit) * level)
+
+
+def _judge_paired(gate: Gate, metric: PairedMetric, *, alpha: float) -> Judgement:
     if gate.form in ("min", "max"):
         level = mean_level(metric.candidate, alpha=alpha, clusters=metric.clusters)
-        estimate = Estimate(value=level.mean, lower=level.lower, upper=level.upper, n=level.n)
+        p = (level.p_below if gate.form == "min" else level.p_above)(gate.limit)
+        estimate = Estimate(value=level.mean, lower=level.lower, upper=level.upper, n=level.n, p=p)
         return _judge_level(gate, estimate, "fraction" if metric.kind == "binary" else "")
     if gate.form == "max_drop":
         return _judge_drop(gate, metric, drop_of(metric, margin=gate.limit, alpha=alpha))
@@ -62,7 +90,9 @@ def judge_paired(gate: Gate, metric: PairedMetric, *, alpha: float) -> Judgement
         )
     recovery = _recovery(metric, alpha=alpha)
     limit = gate.limit if gate.form == "min_recovery" else 1 - gate.limit
-    kept = Estimate(value=recovery.ratio, lower=recovery.lower, upper=recovery.upper, n=recovery.n)
+    kept = Estimate(
+        value=recovery.ratio, lower=recovery.lower, upper=recovery.upper, n=recovery.n, p=recovery.p_fail(limit)
+    )
     decision = at_least(kept, limit)
     reason = (
         f"keeps {percent(kept.value)} of the baseline's {gate.metric} "
@@ -70,7 +100,7 @@ def judge_paired(gate: Gate, metric: PairedMetric, *, alpha: float) -> Judgement
         f"{_verdict_words(decision)}"
     )
     if gate.form == "max_relative_drop":
-        kept = Estimate(value=1 - recovery.ratio, lower=1 - recovery.upper, upper=1 - recovery.lower, n=recovery.n)
+        kept = replace(kept, value=1 - recovery.ratio, lower=1 - recovery.upper, upper=1 - recovery.lower)
     return Judgement(decision=decision, reason=reason, estimate=kept)
 
 
@@ -84,7 +114,7 @@ def _recovery(metric: PairedMetric, *, alpha: float) -> Recovery:
 
 def _judge_drop(gate: Gate, metric: PairedMetric, drop: PairedDrop | GradedDrop) -> Judgement:
     decision: Decision = drop.verdict.value
-    estimate = Estimate(value=drop.drop, lower=drop.lower, upper=drop.upper, n=metric.count)
+    estimate = Estimate(value=drop.drop, lower=drop.lower, upper=drop.upper, n=metric.count, p=drop.p_fail)
     binary = isinstance(drop, PairedDrop)
     say = points if binary else (lambda value: f"{value:.4g}")
     direction = "drop" if drop.drop >= 0 else "gain"
@@ -117,6 +147,7 @@ def judge_documents(gate: Gate, documents: DocumentPairs, *, alpha: float) -> Ju
         level = divergence_level(documents, gate.metric, alpha=alpha)
     else:
         level = likelihood_level(documents.candidate_nll, documents, gate.metric, alpha=alpha)
+    claim = level.p_below if gate.form == "min" else level.p_above
     estimate = Estimate(
         value=level.value,
         lower=level.lower,
@@ -124,6 +155,7 @@ def judge_documents(gate: Gate, documents: DocumentPairs, *, alpha: float) -> Ju
         n=level.n,
         reliable=level.reliable,
         why_unreliable=f"{level.n} documents are too few for an interval (20 at least)",
+        p=claim(gate.limit) if claim is not None and level.reliable else None,
     )
     if gate.form != "max_increase":
         return _judge_level(gate, estimate, metric.unit if metric is not None else "")
@@ -155,6 +187,9 @@ def judge_speed(gate: Gate, pairs: SpeedPairs, *, alpha: float) -> Judgement:
         n=result.pairs,
         reliable=result.reliable,
         why_unreliable=f"{result.pairs} timed pairs are too few (10 at least)",
+        p=(result.p_fail_min if gate.form in ("min", "min_ratio") else result.p_fail_max)(gate.limit)
+        if result.reliable
+        else None,
     )
     if not on_ratio:
         metric = lookup(gate.metric)
@@ -216,7 +251,7 @@ def _judge_level(gate: Gate, estimate: Estimate, unit: str) -> Judgement:
 def _verdict_words(decision: Decision) -> str:
     return {
         "PASS": "",
-        "FAIL": ": the limit is broken",
+        "FAIL": BROKEN,
         "INCONCLUSIVE": ": the interval reaches across the limit",
         "INVALID": "",
     }[decision]

@@ -8,7 +8,8 @@ from datetime import date
 
 from harness.compare.candidates import CandidateComparison, Comparison, Paired
 from harness.compare.documents import kl_histogram
-from harness.compare.measures import document_measures, likelihood_level, paired_measure
+from harness.compare.measures import likelihood_level
+from harness.compare.slice_rows import document_measures_with_slices, measure_with_slices
 from harness.compare.timing import speed_rows
 from harness.gate.anchors import creep, promoted_steps
 from harness.gate.before import Before, Changes, gate_changes, with_limits_before
@@ -16,8 +17,11 @@ from harness.gate.checks import baseline_checks, candidate_checks
 from harness.gate.conditions import conditions, task_facts
 from harness.gate.findings import Rule, baseline_findings, candidate_findings, rules
 from harness.gate.noise import noise_checks, noise_floor
+from harness.gate.plausible import plausible_baseline, plausible_candidate
 from harness.gate.retained import base_facts, retained_measures
+from harness.gate.several import explored, judged_together
 from harness.gate.waivers import counted, day_of, excused, uses
+from harness.gate.words import shortened
 from harness.records.models import MemoryFigures
 from harness.records.verdict import (
     CandidateVerdict,
@@ -59,8 +63,12 @@ def judge(
     today, changes = day_of(judged_at), gate_changes(suite, before)
     noise = noise_floor(comparison, alpha=suite.alpha)
     levels = _levels(comparison.baseline, alpha=suite.alpha)
-    own_checks = (*baseline_checks(comparison), *noise_checks(suite, noise, levels))
-    own_findings = _settled(baseline_findings(all_rules, comparison), suite, changes, today)
+    own_checks = (
+        *baseline_checks(comparison),
+        *plausible_baseline(comparison, alpha=suite.alpha),
+        *noise_checks(suite, noise, levels),
+    )
+    own_findings = _settled(judged_together(baseline_findings(all_rules, comparison)), suite, changes, today)
     steps = promoted_steps(comparison, alpha=suite.alpha)
     candidates = tuple(
         _candidate(
@@ -142,26 +150,34 @@ def _candidate(
     steps: Mapping[tuple[str, str], list[CreepStep]],
 ) -> CandidateVerdict:
     spec = suite.variants.get(candidate.variant)
-    checks = candidate_checks(comparison, candidate, spec, changed)
+    checks = (
+        *candidate_checks(comparison, candidate, spec, changed),
+        *plausible_candidate(candidate, alpha=suite.alpha),
+    )
     broken_baseline = tuple(check for check in own_checks if check.blocks and not check.held)
     unfit = _of((*broken_baseline, *checks), ()) == "INVALID"
     findings = () if unfit and candidate.run.facts is None else candidate_findings(all_rules, comparison, candidate)
     if candidate.clean is not None:
         again = candidate_findings(all_rules, comparison, replace(candidate, paired=candidate.clean))
-        findings = tuple(_both(finding, again) for finding in findings)
+        both = judged_together((*findings, *again))  # a second look is one more chance to fail
+        findings = tuple(_both(finding, both[len(findings) :]) for finding in both[: len(findings)])
+    else:
+        findings = judged_together(findings)
     findings = _settled(findings, suite, changes, today)
     decision = _of((*broken_baseline, *checks), (*own_findings, *findings))
     alpha = suite.alpha
+    measures, exploratory = explored(_measures(candidate.paired, alpha=alpha))
     return CandidateVerdict(
         variant=candidate.variant,
         decision=decision,
         sentence=_sentence(decision, (*broken_baseline, *checks), (*own_findings, *findings)),
         findings=findings,
         checks=checks,
-        measures=_measures(candidate.paired, alpha=alpha),
+        measures=measures,
         retained=retained_measures(comparison, candidate, alpha=alpha),
         reference_measures=() if candidate.reference is None else _measures(candidate.reference, alpha=alpha),
         creep=creep(comparison, candidate, findings, steps, alpha=alpha),
+        exploratory=exploratory,
         flips=candidate.paired.flips,
         flips_total=dict(candidate.paired.flips_total),
         histograms=tuple(
@@ -185,9 +201,9 @@ def _measures(paired: Paired, *, alpha: float) -> tuple[Measure, ...]:
     measures = []
     for (_, name), metric in paired.metrics.items():
         known = lookup(name)
-        measures.append(paired_measure(metric, unit=known.unit if known is not None else "", alpha=alpha))
+        measures.append(measure_with_slices(metric, unit=known.unit if known is not None else "", alpha=alpha))
     for documents in paired.documents.values():
-        measures.extend(document_measures(documents, alpha=alpha))
+        measures.extend(document_measures_with_slices(documents, alpha=alpha))
     return tuple(measures)
 
 
@@ -239,7 +255,7 @@ def _passed(blocking: Sequence[Finding], warnings: Sequence[Finding]) -> str:
 
 def _where(finding: Finding) -> str:
     where = f"{finding.task} {finding.metric}" if finding.task else finding.metric
-    return f"{where} on {finding.slice}" if finding.slice else where
+    return f"{where} on {shortened(finding.slice)}" if finding.slice else where
 
 
 def _overall(candidates: tuple[CandidateVerdict, ...], decision: Decision) -> str:
@@ -287,5 +303,7 @@ METHOD: tuple[str, ...] = (
     "noise; a limit below it is named and decides as any other. Speed: two adjacent runs of the baseline.",
     "A candidate's failed answer counts against it; a failed answer of the baseline makes the comparison INVALID.",
     "A candidate passes when every blocking gate passes, each at its own alpha; a false PASS needs no correction "
-    "for several gates.",
+    "for several gates. Every limit is another chance to FAIL, so FAILs across tasks and slices get Holm's correction; "
+    "one that does not survive it is INCONCLUSIVE.",
+    "Which slices moved is an exploratory list (Benjamini and Hochberg) and decides nothing.",
 )

@@ -23,6 +23,8 @@ class Estimate:
     reliable: bool = True
     """False: the interval cannot be trusted (too few documents or timed pairs), so nothing is decided."""
     why_unreliable: str = ""
+    p: float | None = None
+    """One-sided p of “the limit is not broken”; None for what is exact or unreliable."""
 
 
 def at_most(estimate: Estimate, limit: float) -> Judged:

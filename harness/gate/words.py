@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 
 def points(value: float) -> str:
@@ -40,3 +41,14 @@ def byte_size(value: float) -> str:
 def ratio(value: float) -> str:
     """`0.35 x`."""
     return f"{value:.3f} ×"
+
+
+def some(names: Sequence[str], most: int = 3) -> str:
+    """The first few of many: `a, b, c and 12 more`."""
+    rest = len(names) - most
+    return ", ".join(map(shortened, names[:most])) + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def shortened(name: str, longest: int = 60) -> str:
+    """A slice's name may be any text of the data, and a sentence has more to say."""
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"

@@ -20,6 +20,8 @@ Objects = NDArray[np.object_]
 
 NONE = float("nan")
 """In a column of numbers: there is none. Stored numbers are finite, so it is no one's value."""
+NO_TEXT = 0
+"""In a column of texts: nothing was generated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,12 @@ class Answers:
     """Where an item's options begin in `likelihoods`, [n]."""
     options: Indices
     """How many options an item has, [n]."""
+    texts: Indices
+    """A number for the generated text, [n]: equal for equal texts, others for others; `NO_TEXT` for no answer."""
+    blank: Mask
+    """A generated answer without a visible character, [n]."""
+    cut: Mask
+    """A generated answer that ended at the token limit, [n]."""
     documents: Objects
     """`DocumentScore` or None, [n]."""
     chunks: Indices
@@ -51,10 +59,22 @@ class Answers:
             likelihoods=self.likelihoods,
             first_option=self.first_option[order],
             options=self.options[order],
+            texts=self.texts[order],
+            blank=self.blank[order],
+            cut=self.cut[order],
             documents=self.documents[order],
             chunks=self.chunks[order],
             places=self.places[order],
         )
+
+    def offered(self, which: Indices) -> tuple[Indices, Indices, Floats]:
+        """The options of the items at `which`, one item's after the other's: the place in `which`, the option's
+        number in its item, and its log-likelihood."""
+        counts = self.options[which]
+        starts = np.cumsum(counts) - counts
+        item = np.repeat(np.arange(which.size), counts)
+        option = np.arange(item.size) - starts[item]
+        return item, option, self.likelihoods[self.first_option[which][item] + option]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -122,6 +122,13 @@ class Finding(Model):
     upper: Bound
     """One-sided bounds at 1 - alpha each; None where the value is exact or cannot be had."""
     alpha: float
+    p: float | None = None
+    """One-sided p of “the limit is not broken”: under alpha where the interval lies beyond the limit. None where
+    nothing statistical is claimed (exact values, too few documents or pairs)."""
+    p_adjusted: float | None = None
+    """Holm's, over the limits of this candidate that are judged together."""
+    together: int | None = None
+    """How many limits those are."""
     n: int | None
     """Pairs, documents or timed pairs behind the value."""
     unit: str
@@ -149,6 +156,8 @@ class Check(Model):
 
 
 class SliceMeasure(Model):
+    """One metric on one slice of a task; as in `Measure`."""
+
     slice: str
     n: int
     baseline: float | None
@@ -156,6 +165,40 @@ class SliceMeasure(Model):
     change: float | None
     lower: Bound
     upper: Bound
+    p: float | None = None
+    """Two-sided p of no change."""
+    q: float | None = None
+    """The same adjusted for looking at every slice of the candidate (Benjamini and Hochberg)."""
+    certifies: float | None = None
+    """The smallest drop (or relative increase) that this many items certify at 80 % power, at the share of flips seen;
+    None where none can be told."""
+
+
+class MovedSlice(Model):
+    """A slice whose change stands out among all slices of a candidate."""
+
+    task: str
+    metric: str
+    kind: Literal["binary", "graded", "perplexity", "divergence"]
+    unit: str
+    slice: str
+    n: int
+    change: float
+    lower: Bound
+    upper: Bound
+    p: float
+    q: float
+
+
+class Exploratory(Model):
+    """Which slices moved, for people who look for a reason. Decides nothing."""
+
+    slices: int
+    """Changes looked at: slices times metrics."""
+    level: float
+    """Share of the list that is expected to be chance."""
+    moved: tuple[MovedSlice, ...]
+    """Those with q at most `level`, the smallest q first."""
 
 
 class Measure(Model):
@@ -335,6 +378,8 @@ class CandidateVerdict(Model):
     """The same metrics paired with the last promoted version (`Verdict.reference`) instead of the baseline."""
     creep: tuple[Creep, ...] = ()
     """The loss over the promoted versions, by task and metric; empty where none was promoted."""
+    exploratory: Exploratory | None = None
+    """None where no task has slices."""
     flips: tuple[Flip, ...]
     """At most 200 a task, largest change of margin first."""
     flips_total: dict[str, int]

@@ -8,9 +8,12 @@ from __future__ import annotations
 import shlex
 
 from harness.records.verdict import CandidateVerdict, Creep, Finding, Measure, SpeedRow, Verdict
+from harness.report.text import one_line
 
 NONE = "not available"
 DASH = "–"
+LONGEST_SLICE = 60
+"""Characters of a slice's name that are shown."""
 
 _SYMBOLS = {
     "max_drop": "drop ≤ ",
@@ -115,13 +118,21 @@ def _span(lower: str, upper: str) -> str:
 def gate_name(finding: Finding) -> str:
     """`intents acc, language=de`: what the gate looks at, for people."""
     name = f"{finding.task} {finding.metric}" if finding.task else finding.metric
-    where = [part for part in (finding.slice, finding.workload) if part]
-    return ", ".join([name, *where])
+    return ", ".join([name, *_where(finding)])
+
+
+def slice_name(name: str) -> str:
+    """`language=de` on one line, cut to what a column holds: a value may be any text of the data."""
+    return one_line(name if len(name) <= LONGEST_SLICE else f"{name[: LONGEST_SLICE - 1]}…")
+
+
+def _where(finding: Finding) -> list[str]:
+    return [part for part in (finding.slice and slice_name(finding.slice), finding.workload) if part]
 
 
 def reason(finding: Finding) -> str:
     """The finding's reason with the task, slice or workload in front where the reason does not name them."""
-    where = [part for part in (finding.slice, finding.workload) if part]
+    where = _where(finding)
     starts = (finding.metric, finding.metric.replace("_", " "))
     front = [finding.task] if finding.task and not finding.reason.startswith(finding.task) else []
     if front and not finding.reason.startswith(starts):
@@ -198,7 +209,12 @@ def limit_before(finding: Finding) -> str:
 
 def measure_form(measure: Measure) -> str:
     """The form in whose terms a measure's change is written."""
-    return {"perplexity": "max_increase", "divergence": "max"}.get(measure.kind, "max_drop")
+    return form_of(measure.kind)
+
+
+def form_of(kind: str) -> str:
+    """The form in whose terms a change of such a measure is written."""
+    return {"perplexity": "max_increase", "divergence": "max"}.get(kind, "max_drop")
 
 
 def change(measure: Measure, amount: float | None) -> str:

@@ -13,10 +13,13 @@ from harness.records.verdict import CandidateVerdict, Check, Finding, Flip, Verd
 from harness.report import figures, retained
 from harness.report.headline import columns
 from harness.report.noise import noise_line
+from harness.report.slices import moved_change, moved_interval, telling
 from harness.report.text import one_line, visible
 
 MARKS = {"PASS": "✅", "FAIL": "❌", "INCONCLUSIVE": "❔", "INVALID": "⛔", "WAIVED": "⏳"}
 FLIPS_SHOWN = 5
+FINDINGS_SHOWN = 20
+MOVED_SHOWN = 10
 LONGEST_ANSWER = 600
 _MARKUP = re.compile(r"([\\`*_{}\[\]()!|~$^])")
 _AT_START = re.compile(r"^(\s*)([-+]|\d+\.)(\s|$)")
@@ -31,6 +34,7 @@ def render_markdown(verdict: Verdict) -> str:
     parts += ["", *_table(verdict), *_reasons(verdict)]
     parts += _retained(verdict)
     for candidate in verdict.candidates:
+        parts += _moved(candidate)
         parts += _flips(candidate, verdict.baseline)
     if verdict.noise is not None:
         line = escape(noise_line(verdict.noise), longest=2000)
@@ -100,13 +104,33 @@ def _check_lines(checks: tuple[Check, ...]) -> list[str]:
 
 
 def _finding_lines(findings: tuple[Finding, ...]) -> list[str]:
-    return [
+    said, left_out = telling([finding for finding in findings if finding.decision != "PASS"], FINDINGS_SHOWN)
+    lines = [
         f"- {MARKS[finding.decision]} {finding.decision}"
         f"{' (warning only)' if finding.severity == 'warn' else ''}: "
         f"{escape(figures.reason(finding))}"
-        for finding in findings
-        if finding.decision != "PASS"
+        for finding in said
     ]
+    return [*lines, f"- and {left_out:,} more on single slices"] if left_out else lines
+
+
+def _moved(candidate: CandidateVerdict) -> list[str]:
+    """Exploratory, so folded away and without a mark."""
+    found = candidate.exploratory
+    if found is None or not found.moved:
+        return []
+    lines = [
+        f"<details><summary>{html.escape(one_line(candidate.variant))}: {len(found.moved):,} of {found.slices:,} "
+        "slices moved (exploratory)</summary>",
+        "",
+        "| task | slice | change | bounds | items | q |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
+    ]
+    for each in found.moved[:MOVED_SHOWN]:
+        cells = (each.task, figures.slice_name(each.slice), moved_change(each), moved_interval(each))
+        lines.append(f"| {' | '.join(map(escape, cells))} | {each.n:,} | {each.q:.2g} |")
+    more = len(found.moved) - MOVED_SHOWN
+    return [*lines, "", *([f"and {more:,} more", ""] if more > 0 else []), "</details>", ""]
 
 
 def _retained(verdict: Verdict) -> list[str]:

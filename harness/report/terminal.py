@@ -17,6 +17,7 @@ from harness.records.verdict import CandidateVerdict, Check, Finding, FindingDec
 from harness.report import figures, retained
 from harness.report.headline import Column, columns
 from harness.report.noise import noise_line
+from harness.report.slices import moved_words, telling
 from harness.report.text import one_line, without_commands
 
 STYLES: dict[str, str] = {
@@ -27,6 +28,9 @@ STYLES: dict[str, str] = {
     "WAIVED": "bold cyan",
 }
 LONGEST_NAME = 24
+MOST_FINDINGS = 12
+"""Findings of one variant that are printed; further ones on slices are counted."""
+MOST_MOVED = 3
 
 
 def print_verdict(verdict: Verdict, console: Console) -> None:
@@ -134,10 +138,12 @@ def _print_reasons(
 ) -> None:
     """What did not pass; the candidate's sentence where neither a gate nor a check says why."""
     reasons = [(_word("INVALID"), f"{check.name}: {check.says}") for check in checks if not check.held and check.blocks]
-    for finding in findings:
-        if finding.decision != "PASS":
-            warning = " (warning only)" if finding.severity == "warn" else ""
-            reasons.append((Text.assemble(_word(finding.decision), warning), figures.reason(finding)))
+    said, left_out = telling([finding for finding in findings if finding.decision != "PASS"], MOST_FINDINGS)
+    for finding in said:
+        warning = " (warning only)" if finding.severity == "warn" else ""
+        reasons.append((Text.assemble(_word(finding.decision), warning), figures.reason(finding)))
+    if left_out:
+        reasons.append((Text(""), f"and {left_out:,} more on single slices; the report and verdict.json have them all"))
     if not reasons and sentence:
         reasons.append((Text(""), sentence))
     if not reasons:
@@ -161,6 +167,8 @@ def _print_notes(verdict: Verdict, console: Console) -> None:
         console.print(line)
     others = [*figures.waiver_notes(verdict), *figures.change_notes(verdict)]
     for each in verdict.candidates:
+        moved = moved_words(each, MOST_MOVED)
+        others += [f"{name_of(each.variant)}: {moved} (decides nothing)"] if moved else []
         others += [f"{name_of(each.variant)}: {says}" for says in figures.creep_notes(each)]
     for says in others:
         console.print(Text.assemble(("note", "yellow"), "  ", safe(says)))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.stats.decision import normal_quantile, t_quantile
+from harness.stats.decision import normal_quantile, t_quantile, unseen_quantile, unseen_share, upper_tail
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,11 @@ class MeanLevel:
     """Of the mean, cluster-robust where there are clusters."""
     effective: float = math.nan
     """Zeros and ones: n over the design effect; the clusters where nothing varies."""
+    p_below: Callable[[float], float] = field(default=lambda limit: 1.0, repr=False, compare=False)
+    """From a limit to the one-sided p of H0: the mean is at least the limit. Under alpha exactly when `upper` lies
+    below the limit."""
+    p_above: Callable[[float], float] = field(default=lambda limit: 1.0, repr=False, compare=False)
+    """The same of H0: the mean is at most the limit, and `lower`."""
 
 
 def mean_level(values: ArrayLike, *, alpha: float = 0.05, clusters: ArrayLike | None = None) -> MeanLevel:
@@ -56,7 +62,13 @@ def mean_level(values: ArrayLike, *, alpha: float = 0.05, clusters: ArrayLike | 
         deff = 1.0 if groups is None or independent == 0 else max(1.0, variance / independent)
         effective = n / deff if independent > 0 else units
         lower, upper = _wilson(mean, effective, z)
-        return MeanLevel(
+        degrees = None if groups is None else units - 1
+
+        def tail(distance: float, limit: float) -> float:
+            error = math.sqrt(max(0.0, limit * (1 - limit)) / effective)
+            return upper_tail(distance / error if error > 0 else math.copysign(math.inf, distance or -1.0), degrees)
+
+        level = MeanLevel(
             mean=mean,
             lower=lower,
             upper=upper,
@@ -66,12 +78,30 @@ def mean_level(values: ArrayLike, *, alpha: float = 0.05, clusters: ArrayLike | 
             variance=variance,
             effective=effective,
         )
-    half = quantile * math.sqrt(variance)
+        return _with_p(level, tail)
+    half, scale = quantile * math.sqrt(variance), max(1.0, abs(mean))
     if variance == 0:
         quantile = normal_quantile(1 - alpha)
-        half = max(1.0, abs(mean)) * quantile * quantile / (units + quantile * quantile)
-    return MeanLevel(
+        half = scale * unseen_share(units, quantile)
+
+    def graded_tail(distance: float, limit: float) -> float:
+        del limit
+        if variance == 0:
+            return upper_tail(unseen_quantile(distance / scale, units))
+        return upper_tail(distance / math.sqrt(variance), units - 1)
+
+    level = MeanLevel(
         mean=mean, lower=mean - half, upper=mean + half, n=n, clusters=groups, quantile=quantile, variance=variance
+    )
+    return _with_p(level, graded_tail)
+
+
+def _with_p(level: MeanLevel, tail: Callable[[float, float], float]) -> MeanLevel:
+    """`tail`: p of a mean beyond a limit, from the distance and the limit."""
+    return replace(
+        level,
+        p_below=lambda limit: tail(limit - level.mean, limit),
+        p_above=lambda limit: tail(level.mean - limit, limit),
     )
 
 
@@ -89,4 +119,5 @@ def _wilson(share: float, n: float, z: float) -> tuple[float, float]:
     """Wilson's score interval for a share, one-sided bounds."""
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    lower, upper = max(0.0, centre - half), min(1.0, centre + half)
+    return (0.0 if share == 0 else lower), (1.0 if share == 1 else upper)  # not what rounding makes of them

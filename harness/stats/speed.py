@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.stats.decision import Decision, above, below, check_alpha, normal_quantile
+from harness.stats.decision import Decision, above, below, check_alpha, normal_quantile, upper_tail
 
 FEW_PAIRS = 10
 """Fewer pairs than this are too few to judge."""
@@ -26,6 +26,8 @@ class SpeedRatio:
     pairs: int
     cut: int = 0
     """The bounds are the cut-th smallest and largest Walsh average; 0 where there are too few pairs for any."""
+    averages: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
+    """Logarithms of the Walsh averages, ascending."""
 
     @property
     def reliable(self) -> bool:
@@ -34,6 +36,18 @@ class SpeedRatio:
     def decide_min(self, limit: float) -> Decision:
         """The ratio must be at least `limit`."""
         return above(self.lower, self.upper, limit) if self.reliable else Decision.INCONCLUSIVE
+
+    def p_fail_min(self, limit: float) -> float:
+        """One-sided p of H0: the ratio is at least `limit`; at most alpha exactly when `decide_min` says FAIL."""
+        return self._p(int((self.averages >= _log(limit)).sum()))
+
+    def p_fail_max(self, limit: float) -> float:
+        """The same for `decide_max`."""
+        return self._p(int((self.averages <= _log(limit)).sum()))
+
+    def _p(self, against: int) -> float:
+        """P(W+ <= against): the chance of so few Walsh averages on the limit's good side."""
+        return signed_rank_share(self.pairs, against) if self.reliable else 1.0
 
     def decide_max(self, limit: float) -> Decision:
         """The ratio must be at most `limit`."""
@@ -54,7 +68,9 @@ def speed_ratio(ratios: ArrayLike, *, alpha: float = 0.05) -> SpeedRatio:
     n, walsh = values.size, walsh_averages(values)
     cut = signed_rank_cut(n, alpha)
     lower, upper = (0.0, math.inf) if cut < 1 else (math.exp(walsh[cut - 1]), math.exp(walsh[-cut]))
-    return SpeedRatio(ratio=math.exp(float(np.median(walsh))), lower=lower, upper=upper, pairs=n, cut=cut)
+    return SpeedRatio(
+        ratio=math.exp(float(np.median(walsh))), lower=lower, upper=upper, pairs=n, cut=cut, averages=walsh
+    )
 
 
 def walsh_averages(ratios: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -71,11 +87,33 @@ def signed_rank_cut(n: int, alpha: float) -> int:
     0 where even W+ = 0 is likelier than alpha (n < 5 at alpha = 0.05).
     """
     if n > EXACT_PAIRS:
-        mean, sd = n * (n + 1) / 4, math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
+        mean, sd = _moments(n)
         return max(0, math.floor(mean + normal_quantile(alpha) * sd - 0.5) + 1)
+    return int(np.searchsorted(_signed_rank_distribution(n), alpha, side="right"))
+
+
+def signed_rank_share(n: int, most: int) -> float:
+    """P(W+ <= most) for n pairs, exact up to `EXACT_PAIRS`."""
+    if n > EXACT_PAIRS:
+        mean, sd = _moments(n)
+        return upper_tail((mean - most - 0.5) / sd)
+    return float(_signed_rank_distribution(n)[most])
+
+
+def _log(limit: float) -> float:
+    return math.log(limit) if limit > 0 else -math.inf
+
+
+def _moments(n: int) -> tuple[float, float]:
+    """Mean and standard deviation of W+."""
+    return n * (n + 1) / 4, math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
+
+
+def _signed_rank_distribution(n: int) -> NDArray[np.float64]:
+    """P(W+ <= k) for k from 0 to n (n + 1) / 2."""
     counts = np.zeros(n * (n + 1) // 2 + 1)
     counts[0] = 1.0
     for rank in range(1, n + 1):
         counts[rank:] += counts[:-rank].copy()
-    probabilities = np.cumsum(counts) / 2.0**n
-    return int(np.searchsorted(probabilities, alpha, side="right"))
+    probabilities: NDArray[np.float64] = np.cumsum(counts) / 2.0**n
+    return probabilities

@@ -9,6 +9,7 @@ import pytest
 from harness import api
 from harness.explain import Explanation
 from harness.explain.model import Change
+from harness.records.verdict import Finding
 from tests.explain.saved import findings, judged, whole
 from tests.explain.test_formulas import FORMS
 from tests.gate.handmade import binary_bench
@@ -23,6 +24,11 @@ def nearer(change: Change, form: str) -> float:
     assert change.value is not None
     stricter = (change.gives == "PASS") == form.startswith("max")
     return change.value - abs(change.value) * 2e-3 * (1 if stricter else -1)
+
+
+def alone(finding: Finding) -> str:
+    """The decision of a gate by itself: more than a hundred are judged here together, and Holm corrects their FAILs."""
+    return "FAIL" if "limits judged together" in finding.reason else finding.decision
 
 
 def test_limits_and_alphas_hold_when_judged_again(tmp_path: Path) -> None:
@@ -52,7 +58,7 @@ def test_limits_and_alphas_hold_when_judged_again(tmp_path: Path) -> None:
     found = {finding.gate.split(" ")[0]: finding for finding in findings(judged(bench, asked, run="r2"))}
     assert len(found) == len(asked) > 100
     for place, (change, same) in enumerate(expected):
-        assert (found[f"gates[{place}]"].decision == change.gives) == same, (asked[place], change)
+        assert (alone(found[f"gates[{place}]"]) == change.gives) == same, (asked[place], change)
 
 
 @pytest.mark.parametrize(

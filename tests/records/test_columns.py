@@ -15,6 +15,7 @@ import pytest
 
 from harness.errors import RecordError
 from harness.records.chunks import Chunks
+from harness.records.columns import NO_TEXT
 from harness.records.models import (
     DocumentScore,
     Failed,
@@ -78,9 +79,30 @@ def test_columns_hold_what_the_records_hold(tmp_path: Path) -> None:
         found = answers.likelihoods[first : first + answers.options[number]]
         likelihoods = [option.log_likelihood for option in record.options]
         np.testing.assert_equal(found, np.asarray(likelihoods, dtype=np.float64))
+    assert (answers.texts == NO_TEXT).tolist() == [record.answer is None for record in records]
     assert answers.metrics[NAME][-1] == len(records) - 1
     assert np.flatnonzero(answers.unmeasured[NAME]).tolist() == [5]
     assert not answers.unmeasured["acc"].any()
+
+
+def test_generated_texts_are_numbers_that_are_equal_where_the_texts_are(tmp_path: Path) -> None:
+    """Equal texts have one number, over evaluations too; blank answers and those cut off are marked."""
+    texts = ["yes", "no", " \n", "", "yes", "é" * 50_000]
+    records = [
+        ItemRecord(
+            item=f"i{number}",
+            prompt_hash="h",
+            answer=TextAnswer(text=text, tokens=1, finish="length" if number == 1 else "stop"),
+            metrics={"acc": Scored(value=1.0)},
+        )
+        for number, text in enumerate(texts)
+    ]
+    answers = read_items(written(tmp_path / "a.jsonl", records, size=2), ("acc",)).answers
+    again = read_items(written(tmp_path / "b.jsonl", records[4:]), ("acc",)).answers
+    assert answers.texts[0] == answers.texts[4] == again.texts[0]
+    assert len(set(answers.texts.tolist())) == 5
+    assert answers.blank.tolist() == [False, False, True, True, False, False]
+    assert answers.cut.tolist() == [False, True, False, False, False, False]
 
 
 def test_taken_keeps_an_items_parts_together(tmp_path: Path) -> None:

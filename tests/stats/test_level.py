@@ -23,3 +23,27 @@ def test_scores_get_t_bounds() -> None:
     values = np.random.default_rng(0).uniform(size=50)
     found, interval = mean_level(values), ttest_1samp(values, 0).confidence_interval(0.9)
     assert (found.lower, found.upper) == pytest.approx((interval.low, interval.high))
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+@pytest.mark.parametrize("kind", ["binary", "graded", "all right", "all equal"])
+def test_the_p_of_a_floor_goes_with_the_bound(kind: str, clustered: bool) -> None:
+    """Under alpha exactly when the bound lies beyond the limit, and one number at every alpha."""
+    source = np.random.default_rng(5)
+    values = {
+        "binary": (source.random(120) < 0.7).astype(float),
+        "graded": source.random(120),
+        "all right": np.ones(120),
+        "all equal": np.full(120, 0.4),
+    }[kind]
+    clusters = np.arange(120) // 3 if clustered else None
+    for limit in (0.02, 0.3, 0.45, 0.6, 0.68, 0.75, 0.9, 0.97, 1.0):
+        for alpha in (0.001, 0.01, 0.05, 0.2, 0.4):
+            found = mean_level(values, alpha=alpha, clusters=clusters)
+            assert (found.p_below(limit) < alpha) == (found.upper < limit)
+            assert (found.p_above(limit) < alpha) == (found.lower > limit)
+
+
+def test_one_item_is_no_evidence_of_a_level() -> None:
+    """A single item has no bounds, so nothing is claimed of it."""
+    assert mean_level([0.0]).p_below(0.9) == 1.0

@@ -122,3 +122,22 @@ def test_bad_ratios_are_refused(ratios: list[float]) -> None:
     """No ratios, or one that is not positive and finite: ValueError."""
     with pytest.raises(ValueError, match="positive, finite ratios"):
         speed_ratio(ratios)
+
+
+@pytest.mark.parametrize("pairs", [10, 14, 61])
+def test_the_p_of_a_slow_candidate_goes_with_the_bound(pairs: int) -> None:
+    """At most alpha exactly when the bound lies beyond the limit, also where the distribution is an approximation."""
+    ratios = np.exp(np.random.default_rng(pairs).normal(0.2, 0.1, size=pairs))
+    for limit in (0.9, 1.05, 1.15, 1.2, 1.25, 1.3, 1.5):
+        for alpha in (0.002, 0.01, 0.05, 0.2, 0.4):
+            found = speed_ratio(ratios, alpha=alpha)
+            assert (found.p_fail_min(limit) <= alpha) == (found.decide_min(limit) == Decision.FAIL)
+            assert (found.p_fail_max(limit) <= alpha) == (found.decide_max(limit) == Decision.FAIL)
+
+
+def test_the_p_of_ten_pairs_is_scipys() -> None:
+    """The exact signed-rank test of the logarithms against the limit."""
+    ratios = RATIOS[:10]
+    expected = wilcoxon(np.log(ratios / 1.3), alternative="less", method="exact").pvalue
+    assert speed_ratio(ratios).p_fail_min(1.3) == pytest.approx(expected)
+    assert speed_ratio(ratios[:9]).p_fail_min(1.3) == 1.0

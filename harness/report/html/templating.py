@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from harness.report import figures
+from harness.report import figures, slices
 from harness.report.retained import gain, gain_interval
 from harness.report.text import one_line, visible
 
@@ -40,5 +40,5 @@ def _environment() -> Environment:
         pct=lambda value: f"{value:.2f}%",
         px=lambda value: f"{value:.1f}",
     )
-    environment.globals.update(marks=MARKS, figures=figures, gained=gain, gained_interval=gain_interval)
+    environment.globals.update(marks=MARKS, figures=figures, slices=slices, gained=gain, gained_interval=gain_interval)
     return environment
