@@ -54,11 +54,13 @@ def run(
     memory_budget: int | None = None,
     stuck_after: float | None = None,
     label: str = "",
+    stop_early: bool = False,
 ) -> Run:
     """Run a suite, judge it and store both. What exists already is not computed again.
 
     `label`: the version as its makers call it, for history and reports.
-    `memory_budget`: bytes that scoring may take beside the weights; None is half of what is free.
+    `memory_budget`: bytes that scoring may take beside the weights; None is half of what is free. `stop_early`: stop a
+    candidate once it can no longer hold a blocking limit; it FAILs, and what was not asked is not judged.
     Raises `SuiteError` (the suite or its data is wrong), `RunError` and its children (the run could not be done).
     """
     from harness.run.progress import Silent
@@ -77,6 +79,7 @@ def run(
         memory_budget=memory_budget,
         stuck_after=stuck_after,
         label=label,
+        stop_early=stop_early,
     )
     manifest = run_suite(loaded, options, Silent())
     return Run(manifest=manifest, verdict=gate(manifest, results=results), results=Path(results))

@@ -113,6 +113,9 @@ def run(
         float | None, typer.Option(help="Seconds that a load or chunk may take (default: by the slowest before it).")
     ] = None,
     label: Annotated[str, typer.Option(help="What to call this version in history: a tag, a commit.")] = "",
+    stop_early: Annotated[
+        bool, typer.Option("--stop-early/--no-stop-early", help="Stop a variant once it cannot hold a limit any more.")
+    ] = False,
 ) -> None:
     """Run a suite, judge it, write the reports. The exit code is the verdict."""
     from harness.commands.run import run_and_report
@@ -131,6 +134,7 @@ def run(
             memory_budget=memory_budget,
             stuck_after=stuck_after,
             label=label,
+            stop_early=stop_early,
         )
     )
 

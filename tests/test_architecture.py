@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "worker": {"engines"},
     "plan": {"spec", "stats", "records"},
     "quantize": {"plan", "methods", "spec", "records"},
-    "run": {"plan", "worker", "records", "spec", "quantize", "methods"},
+    "run": {"plan", "worker", "records", "spec", "quantize", "methods", "compare"},
     "compare": {"records", "stats", "spec"},
     "gate": {"compare", "stats", "spec", "records"},
     "report": {"gate", "records"},

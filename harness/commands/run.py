@@ -27,6 +27,7 @@ def run_and_report(
     memory_budget: int | None,
     stuck_after: float | None,
     label: str,
+    stop_early: bool,
 ) -> int:
     """Run, judge, report; returns the exit code."""
     from harness.spec.load import load_suite
@@ -46,6 +47,7 @@ def run_and_report(
         memory_budget=memory_budget,
         stuck_after=stuck_after,
         label=label,
+        stop_early=stop_early,
     )
     with reporter(Console(stderr=True)) as progress:
         manifest = run_suite(loaded, options, progress)

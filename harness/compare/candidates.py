@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from harness.compare.behaviour import Behaviour, behaviour
 from harness.compare.documents import DocumentPairs, document_pairs
+from harness.compare.early import Part, largest_cluster
 from harness.compare.flips import Reader, find_flips
 from harness.compare.noise import NoisePairs, noise_pairs
 from harness.compare.pairs import PairedMetric, PairingError, Pairs, Side, lay_out, pair_items, paired_metric
@@ -22,8 +23,9 @@ from harness.compare.slices import MissingSlices, missing_slices
 from harness.compare.timing import SpeedPairs, speed_pairs
 from harness.compare.triples import Triple, task_triples
 from harness.errors import RecordError
-from harness.records.columns import Indices, PlanColumns
+from harness.records.columns import Indices, ItemColumns, PlanColumns
 from harness.records.models import (
+    EarlyStop,
     EvaluationManifest,
     ItemRecord,
     MemoryFigures,
@@ -53,6 +55,8 @@ class Paired:
     """(task, metric) to both sides beside the model before fine-tuning, where there is one."""
     untripled: Mapping[str, str] = field(default_factory=dict)
     """Task to why that model could not be set beside them."""
+    parts: Mapping[str, Part] = field(default_factory=dict)
+    """Task to what is there of it, where the variant was stopped early: its metrics are over that part alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,14 +165,34 @@ class _Items:
     def __init__(self, store: Store, run: RunManifest) -> None:
         self.store = store
         self.run = run
-        self._sides: dict[str, Side] = {}
+        self._sides: dict[tuple[str, int | None], Side] = {}
         self._plans: dict[str, PlanColumns] = {}
 
     def side(self, task: str, key: str) -> Side:
-        if key not in self._sides:
+        if (key, None) not in self._sides:
             columns = self.store.columns(key, self.run.tasks[task].metrics)
-            self._sides[key] = lay_out(self.plan(task), columns)
-        return self._sides[key]
+            self._sides[key, None] = lay_out(self.plan(task), columns)
+        return self._sides[key, None]
+
+    def asked(self, task: str, variant: VariantRun) -> Side:
+        """What a variant did on a task, or on the part of it that it was asked before it was stopped."""
+        stop = variant.stopped
+        if stop is None or task in variant.evaluations:
+            return self.side(task, variant.evaluations[task])
+        place = stop.evaluation, stop.chunks
+        if place not in self._sides:
+            columns = self._part(stop, self.run.tasks[task].metrics)
+            self._sides[place] = lay_out(self.plan(task), columns, stopped=True)
+        return self._sides[place]
+
+    def _part(self, stop: EarlyStop, metrics: Sequence[str]) -> ItemColumns:
+        columns, digest = self.store.part(stop.evaluation, metrics, first=stop.chunks)
+        if digest != stop.digest:
+            raise RecordError(
+                f"{self.store.evaluation_folder(stop.evaluation)}: holds other answers than those at which the run was "
+                "stopped early; run the suite again."
+            )
+        return columns
 
     def plan(self, task: str) -> PlanColumns:
         if task not in self._plans:
@@ -279,15 +303,15 @@ def _pair(
     totals: dict[str, int] = {}
     behaviours: dict[str, Behaviour] = {}
     for task, facts in items.run.tasks.items():
-        if task not in left.evaluations or task not in right.evaluations or (tasks is not None and task not in tasks):
+        if task not in left.answered or task not in right.answered or (tasks is not None and task not in tasks):
             continue
-        keys = left.evaluations[task], right.evaluations[task]
+        keys = left.answered[task], right.answered[task]
         try:
             pairs = pair_items(
                 task,
                 items.plan(task),
-                items.side(task, keys[0]),
-                items.side(task, keys[1]),
+                items.asked(task, left),
+                items.asked(task, right),
                 names=(earlier or left.variant, right.variant),
                 without=(without or {}).get(task, frozenset()),
             )
@@ -301,7 +325,7 @@ def _pair(
                 metrics[task, metric] = paired_metric(
                     task, metric, pairs, higher_is_better=metric not in facts.lower_is_better
                 )
-            if base is not None and task in base.evaluations:
+            if base is not None and task in base.evaluations and task in right.evaluations:
                 try:
                     side = items.side(task, base.evaluations[task])
                     beside = task_triples(task, pairs, side, [metrics[task, metric] for metric in facts.metrics])
@@ -327,7 +351,14 @@ def _pair(
         triples=triples,
         untripled=untripled,
         behaviours=behaviours,
+        parts=_parts(items, left, right),
     )
+
+
+def _parts(items: _Items, *sides: VariantRun) -> dict[str, Part]:
+    """The tasks at which a side was stopped."""
+    stops = [each.stopped for each in sides if each.stopped is not None and each.stopped.task in items.run.tasks]
+    return {stop.task: Part(stop=stop, largest=largest_cluster(items.plan(stop.task))) for stop in stops}
 
 
 def one_task(

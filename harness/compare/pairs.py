@@ -37,7 +37,8 @@ class Side:
     answers: Answers
     """In stored order."""
     order: Indices
-    """Place in `answers` of each planned item, [n]. Means nothing when there is a misfit."""
+    """Place in `answers` of each planned item, [n]; -1 for one that was not asked. Means nothing when there is a
+    misfit."""
     misfit: Misfit | None
 
 
@@ -125,22 +126,26 @@ class PairedMetric:
         )
 
 
-def lay_out(plan: PlanColumns, columns: ItemColumns) -> Side:
-    """Find every planned item in an evaluation."""
+def lay_out(plan: PlanColumns, columns: ItemColumns, *, stopped: bool = False) -> Side:
+    """Find every planned item in an evaluation. `stopped`: it was stopped early and need not have them all."""
     order = columns.items.places_of(plan.items)
-    return Side(answers=columns.answers, order=order, misfit=_misfit(plan, columns, order))
+    return Side(answers=columns.answers, order=order, misfit=_misfit(plan, columns, order, stopped=stopped))
 
 
-def _misfit(plan: PlanColumns, columns: ItemColumns, order: Indices) -> Misfit | None:
+def _misfit(plan: PlanColumns, columns: ItemColumns, order: Indices, *, stopped: bool) -> Misfit | None:
     """The first thing that keeps an evaluation from fitting its plan."""
     if columns.items.distinct() != len(columns.items):
         seen: set[str] = set()
         twice = next(item for item in columns.items if item in seen or seen.add(item))  # type: ignore[func-returns-value]
         return Misfit(place=-1, says=f"has item {twice!r} twice")
-    if len(columns.items) != len(plan.items):
-        return Misfit(place=-1, says=f"has {len(columns.items)} items, the plan has {len(plan.items)}")
     absent = order < 0
-    unfit = absent | ~columns.prompt_hashes.equal(np.where(absent, 0, order), plan.prompt_hashes)
+    planned = int((~absent).sum()) if stopped else len(plan.items)
+    if len(columns.items) != planned:
+        return Misfit(place=-1, says=f"has {len(columns.items)} items, the plan has {planned}")
+    if absent.all():
+        return None if stopped else Misfit(place=0, says=f"has no answer for planned item {plan.items[0]!r}")
+    other = ~columns.prompt_hashes.equal(np.where(absent, 0, order), plan.prompt_hashes)
+    unfit = ~absent & other if stopped else absent | other
     if not unfit.any():
         return None
     place = int(unfit.argmax())
@@ -157,7 +162,8 @@ def pair_items(
     names: tuple[str, str],
     without: frozenset[str] = frozenset(),
 ) -> Pairs:
-    """Pairs in plan order: the items that could be asked (not too long for the model's context), less `without`.
+    """Pairs in plan order: the items that could be asked (not too long for the model's context) and, of a side that was
+    stopped early, were, less `without`.
 
     Raises `PairingError` for the first misfit; `names` are the two variants', for its message.
     """
@@ -166,7 +172,7 @@ def pair_items(
     if misfits:
         misfit, name = min(misfits, key=lambda found: found[0].place)
         raise PairingError(f"{task}: {name} {misfit.says}")
-    kept = plan.fits
+    kept = plan.fits & (baseline.order >= 0) & (candidate.order >= 0)
     if without:
         kept = kept & np.asarray([item not in without for item in plan.items], dtype=np.bool_)
     places = np.flatnonzero(kept)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.compare.candidates import CandidateComparison, Comparison, Paired
+from harness.gate.early import stop_check
 from harness.records.models import GRAM, SHORT_GRAM, EngineFacts, VariantRun
 from harness.records.verdict import Check
 from harness.spec.models import Variant
@@ -186,12 +187,15 @@ def _same_tokens(run: VariantRun) -> Check:
 def _pairing(comparison: Comparison, candidate: CandidateComparison) -> list[Check]:
     checks = [Check(name="pairing", held=False, blocks=True, says=says) for says in candidate.paired.broken.values()]
     missing = [
-        task for task in comparison.run.tasks if task not in candidate.run.evaluations and candidate.run.failure is None
+        task for task in comparison.run.tasks if task not in candidate.run.answered and candidate.run.failure is None
     ]
+    if candidate.run.stopped is not None:
+        checks.append(stop_check(candidate.run.stopped, tuple(missing)))
+        missing = []
     evaluated = [task for task in comparison.run.tasks if task in candidate.run.evaluations]
     if missing and candidate.run.token_disagreement is None:
         checks.append(Check(name="complete", held=False, blocks=True, says=f"not evaluated: {', '.join(missing)}"))
-    if evaluated and not checks:
+    if evaluated and not any(check.blocks for check in checks):
         items = sum(comparison.run.tasks[task].items for task in evaluated)
         checks.append(
             Check(

@@ -8,10 +8,12 @@ from typing import TypeVar
 
 from harness.compare.candidates import CandidateComparison, Comparison, Paired
 from harness.compare.documents import DocumentPairs
+from harness.compare.early import chances
 from harness.compare.measures import only_documents
 from harness.compare.pairs import PairedMetric
 from harness.compare.triples import Triple
 from harness.gate.anchors import in_its_words, no_reference, reference_memory, unsound
+from harness.gate.early import judge_part, not_judged
 from harness.gate.forms import Judgement, judge_documents, judge_memory, judge_paired, judge_speed
 from harness.gate.retained import base_trouble, judge_retained
 from harness.gate.words import some
@@ -29,6 +31,8 @@ class Rule:
     name: str
     gate: Gate
     alpha: float
+    together: int = 1
+    """Gates that could stop the variant: the early test of each works at its share of alpha."""
 
 
 def rules(gates: Sequence[Gate], alpha: float) -> tuple[Rule, ...]:
@@ -43,7 +47,9 @@ def candidate_findings(
 ) -> tuple[Finding, ...]:
     """Every finding of the gates that look at this candidate."""
     found: list[Finding] = []
-    for rule in all_rules:
+    together = max(1, chances((rule.gate for rule in all_rules), candidate.variant))
+    for each in all_rules:
+        rule = replace(each, together=together)
         if rule.gate.on == "baseline" or (rule.gate.variants and candidate.variant not in rule.gate.variants):
             continue
         if rule.gate.min_retained is not None:
@@ -93,6 +99,9 @@ def _apply(
     kind: Kind = metric.kind if metric is not None else "graded"
     if gate.form in ("min", "max"):
         against = ""
+    stop = candidate.run.stopped if candidate is not None else None
+    if stop is not None and kind in ("speed", "memory"):
+        return [_finding(rule, variant, against, not_judged(stop), None)]
     if kind == "speed":
         return _speed(rule, variant, against, candidate)
     if kind == "memory":
@@ -106,6 +115,14 @@ def _apply(
     task = gate.task or ""
     if task in paired.broken:
         return [_finding(rule, variant, against, Judgement.invalid(paired.broken[task]), None)]
+    named = gate.slice if gate.slice != "each" else None
+    if task in paired.parts:
+        judgement = judge_part(
+            gate, paired.metrics.get((task, gate.metric)), paired.parts[task], alpha=rule.alpha / rule.together
+        )
+        return [_finding(rule, variant, against, judgement, named)]
+    if stop is not None and task not in {*paired.documents, *(name for name, _ in paired.metrics)}:
+        return [_finding(rule, variant, against, not_judged(stop), named)]
     if kind in ("perplexity", "divergence"):
         documents = paired.documents.get(task)
         if documents is None:
@@ -134,7 +151,9 @@ def _retained(rule: Rule, comparison: Comparison, candidate: CandidateComparison
     """`min_retained`, from the model before fine-tuning to the baseline."""
     gate, paired, against = rule.gate, candidate.paired, "the base model"
     trouble = base_trouble(comparison)
-    task = gate.task or ""
+    task, stop = gate.task or "", candidate.run.stopped
+    if trouble is None and stop is not None and task not in candidate.run.evaluations:
+        trouble = not_judged(stop)
     if trouble is None and task in paired.broken:
         trouble = Judgement.invalid(paired.broken[task])
     triple = paired.triples.get((task, gate.metric))

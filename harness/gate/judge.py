@@ -15,6 +15,7 @@ from harness.gate.anchors import creep, promoted_steps
 from harness.gate.before import Before, Changes, gate_changes, with_limits_before
 from harness.gate.checks import baseline_checks, candidate_checks
 from harness.gate.conditions import conditions, task_facts
+from harness.gate.early import without_interval, words_of
 from harness.gate.findings import Rule, baseline_findings, candidate_findings, rules
 from harness.gate.noise import noise_checks, noise_floor
 from harness.gate.plausible import plausible_baseline, plausible_candidate
@@ -22,7 +23,7 @@ from harness.gate.retained import base_facts, retained_measures
 from harness.gate.several import explored, judged_together
 from harness.gate.waivers import counted, day_of, excused, uses
 from harness.gate.words import shortened
-from harness.records.models import MemoryFigures
+from harness.records.models import EarlyStop, MemoryFigures
 from harness.records.verdict import (
     CandidateVerdict,
     Check,
@@ -165,16 +166,19 @@ def _candidate(
         findings = judged_together(findings)
     findings = _settled(findings, suite, changes, today)
     decision = _of((*broken_baseline, *checks), (*own_findings, *findings))
+    if candidate.run.stopped is not None:
+        decision = worst((decision, "INCONCLUSIVE"))  # PASS is given by whole tasks only
     alpha = suite.alpha
     measures, exploratory = explored(_measures(candidate.paired, alpha=alpha))
     return CandidateVerdict(
         variant=candidate.variant,
         decision=decision,
-        sentence=_sentence(decision, (*broken_baseline, *checks), (*own_findings, *findings)),
+        sentence=_sentence(decision, (*broken_baseline, *checks), (*own_findings, *findings), candidate.run.stopped),
         findings=findings,
         checks=checks,
         measures=measures,
         retained=retained_measures(comparison, candidate, alpha=alpha),
+        stopped=candidate.run.stopped,
         reference_measures=() if candidate.reference is None else _measures(candidate.reference, alpha=alpha),
         creep=creep(comparison, candidate, findings, steps, alpha=alpha),
         exploratory=exploratory,
@@ -199,9 +203,11 @@ def _candidate(
 
 def _measures(paired: Paired, *, alpha: float) -> tuple[Measure, ...]:
     measures = []
-    for (_, name), metric in paired.metrics.items():
+    for (task, name), metric in paired.metrics.items():
         known = lookup(name)
-        measures.append(measure_with_slices(metric, unit=known.unit if known is not None else "", alpha=alpha))
+        measure = measure_with_slices(metric, unit=known.unit if known is not None else "", alpha=alpha)
+        part = paired.parts.get(task)
+        measures.append(measure if part is None else without_interval(measure, part.stop))
     for documents in paired.documents.values():
         measures.extend(document_measures_with_slices(documents, alpha=alpha))
     return tuple(measures)
@@ -225,7 +231,9 @@ def _baseline_memory(comparison: Comparison) -> MemoryFigures | None:
     return next((each.speed.baseline_memory for each in comparison.candidates if each.speed is not None), None)
 
 
-def _sentence(decision: Decision, checks: Iterable[Check], findings: Iterable[Finding]) -> str:
+def _sentence(
+    decision: Decision, checks: Iterable[Check], findings: Iterable[Finding], stopped: EarlyStop | None
+) -> str:
     """Why, in one sentence: the first check or blocking finding that decided it."""
     if decision == "INVALID":
         for check in checks:
@@ -235,6 +243,9 @@ def _sentence(decision: Decision, checks: Iterable[Check], findings: Iterable[Fi
     deciding = [finding for finding in blocking if finding.decision == decision]
     if decision == "PASS":
         return _passed(blocking, [finding for finding in findings if finding.severity == "warn"])
+    if not deciding:
+        assert stopped is not None
+        return f"{words_of(stopped)}; run again without --stop-early"
     first = deciding[0]
     others = len(deciding) - 1
     return f"{_where(first)}: {first.reason}" + (f" (and {others} more)" if others else "")

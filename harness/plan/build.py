@@ -18,6 +18,7 @@ from harness.engines.seam import (
     WindowScore,
 )
 from harness.errors import Problem, SuiteError
+from harness.plan.order import BATCHING, PADDED_TOKENS, PADDING, Order, in_blocks, in_one
 from harness.plan.tokens import Encoded, Tokenizer
 from harness.records.models import Failed, ItemRecord, PlannedItem
 from harness.spec.load import LoadedSuite
@@ -26,12 +27,6 @@ from harness.spec.names import nearest
 
 Request = ScoreRequest | GenerateRequest | Window
 Answer = tuple[ContinuationScore, ...] | Generation | WindowScore
-PADDED_TOKENS = 4096
-MOST_ITEMS = 64
-BATCHING = (
-    f"shared beginnings computed once; sorted by length, at most {PADDED_TOKENS} padded tokens and {MOST_ITEMS} items "
-    "a batch"
-)
 
 
 class Scorer(Protocol):
@@ -72,28 +67,20 @@ class TaskPlan:
         return digest.hexdigest()
 
     @cached_property
-    def chunks(self) -> tuple[tuple[int, ...], ...]:
-        """Item indices, batch by batch: longest first, filled by tokens. The same for every variant."""
+    def order(self) -> Order:
+        """The one order of the items: the same for every variant, whether or not it may be stopped."""
         heads = [self._head(index) for index in range(len(self.items))]
         lengths = [self.length(index) for index in range(len(self.items))]
-        longest: dict[tuple[int, ...], int] = {}
-        for head, length in zip(heads, lengths, strict=True):
-            longest[head] = max(length, longest.get(head, 0))
-        order = sorted(
-            range(len(self.items)), key=lambda index: (-longest[heads[index]], heads[index], -lengths[index], index)
-        )
-        chunks: list[tuple[int, ...]] = []
-        current: list[int] = []
-        widest = 0
-        for index in order:
-            widest = max(widest, lengths[index])
-            if current and ((len(current) + 1) * widest > PADDED_TOKENS or len(current) == MOST_ITEMS):
-                chunks.append(tuple(current))
-                current, widest = [], lengths[index]
-            current.append(index)
-        if current:
-            chunks.append(tuple(current))
-        return tuple(chunks)
+        if self.kind == "perplexity":
+            return in_one(heads, lengths)
+        clusters = [item.cluster for item in self.items]
+        padding = PADDING if self.kind == "choice" else PADDED_TOKENS
+        return in_blocks(heads, lengths, clusters, seed=self.hash, padding=padding)
+
+    @cached_property
+    def chunks(self) -> tuple[tuple[int, ...], ...]:
+        """Item indices, batch by batch."""
+        return self.order.chunks
 
     def _head(self, index: int) -> tuple[int, ...]:
         """The beginning that an item's first request shares with others."""

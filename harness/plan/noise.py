@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 
-from harness.plan.build import PADDED_TOKENS, Answer, TaskPlan, sample
+from harness.plan.build import Answer, TaskPlan, sample
+from harness.plan.order import PADDED_TOKENS
 from harness.records.models import ItemRecord
 from harness.spec.models import NoiseFloor
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from harness.engines.seam import Window, WindowScore
 from harness.plan.build import Answer, TaskPlan, prompt_hash, sample, slices_of
+from harness.plan.order import BATCHING_WHOLE
 from harness.plan.rows import field_of, file_hash, item_ids, problem, read_rows
 from harness.plan.shortforms import Docs
 from harness.plan.tokens import Encoded, Tokenizer, windows
@@ -127,6 +128,7 @@ def _plan(
         source=f"{source}, window {window}, stride {stride}, from {tokenizer.prefix_text!r}",
         settings=json.dumps(settings, sort_keys=True),
         divergence=divergence,
+        batching=BATCHING_WHOLE,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -21,10 +22,14 @@ _ITEMS = TypeAdapter(tuple[ItemRecord, ...])
 
 
 class Chunks:
-    """One evaluation's file; `digests` are those of the chunks read or appended so far."""
+    """One evaluation's file; `digests` are those of the chunks read or appended so far.
 
-    def __init__(self, path: Path) -> None:
+    `first`: read only so many chunks, as if the file ended there; None reads all.
+    """
+
+    def __init__(self, path: Path, *, first: int | None = None) -> None:
         self.path = path
+        self._first = first
         self.digests: list[str] = []
 
     def payloads(self) -> Iterator[tuple[int, bytes]]:
@@ -38,7 +43,7 @@ class Chunks:
             return
         offset = 0
         with self.path.open("rb") as stream:
-            for number, line in enumerate(stream, start=1):
+            for number, line in enumerate(islice(stream, self._first), start=1):
                 if not line.endswith(b"\n"):
                     os.truncate(self.path, offset)
                     return

@@ -294,6 +294,37 @@ class CalibrationOverlap(Model):
     """Median words of a text."""
 
 
+class EarlyStop(Model):
+    """Where a variant was stopped because a limit could no longer be held. Its records stay, and are no evaluation.
+
+    The test of `harness.stats.betting` over the first `chunks` chunks: whole blocks of the shuffled order.
+    """
+
+    task: str
+    metric: str
+    gate: str
+    """The gate that stopped it, as the verdict names it."""
+    limit: float
+    """That gate's `max_drop`, a fraction."""
+    alpha: float
+    """That gate's, shared among the gates that can stop the variant."""
+    evaluation: str
+    """Key of the unfinished evaluation."""
+    chunks: int
+    digest: str
+    """SHA-256 over the checksums of these chunks."""
+    items: int
+    """Items asked."""
+    planned: int
+    """Items of the task."""
+    drop: float
+    """Mean drop over the items asked, a fraction; positive is worse. What stopped early overstates it."""
+    wealth: float
+    """Of the bet against the limit; it stopped at 1 / alpha or more."""
+    saved_s: float | None = None
+    """About how many seconds the rest of the variant's tasks would have taken, without its timing."""
+
+
 class VariantRun(Model):
     """What a run knows of one variant: its evaluations, or why it has none."""
 
@@ -304,6 +335,8 @@ class VariantRun(Model):
     """The baseline's: task to the evaluation of a part of its items in other batches, for the noise floor."""
     second_pass_failure: str | None = None
     """Why a second pass was wanted and is not there."""
+    stopped: EarlyStop | None = None
+    """Why the remaining tasks, and its timing, were left out."""
     facts: EngineFacts | None = None
     speed: str | None = None
     """Key of its speed record."""
@@ -317,6 +350,12 @@ class VariantRun(Model):
     artifact: dict[str, Any] | None = None
     """The card of the checkpoint that quantgate made for it."""
     calibration: tuple[CalibrationOverlap, ...] = ()
+
+    @property
+    def answered(self) -> dict[str, str]:
+        """Task to the key under which its answers lie, that of an evaluation that was stopped early included."""
+        part = {} if self.stopped is None else {self.stopped.task: self.stopped.evaluation}
+        return part | self.evaluations
 
 
 class TaskRun(Model):

@@ -6,6 +6,7 @@ inside of an evaluation's items. It never interprets a record. Layout below the 
     evaluations/KEY/chunks.jsonl     one checksummed line per chunk of items, append only
     evaluations/KEY/states/          the baseline's hidden states, where a divergence needs them
     evaluations/KEY/manifest.json    written last: the evaluation is complete
+    evaluations/KEY/stopped.json     where an early stop left it; it is not complete
     plans/HASH.jsonl                 items of a task as planned
     speed/KEY.json                   timed pairs and memory
     SUITE/runs/RUN/run.json          one run, pointing at evaluations
@@ -112,8 +113,33 @@ class Store:
         path = self.evaluation_folder(key) / "manifest.json"
         return read_model(path, EvaluationManifest) if path.exists() else None
 
-    def chunks(self, key: str) -> Chunks:
-        return Chunks(self.evaluation_folder(key) / "chunks.jsonl")
+    def stopped(self, key: str) -> EvaluationManifest | None:
+        """What was known of an evaluation when it was stopped early; None where it never was."""
+        path = self.evaluation_folder(key) / "stopped.json"
+        return read_model(path, EvaluationManifest) if path.exists() else None
+
+    def save_stopped(self, manifest: EvaluationManifest) -> None:
+        """Keep where an evaluation was stopped. It stays unfinished, and a later run may go on with it."""
+        path = self.evaluation_folder(manifest.key) / "stopped.json"
+        write_atomically(path, manifest.model_dump_json(indent=1).encode())
+
+    def chunks(self, key: str, *, first: int | None = None) -> Chunks:
+        """The evaluation's item records; only the `first` chunks where that is given."""
+        return Chunks(self.evaluation_folder(key) / "chunks.jsonl", first=first)
+
+    def part(self, key: str, metrics: Sequence[str], *, first: int) -> tuple[ItemColumns, str]:
+        """The numbers of the `first` chunks of an evaluation, finished or not, and SHA-256 over their checksums.
+
+        Raises `RecordError` when there are fewer or they are damaged.
+        """
+        chunks = self.chunks(key, first=first)
+        columns = read_items(chunks, metrics)
+        if len(chunks.digests) != first:
+            raise RecordError(
+                f"{chunks.path}: holds {len(chunks.digests)} chunks, the run was stopped after {first}; "
+                "run the suite again with --fresh."
+            )
+        return columns, chunks.digest()
 
     def items(self, key: str) -> list[ItemRecord]:
         """All items of a complete evaluation. Raises `RecordError` when incomplete or damaged."""

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator
 
-from harness.records.models import EngineFacts, Host, MemoryFigures, Model
+from harness.records.models import EarlyStop, EngineFacts, Host, MemoryFigures, Model
 
 VERDICT_SCHEMA = 1
 Decision = Literal["PASS", "FAIL", "INCONCLUSIVE", "INVALID"]
@@ -390,6 +390,8 @@ class CandidateVerdict(Model):
     facts: EngineFacts | None
     quantization: str
     """As the suite said it, for people: `bitsandbytes 4-bit nf4, double quantization`, `bfloat16`."""
+    stopped: EarlyStop | None = None
+    """Where the run stopped it early, and what that saved."""
     seconds: float | None = None
     log: str | None = None
     environment: str | None = None

@@ -22,6 +22,7 @@ from harness.plan.identity import evaluation_key
 from harness.records.models import EngineFacts, EvaluationManifest, Host, ItemRecord
 from harness.records.states import state_file
 from harness.records.store import Store
+from harness.run.early import Watch, work_of
 from harness.run.progress import Amount, Reporter
 from harness.run.session import Session
 from harness.worker.client import Worker
@@ -42,8 +43,10 @@ def evaluate(
     baseline: str | None,
     keep_states: bool,
     states: Path | None = None,
+    watch: Watch | None = None,
 ) -> EvaluationManifest:
-    """Run what is missing of one evaluation and declare it complete.
+    """Run what is missing of one evaluation and declare it complete, or stop where `watch` sees a limit broken: then
+    what comes back is of the part up to there, and the evaluation stays unfinished.
 
     `baseline`: key of the evaluation whose states the divergence is measured from, None and empty where there is none
     (see `Identity.baseline`); `states`: their folder, where it is not that evaluation's own. `keep_states`: this is the
@@ -61,6 +64,7 @@ def evaluate(
     reporter.task(session.variant.name, plan.name, _amount(plan), _amount(plan, 0, done), "items")
     started, began = datetime.now(UTC), time.monotonic()
     slowest: float | None = None
+    stopped = watch is not None and any(watch.look(key, end) for end in range(1, done + 1))
 
     def ask(worker: Worker) -> list[ItemRecord]:
         nonlocal slowest
@@ -70,37 +74,43 @@ def evaluate(
         slowest = max(slowest or 0.0, time.monotonic() - asked)
         return records
 
-    while len(chunks.digests) < len(plan.chunks):
+    while not stopped and len(chunks.digests) < len(plan.chunks):
         records = session.ask(ask)
         chunks.append(records)
         reporter.advance(_amount(plan, len(chunks.digests) - 1, len(chunks.digests)))
+        asked_s = time.monotonic() - began if not done else None
+        stopped = watch is not None and watch.look(key, len(chunks.digests), asked_s)
     facts = session.facts()
     limit = session.ask(lambda worker: worker.batch_limit())
     if limit is not None:
         reporter.say(f"{session.variant.name}: memory ran out, batches of at most {limit} requests fitted")
+    stop = watch.stop if watch is not None else None
     manifest = EvaluationManifest(
         key=key,
         identity=identity,
         variant=session.variant.name,
         task=plan.name,
-        items=len(plan.items),
-        chunks=len(plan.chunks),
-        digest=chunks.digest(),
+        items=len(plan.items) if stop is None else stop.items,
+        chunks=len(plan.chunks) if stop is None else stop.chunks,
+        digest=chunks.digest() if stop is None else stop.digest,
         facts=stored_facts(facts),
         host=host,
         started_at=started.isoformat(timespec="seconds"),
         elapsed_s=time.monotonic() - began,
         batch_limit=limit,
     )
-    store.complete(manifest)
     reporter.finish()
+    if stop is not None:
+        store.save_stopped(manifest)
+    else:
+        store.complete(manifest)
     return manifest
 
 
 def _amount(plan: TaskPlan, first: int = 0, end: int | None = None) -> Amount:
-    """What lies in some chunks of a plan; one token stands for what an item costs beside its tokens."""
-    members = [index for chunk in plan.chunks[first:end] for index in chunk]
-    return Amount(items=len(members), work=float(sum(1 + plan.length(index) for index in members)))
+    """What lies in some chunks of a plan."""
+    chunks = plan.chunks[first:end]
+    return Amount(items=sum(map(len, chunks)), work=work_of(plan, chunks))
 
 
 def _chunk(

@@ -7,6 +7,7 @@ import secrets
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,11 +15,21 @@ from harness.errors import EngineError, RunError, UsageError, WorkerError
 from harness.plan.build import TaskPlan, plan_suite
 from harness.plan.tokens import Tokenizer
 from harness.quantize.overlap import overlap_with
-from harness.records.models import EngineFacts, Host, RunManifest, TaskRun, TokenDisagreement, VariantRun
+from harness.records.models import (
+    EarlyStop,
+    EngineFacts,
+    EvaluationManifest,
+    Host,
+    RunManifest,
+    TaskRun,
+    TokenDisagreement,
+    VariantRun,
+)
 from harness.records.store import Store
 from harness.run.ahead import Ahead
 from harness.run.before import NAME, resolve_before
 from harness.run.disagreement import first_disagreement
+from harness.run.early import Watch, stop_words, stoppers
 from harness.run.evaluate import evaluate, stored_facts
 from harness.run.host import this_host
 from harness.run.noise import SecondPasses, second_passes
@@ -53,6 +64,8 @@ class RunOptions:
     fresh: bool = False
     memory_budget: int | None = None
     """Bytes that scoring may take beside the weights; None is half of what is free, down to a power of two."""
+    stop_early: bool = False
+    """Stop a candidate as soon as it can no longer hold a blocking limit."""
     stuck_after: float | None = None
     """Seconds without an answer after which a worker is started again; None for the defaults."""
     label: str = ""
@@ -232,6 +245,8 @@ class _Run:
             if isinstance(variant, EngineError):
                 raise variant
             run = self._evaluate(variant, self._baseline_keys())
+            if run.stopped is not None:
+                return run
             sound = run.token_disagreement is None and run.facts is not None and not _unfit(run.facts, spec)
             if run.facts is not None and run.facts.dequantised and timer is not None:
                 self.reporter.say(f"{name} · speed: not timed, {run.facts.dequantised}")
@@ -257,12 +272,17 @@ class _Run:
         keys: dict[str, str] = {}
         facts: EngineFacts | None = None
         disagreement: TokenDisagreement | None = None
+        stop: EarlyStop | None = None
+        watches = self._watches(variant)
         try:
-            for plan in self.plans:
+            # The tasks that can stop it come first, so that it is asked as little as possible.
+            for plan in sorted(self.plans, key=lambda plan: plan.name not in watches):
                 key = variant.key(plan, self.tokenizer.identity, states.get(plan.name))
                 if self.options.fresh:
                     self.store.discard(key)
-                manifest = self.store.evaluation(key)
+                manifest, watch = self.store.evaluation(key), watches.get(plan.name)
+                if manifest is None and watch is not None:
+                    manifest = watch.recall(key)
                 if manifest is None:
                     if not session.started:
                         facts = stored_facts(session.facts())
@@ -278,11 +298,16 @@ class _Run:
                         self.reporter,
                         baseline=states.get(plan.name),
                         keep_states=plan.divergence and variant.spec.baseline,
+                        watch=watch,
                     )
                 else:
                     self.reporter.say(f"{variant.name} · {plan.name}: {manifest.items} items, already there")
-                keys[plan.name] = key
                 facts = facts or manifest.facts
+                if watch is not None and watch.stop is not None:
+                    stop = watch.stop
+                    self.reporter.say(f"{variant.name} · {plan.name}: {stop_words(stop)}")
+                    break
+                keys[plan.name] = key
             again = self._second_passes(session, keys)
         finally:
             session.close()
@@ -291,6 +316,7 @@ class _Run:
             evaluations=keys,
             second_pass=dict(again.keys),
             second_pass_failure=again.failure,
+            stopped=stop,
             facts=facts,
             token_disagreement=disagreement,
             log=str(log.relative_to(self.folder)) if log.exists() else None,
@@ -316,6 +342,25 @@ class _Run:
             self.reporter,
             fresh=self.options.fresh,
         )
+
+    def _watches(self, variant: RunVariant) -> dict[str, Watch]:
+        """Task to who looks whether the candidate can be stopped there; in the order of the tasks."""
+        if not self.options.stop_early or variant.name not in self.suite.candidates:
+            return {}
+        gates = {plan.name: stoppers(self.suite, variant.name, plan) for plan in self.plans}
+        order = sorted(self.plans, key=lambda plan: not gates[plan.name])
+        return {
+            plan.name: Watch(plan, self.store, self._baseline_manifests, gates[plan.name], order[place + 1 :])
+            for place, plan in enumerate(order)
+            if gates[plan.name]
+        }
+
+    @cached_property
+    def _baseline_manifests(self) -> dict[str, EvaluationManifest]:
+        """The baseline's evaluations by task; every one is complete before a candidate is asked."""
+        keys = {plan.name: self.baseline.key(plan, self.tokenizer.identity, None) for plan in self.plans}
+        found = {task: self.store.evaluation(key) for task, key in keys.items()}
+        return {task: manifest for task, manifest in found.items() if manifest is not None}
 
     def _speed(self, variant: RunVariant, timer: Timer) -> str:
         """Key of the variant's speed record, measured now when there is none for this host."""

@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import pytest
 from harness.engines.scripted import ScriptedTokenizer
 from harness.engines.seam import ScoreRequest
 from harness.errors import SuiteError
-from harness.plan.build import MOST_ITEMS, PADDED_TOKENS, plan_suite, plan_texts, sample
+from harness.plan.build import plan_suite, plan_texts, sample
+from harness.plan.order import MOST_ITEMS, PADDED_TOKENS
 from harness.records.models import Failed
 
 LoadSuite = Callable[..., Any]
@@ -67,21 +69,23 @@ def test_only_the_tasks_asked_for(suite_of: LoadSuite, write_rows: WriteRows) ->
 
 
 def test_batches_hold_every_item_once_within_the_policy(suite_of: LoadSuite, write_rows: WriteRows) -> None:
-    """Longest first; tokens padded to the longest and items stay under the stated limits."""
+    """Inside a block longest first; tokens padded to the longest and items stay under the stated limits. Only
+    documents, at which nothing is stopped, are one block."""
     write_rows("rows.jsonl", rows(300))
     for plan in plans_of(suite_of(TASKS)):
         assert sorted(index for chunk in plan.chunks for index in chunk) == list(range(300))
         lengths = [[plan.length(index) for index in chunk] for chunk in plan.chunks]
         assert all(len(chunk) <= MOST_ITEMS for chunk in lengths)
-        assert all(len(chunk) == 1 or len(chunk) * chunk[0] <= PADDED_TOKENS for chunk in lengths)
-        heads = [plan._head(index) for chunk in plan.chunks for index in chunk]
-        for head in set(heads):
-            flat = [
-                each for each, own in zip((n for chunk in lengths for n in chunk), heads, strict=True) if own == head
-            ]
-            assert flat == sorted(flat, reverse=True)
+        assert all(len(chunk) == 1 or len(chunk) * max(chunk) <= PADDED_TOKENS for chunk in lengths)
+        assert (len(plan.order.ends) == 1) == (plan.kind == "perplexity")
+        for first, end in pairwise([0, *plan.order.ends]):
+            block = [index for chunk in plan.chunks[first:end] for index in chunk]
+            for head in {plan._head(index) for index in block}:
+                flat = [plan.length(index) for index in block if plan._head(index) == head]
+                assert flat == sorted(flat, reverse=True)
         assert str(PADDED_TOKENS) in plan.batching
         assert str(MOST_ITEMS) in plan.batching
+        assert ("blocks" in plan.batching) == (plan.kind != "perplexity")
 
 
 @pytest.mark.parametrize(("name", "field"), [("ask", "context"), ("say", "prompt")])

@@ -9,8 +9,9 @@ import pytest
 
 from harness.engines.scripted import ScriptedEngine, ScriptedTokenizer
 from harness.engines.seam import LoadSpec, ScoreRequest
-from harness.plan.build import PADDED_TOKENS, TaskPlan, plan_suite
+from harness.plan.build import TaskPlan, plan_suite
 from harness.plan.noise import DOCUMENTS, ITEMS, WIDEST, SecondPass, second_pass
+from harness.plan.order import PADDED_TOKENS
 from harness.spec.models import NoiseFloor
 
 CHOICE = {"data": "rows.jsonl", "prompt": "{{text}}", "choices": ["yes", "no"], "answer": "yes"}

@@ -1,0 +1,123 @@
+"""The one order in which every variant is asked: blocks of shuffled items, batches sorted by length inside a block.
+
+Sorting all items by length pads least, but then the first batches hold the longest items and say little about the
+rest. Here the items are shuffled first, so that those of the first blocks are a fair sample of the task and a test
+between two blocks is valid; inside a block, where nobody looks, they are sorted. The order depends on nothing but
+what is asked: it is the same for every variant, in every process, and whether or not a run may stop early.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+FIRST = 64
+"""Items of the first block, at least. Every further one is as large as all before it together: a hopeless variant is
+seen after few items, and most items lie in blocks that are large enough to hold many of like length. A last block of
+fewer is none of its own."""
+TOGETHER = 16
+"""Items with a beginning of their own that stay in one block, so that it is computed once. A beginning that more
+items share costs each of them little when every block computes it again."""
+PADDED_TOKENS = 4096
+MOST_ITEMS = 64
+PADDING = 128
+"""Tokens of padding in a batch of scored options: more would cost more than the next batch does. Generation is not held
+to it, for there every batch repeats every step."""
+BATCHING = (
+    f"shared beginnings computed once; shuffled by hash into blocks of {FIRST} items and then of as many as before, "
+    f"clusters and up to {TOGETHER} items with one beginning whole; inside a block sorted by length, at most "
+    f"{PADDED_TOKENS} padded tokens, {PADDING} of them padding where options are scored, and {MOST_ITEMS} items a batch"
+)
+BATCHING_WHOLE = (
+    f"shared beginnings computed once; sorted by length, at most {PADDED_TOKENS} padded tokens and {MOST_ITEMS} items "
+    "a batch"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """Every item once: batches of item indices, and after which of them a block ends."""
+
+    chunks: tuple[tuple[int, ...], ...]
+    ends: tuple[int, ...]
+    """How many chunks there are up to the end of each block; the last is all of them."""
+
+
+def in_blocks(
+    heads: Sequence[tuple[int, ...]],
+    lengths: Sequence[int],
+    clusters: Sequence[str | None],
+    *,
+    seed: str,
+    padding: int = PADDED_TOKENS,
+) -> Order:
+    """Shuffled blocks of n items. `heads`: the tokens an item's first request shares with others, [n]; `lengths`:
+    tokens it puts into a batch, [n]; `clusters`: [n], None for an item in none; `seed`: what is asked, as a hash;
+    `padding`: the most tokens of it in a batch."""
+    chunks: list[tuple[int, ...]] = []
+    ends: list[int] = []
+    for block in _blocks(_units(heads, clusters), seed):
+        chunks += _batches(block, heads, lengths, padding)
+        ends.append(len(chunks))
+    return Order(chunks=tuple(chunks), ends=tuple(ends))
+
+
+def in_one(heads: Sequence[tuple[int, ...]], lengths: Sequence[int]) -> Order:
+    """All items as one block, for tasks that cannot be stopped: nothing to shuffle, and the least padding."""
+    chunks = _batches(range(len(lengths)), heads, lengths, PADDED_TOKENS)
+    return Order(chunks=tuple(chunks), ends=(len(chunks),))
+
+
+def _units(heads: Sequence[tuple[int, ...]], clusters: Sequence[str | None]) -> list[list[int]]:
+    """The items that are shuffled as one, in order of first appearance."""
+    sharing = Counter(heads)
+    units: dict[Hashable, list[int]] = {}
+    for index, (head, cluster) in enumerate(zip(heads, clusters, strict=True)):
+        key: Hashable = index
+        if cluster is not None:
+            key = ("cluster", cluster)
+        elif head and sharing[head] <= TOGETHER:
+            key = ("beginning", head)
+        units.setdefault(key, []).append(index)
+    return list(units.values())
+
+
+def _blocks(units: Sequence[Sequence[int]], seed: str) -> list[list[int]]:
+    """Units in the order of a hash of their first item, which is one shuffle on every machine and in every Python."""
+    shuffled = sorted(units, key=lambda unit: hashlib.sha256(f"{seed}/{unit[0]}".encode()).digest())
+    blocks: list[list[int]] = [[]]
+    before = 0
+    for unit in shuffled:
+        if len(blocks[-1]) >= max(FIRST, before):
+            before += len(blocks[-1])
+            blocks.append([])
+        blocks[-1] += unit
+    if len(blocks) > 1 and len(blocks[-1]) < FIRST:
+        last = blocks.pop()
+        blocks[-1] += last
+    return blocks
+
+
+def _batches(
+    members: Sequence[int], heads: Sequence[tuple[int, ...]], lengths: Sequence[int], padding: int
+) -> list[tuple[int, ...]]:
+    """Batches of the members: those with one beginning next to each other, longest first, filled by tokens."""
+    longest: dict[tuple[int, ...], int] = {}
+    for index in members:
+        longest[heads[index]] = max(lengths[index], longest.get(heads[index], 0))
+    order = sorted(members, key=lambda index: (-longest[heads[index]], heads[index], -lengths[index], index))
+    chunks: list[tuple[int, ...]] = []
+    current: list[int] = []
+    widest = filled = 0
+    for index in order:
+        widest, filled = max(widest, lengths[index]), filled + lengths[index]
+        padded = (len(current) + 1) * widest
+        if current and (padded > PADDED_TOKENS or padded - filled > padding or len(current) == MOST_ITEMS):
+            chunks.append(tuple(current))
+            current, widest, filled = [], lengths[index], lengths[index]
+        current.append(index)
+    if current:
+        chunks.append(tuple(current))
+    return chunks
