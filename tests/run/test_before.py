@@ -32,7 +32,7 @@ def variants(**script: object) -> dict[str, object]:
 
 def test_it_is_run_on_the_same_plan_and_kept(write_suite: Write, tmp_path: Path) -> None:
     """Same items, no divergence, no timing, no candidate of its own; a second run computes nothing again."""
-    suite = write_suite(base=BASE, gates=GATES, variants=variants(shift=0.05))
+    suite = write_suite(base=BASE, gates=GATES, variants=variants(shift=0.05, noise=0.05))
     run = harness.run(suite, results=tmp_path / "r")
     base = run.manifest.base
     assert base is not None
