@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.compare.flips import Reader
 from harness.compare.pairs import Pairs
-from harness.records.columns import NO_TEXT, Answers, Indices, Mask
+from harness.records.columns import NO_TEXT, Answers, Floats, Indices, Mask
 
 SHOWN = 40
 """Characters of an answer that is named in a sentence."""
@@ -103,26 +103,28 @@ def _marked(left: Mask, right: Mask) -> Marked:
     )
 
 
+def _tables(answers: Answers, among: Mask) -> Iterator[tuple[Indices, Floats]]:
+    """The items of `among` by their number of options: places, [m], and log-likelihoods, [m, options]."""
+    for count in np.unique(answers.options[among]).tolist():
+        members = np.flatnonzero(among & (answers.options == count))
+        yield members, answers.likelihoods[answers.first_option[members][:, None] + np.arange(count)]
+
+
 def _same_likelihoods(left: Answers, right: Answers) -> Mask:
-    """Items whose options have equal log-likelihoods, every one, [n]."""
-    same: Mask = (left.options == right.options) & (left.options > 0)
-    which = np.flatnonzero(same)
-    item, _, values = left.offered(which)
-    other = right.offered(which)[2]
-    same[which[item[values != other]]] = False  # NaN is no one's equal
+    """Items whose options have equal log-likelihoods, every one, [n]. NaN is no one's equal."""
+    same = np.zeros(left.options.size, dtype=np.bool_)
+    among = (left.options == right.options) & (left.options > 0)
+    for (members, ours), (_, theirs) in zip(_tables(left, among), _tables(right, among), strict=True):
+        same[members] = (ours == theirs).all(axis=1)
     return same
 
 
 def _chosen(answers: Answers) -> Indices:
     """The number of the most likely option, the first of equals, [n]; -1 where there is none."""
-    which = np.flatnonzero(answers.options > 0)
-    item, option, values = answers.offered(which)
-    values = np.where(np.isnan(values), -np.inf, values)
     chosen = np.full(answers.options.size, -1, dtype=np.int64)
-    if which.size:
-        best = np.maximum.reduceat(values, np.flatnonzero(option == 0))
-        hits = np.flatnonzero((values == best[item]) & np.isfinite(values))[::-1]
-        chosen[which[item[hits]]] = option[hits]  # the first one is written last
+    for members, values in _tables(answers, answers.options > 0):
+        known = np.where(np.isnan(values), -np.inf, values)
+        chosen[members] = np.where(np.isinf(known).all(axis=1), -1, known.argmax(axis=1))
     return chosen
 
 
