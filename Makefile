@@ -7,6 +7,7 @@
 #   make model     the demo's model and texts only
 #   make methods   every quantization method on the demo's model, into docs/methods.md (an hour and more)
 #   make bench     quantgate beside lm-eval on the same items, into benchmarks/RESULTS.md (two hours)
+#   make simulate  how often each gate form is wrong, by simulation, into docs/statistics.md (minutes)
 #   make clean     remove the environment, the demo's model and texts, and the tools' caches
 #
 # ARGS goes to quantgate or pytest:  make demo ARGS="--limit 40"    make quick ARGS="tests/stats -x"
@@ -14,7 +15,7 @@
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := demo
-.PHONY: demo test quick lint model methods bench clean
+.PHONY: demo test quick lint model methods bench simulate clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -92,6 +93,9 @@ bench: $(HAVE_DEV) $(MODEL)
 	$(PYTHON) benchmarks/bench.py $(ARGS)
 	$(PYTHON) benchmarks/whole.py
 	$(PYTHON) benchmarks/scale.py
+
+simulate: $(HAVE_DEV)
+	$(PYTHON) benchmarks/simulate.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

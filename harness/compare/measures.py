@@ -47,14 +47,18 @@ class Level:
 
 
 def drop_of(metric: PairedMetric, *, margin: float, alpha: float) -> PairedDrop | GradedDrop:
-    """The drop by the method that fits: Tango's bound (clustered or not) or the paired t."""
+    """The drop by the method that fits: Tango's bound (clustered or not) or the paired t.
+
+    A graded metric's range is taken as 1, or as what was seen where that is more (a log-likelihood, a length)."""
     drops = metric.drops
     if metric.kind == "binary":
         if metric.clusters is not None:
             return clustered_drop(drops, metric.clusters, margin=margin, alpha=alpha)
         worse, better = int((drops > 0).sum()), int((drops < 0).sum())
         return paired_drop(len(drops), worse, better, margin=margin, alpha=alpha)
-    return graded_drop(drops, margin=margin, alpha=alpha, clusters=metric.clusters)
+    both = np.concatenate([metric.baseline, metric.candidate])
+    scale = max(1.0, float(np.ptp(both)))
+    return graded_drop(drops, margin=margin, alpha=alpha, clusters=metric.clusters, scale=scale)
 
 
 def paired_measure(metric: PairedMetric, *, unit: str, alpha: float) -> Measure:
@@ -132,7 +136,7 @@ def likelihood_level(nll: Floats, documents: DocumentPairs, metric: str, *, alph
     """Perplexity or bits per byte of one side, with a document-clustered interval."""
     per = documents.tokens if metric == "perplexity" else documents.bytes * math.log(2)
     mean = document_mean(nll, per, alpha=alpha)
-    shape = math.exp if metric == "perplexity" else float
+    shape = _exp if metric == "perplexity" else float
     back = _log if metric == "perplexity" else float
     return Level(
         value=shape(mean.mean),
@@ -152,6 +156,10 @@ def _below(mean: DocumentMean, limit: float) -> float:
 
 def _log(limit: float) -> float:
     return math.log(limit) if limit > 0 else -math.inf
+
+
+def _exp(value: float) -> float:
+    return math.exp(value) if value < 700 else math.inf
 
 
 def divergence_level(documents: DocumentPairs, metric: str, *, alpha: float) -> Level:

@@ -131,7 +131,7 @@ def _recount(metric: PairedMetric, finding: Finding) -> Callable[[int], Decision
     c = int((metric.drops < 0).sum())
     if finding.form == "max_drop":
         drop = drop_of(metric, margin=finding.limit, alpha=finding.alpha)
-        if not isinstance(drop, PairedDrop) or drop.clusters == 1:
+        if not isinstance(drop, PairedDrop) or drop.clusters == 1 or drop.unseen is not None:
             return None
         return lambda count: recounted(drop, count, c).verdict.value
     if finding.form in ("min_recovery", "max_relative_drop") and metric.clusters is None:

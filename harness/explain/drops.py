@@ -7,6 +7,7 @@ import numpy as np
 from harness.compare.measures import drop_of
 from harness.compare.pairs import PairedMetric
 from harness.explain.model import Section, Step, counted, step
+from harness.explain.unseen import GAFFKE, unseen_section
 from harness.stats import GradedDrop, PairedDrop
 from harness.stats.drop import cluster_squares, cluster_variance, independent_variance
 from harness.stats.tango import tango_terms
@@ -20,8 +21,10 @@ def explain_drop(metric: PairedMetric, *, limit: float, alpha: float) -> tuple[s
     """Method and steps of a `max_drop`."""
     drop = drop_of(metric, margin=limit, alpha=alpha)
     if isinstance(drop, PairedDrop):
-        return TANGO + (CLUSTERED if drop.clusters is not None else ""), _tango(metric, drop)
-    return PAIRED_T + (", cluster-robust" if drop.clusters is not None else ""), _graded(metric, drop)
+        method = TANGO + (CLUSTERED if drop.clusters is not None else "")
+        return method + (GAFFKE if drop.unseen is not None else ""), _tango(metric, drop)
+    method = PAIRED_T + (", cluster-robust" if drop.clusters is not None else "")
+    return method + (GAFFKE if drop.unseen is not None else ""), _graded(metric, drop)
 
 
 def _tango(metric: PairedMetric, drop: PairedDrop) -> tuple[Section, ...]:
@@ -41,9 +44,14 @@ def _tango(metric: PairedMetric, drop: PairedDrop) -> tuple[Section, ...]:
     if drop.clusters == 1:
         return tuple(sections)
     sections.append(Section(title="Quantile", steps=(_quantile(drop.quantile, drop.alpha, drop.clusters),)))
-    places = (("D = m, the limit", drop.margin), ("D = U, the upper bound", drop.upper),
-              ("D = L, the lower bound", drop.lower))  # fmt: skip
+    own = drop.score_bounds
+    mark = "" if drop.unseen is None else "₀"
+    places = (("D = m, the limit", drop.margin), (f"D = U{mark}, the upper bound", own[1]),
+              (f"D = L{mark}, the lower bound", own[0]))  # fmt: skip
     sections += [Section(title=f"At {name}", steps=tango_steps(drop, at)) for name, at in places]
+    wider = None if drop.unseen is None else drop.unseen.unseen_bounds(drop.alpha)
+    if wider is not None:
+        sections.append(unseen_section(own, wider, (drop.lower, drop.upper), word="clusters"))
     return tuple(sections)
 
 
@@ -157,11 +165,15 @@ def _graded(metric: PairedMetric, drop: GradedDrop) -> tuple[Section, ...]:
                  f"{{scale}} · {{q}}² / ({{{unit}}} + {{q}}²)", half, scale=drop.scale, q=drop.quantile,
                  **{unit: units}),
         ]  # fmt: skip
+    own, mark = (drop.drop - half, drop.drop + half), "" if drop.unseen is None else "₀"
     bounds += [
-        step("L", "lower bound", "{drop} − {h}", drop.lower, drop=drop.drop, h=half),
-        step("U", "upper bound", "{drop} + {h}", drop.upper, drop=drop.drop, h=half),
+        step(f"L{mark}", "lower bound", "{drop} − {h}", own[0], drop=drop.drop, h=half),
+        step(f"U{mark}", "upper bound", "{drop} + {h}", own[1], drop=drop.drop, h=half),
     ]
     if drop.se > 0:
         bounds.append(step("T", "statistic at the limit", "({drop} − {m}) / {SE}", drop.t, drop=drop.drop,
                            m=drop.margin, SE=drop.se))  # fmt: skip
-    return Section(title="Counted", steps=tuple(steps)), Section(title="Bounds", steps=tuple(bounds))
+    sections = (Section(title="Counted", steps=tuple(steps)), Section(title="Bounds", steps=tuple(bounds)))
+    if drop.unseen is None:
+        return sections
+    return *sections, unseen_section(own, drop.unseen, (drop.lower, drop.upper), word=word)

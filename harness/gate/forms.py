@@ -9,7 +9,7 @@ from harness.compare.measures import divergence_level, drop_of, increase_of, lik
 from harness.compare.pairs import PairedMetric
 from harness.compare.timing import SpeedPairs
 from harness.gate.limits import Estimate, at_least, at_most
-from harness.gate.words import percent, points, quantity, ratio
+from harness.gate.words import bounds, percent, points, quantity, ratio
 from harness.records.models import MEMORY_FIELDS, MemoryFigures, SpeedRecord
 from harness.records.verdict import Decision
 from harness.spec.metrics import lookup
@@ -18,6 +18,7 @@ from harness.stats import (
     GradedDrop,
     PairedDrop,
     Recovery,
+    clustered_recovery,
     graded_recovery,
     mean_level,
     more_documents,
@@ -81,10 +82,12 @@ def _judge_paired(gate: Gate, metric: PairedMetric, *, alpha: float) -> Judgemen
         level = mean_level(metric.candidate, alpha=alpha, clusters=metric.clusters)
         p = (level.p_below if gate.form == "min" else level.p_above)(gate.limit)
         estimate = Estimate(value=level.mean, lower=level.lower, upper=level.upper, n=level.n, p=p)
-        return _judge_level(gate, estimate, "fraction" if metric.kind == "binary" else "")
+        return _judge_level(gate, estimate, "fraction" if metric.kind == "binary" else "", warning=level.warning)
     if gate.form == "max_drop":
         return _judge_drop(gate, metric, drop_of(metric, margin=gate.limit, alpha=alpha))
-    if float(metric.baseline.mean()) <= 0 or not metric.higher_is_better:
+    if not metric.higher_is_better:
+        return Judgement.invalid(f"{gate.metric} is better when lower, so no share of it can be kept; use max_drop")
+    if float(metric.baseline.mean()) <= 0:
         return Judgement.invalid(
             f"the baseline's {gate.metric} is {metric.baseline.mean():.3g}, so no share of it can be kept"
         )
@@ -96,8 +99,8 @@ def _judge_paired(gate: Gate, metric: PairedMetric, *, alpha: float) -> Judgemen
     decision = at_least(kept, limit)
     reason = (
         f"keeps {percent(kept.value)} of the baseline's {gate.metric} "
-        f"({percent(recovery.lower)} to {percent(recovery.upper)}), limit {percent(limit)}"
-        f"{_verdict_words(decision)}"
+        f"({bounds(recovery.lower, recovery.upper, percent)}), limit {percent(limit)}"
+        f"{_verdict_words(decision, recovery.warning)}"
     )
     if gate.form == "max_relative_drop":
         kept = replace(kept, value=1 - recovery.ratio, lower=1 - recovery.upper, upper=1 - recovery.lower)
@@ -105,7 +108,9 @@ def _judge_paired(gate: Gate, metric: PairedMetric, *, alpha: float) -> Judgemen
 
 
 def _recovery(metric: PairedMetric, *, alpha: float) -> Recovery:
-    if metric.kind == "binary" and metric.clusters is None:
+    if metric.kind == "binary" and metric.clusters is not None:
+        return clustered_recovery(metric.baseline, metric.candidate, metric.clusters, alpha=alpha)
+    if metric.kind == "binary":
         both = int(((metric.baseline == 1) & (metric.candidate == 1)).sum())
         worse, better = int((metric.drops > 0).sum()), int((metric.drops < 0).sum())
         return paired_recovery(metric.count, both, worse, better, alpha=alpha)
@@ -119,9 +124,9 @@ def _judge_drop(gate: Gate, metric: PairedMetric, drop: PairedDrop | GradedDrop)
     say = points if binary else (lambda value: f"{value:.4g}")
     direction = "drop" if drop.drop >= 0 else "gain"
     reason = f"{direction} {say(abs(drop.drop))}, one-sided {1 - drop.alpha:.0%} bounds "
-    reason += f"{say(drop.lower)} and {say(drop.upper)}; limit {say(gate.limit)}{_verdict_words(decision)}"
+    reason += f"{bounds(drop.lower, drop.upper, say)}; limit {say(gate.limit)}{_verdict_words(decision, drop.warning)}"
     more = None
-    if decision == "INCONCLUSIVE":
+    if decision == "INCONCLUSIVE" and metric.count > 1 and drop.clusters != 1:
         more = more_items(drop)
         reason += _more(more, "item")
     if metric.failed:
@@ -154,7 +159,7 @@ def judge_documents(gate: Gate, documents: DocumentPairs, *, alpha: float) -> Ju
         upper=level.upper,
         n=level.n,
         reliable=level.reliable,
-        why_unreliable=f"{level.n} documents are too few for an interval (20 at least)",
+        why_unreliable=f"{_counted(level.n, 'document')} too few for an interval (20 at least)",
         p=claim(gate.limit) if claim is not None and level.reliable else None,
     )
     if gate.form != "max_increase":
@@ -162,8 +167,8 @@ def judge_documents(gate: Gate, documents: DocumentPairs, *, alpha: float) -> Ju
     decision = at_most(estimate, gate.limit)
     reason = (
         f"{gate.metric.replace('_', ' ')} {'up' if level.value >= 0 else 'down'} {percent(abs(level.value))}, "
-        f"one-sided {1 - alpha:.0%} bounds {percent(level.lower or 0)} and {percent(level.upper or 0)} "
-        f"over {level.n} documents; limit {percent(gate.limit)}{_verdict_words(decision)}"
+        f"one-sided {1 - alpha:.0%} bounds {bounds(level.lower, level.upper, percent)} "
+        f"over {level.n} document{'s' if level.n != 1 else ''}; limit {percent(gate.limit)}{_verdict_words(decision)}"
     )
     more = None
     if decision == "INCONCLUSIVE":
@@ -186,7 +191,7 @@ def judge_speed(gate: Gate, pairs: SpeedPairs, *, alpha: float) -> Judgement:
         upper=result.upper,
         n=result.pairs,
         reliable=result.reliable,
-        why_unreliable=f"{result.pairs} timed pairs are too few (10 at least)",
+        why_unreliable=f"{_counted(result.pairs, 'timed pair')} too few (10 at least)",
         p=(result.p_fail_min if gate.form in ("min", "min_ratio") else result.p_fail_max)(gate.limit)
         if result.reliable
         else None,
@@ -195,9 +200,10 @@ def judge_speed(gate: Gate, pairs: SpeedPairs, *, alpha: float) -> Judgement:
         metric = lookup(gate.metric)
         return _judge_level(gate, estimate, metric.unit if metric is not None else "")
     decision = (at_least if gate.form == "min_ratio" else at_most)(estimate, gate.limit)
+    timed = f"{result.pairs} pair{'s' if result.pairs != 1 else ''}"
     reason = (
         f"{gate.metric} is {ratio(estimate.value)} the baseline's "
-        f"({ratio(result.lower)} to {ratio(result.upper)}, {result.pairs} pairs), "
+        f"({bounds(result.lower or None, result.upper, ratio)}, {timed}), "
         f"limit {'at least' if gate.form == 'min_ratio' else 'at most'} {ratio(gate.limit)}"
         f"{_verdict_words(decision)}"
     )
@@ -235,26 +241,31 @@ def judge_memory(gate: Gate, record: SpeedRecord | None) -> Judgement:
     return Judgement(decision=decision, reason=reason, estimate=estimate)
 
 
-def _judge_level(gate: Gate, estimate: Estimate, unit: str) -> Judgement:
+def _judge_level(gate: Gate, estimate: Estimate, unit: str, *, warning: str | None = None) -> Judgement:
     """`min` and `max` on a value of its own."""
     decision = (at_least if gate.form == "min" else at_most)(estimate, gate.limit)
     reason = f"{gate.metric} is {quantity(estimate.value, unit)}"
     if estimate.lower is not None and estimate.upper is not None:
-        reason += f" ({quantity(estimate.lower, unit)} to {quantity(estimate.upper, unit)})"
+        reason += f" ({bounds(estimate.lower, estimate.upper, lambda value: quantity(value, unit))})"
     reason += f", limit {'at least' if gate.form == 'min' else 'at most'} {quantity(gate.limit, unit)}"
-    reason += _verdict_words(decision)
+    reason += _verdict_words(decision, warning)
     if decision == "INCONCLUSIVE" and not estimate.reliable:
         reason += f"; {estimate.why_unreliable}"
     return Judgement(decision=decision, reason=reason, estimate=estimate)
 
 
-def _verdict_words(decision: Decision) -> str:
-    return {
+def _verdict_words(decision: Decision, warning: str | None = None) -> str:
+    words = {
         "PASS": "",
         "FAIL": BROKEN,
         "INCONCLUSIVE": ": the interval reaches across the limit",
         "INVALID": "",
     }[decision]
+    return words if warning is None else f"{words}; {warning}"
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing} is" if count == 1 else f"{count} {thing}s are"
 
 
 def _more(more: int | None, unit: str) -> str:

@@ -305,8 +305,9 @@ METHOD: tuple[str, ...] = (
     "Fieller's theorem for graded ones. A level of its own: Wilson's bounds.",
     "Share of the fine-tuning gain kept, (candidate - base) / (fine-tuned - base): Fieller's set over the same items, "
     "by the score test for right-or-wrong metrics; undefined where the gain's own bound reaches 0.",
-    "Graded metrics: paired t. Perplexity and divergence: the document is the unit; under 20 documents nothing is "
-    "decided.",
+    "Graded metrics: paired t; where fewer than 50 items (or clusters, also of right-or-wrong metrics) changed, the "
+    "wider of that and Gaffke's bound, which counts with one unseen loss. Perplexity and divergence: the document is "
+    "the unit; under 20 documents nothing is decided.",
     "KL divergence is KL(baseline || variant) in nats per scored token over the whole vocabulary.",
     "Speed: adjacent baseline/candidate runs in ABBA order after a discarded warm-up; Hodges–Lehmann estimate of the "
     "ratio with exact signed-rank bounds.",

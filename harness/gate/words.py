@@ -3,7 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+BEYOND = "beyond measure"
+"""Said of a value too large for a number: the perplexity of a model that lost everything."""
+
+
+def bounds(lower: float | None, upper: float | None, say: Callable[[float], str]) -> str:
+    """Both one-sided bounds in words: `0.10 pp to 2.30 pp`, and in plain words where one or both are open."""
+    if lower == math.inf:
+        return BEYOND
+    low = None if lower is None or not math.isfinite(lower) else say(lower)
+    high = None if upper is None or not math.isfinite(upper) else say(upper)
+    if low is None and high is None:
+        return "no bound can be given"
+    if low is None:
+        return f"up to {high}, no lower bound"
+    return f"{low} to {high}" if high is not None else f"from {low}, no upper bound"
 
 
 def points(value: float) -> str:
@@ -13,13 +29,15 @@ def points(value: float) -> str:
 
 def percent(value: float) -> str:
     """A share or a relative change: `2.3 %`."""
+    if math.isinf(value):
+        return BEYOND
     return f"{100 * value:.2f} %" if abs(value) < 0.1 else f"{100 * value:.1f} %"
 
 
 def quantity(value: float, unit: str) -> str:
     """A level in its unit, with as many digits as people read."""
     if not math.isfinite(value):
-        return str(value)
+        return BEYOND
     if unit == "fraction":
         return f"{100 * value:.1f} %"
     if unit == "B":

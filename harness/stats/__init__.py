@@ -15,7 +15,7 @@ from harness.stats.power import (
     pass_probability,
     zero_flip_items,
 )
-from harness.stats.recovery import Recovery, graded_recovery, paired_recovery
+from harness.stats.recovery import Recovery, clustered_recovery, graded_recovery, paired_recovery
 from harness.stats.retained import RetainedShare, retained_documents, retained_items
 from harness.stats.speed import SpeedRatio, speed_ratio
 
@@ -35,6 +35,7 @@ __all__ = [
     "certifiable_drop",
     "cluster_values",
     "clustered_drop",
+    "clustered_recovery",
     "design_effect",
     "document_mean",
     "graded_drop",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from harness.stats.bounded import BoundedMean
 from harness.stats.decision import (
     Decision,
     both_tails,
@@ -47,6 +48,8 @@ class PairedDrop:
     """Design effect: cluster-robust over independent variance, at least 1."""
     clusters: int | None = None
     warning: str | None = None
+    unseen: BoundedMean | None = None
+    """Over few changed clusters: the bounds that count with an unseen one, of which the wider decide."""
 
     @property
     def flips(self) -> int:
@@ -63,9 +66,19 @@ class PairedDrop:
         return mcnemar_midp(self.right_to_wrong, self.wrong_to_right)
 
     @property
+    def score_bounds(self) -> tuple[float, float]:
+        """Tango's bounds alone, without what an unseen cluster adds."""
+        share = self.n_effective / self.n
+        counts = (self.n_effective, self.right_to_wrong * share, self.wrong_to_right * share)
+        return tango_bound(*counts, self.quantile), tango_bound(*counts, -self.quantile)
+
+    @property
     def p_fail(self) -> float:
         """One-sided p of H0: the drop is at most the margin. Under alpha exactly when the verdict is FAIL."""
-        return 1.0 if self.clusters == 1 else upper_tail(self.z, self._degrees)
+        if self.clusters == 1:
+            return 1.0
+        by_score = upper_tail(self.z, self._degrees)
+        return by_score if self.unseen is None else max(by_score, self.unseen.p_above(self.margin))
 
     @property
     def p_change(self) -> float:
@@ -76,7 +89,10 @@ class PairedDrop:
             return 1.0
         share = self.n_effective / self.n
         z = tango_z(self.n_effective, self.right_to_wrong * share, self.wrong_to_right * share, 0.0)
-        return both_tails(z, self._degrees)
+        by_score = both_tails(z, self._degrees)
+        if self.unseen is None:
+            return by_score
+        return max(by_score, min(1.0, 2 * min(self.unseen.p_above(0.0), self.unseen.p_below(0.0))))
 
     @property
     def _degrees(self) -> int | None:
@@ -106,14 +122,17 @@ def _judge(
     effective: float,
     clusters: int | None = None,
     warning: str | None = None,
+    unseen: BoundedMean | None = None,
 ) -> PairedDrop:
-    """The verdict with all counts shrunk to the effective sample size."""
+    """The verdict with all counts shrunk to the effective sample size, and no narrower than with `unseen`."""
     shrink = effective / n
     m, few_b, few_c = n * shrink, b * shrink, c * shrink
     z = tango_z(m, few_b, few_c, margin)
-    if z < -quantile:
+    lower, upper = tango_bound(m, few_b, few_c, quantile), tango_bound(m, few_b, few_c, -quantile)
+    wider = (-1.0, 1.0) if unseen is None else unseen.bounds(alpha)
+    if z < -quantile and (unseen is None or wider[1] < margin):
         verdict = Decision.PASS
-    elif z > quantile:
+    elif z > quantile and (unseen is None or wider[0] > margin):
         verdict = Decision.FAIL
     else:
         verdict = Decision.INCONCLUSIVE
@@ -124,8 +143,8 @@ def _judge(
         margin=margin,
         alpha=alpha,
         drop=(b - c) / n,
-        lower=tango_bound(m, few_b, few_c, quantile),
-        upper=tango_bound(m, few_b, few_c, -quantile),
+        lower=lower if unseen is None else max(-1.0, min(lower, wider[0])),
+        upper=upper if unseen is None else min(1.0, max(upper, wider[1])),
         z=z,
         quantile=quantile,
         verdict=verdict,
@@ -133,6 +152,7 @@ def _judge(
         deff=n / effective,
         clusters=clusters,
         warning=warning,
+        unseen=unseen,
     )
 
 
@@ -153,7 +173,9 @@ def clustered_drop(differences: ArrayLike, clusters: ArrayLike, *, margin: float
 
     `differences`: [n] of 1 (right to wrong), -1 (wrong to right) and 0; `clusters`: [n] labels of any kind.
     The counts are divided by the design effect max(1, V_CR / V_iid), the quantile is t with G - 1 degrees of
-    freedom. Where nothing varies (no flips, or every item flipped the same way) the effective size is G. One
+    freedom. Where nothing varies (no flips, or every item flipped the same way) the effective size is G. Where
+    fewer than `FEW_CHANGES` clusters changed, each bound is the wider of this and Gaffke's over clusters
+    (`harness.stats.bounded`): a design effect seen in a handful of flips says little of the next cluster. One
     cluster decides nothing. Raises ValueError for other differences or lengths that do not fit.
     """
     check_margin(margin)
@@ -172,6 +194,7 @@ def clustered_drop(differences: ArrayLike, clusters: ArrayLike, *, margin: float
             lower=-1.0, upper=1.0, z=0.0, quantile=math.inf, verdict=Decision.INCONCLUSIVE, n_effective=1.0,
             deff=float(n), clusters=1, warning=few_clusters(1),
         )  # fmt: skip
+    spread = BoundedMean.of(sample, labels, low=-1.0, high=1.0, scale=1.0, clustered=True)
     return _judge(
         n,
         b,
@@ -179,6 +202,7 @@ def clustered_drop(differences: ArrayLike, clusters: ArrayLike, *, margin: float
         margin,
         alpha,
         quantile=t_quantile(1 - alpha, groups - 1),
+        unseen=spread if spread.sparse and np.ptp(sample) > 0 else None,
         effective=n / design_effect(sample, labels) if np.ptp(sample) > 0 else float(groups),
         clusters=groups,
         warning=few_clusters(groups),

@@ -1,29 +1,17 @@
-"""Drops of graded metrics (F1, ROUGE, log-likelihood) over pairs: paired t, cluster-robust over clusters."""
+"""Drops of graded metrics (F1, ROUGE, log-likelihood) over pairs: paired t, cluster-robust over clusters; where
+few items changed, never narrower than Gaffke's bound, because t trusts a few small changes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from harness.stats.decision import (
-    TIED,
-    Decision,
-    below,
-    both_tails,
-    check_alpha,
-    check_scale,
-    cluster_codes,
-    normal_quantile,
-    t_quantile,
-    unseen_quantile,
-    unseen_share,
-    upper_tail,
-)
-from harness.stats.drop import cluster_variance, few_clusters
+from harness.stats.bounded import BoundedMean
+from harness.stats.decision import Decision, below, check_alpha, check_scale, cluster_codes
+from harness.stats.drop import few_clusters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,32 +28,19 @@ class GradedDrop:
     t: float
     """(drop - margin) / se; 0 where nothing varies."""
     verdict: Decision
+    p_fail: float
+    """One-sided p of H0: the drop is at most the margin. Under alpha exactly when the verdict is FAIL."""
+    p_change: float
+    """Two-sided p of H0: the mean difference is 0."""
     clusters: int | None = None
     warning: str | None = None
     scale: float = 1.0
-    """The metric's range, which sets the width of the interval where nothing varies."""
+    """The metric's range: no difference is larger."""
     quantile: float = math.inf
     """Of the bounds: Student's t with units - 1 degrees of freedom; where nothing varies and there are no clusters
     the normal one. Infinite for one unit."""
-
-    @property
-    def p_fail(self) -> float:
-        """One-sided p of H0: the drop is at most the margin. Under alpha exactly when the verdict is FAIL."""
-        return self._tail(self.margin, upper_tail)
-
-    @property
-    def p_change(self) -> float:
-        """Two-sided p of H0: the mean difference is 0."""
-        return self._tail(0.0, both_tails)
-
-    def _tail(self, margin: float, tail: Callable[[float, float | None], float]) -> float:
-        units = self.n if self.clusters is None else self.clusters
-        if units == 1:
-            return 1.0
-        if self.se > 0:
-            return tail((self.drop - margin) / self.se, units - 1)
-        degrees = None if self.clusters is None else units - 1
-        return tail(unseen_quantile((self.drop - margin) / self.scale, units), degrees)
+    unseen: tuple[float, float] | None = None
+    """Few changes: Gaffke's bounds, of which and t's the wider count."""
 
 
 def graded_drop(
@@ -78,11 +53,12 @@ def graded_drop(
 ) -> GradedDrop:
     """Judge the mean of `differences`, [n], baseline minus candidate of a higher-is-better metric.
 
-    Ties everywhere are not certainty: the bounds then lie scale * q^2 / (units + q^2) around the mean, as for
-    no flips of a right-or-wrong metric (q normal, or t with G - 1 over clusters); `scale` is the metric's
-    range, so give it where that is not 1 (a log-likelihood). One unit decides nothing: its bounds are
-    infinite. Raises ValueError for values that are not finite, no values, or a margin or scale that is not
-    positive.
+    The bounds are Student's t; with fewer than `FEW_CHANGES` items (clusters) changed, the wider of t and
+    Gaffke's (`harness.stats.bounded`), which knows only that no difference exceeds `scale` or the largest seen.
+    Ties everywhere are not certainty: the bounds then lie scale * q^2 / (units + q^2) around the mean, as for no
+    flips of a right-or-wrong metric (q normal, or t with G - 1 over clusters). `scale` is the metric's range, so
+    give it where that is not 1 (a log-likelihood). One unit decides nothing: its bounds are infinite. Raises
+    ValueError for values that are not finite, no values, or a margin or scale that is not positive.
     """
     check_alpha(alpha)
     check_scale(scale)
@@ -93,18 +69,11 @@ def graded_drop(
         raise ValueError("graded_drop: expected a list of finite differences with at least one entry")
     clustered = clusters is not None
     labels = np.arange(sample.size) if clusters is None else cluster_codes(clusters, sample.size, "graded_drop")
-    units = int(labels.max()) + 1
-    mean = float(sample.mean())
-    half, se, quantile = math.inf, 0.0, math.inf
-    if units > 1:
-        quantile = t_quantile(1 - alpha, units - 1)
-        se = math.sqrt(cluster_variance(sample, labels))
-        half = quantile * se
-        if se <= TIED * max(scale, abs(mean)):
-            se = 0.0
-            quantile = quantile if clustered else normal_quantile(1 - alpha)
-            half = scale * unseen_share(units, quantile)
-    lower, upper = mean - half, mean + half
+    most = max(scale, float(np.abs(sample).max()))
+    spread = BoundedMean.of(sample, labels, low=-most, high=most, scale=scale, clustered=clustered)
+    lower, upper = spread.bounds(alpha)
+    mean, se = spread.mean, spread.se
+    units = spread.units
     warning = few_clusters(units) if clustered else None
     if units == 1:
         warning = warning or "one item proves nothing about another"
@@ -121,5 +90,8 @@ def graded_drop(
         clusters=units if clustered else None,
         warning=warning,
         scale=scale,
-        quantile=quantile,
+        quantile=spread.quantile(alpha),
+        unseen=spread.unseen_bounds(alpha),
+        p_fail=spread.p_above(margin),
+        p_change=min(1.0, 2 * min(spread.p_above(0.0), spread.p_below(0.0))),
     )

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from harness.stats.decision import normal_quantile, t_quantile, unseen_quantile, unseen_share, upper_tail
+from harness.stats.bounded import BoundedMean
+from harness.stats.decision import check_alpha, cluster_codes, normal_quantile, upper_tail
+from harness.stats.drop import few_clusters
+
+P = Callable[[float], float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,87 +36,83 @@ class MeanLevel:
     below the limit."""
     p_above: Callable[[float], float] = field(default=lambda limit: 1.0, repr=False, compare=False)
     """The same of H0: the mean is at most the limit, and `lower`."""
+    unseen: tuple[float, float] | None = None
+    """Few unlike the commonest value: Gaffke's bounds, of which and the others the wider count."""
+    own: tuple[float, float] | None = None
+    """The others, where `unseen` is given."""
+    warning: str | None = None
 
 
 def mean_level(values: ArrayLike, *, alpha: float = 0.05, clusters: ArrayLike | None = None) -> MeanLevel:
     """Level of a per-item metric over `values`, [n].
 
     Zeros and ones: Wilson's score bounds (1927), with n divided by the design effect where `clusters` ([n]
-    labels) are given. Other values: t bounds, cluster-robust where clustered. Equal values everywhere get the
-    width of an unseen share of z^2/(n + z^2), because identical answers prove nothing about the next one.
+    labels) are given. Other values: t bounds, cluster-robust where clustered. Where few items (zeros and ones: few
+    clusters) differ from the commonest value, no bound is narrower than Gaffke's over the range from 0 to 1, or the
+    range seen where that is larger. Equal values everywhere get the width of an unseen share of z^2/(n + z^2),
+    because identical answers prove nothing about the next one. One item or cluster decides nothing.
 
     Raises ValueError for no values or values that are not finite.
     """
+    check_alpha(alpha)
     sample = np.asarray(values, dtype=np.float64)
     if sample.ndim != 1 or sample.size == 0 or not np.isfinite(sample).all():
         raise ValueError("mean_level: expected at least one finite value")
-    n = sample.size
-    labels = None if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
-    groups = None if labels is None else int(labels.max()) + 1
-    units = n if groups is None else groups
-    mean = float(sample.mean())
-    if units == 1:
-        return MeanLevel(mean=mean, lower=-math.inf, upper=math.inf, n=n, clusters=groups)
-    quantile = t_quantile(1 - alpha, units - 1)
-    variance = _variance_of_mean(sample, labels)
-    binary = bool(np.isin(sample, (0.0, 1.0)).all())
-    if binary:
-        z = normal_quantile(1 - alpha) if groups is None else quantile
-        independent = mean * (1 - mean) / n
-        deff = 1.0 if groups is None or independent == 0 else max(1.0, variance / independent)
-        effective = n / deff if independent > 0 else units
-        lower, upper = _wilson(mean, effective, z)
-        degrees = None if groups is None else units - 1
-
-        def tail(distance: float, limit: float) -> float:
-            error = math.sqrt(max(0.0, limit * (1 - limit)) / effective)
-            return upper_tail(distance / error if error > 0 else math.copysign(math.inf, distance or -1.0), degrees)
-
-        level = MeanLevel(
-            mean=mean,
-            lower=lower,
-            upper=upper,
-            n=n,
-            clusters=groups,
-            quantile=z,
-            variance=variance,
-            effective=effective,
-        )
-        return _with_p(level, tail)
-    half, scale = quantile * math.sqrt(variance), max(1.0, abs(mean))
-    if variance == 0:
-        quantile = normal_quantile(1 - alpha)
-        half = scale * unseen_share(units, quantile)
-
-    def graded_tail(distance: float, limit: float) -> float:
-        del limit
-        if variance == 0:
-            return upper_tail(unseen_quantile(distance / scale, units))
-        return upper_tail(distance / math.sqrt(variance), units - 1)
-
-    level = MeanLevel(
-        mean=mean, lower=mean - half, upper=mean + half, n=n, clusters=groups, quantile=quantile, variance=variance
+    n, clustered = sample.size, clusters is not None
+    labels = np.arange(n) if clusters is None else cluster_codes(clusters, n, "mean_level")
+    low, high = min(0.0, float(sample.min())), max(1.0, float(sample.max()))
+    spread = BoundedMean.of(
+        sample, labels, low=low, high=high, scale=max(1.0, abs(float(sample.mean()))), clustered=clustered
     )
-    return _with_p(level, graded_tail)
-
-
-def _with_p(level: MeanLevel, tail: Callable[[float, float], float]) -> MeanLevel:
-    """`tail`: p of a mean beyond a limit, from the distance and the limit."""
-    return replace(
-        level,
-        p_below=lambda limit: tail(limit - level.mean, limit),
-        p_above=lambda limit: tail(level.mean - limit, limit),
+    quantile, effective = spread.quantile(alpha), math.nan
+    p_below: P = spread.p_below
+    p_above: P = spread.p_above
+    lower, upper = spread.own_bounds(alpha)
+    unseen = spread.unseen_bounds(alpha)
+    if spread.units > 1 and bool(np.isin(sample, (0.0, 1.0)).all()):
+        quantile = quantile if clustered else normal_quantile(1 - alpha)
+        unseen = unseen if clustered else None
+        independent = spread.mean * (1 - spread.mean) / n
+        deff = max(1.0, spread.se**2 / independent) if clustered and independent > 0 else 1.0
+        effective = n / deff if independent > 0 else float(spread.units)
+        lower, upper = _wilson(spread.mean, effective, quantile)
+        p_below, p_above = _score_p(spread.mean, effective, spread.degrees)
+    own = lower, upper
+    if unseen is not None:
+        lower, upper = min(lower, unseen[0]), max(upper, unseen[1])
+        p_below, p_above = _greater(p_below, spread.p_below), _greater(p_above, spread.p_above)
+    warning = few_clusters(spread.units) if clustered else None
+    if spread.units == 1:
+        warning = warning or "one item proves nothing about another"
+    return MeanLevel(
+        mean=spread.mean,
+        lower=lower,
+        upper=upper,
+        n=n,
+        clusters=spread.units if clustered else None,
+        quantile=quantile,
+        variance=spread.se**2,
+        effective=effective,
+        unseen=unseen,
+        own=None if unseen is None else own,
+        p_below=p_below,
+        p_above=p_above,
+        warning=warning,
     )
 
 
-def _variance_of_mean(sample: NDArray[np.float64], labels: NDArray[np.int64] | None) -> float:
-    """Of independent values, or cluster-robust with the G/(G-1) factor."""
-    n = sample.size
-    if labels is None:
-        return float(sample.var(ddof=1)) / n
-    sums = np.bincount(labels, weights=sample - sample.mean())
-    groups = sums.size
-    return groups / (groups - 1) * float((sums**2).sum()) / n**2
+def _score_p(share: float, n: float, degrees: int | None) -> tuple[P, P]:
+    """From a limit to the p below and above it, by the statistic that Wilson's bounds solve."""
+
+    def tail(distance: float, limit: float) -> float:
+        error = math.sqrt(max(0.0, limit * (1 - limit)) / n)
+        return upper_tail(distance / error if error > 0 else math.copysign(math.inf, distance or -1.0), degrees)
+
+    return lambda limit: tail(limit - share, limit), lambda limit: tail(share - limit, limit)
+
+
+def _greater(one: P, other: P) -> P:
+    return lambda limit: max(one(limit), other(limit))
 
 
 def _wilson(share: float, n: float, z: float) -> tuple[float, float]:

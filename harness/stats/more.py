@@ -41,13 +41,13 @@ def more_items(drop: PairedDrop | GradedDrop) -> int | None:
     if drop.verdict != Decision.INCONCLUSIVE:
         return 0
     if isinstance(drop, PairedDrop):
-        return _more(drop.n, drop.z, drop.quantile)
+        return _more(drop.n, drop.z, drop.quantile) if drop.unseen is None else _by_width(drop)
     units = drop.n if drop.clusters is None else drop.clusters
     if units == 1:
         return None
     t = t_quantile(1 - drop.alpha, units - 1)
     if drop.se > 0:
-        return _more(drop.n, drop.t, t)
+        return _more(drop.n, drop.t, t) or _by_width(drop)
     # Nothing varied, so the width falls with the units themselves, not with their root.
     distance = abs(drop.margin - drop.drop)
     quantile = normal_quantile(1 - drop.alpha) if drop.clusters is None else t
@@ -55,6 +55,13 @@ def more_items(drop: PairedDrop | GradedDrop) -> int | None:
         return None
     needed = drop.n / units * quantile * quantile * (drop.scale / distance - 1)
     return None if needed > MOST else max(1, math.floor(needed) + 1 - drop.n)
+
+
+def _by_width(drop: PairedDrop | GradedDrop) -> int | None:
+    """From the bound on the limit's side, whose distance falls at least with the root of n."""
+    beyond = drop.upper if drop.margin > drop.drop else 2 * drop.drop - drop.lower
+    more = more_documents(drop.n, value=drop.drop, upper=beyond, limit=drop.margin)
+    return None if more is None else max(1, more)
 
 
 def _more(n: int, z: float, quantile: float) -> int | None:

@@ -205,7 +205,15 @@ def test_drops_from_what_show_prints(root: Path, explained: list[tuple[Finding, 
     sums = np.array([(d - d.mean())[labels == g].sum() for g in range(groups)])
     deff = max(1.0, groups / (groups - 1) * (sums**2).sum() / n**2 / (d.var(ddof=1) / n))
     low, top = tango(n / deff, (d > 0).sum() / deff, (d < 0).sum() / deff, stats.t.ppf(0.95, groups - 1))
-    assert of(explained, 3) == pytest.approx((d.mean(), low, top), abs=1e-7)
+    found, each = explained_at(explained, 3)
+    ends = {step.symbol: step.value or 0.0 for section in each.sections for step in section.steps}
+    assert (found.value, ends["L₀"], ends["U₀"]) == pytest.approx((d.mean(), low, top), abs=1e-7)
+    drawn = np.random.default_rng(0).exponential(size=(200_000, groups + 1))
+    sums, sizes = np.bincount(labels, weights=d), np.bincount(labels)
+    for bound, worst in (("U_G", 1.0), ("L_G", -1.0)):
+        means = drawn @ np.append(sums, worst * sizes.mean()) / (drawn @ np.append(sizes, sizes.mean()))
+        assert (worst * means > worst * ends[bound]).mean() == pytest.approx(0.05, abs=0.003)
+    assert (found.lower, found.upper) == (min(low, ends["L_G"]), max(top, ends["U_G"]))
 
     rows = shown(root, "t")
     d = np.array([row["f1"] for row in rows["fp32"]]) - np.array([row["f1"] for row in rows["q"]])

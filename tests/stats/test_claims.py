@@ -69,13 +69,13 @@ def test_clustered_flips_use_t(seed: int) -> None:
 def test_graded_claims_are_scipys_one_sample_t(seed: int) -> None:
     """One-sided at the margin, two-sided at 0; over clusters statsmodels' robust t agrees."""
     rng = np.random.default_rng(seed)
-    sample = rng.normal(0.04, 0.1, size=40)
+    sample = rng.normal(0.04, 0.1, size=300)
     found = graded_drop(sample, margin=0.02)
     assert found.p_fail == pytest.approx(ttest_1samp(sample, 0.02, alternative="greater").pvalue, rel=1e-9)
     assert found.p_change == pytest.approx(ttest_1samp(sample, 0).pvalue, rel=1e-9)
     _agree(lambda alpha: ((d := graded_drop(sample, margin=0.02, alpha=alpha)).verdict == Decision.FAIL, d.p_fail))
-    labels = np.repeat(np.arange(10), 4)
-    fit = OLS(sample, np.ones(40)).fit(cov_type="cluster", cov_kwds={"groups": labels}, use_t=True)
+    labels = np.repeat(np.arange(60), 5)
+    fit = OLS(sample, np.ones(300)).fit(cov_type="cluster", cov_kwds={"groups": labels}, use_t=True)
     # statsmodels adds (n-1)/(n-k), which is 1 for a lone mean
     assert graded_drop(sample, margin=0.02, clusters=labels).p_change == pytest.approx(fit.pvalues[0], rel=1e-9)
 

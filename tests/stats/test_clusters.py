@@ -14,6 +14,7 @@ from scipy.stats import t as student
 
 from harness.stats import Decision, clustered_drop, design_effect, paired_drop
 from harness.stats.drop import cluster_variance
+from harness.stats.tango import tango_z
 
 
 def leaning(groups: int, size: int, seed: int, *, drop: float = 0.0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -149,3 +150,22 @@ def test_bad_input_is_refused(differences: list[float], clusters: list[int], say
     """Values that are no flips and lengths that do not fit raise ValueError."""
     with pytest.raises(ValueError, match=says):
         clustered_drop(differences, clusters, margin=0.02)
+
+
+def test_a_flip_is_no_better_than_none() -> None:
+    """One lost answer among 50 clusters of 20 does not turn the room that no flip leaves into a certainty."""
+    labels = np.repeat(np.arange(50), 20)
+    none = clustered_drop(np.zeros(1000), labels, margin=0.03)
+    one = clustered_drop(np.r_[1, np.zeros(999)], labels, margin=0.03)
+    assert none.verdict == one.verdict == Decision.INCONCLUSIVE
+    assert one.upper >= none.upper
+    assert one.unseen is not None
+
+
+def test_many_changed_clusters_are_tango_alone() -> None:
+    """From fifty clusters unlike the rest on the bounds are Tango's over the design effect, and nothing is added."""
+    drops = np.random.default_rng(0).choice([-1.0, 0.0, 1.0], p=[0.2, 0.6, 0.2], size=1000)
+    found = clustered_drop(drops, np.repeat(np.arange(200), 5), margin=0.1)
+    b, c = found.right_to_wrong / found.deff, found.wrong_to_right / found.deff
+    assert found.unseen is None
+    assert found.z == pytest.approx(tango_z(1000 / found.deff, b, c, 0.1))

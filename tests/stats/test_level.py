@@ -47,3 +47,29 @@ def test_the_p_of_a_floor_goes_with_the_bound(kind: str, clustered: bool) -> Non
 def test_one_item_is_no_evidence_of_a_level() -> None:
     """A single item has no bounds, so nothing is claimed of it."""
     assert mean_level([0.0]).p_below(0.9) == 1.0
+
+
+def test_few_odd_clusters_leave_room_for_one_unseen() -> None:
+    """One wrong answer among 50 clusters of 20 does not certify 98 %; each bound is the wider, and both are kept."""
+    values, labels = np.r_[0.0, np.ones(999)], np.repeat(np.arange(50), 20)
+    found = mean_level(values, clusters=labels)
+    assert found.unseen is not None
+    assert found.own is not None
+    assert found.lower == min(found.own[0], found.unseen[0]) < 0.95 < found.own[0]
+
+
+def test_few_clusters_and_one_unit_are_said() -> None:
+    """One item, or one cluster, has no bounds; few clusters have a warning."""
+    for found in (mean_level([1.0]), mean_level([0.3, 0.4], clusters=["a", "a"])):
+        assert (found.lower, found.upper) == (-np.inf, np.inf)
+        assert found.warning is not None
+    few = mean_level([1.0, 0.0, 1.0, 1.0], clusters=[0, 0, 1, 1]).warning
+    assert few is not None
+    assert "2 clusters" in few
+
+
+def test_equal_scores_are_no_certainty() -> None:
+    """The same score everywhere, rounding and all, leaves the room of an unseen share; fewer clusters leave more."""
+    found = mean_level(np.full(50, 0.1))
+    assert found.upper - 0.1 == pytest.approx(1.6448536**2 / (50 + 1.6448536**2), abs=1e-7)
+    assert mean_level(np.full(50, 0.1), clusters=np.repeat(np.arange(10), 5)).upper > found.upper

@@ -95,12 +95,16 @@ def test_what_is_decided_needs_no_more() -> None:
     assert more_items(paired_drop(1000, 68, 18, margin=0.02)) == 0
 
 
-def test_few_clusters_are_advised_at_their_own_quantile() -> None:
-    """With 8 clusters the t quantile decides, so more items are asked for than z would ask for."""
-    found = clustered_drop(np.tile([1, -1, 0, 0, 0], 8), np.repeat(np.arange(8), 5), margin=0.1)
+def test_few_clusters_are_advised_by_their_width() -> None:
+    """With 8 clusters one unseen decides, so far more items are asked for than z would ask for, and they decide."""
+    differences = np.tile([1, -1, 0, 0, 0], 8)
+    found = clustered_drop(differences, np.repeat(np.arange(8), 5), margin=0.1)
     more = more_items(found)
     assert more is not None
-    assert 40 + more == pytest.approx(40 * (student.ppf(0.95, 7) / found.z) ** 2, abs=1)
+    assert 40 + more > 2 * 40 * (student.ppf(0.95, 7) / found.z) ** 2
+    repeats = math.ceil((40 + more) / 40)
+    grown = clustered_drop(np.tile(differences, repeats), np.repeat(np.arange(8 * repeats), 5), margin=0.1)
+    assert grown.verdict == Decision.PASS
 
 
 def test_graded_drops_grow_until_decided() -> None:

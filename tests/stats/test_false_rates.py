@@ -1,0 +1,79 @@
+"""The short form of benchmarks/simulate.py: at the limit no gate form passes, or fails, more often than it may."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from harness.stats import Decision, GradedDrop, graded_drop
+from harness.stats.bounded import BoundedMean
+
+SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "simulate.py"
+
+
+def _load() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("simulate", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["simulate"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+simulate = _load()
+SHORT = [each for each in simulate.cases(items=(100, 200), rates=(0.05, 0.10)) if "icc 0.5" not in each.setting]
+FORMS = sorted({each.form for each in SHORT})
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_false_rates_at_the_limit(form: str) -> None:
+    """Pooled over its cases a form passes and fails at most alpha of the comparisons that lie on the limit, within
+    three Monte-Carlo errors and the point by which score bounds are known to exceed it at few items."""
+    rows = [simulate.simulate(each, 200 * each.cost) for each in SHORT if each.form == form]
+    sims = sum(row.sims for row in rows)
+    slack = 3 * math.sqrt(0.05 * 0.95 / sims) + 0.01
+    for rates in ([row.passed[1] for row in rows], [row.failed[1] for row in rows]):
+        assert np.mean(rates) <= 0.05 + slack, rows
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_truths_apart_from_the_limit(form: str) -> None:
+    """With no drop a form hardly ever fails, and at twice the limit it hardly ever passes."""
+    rows = [simulate.simulate(each, 100) for each in SHORT if each.form == form]
+    assert np.mean([row.failed[0] for row in rows]) <= 0.02
+    assert np.mean([row.passed[2] for row in rows]) <= 0.02
+
+
+def test_it_is_seeded() -> None:
+    """The same case gives the same numbers, whatever ran before it; another case draws other data."""
+    first, second = SHORT[0], SHORT[1]
+    once = simulate.simulate(first, 200)
+    simulate.simulate(second, 100)
+    assert simulate.simulate(first, 200) == once
+
+
+def test_the_shortcut_is_the_gate() -> None:
+    """The simulation judges graded drops by their p-values; that is `graded_drop`'s verdict every time."""
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        n = int(rng.integers(2, 120))
+        drops = np.where(rng.random(n) < 0.3, rng.normal(0.05, 0.3, n).clip(-1, 1), 0.0)
+        mean = BoundedMean.of(drops, np.arange(n), low=-1.0, high=1.0, scale=1.0, clustered=False)
+        found: GradedDrop = graded_drop(drops, margin=0.05)
+        expected = {Decision.PASS: (True, False), Decision.FAIL: (False, True)}.get(found.verdict, (False, False))
+        assert (mean.p_below(0.05) < 0.05, mean.p_above(0.05) < 0.05) == expected
+
+
+def test_the_table_marks_what_is_over() -> None:
+    """A false rate above 5 % by more than twice its error is bold; a right decision never is."""
+    row = simulate.Row(
+        form="f", setting="s", n=10, sims=1000, passed=(0.9, 0.09, 0.0), failed=(0.0, 0.05, 0.9), z_passed=None
+    )
+    assert simulate.table([row]).splitlines()[-1] == "| s | 10 | 90.0 | 0.0 | **9.0** | 5.0 | 0.0 | 90.0 |"
