@@ -110,7 +110,7 @@ def _p(distance: float, se: float, documents: int, tail: Tail) -> float:
 def document_mean(
     sums: ArrayLike, counts: ArrayLike, *, alpha: float = 0.05, scale: float | None = None
 ) -> DocumentMean:
-    """r = sum(sums) / sum(counts) over documents, both [G]; counts positive.
+    """r = sum(sums) / sum(counts) over documents, both [G]; counts not negative.
 
     SE = sqrt(G/(G-1) * sum((sums - r counts)^2)) / sum(counts), t with G - 1 degrees of freedom. One document
     has no interval (bounds are infinite). `scale` is the range of the quantity per count, 1 for a share:
@@ -124,8 +124,8 @@ def document_mean(
     totals, weights = np.asarray(sums, dtype=np.float64), np.asarray(counts, dtype=np.float64)
     if totals.shape != weights.shape or totals.ndim != 1 or totals.size == 0:
         raise ValueError("expected two lists of one length, one entry a document, at least one document")
-    if not (np.isfinite(totals).all() and np.isfinite(weights).all() and (weights > 0).all()):
-        raise ValueError("expected finite sums and positive counts for every document")
+    if not (np.isfinite(totals).all() and np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
+        raise ValueError("expected finite sums, no negative count and at least one positive one")
     mean = float(totals.sum() / weights.sum())
     groups = totals.size
     if groups == 1:

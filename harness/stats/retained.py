@@ -115,7 +115,7 @@ def retained_documents(
 
     NLLs in nats summed over a document and `weights` (its tokens or bytes), all [G]. Fieller's theorem with the
     covariance of the two ratio estimators, t with G - 1. Likelihoods are continuous: no difference on any document is
-    the same computation, and the bounds are then 1. Raises ValueError as `retained_items`, or for weights not above 0.
+    the same computation, and the bounds are then 1. Raises ValueError as `retained_items`, or for weights below 0.
     """
     check_alpha(alpha)
     low, middle, high, units = (

@@ -107,3 +107,14 @@ def test_ruled_out_tokens() -> None:
     logits[:, :220] = float("-inf")
     values, _ = log_probs(logits, [(3, 400), (3, 1)], Given(width=VOCABULARY))
     assert values == pytest.approx([float(torch.log_softmax(logits, -1)[3, 400]), float("-inf")], abs=1e-5)
+
+
+def test_a_divergence_computed_by_hand() -> None:
+    """KL(P_base ‖ P_q) of two distributions over five tokens, in nats."""
+    import torch
+
+    base, own = torch.tensor([0.5, 0.3, 0.1, 0.06, 0.04]), torch.tensor([0.4, 0.35, 0.12, 0.05, 0.08])
+    width = Given(width=5)
+    found = divergence(own.log()[None], width, base.log()[None], width, torch.tensor([0]))
+    assert found.kl.tolist() == pytest.approx([0.0303078], abs=1e-6)
+    assert found.delta_p.tolist() == pytest.approx([-0.1], abs=1e-6)

@@ -157,8 +157,8 @@ def test_simulated_false_pass_rate_at_the_limit() -> None:
         ([1.0], [1.0, 2.0], "one length"),
         ([math.nan], [1.0], "finite sums"),
         ([math.inf], [1.0], "finite sums"),
-        ([1.0], [0.0], "positive counts"),
-        ([1.0], [-2.0], "positive counts"),
+        ([1.0], [0.0], "positive one"),
+        ([1.0], [-2.0], "no negative count"),
     ],
 )
 def test_bad_input_is_refused(sums: list[float], counts: list[float], says: str) -> None:
@@ -173,3 +173,10 @@ def test_bad_options_are_refused() -> None:
         document_mean([1.0], [1.0], alpha=0.0)
     with pytest.raises(ValueError, match="scale"):
         document_mean([1.0], [1.0], scale=-1.0)
+
+
+def test_a_document_that_is_predicted_with_certainty() -> None:
+    """Its negative log-likelihood is 0, which is a fine denominator beside others'."""
+    found = document_mean([0.0, *[2.0] * 24], [0.0, *[1.0] * 24])
+    assert found.mean == 2
+    assert found.lower == found.upper == 2
