@@ -151,7 +151,9 @@ def test_every_kind_of_task(folder: Path, tmp_path: Path) -> None:
     )
     page = harness.report(run, results=tmp_path / "results", reports=tmp_path / "reports")
     (candidate,) = run.verdict.candidates
-    assert candidate.decision in ("PASS", "INCONCLUSIVE"), candidate.sentence
+    # A random model is at chance and never comes to an end, which is said; nothing else stands against it.
+    assert {check.name for check in candidate.checks if check.blocks and not check.held} == {"answers end"}
+    assert "FAIL" not in {finding.decision for finding in candidate.findings}
     store = Store(tmp_path / "results")
     counts = {"csv": ITEMS, "shots": 20, "chat": ITEMS, "text": ITEMS, "theirs": ITEMS}
     for name, count in counts.items():
