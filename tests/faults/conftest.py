@@ -19,7 +19,7 @@ SPEED = {"workloads": [{"batch": 1, "prompt_tokens": 4, "new_tokens": 3}], "pair
 
 def tasks() -> dict[str, object]:
     ask = {"data": "ask.jsonl", "prompt": "{{q}}", "choices": ["{{a}}", "{{b}}"], "answer": "{{a}}"}
-    say = {"data": "ask.jsonl", "prompt": "{{q}}", "answer": "{{a}}", "max_new_tokens": 4}
+    say = {"data": "ask.jsonl", "prompt": "{{q}}", "answer": "{{a}}", "metric": "contains", "max_new_tokens": 4}
     return {
         "ask": {"choice": ask},
         "say": {"generate": say},
