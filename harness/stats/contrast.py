@@ -31,8 +31,9 @@ def contrast_z(counts: Sequence[float], values: Sequence[float]) -> float:
     seen = [(count / n, value) for count, value in zip(counts, values, strict=True) if count > 0]
     tilt = _tilt(seen, 1 / lowest)
     variance = sum(share / (1 + tilt * value) * value * value for share, value in seen if 1 + tilt * value > 0)
-    left = 1 - sum(share / (1 + tilt * value) for share, value in seen if 1 + tilt * value > 0)
     if tilt == 1 / lowest:
+        # 1 - sum(share / (1 + t value)), without subtracting: a mean of 1e-17 would vanish beside 1.
+        left = sum(share * tilt * value / (1 + tilt * value) for share, value in seen if 1 + tilt * value > 0)
         variance += max(0.0, left) * lowest * lowest  # what the unseen worst outcome takes
     return mean * math.sqrt(n) / math.sqrt(variance) if variance > 0 else math.inf
 

@@ -115,13 +115,15 @@ def retained_documents(
 
     NLLs in nats summed over a document and `weights` (its tokens or bytes), all [G]. Fieller's theorem with the
     covariance of the two ratio estimators, t with G - 1. Likelihoods are continuous: no difference on any document is
-    the same computation, and the bounds are then 1. Raises ValueError as `retained_items`, or for weights below 0.
+    the same computation, and the bounds are then 1. Raises ValueError as `retained_items`, or for weights not above 0.
     """
     check_alpha(alpha)
     low, middle, high, units = (
         np.asarray(each, dtype=np.float64) for each in (base_nll, fine_tuned_nll, candidate_nll, weights)
     )
     _check(low, middle, high)
+    if not (units > 0).all():
+        raise ValueError("retained_documents: expected weights above 0")
     gain, kept = low - middle, low - high
     mean = document_mean(gain, units, alpha=alpha)
     interval = None
