@@ -135,11 +135,11 @@ def test_every_kind_of_task(folder: Path, tmp_path: Path) -> None:
     }
     gates = [
         {"task": "csv", "metric": "acc", "max_drop": 0.5},
-        {"task": "csv", "metric": "acc", "max_drop": 0.9, "slice": "each"},
+        {"task": "csv", "metric": "acc", "max_drop": 0.45, "slice": "each"},
         {"task": "chat", "metric": "f1", "max_drop": 0.9},
         {"task": "text", "metric": "perplexity", "max_increase": "300%"},
         {"task": "text", "metric": "kl_mean", "max": 5.0},
-        {"task": "theirs", "metric": "acc", "min_recovery": 0.1},
+        {"task": "theirs", "metric": "acc", "min_recovery": 0.6},
         {"metric": "weight_bytes", "max_ratio": 0.9},
         {"metric": "decode_tokens_per_s", "min_ratio": 0.001},
     ]
@@ -151,9 +151,9 @@ def test_every_kind_of_task(folder: Path, tmp_path: Path) -> None:
     )
     page = harness.report(run, results=tmp_path / "results", reports=tmp_path / "reports")
     (candidate,) = run.verdict.candidates
-    # A random model is at chance and never comes to an end, which is said; nothing else stands against it.
+    # A random model's answers never end, which is said; nothing else stands against it.
     assert {check.name for check in candidate.checks if check.blocks and not check.held} == {"answers end"}
-    assert "FAIL" not in {finding.decision for finding in candidate.findings}
+    assert {finding.decision for finding in candidate.findings} == {"PASS", "INCONCLUSIVE"}
     store = Store(tmp_path / "results")
     counts = {"csv": ITEMS, "shots": 20, "chat": ITEMS, "text": ITEMS, "theirs": ITEMS}
     for name, count in counts.items():
