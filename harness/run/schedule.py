@@ -328,7 +328,7 @@ class _Run:
 
     def _second_passes(self, session: Session, first: dict[str, str]) -> SecondPasses:
         """The baseline against itself, where the suite asks for it and the baseline was asked everything once."""
-        noise = self.suite.second_pass
+        noise = self.suite.noise_floor
         if noise is None or not session.variant.spec.baseline or len(first) < len(self.plans):
             return SecondPasses(keys={})
         return second_passes(

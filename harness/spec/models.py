@@ -382,6 +382,15 @@ class NoiseFloor(Spec):
     """Of a perplexity task; when left out 4."""
 
 
+def _as_noise_floor(value: object) -> object:
+    """`true` is the defaults, `false` is none."""
+    if isinstance(value, bool):
+        return NoiseFloor() if value else None
+    if not isinstance(value, dict | NoiseFloor):
+        raise ValueError(f"expected true, false, or a mapping with items and documents, got {value!r}")
+    return value
+
+
 class Suite(Spec):
     """A whole suite file."""
 
@@ -398,7 +407,7 @@ class Suite(Spec):
     variants: dict[Name, Variant]
     tasks: dict[Name, Task]
     speed: Speed | None = None
-    noise_floor: bool | NoiseFloor = True
+    noise_floor: Annotated[NoiseFloor | None, BeforeValidator(_as_noise_floor)] = NoiseFloor()
     """The baseline against itself: flips and divergence between two passes, beside every result. false leaves the
     second pass out."""
     gates: Annotated[tuple[Gate, ...], Field(strict=False)] = ()
@@ -418,13 +427,6 @@ class Suite(Spec):
     def baseline(self) -> str:
         """Name of the full-precision variant that every candidate is compared with."""
         return next(name for name, variant in self.variants.items() if variant.baseline)
-
-    @property
-    def second_pass(self) -> NoiseFloor | None:
-        """What the baseline is asked twice; None for nothing."""
-        if isinstance(self.noise_floor, NoiseFloor):
-            return self.noise_floor
-        return NoiseFloor() if self.noise_floor else None
 
     @property
     def candidates(self) -> tuple[str, ...]:

@@ -12,12 +12,17 @@ RELATIVE = ("max_relative_drop", "min_recovery", "min_retained", "max_increase",
 
 
 def suite_schema() -> dict[str, Any]:
-    """Schema of a suite file; keys that take a relative amount also take a percentage, `base` also a text."""
+    """Schema of a suite file; keys that take a relative amount also take a percentage, `base` also a text,
+    `noise_floor` also true or false."""
     schema = _draft07(Suite.model_json_schema())
     gate = schema["definitions"]["Gate"]["properties"]
     for name in RELATIVE:
         gate[name]["anyOf"].insert(0, PERCENT)
     schema["properties"]["base"]["anyOf"].insert(0, {"type": "string"})
+    schema["properties"]["noise_floor"] |= {
+        "anyOf": [{"type": "boolean"}, {"$ref": "#/definitions/NoiseFloor"}],
+        "default": True,
+    }
     return {"$schema": DRAFT, "title": "quantgate suite", **{k: v for k, v in schema.items() if k != "title"}}
 
 

@@ -82,6 +82,8 @@ def test_a_good_suite_loads() -> None:
         ("max_drop: 0.02", "min_retained: 95", "gates[0].min_retained: expected a fraction from 0 to 1 or a percentage"),
         ("suite: s\n", "suite: s\nbase: [a]\n", "base: expected a folder, a hub id, or a mapping with path, got ['a']"),
         ("suite: s\n", "suite: s\nbase: {pth: b}\n", "base.pth: unknown key, did you mean path?"),
+        ("suite: s\n", "suite: s\nnoise_floor: {items: 0}\n", "noise_floor.items: expected a number from 1, got 0"),
+        ("suite: s\n", "suite: s\nnoise_floor: often\n", "noise_floor: expected true, false, or a mapping with items"),
         ("suite: s\n", "suite: s\nbase: {path: b, script: {}}\n", "base.script: belongs to a baseline with engine: scripted"),
         ("suite: s\n", "suite: s\nsuite: t\n", "s.yaml:2:1: not valid YAML: found duplicate key"),
         ("tasks:\n", "tasks: [\n", "not valid YAML"),
