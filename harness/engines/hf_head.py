@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.engines.hf_linear import linear
 from harness.engines.hf_load import core_of, input_device
 from harness.engines.states import has_head, read_head_files, save_head_files
 
@@ -81,12 +82,10 @@ class Head:
 
     def block(self, hidden: Any, start: int, stop: int) -> Any:
         """float32 logits of a range of the vocabulary, [positions, stop - start]."""
-        import torch
-
         if self.whole:
             return self.logits(hidden)
         weight, bias = self.linear.weight[start:stop], self.linear.bias
-        found = torch.nn.functional.linear(hidden.to(weight.dtype), weight, None if bias is None else bias[start:stop])
+        found = linear(hidden.to(weight.dtype), weight, None if bias is None else bias[start:stop])
         return scaled(found.float(), self.softcap, self.multiply)
 
 
@@ -142,10 +141,8 @@ class StoredHead:
 
     def block(self, hidden: Any, start: int, stop: int) -> Any:
         """float32 logits of stored states in a range of the vocabulary, [positions, stop - start]."""
-        import torch
-
         bias = None if self.bias is None else self.bias[start:stop]
-        found = torch.nn.functional.linear(hidden.float(), self.weight[start:stop], bias)
+        found = linear(hidden.float(), self.weight[start:stop], bias)
         return scaled(found, self.softcap, self.multiply)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from harness.engines.hf_facts import gather_facts
 from harness.engines.hf_generate import Generator
 from harness.engines.hf_head import Head
+from harness.engines.hf_linear import faster_products
 from harness.engines.hf_load import Loaded, load_model, translated
 from harness.engines.hf_roll import roll
 from harness.engines.hf_room import Room
@@ -35,8 +36,9 @@ def load(spec: LoadSpec) -> TransformersEngine:
         loaded = load_model(spec)
         head = Head.find(loaded.model)
         room = Room.of(loaded.model, head, spec.memory_budget)
-        scorer = Scorer.choose(loaded.model, head, room, quantized=loaded.quantized)
-        generator = Generator(loaded.model, loaded.tokenizer, head, scorer)
+        with faster_products(loaded.model):
+            scorer = Scorer.choose(loaded.model, head, room, quantized=loaded.quantized)
+            generator = Generator(loaded.model, loaded.tokenizer, head, scorer)
     return TransformersEngine(spec, loaded, head, scorer, generator, clock.perf_counter() - started)
 
 
@@ -58,13 +60,13 @@ class TransformersEngine:
         return [tuple(tokenizer.encode(text, add_special_tokens=add_special_tokens)) for text in texts]
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[tuple[ContinuationScore, ...]]:
-        with translated(self._spec.path):
+        with translated(self._spec.path), faster_products(self._loaded.model):
             return self._scorer.score(requests)
 
     def roll(
         self, windows: Sequence[Window], *, states_out: str | None = None, states_in: str | None = None
     ) -> list[WindowScore]:
-        with translated(self._spec.path):
+        with translated(self._spec.path), faster_products(self._loaded.model):
             return roll(
                 self._loaded.model,
                 self._head,
@@ -75,7 +77,7 @@ class TransformersEngine:
             )
 
     def generate(self, requests: Sequence[GenerateRequest]) -> list[Generation]:
-        with translated(self._spec.path):
+        with translated(self._spec.path), faster_products(self._loaded.model):
             return self._generator.generate(requests)
 
     def time(self, workload: Workload) -> Timing:

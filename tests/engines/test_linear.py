@@ -1,0 +1,114 @@
+"""float32 products by oneDNN: the same values, only while scoring, and only for layers that nothing else computes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from harness.engines import hf_linear
+from harness.engines.hf_linear import ROWS, faster_products, linear, plain_layers, usable
+
+
+@pytest.fixture
+def slow_with_mkl(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As on a processor that MKL is slow on."""
+    if not torch.backends.mkldnn.is_available():
+        pytest.skip("this torch has no oneDNN")
+    monkeypatch.setattr(hf_linear, "_vendor", lambda: next(iter(hf_linear.SLOW_WITH_MKL)))
+    usable.cache_clear()
+    yield
+    usable.cache_clear()
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Rows of every product that went to oneDNN."""
+    rows: list[int] = []
+    suits = hf_linear._suits
+
+    def noted(values: Any, weight: Any) -> bool:
+        taken = suits(values, weight)
+        if taken:
+            rows.append(values.numel() // values.shape[-1])
+        return taken
+
+    monkeypatch.setattr(hf_linear, "_suits", noted)
+    return rows
+
+
+@pytest.mark.usefixtures("slow_with_mkl")
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", [(ROWS, 48), (3, 40, 48), (2, 5, 9, 48)])
+def test_the_values_are_those_of_torch(shape: tuple[int, ...], bias: bool, seen: list[int]) -> None:
+    """Within rounding of float64, for every shape a model has, views of larger weights and values included."""
+    source = torch.Generator().manual_seed(1)
+    values = torch.randn(*shape[:-1], 2 * shape[-1], generator=source)[..., ::2]
+    weight = torch.randn(64, 48, generator=source)[10:42]
+    added = torch.randn(32, generator=source) if bias else None
+    expected = torch.nn.functional.linear(values.double(), weight.double(), None if added is None else added.double())
+    assert usable()
+    with torch.no_grad():
+        found = linear(values, weight, added)
+    assert seen == [values.numel() // 48]
+    assert found.shape == expected.shape
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.usefixtures("slow_with_mkl")
+def test_what_is_not_finite_stays_so() -> None:
+    """A NaN weight is told of by the scores, whoever multiplies."""
+    values, weight = torch.ones(ROWS, 8), torch.ones(4, 8)
+    weight[1, 3], weight[2, 0] = float("nan"), float("inf")
+    found = linear(values, weight, None)
+    assert found[:, 1].isnan().all()
+    assert found[:, 2].isinf().all()
+    assert found[:, [0, 3]].isfinite().all()
+
+
+@pytest.mark.usefixtures("slow_with_mkl")
+def test_other_number_formats_and_few_rows_stay_with_torch(seen: list[int]) -> None:
+    """bfloat16 and float64 have kernels of their own, and a decoding step has few rows."""
+    weight = torch.randn(4, 8)
+    for dtype in (torch.bfloat16, torch.float64):
+        assert linear(torch.ones(ROWS, 8, dtype=dtype), weight.to(dtype), None).dtype == dtype
+    linear(torch.ones(ROWS - 1, 8), weight, None)
+    assert seen == []
+
+
+@pytest.mark.usefixtures("slow_with_mkl")
+def test_layers_are_changed_within_the_block_only(seen: list[int]) -> None:
+    """Timings outside measure what torch does, also after an error."""
+    model = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.ReLU(), torch.nn.Linear(8, 4, bias=False))
+    values = torch.randn(ROWS, 8)
+    with torch.no_grad():
+        expected = model(values)
+        with faster_products(model):
+            torch.testing.assert_close(model(values), expected)
+        assert seen == [ROWS, ROWS]
+        with pytest.raises(KeyError), faster_products(model):
+            raise KeyError
+        assert torch.equal(model(values), expected)
+    assert seen == [ROWS, ROWS]
+    assert not any("forward" in vars(layer) for layer in model)
+
+
+def test_only_plain_layers_are_taken() -> None:
+    """Not those of a subclass, of another number format, or whose forward somebody else has changed."""
+
+    class Packed(torch.nn.Linear):
+        """What a quantization library puts in the place of a layer."""
+
+    plain, moved = torch.nn.Linear(4, 4), torch.nn.Linear(4, 4)
+    moved.forward = moved.forward  # type: ignore[method-assign]  # as accelerate does
+    model = torch.nn.Sequential(plain, Packed(4, 4), torch.nn.Linear(4, 4).bfloat16(), moved)
+    assert plain_layers(model) == [plain]
+
+
+def test_intels_processors_keep_mkl(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hf_linear, "_vendor", lambda: "GenuineIntel")
+    usable.cache_clear()
+    assert not usable()
+    usable.cache_clear()
