@@ -30,6 +30,8 @@ from harness.stats import (
     paired_drop,
     paired_recovery,
     perplexity_ratio,
+    retained_documents,
+    retained_items,
     speed_ratio,
 )
 from harness.stats.bounded import BoundedMean
@@ -240,6 +242,60 @@ def level(n: int, floor: float, size: int = 1, icc: float = 0.0) -> Draw:
     return draw
 
 
+KEPT = 0.9
+"""The limit of `min_retained`: at no drop everything is kept, at the limit 90 %, at twice the limit 80 %."""
+
+
+def retained(n: int, gain: float, size: int = 1, icc: float = 0.0, *, graded: bool = False) -> Draw:
+    """Base, fine-tuned model and candidate; fine-tuning gains `gain` over a base at 40 %, with 2 % lost on the way.
+
+    The candidate flips of the items 2 % and twice what it may lose. Clusters as in `clustered`. Graded: right and wrong
+    are f and 1 - f with f from 0.8 to 1, drawn anew where the candidate flips.
+    """
+    labels = None if size == 1 else np.arange(n) // size
+    tuned = np.array([[0.6 - gain - 0.02, gain + 0.02], [0.02, 0.38]])  # [base, fine-tuned], wrong and right
+
+    def draw(rng: np.random.Generator, sims: int, truth: float) -> Outcome:
+        lost, flips = truth * (1 - KEPT) * gain, 0.02 + 2 * (1 - KEPT) * gain
+        worse, better = (flips + lost) / 2 / (0.4 + gain), (flips - lost) / 2 / (0.6 - gain)
+        shares = tuned[:, :, None] * np.array([[1 - better, better], [worse, 1 - worse]])
+        own, common = rng.random((sims, n)), np.repeat(rng.random((sims, n // size)), size, axis=1)
+        drawn = np.where(rng.random((sims, n)) < math.sqrt(icc), common, own)
+        kinds = np.searchsorted(np.cumsum(shares.ravel())[:-1], drawn, side="right")
+        sides = [(kinds >> place & 1).astype(np.float64) for place in (2, 1, 0)]
+        if graded:
+            f = rng.uniform(0.8, 1.0, (2, sims, n))
+            middle, high = sides[1:]
+            again = np.where(middle == high, f[0], f[1])
+            sides = [np.where(each == 1, by, 1 - by) for each, by in zip(sides, (f[0], f[0], again), strict=True)]
+        found = [
+            retained_items(*each, clusters=labels, binary=not graded).decide(KEPT) for each in zip(*sides, strict=True)
+        ]
+        passed, failed = _said(found)
+        return Outcome(passed=passed, failed=failed)
+
+    return draw
+
+
+def retained_texts(documents: int, gain: float) -> Draw:
+    """Documents of very unlike length (log-normal, sigma 0.8) with skewed gains, in nats a token."""
+
+    def draw(rng: np.random.Generator, sims: int, truth: float) -> Outcome:
+        found = []
+        for _ in range(sims):
+            tokens = np.exp(rng.normal(6, 0.8, documents))
+            gained = gain * np.exp(rng.normal(-0.125, 0.5, documents)) + rng.normal(0, 0.03, documents)
+            lost = truth * (1 - KEPT) * gain * np.exp(rng.normal(-0.125, 0.5, documents))
+            lost += rng.normal(0, 0.01, documents)
+            low = 3 * tokens
+            middle = low - gained * tokens
+            found.append(retained_documents(low, middle, middle + lost * tokens, tokens).decide(KEPT))
+        passed, failed = _said(found)
+        return Outcome(passed=passed, failed=failed)
+
+    return draw
+
+
 def min_ratio(pairs: int, noise: float, *, spikes: bool) -> Draw:
     """Speed-up of 1.3, 1.2 (the limit) or 1.1 with log-normal noise; one pair in ten hit by a pause of up to 30 %."""
     limit = 1.2
@@ -298,6 +354,7 @@ def cases(items: tuple[int, ...] = ITEMS, rates: tuple[float, ...] = DISCORDANCE
         for noise, spikes in ((0.02, False), (0.1, False), (0.02, True)):
             setting = f"noise {100 * noise:g} %{', pauses' if spikes else ''}, limit 1.2 ×"
             yield _case("min_ratio and max_ratio of speed", setting, pairs, min_ratio(pairs, noise, spikes=spikes))
+    yield from _retained_cases(items)
 
 
 def _clustered_cases(items: list[int], rates: list[float]) -> Iterator[Case]:
@@ -317,6 +374,25 @@ def _clustered_cases(items: list[int], rates: list[float]) -> Iterator[Case]:
             for n in items:
                 setting = f"floor {100 * floor:g} %, {n // size} clusters of {size}, icc {icc}"
                 yield _case("min and max of a share, clustered", setting, n, level(n, floor, size, icc), cost=4)
+
+
+def _retained_cases(items: tuple[int, ...]) -> Iterator[Case]:
+    for gain in (0.05, 0.15, 0.3):
+        setting = f"gain {100 * gain:g} pp, limit {100 * KEPT:g} %"
+        for n in items:
+            yield _case("min_retained, right or wrong", setting, n, retained(n, gain), cost=4)
+        if gain > 0.05:
+            for n in (n for n in items if n in (200, 1000)):
+                yield _case("min_retained, graded", setting, n, retained(n, gain, graded=True), cost=4)
+                for size, icc in ((5, 0.1), (5, 0.5), (20, 0.1), (20, 0.5)):
+                    within = f"{setting}, {n // size} clusters of {size}, icc {icc}"
+                    draw = retained(n, gain, size, icc)
+                    yield _case("min_retained, right or wrong, clustered", within, n, draw, cost=8)
+                    draw = retained(n, gain, size, icc, graded=True)
+                    yield _case("min_retained, graded, clustered", within, n, draw, cost=8)
+        for documents in (20, *[n for n in items if n <= 500]):
+            draw = retained_texts(documents, gain)
+            yield _case("min_retained, perplexity", f"gain {gain:g} nats, limit {100 * KEPT:g} %", documents, draw)
 
 
 def simulate(case: Case, sims: int) -> Row:

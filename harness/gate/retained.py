@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.compare.candidates import CandidateComparison, Comparison, Paired
 from harness.compare.triples import Triple, retained_measure, retained_of, undefined
-from harness.gate.forms import Judgement
+from harness.gate.forms import BROKEN, Judgement
 from harness.gate.limits import Estimate
 from harness.gate.words import percent, points
 from harness.records.verdict import BaseModelFacts, Decision, Retained
@@ -82,14 +82,15 @@ def judge_retained(gate: Gate, paired: Paired, triple: Triple | None, *, alpha: 
     assert found.upper is not None
     decision: Decision = found.decide(gate.limit).value
     estimate = Estimate(
-        value=found.share, lower=found.lower, upper=found.upper, n=found.n, reliable=found.reliable
+        value=found.share, lower=found.lower, upper=found.upper, n=found.n, reliable=found.reliable,
+        p=found.p_fail(gate.limit) if found.reliable else None,
     )  # fmt: skip
     reason = (
         f"keeps {percent(found.share)} ({percent(found.lower)} to {percent(found.upper)}) of what fine-tuning gained "
         f"in {gate.metric}, {gain}; limit {percent(gate.limit)}"
     )
     if decision == "FAIL":
-        reason += ": the limit is broken"
+        reason += BROKEN
     more = None
     if decision == "INCONCLUSIVE" and not found.reliable:
         more = 20 - found.n
@@ -97,6 +98,8 @@ def judge_retained(gate: Gate, paired: Paired, triple: Triple | None, *, alpha: 
     elif decision == "INCONCLUSIVE":
         more = _more(found, gate.limit)
         reason += ": the interval reaches across the limit" + _more_words(more, triple)
+    if found.warning is not None:
+        reason += f"; {found.warning}"
     return Judgement(decision=decision, reason=reason, estimate=estimate, more_items=more)
 
 

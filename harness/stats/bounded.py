@@ -27,6 +27,8 @@ Floats = NDArray[np.float64]
 FEW_CHANGES = 50
 """Under this many units that differ from the commonest value, Student's t passes up to 15 % at a 5 % limit."""
 _STEPS = 60
+_TOWARDS_POLE = 0.99
+"""Share of the way to a pole that one step may go."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +135,7 @@ def unseen_tail(sums: Floats, sizes: Floats, worst: float, mean: float) -> float
     saddlepoint approximation (within 2 % of the exact binomial tail). 1 where `mean` is at or below the estimate
     that counts the unseen unit as a half, 0 above `worst`.
     """
-    return upper_tail(_score(sums, sizes, worst, mean))
+    return upper_tail(unseen_deviate(sums, sizes, worst, mean))
 
 
 def unseen_bound(sums: Floats, sizes: Floats, worst: float, alpha: float) -> float:
@@ -147,7 +149,7 @@ def unseen_bound(sums: Floats, sizes: Floats, worst: float, alpha: float) -> flo
             break
         if not low < middle < high or step % 4 == 3:
             middle = (low + high) / 2
-        score = _score(sums, sizes, worst, middle) - target
+        score = unseen_deviate(sums, sizes, worst, middle) - target
         if score < 0:
             low, at_low = middle, score
         else:
@@ -166,8 +168,8 @@ def _first_guess(sums: Floats, sizes: Floats, worst: float, target: float) -> fl
     )
 
 
-def _score(sums: Floats, sizes: Floats, worst: float, mean: float) -> float:
-    """The normal deviate of the tail: r* = w + log(v / w) / w at the saddlepoint of -sum log(1 - t a_i)."""
+def unseen_deviate(sums: Floats, sizes: Floats, worst: float, mean: float) -> float:
+    """The normal deviate of `unseen_tail`: r* = w + log(v / w) / w at the saddlepoint of -sum log(1 - t a_i)."""
     if mean >= worst:
         return math.inf
     a = np.append(sums - mean * sizes, (worst - mean) * sizes.mean())
@@ -176,7 +178,7 @@ def _score(sums: Floats, sizes: Floats, worst: float, mean: float) -> float:
         return -math.inf
     spread = math.sqrt(float((a * a).sum()))
     a, low, high = a / spread, spread / lowest, spread / highest
-    t = 0.0
+    poles, t = (low, high), 0.0
     for _ in range(_STEPS):
         terms = a / (1 - t * a)
         slope, curve = float(terms.sum()), float((terms * terms).sum())
@@ -185,6 +187,8 @@ def _score(sums: Floats, sizes: Floats, worst: float, mean: float) -> float:
         else:
             high = t
         step = t - slope / curve
+        # Never onto a pole: there a Newton step is as short as at the root.
+        step = min(max(step, t + _TOWARDS_POLE * (poles[0] - t)), t + _TOWARDS_POLE * (poles[1] - t))
         if abs(step - t) < 1e-9:
             break
         t = step if low < step < high else (low + high) / 2

@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 _STEPS = 80
+
+
+class ContrastTerms(NamedTuple):
+    """The statistic with what it is made of: z = sqrt(n) * mean / sqrt(variance)."""
+
+    mean: float
+    tilt: float
+    """The t at which share_j / (1 + t value_j) are the most likely shares of the outcomes were the mean 0."""
+    unseen: float
+    """The share that the worst outcome then takes though it was not seen; else 0."""
+    variance: float
+    z: float
 
 
 def contrast_z(counts: Sequence[float], values: Sequence[float]) -> float:
@@ -17,25 +30,33 @@ def contrast_z(counts: Sequence[float], values: Sequence[float]) -> float:
     and -1 - D for lost, unchanged and won items it is Tango's z(D). Raises ValueError for lengths that do not fit or
     no items.
     """
+    return contrast_terms(counts, values).z
+
+
+def contrast_terms(counts: Sequence[float], values: Sequence[float]) -> ContrastTerms:
+    """`contrast_z` with its intermediate values. Raises ValueError as `contrast_z`."""
     n = float(sum(counts))
     if len(counts) != len(values) or n <= 0 or min(counts) < 0:
         raise ValueError("contrast_z: expected one count from 0 for each value, and at least one item")
     mean = sum(count * value for count, value in zip(counts, values, strict=True)) / n
+    seen = [(count / n, value) for count, value in zip(counts, values, strict=True) if count > 0]
     if mean == 0:
-        return 0.0
+        return ContrastTerms(0.0, 0.0, 0.0, sum(share * value * value for share, value in seen), 0.0)
     if mean < 0:
-        return -contrast_z(counts, [-value for value in values])
+        found = contrast_terms(counts, [-value for value in values])
+        return ContrastTerms(mean, -found.tilt, found.unseen, found.variance, -found.z)
     lowest = -min(values)
     if lowest <= 0:
-        return math.inf  # no outcome can bring the mean down to 0
-    seen = [(count / n, value) for count, value in zip(counts, values, strict=True) if count > 0]
-    tilt = _tilt(seen, 1 / lowest)
+        return ContrastTerms(mean, math.inf, 0.0, 0.0, math.inf)  # no outcome can bring the mean down to 0
+    tilt, unseen = _tilt(seen, 1 / lowest), 0.0
     variance = sum(share / (1 + tilt * value) * value * value for share, value in seen if 1 + tilt * value > 0)
     if tilt == 1 / lowest:
         # 1 - sum(share / (1 + t value)), without subtracting: a mean of 1e-17 would vanish beside 1.
         left = sum(share * tilt * value / (1 + tilt * value) for share, value in seen if 1 + tilt * value > 0)
-        variance += max(0.0, left) * lowest * lowest  # what the unseen worst outcome takes
-    return mean * math.sqrt(n) / math.sqrt(variance) if variance > 0 else math.inf
+        unseen = max(0.0, left)
+        variance += unseen * lowest * lowest
+    z = mean * math.sqrt(n) / math.sqrt(variance) if variance > 0 else math.inf
+    return ContrastTerms(mean, tilt, unseen, variance, z)
 
 
 def _tilt(seen: Sequence[tuple[float, float]], most: float) -> float:

@@ -81,18 +81,29 @@ class PairedDrop:
         return by_score if self.unseen is None else max(by_score, self.unseen.p_above(self.margin))
 
     @property
+    def p_gain(self) -> float:
+        """One-sided p of H0: the drop is at least 0. Under alpha exactly when `upper` is below 0."""
+        if self.clusters == 1:
+            return 1.0
+        by_score = upper_tail(-self._z_at_0, self._degrees)
+        return by_score if self.unseen is None else max(by_score, self.unseen.p_below(0.0))
+
+    @property
     def p_change(self) -> float:
         """Two-sided p of H0: nothing changed. McNemar's mid-p; over clusters Tango's statistic at 0 with t."""
         if self.clusters is None:
             return self.mcnemar_midp
         if self.clusters == 1:
             return 1.0
-        share = self.n_effective / self.n
-        z = tango_z(self.n_effective, self.right_to_wrong * share, self.wrong_to_right * share, 0.0)
-        by_score = both_tails(z, self._degrees)
+        by_score = both_tails(self._z_at_0, self._degrees)
         if self.unseen is None:
             return by_score
         return max(by_score, min(1.0, 2 * min(self.unseen.p_above(0.0), self.unseen.p_below(0.0))))
+
+    @property
+    def _z_at_0(self) -> float:
+        share = self.n_effective / self.n
+        return tango_z(self.n_effective, self.right_to_wrong * share, self.wrong_to_right * share, 0.0)
 
     @property
     def _degrees(self) -> int | None:

@@ -32,6 +32,8 @@ class GradedDrop:
     """One-sided p of H0: the drop is at most the margin. Under alpha exactly when the verdict is FAIL."""
     p_change: float
     """Two-sided p of H0: the mean difference is 0."""
+    p_gain: float
+    """One-sided p of H0: the mean difference is at least 0. Under alpha exactly when `upper` is below 0."""
     clusters: int | None = None
     warning: str | None = None
     scale: float = 1.0
@@ -93,5 +95,6 @@ def graded_drop(
         quantile=spread.quantile(alpha),
         unseen=spread.unseen_bounds(alpha),
         p_fail=spread.p_above(margin),
+        p_gain=spread.p_below(0.0),
         p_change=min(1.0, 2 * min(spread.p_above(0.0), spread.p_below(0.0))),
     )

@@ -9,34 +9,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.stats.contrast import contrast_z, falling_root
-from harness.stats.decision import (
-    TIED,
-    Decision,
-    above,
-    check_alpha,
-    cluster_codes,
-    normal_quantile,
-    t_quantile,
-    unseen_share,
-)
+from harness.stats.decision import TIED, Decision, above, check_alpha, cluster_codes
 from harness.stats.documents import FEW_DOCUMENTS, document_mean
-from harness.stats.drop import clustered_drop, design_effect, few_clusters, paired_drop
-from harness.stats.graded import graded_drop
+from harness.stats.drop import PairedDrop, clustered_drop, few_clusters, paired_drop
+from harness.stats.fieller import EqualTest, FiellerTest, ScoreTest, ShareTest, UnseenTest
+from harness.stats.graded import GradedDrop, graded_drop
 
 Values = NDArray[np.float64]
+Bounds = tuple[float, float]
 _ANY_MARGIN = 0.5
 """Bounds do not depend on the margin; the functions of drops want one."""
-_FURTHEST = 1e6
-"""A share beyond this is reported as infinite."""
-_OUTCOMES = ((0.0, 0.0), (1.0, 1.0), (-1.0, -1.0), (0.0, 1.0), (0.0, -1.0), (1.0, 0.0), (-1.0, 0.0))
-"""(kept, gain) that one right-or-wrong item can show; right or wrong for all three is (0, 0)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +49,16 @@ class RetainedShare:
     """False under 20 documents, where nothing is decided."""
     warning: str | None = None
 
+    p_fail: Callable[[float], float] = field(default=lambda limit: 1.0, repr=False, compare=False)
+    """From a limit to the one-sided p of H0: at least that share is kept, or nothing was gained. Under alpha exactly
+    when `upper` lies below the limit; it is the test whose inversion gives the bounds."""
+    test: ShareTest | None = field(default=None, repr=False, compare=False)
+    """That test; None without a share."""
+    own: Bounds | None = None
+    """Its own bounds."""
+    unseen: Bounds | None = None
+    """Few changes: Gaffke's bounds, of which and the others the wider count."""
+
     def decide(self, limit: float) -> Decision:
         """Against the smallest share that must be kept."""
         if self.share is None or self.lower is None or self.upper is None or not self.reliable:
@@ -81,10 +79,11 @@ def retained_items(
 
     `binary` values are 0 and 1: the score test of `contrast_z`, divided by the design effect of `kept - r * gain`
     where clustered (t with G - 1); where the candidate answers every item as the fine-tuned model did, a cluster
-    counts as one item. Other values (of range 1): Fieller's theorem (1954) with the cluster-robust covariance of the
-    two means, t with units - 1; no difference on any item is not certainty, the bounds then lie
-    q^2 / (units + q^2) / gain_lower around 1. Raises ValueError for arrays that do not fit or are not finite, or
-    binary values other than 0 and 1.
+    counts as one item. Other values: Fieller's theorem (1954) with the cluster-robust covariance of the two means, t
+    with units - 1; no difference on any item is not certainty, the bounds then lie q^2 / (units + q^2) / gain_lower
+    around 1. Where fewer than `FEW_CHANGES` clusters (graded: or items) differ from the fine-tuned model, each bound is
+    the wider of this and Gaffke's over `kept - r * gain`, whose range is the metric's: 1, or what was seen where that
+    is more. Raises ValueError for arrays that do not fit or are not finite, or binary values other than 0 and 1.
     """
     check_alpha(alpha)
     low, middle, high = (np.asarray(each, dtype=np.float64) for each in (base, fine_tuned, candidate))
@@ -94,18 +93,31 @@ def retained_items(
     gain, kept = middle - low, high - low
     labels = None if clusters is None else cluster_codes(clusters, gain.size, "retained_items")
     groups = None if labels is None else int(labels.max()) + 1
-    bounds = _binary_gain(gain, labels, alpha) if binary else _graded_gain(gain, labels, alpha)
-    units = gain.size if groups is None else groups
-    interval = None
-    if bounds[0] > 0:
-        interval = (_score_bounds if binary else _fieller_items)(gain, kept, labels, alpha, bounds[0])
+    scale = max(1.0, float(np.ptp(np.concatenate([low, middle, high]))))
+    loss = _binary_loss(-gain, labels, alpha) if binary else _graded_loss(-gain, labels, alpha, scale)
+    bounds = -loss.upper, -loss.lower
     warning = few_clusters(groups) if groups is not None else None
-    if units == 1:
+    if (groups or gain.size) == 1:
         warning = warning or "one item proves nothing about another"
-    return _shown(
-        gain=gain.mean(), bounds=bounds, share=kept.mean() / gain.mean() if interval else None, interval=interval,
-        n=gain.size, clusters=groups, reliable=True, warning=warning,
+    whole = RetainedShare(
+        state="worse" if bounds[1] < 0 else "not shown", share=None, lower=None, upper=None, gain=float(gain.mean()),
+        gain_lower=bounds[0], gain_upper=bounds[1], n=gain.size, clusters=groups, warning=warning,
     )  # fmt: skip
+    if bounds[0] <= 0:
+        return whole
+    equal = float(np.abs(gain - kept).max()) <= TIED
+    codes = np.arange(gain.size) if labels is None else labels
+    gained, stayed, sizes = (np.bincount(codes, weights=each) for each in (gain, kept, np.ones(gain.size)))
+    test: ShareTest
+    if binary:
+        test = ScoreTest(gain=gain, kept=kept, labels=labels)
+    elif equal:
+        test = EqualTest(units=sizes.size, degrees=None if groups is None else groups - 1, gain_lower=bounds[0])
+    else:
+        test = FiellerTest(gain=gained, kept=stayed, weights=sizes)
+    unseen = UnseenTest(gain=gained, kept=stayed, sizes=sizes, scale=scale)
+    counts = not equal and not (binary and labels is None) and unseen.sparse
+    return _shown(whole, test, unseen if counts else None, kept.mean() / gain.mean(), loss.p_gain, alpha)
 
 
 def retained_documents(
@@ -126,13 +138,14 @@ def retained_documents(
         raise ValueError("retained_documents: expected weights above 0")
     gain, kept = low - middle, low - high
     mean = document_mean(gain, units, alpha=alpha)
-    interval = None
-    if mean.lower > 0:
-        interval = _fieller(gain, kept, units, t_quantile(1 - alpha, gain.size - 1))
-    return _shown(
-        gain=mean.mean, bounds=(mean.lower, mean.upper), share=kept.sum() / gain.sum() if interval else None,
-        interval=interval, n=gain.size, clusters=None, reliable=gain.size >= FEW_DOCUMENTS, warning=None,
+    whole = RetainedShare(
+        state="worse" if mean.upper < 0 else "not shown", share=None, lower=None, upper=None, gain=mean.mean,
+        gain_lower=mean.lower, gain_upper=mean.upper, n=gain.size, reliable=gain.size >= FEW_DOCUMENTS,
     )  # fmt: skip
+    if mean.lower <= 0:
+        return whole
+    test = FiellerTest(gain=gain, kept=kept, weights=units)
+    return _shown(whole, test, None, kept.sum() / gain.sum(), max(mean.p_fail(0.0), test.p_no_gain), alpha)
 
 
 def _check(*arrays: Values) -> None:
@@ -144,97 +157,32 @@ def _check(*arrays: Values) -> None:
 
 
 def _shown(
-    *, gain: float, bounds: tuple[float, float], share: float | None, interval: tuple[float, float] | None, n: int,
-    clusters: int | None, reliable: bool, warning: str | None,
-) -> RetainedShare:  # fmt: skip
-    """The result; an interval that is not finite leaves the gain not shown, whatever its own bounds say."""
-    if interval is not None and not all(math.isfinite(each) for each in interval):
-        share = interval = None
-    lower, upper = interval if interval is not None else (None, None)
-    return RetainedShare(
-        state="shown" if interval is not None else "worse" if bounds[1] < 0 else "not shown",
-        share=None if share is None else float(share), lower=lower, upper=upper, gain=float(gain),
-        gain_lower=bounds[0], gain_upper=bounds[1], n=n, clusters=clusters, reliable=reliable, warning=warning,
+    whole: RetainedShare, test: ShareTest, unseen: UnseenTest | None, share: float, p_no_gain: float, alpha: float
+) -> RetainedShare:
+    """With the share and its bounds; an interval that is not finite leaves the gain not shown, whatever its own bounds
+    say."""
+    own, wider = test.bounds(alpha), unseen.bounds(alpha) if unseen is not None else None
+    lower, upper = own if wider is None else (min(own[0], wider[0]), max(own[1], wider[1]))
+    if not (math.isfinite(lower) and math.isfinite(upper)):
+        return whole
+
+    def p_fail(limit: float) -> float:
+        by_test = max(p_no_gain, test.p_less(limit))
+        return by_test if unseen is None else max(by_test, unseen.p_less(limit))
+
+    return replace(
+        whole, state="shown", share=float(share), lower=lower, upper=upper, p_fail=p_fail, test=test, own=own,
+        unseen=wider,
     )  # fmt: skip
 
 
-def _binary_gain(gain: Values, labels: NDArray[np.int64] | None, alpha: float) -> tuple[float, float]:
-    """Bounds of the gain: those of a drop, the other way round."""
+def _binary_loss(loss: Values, labels: NDArray[np.int64] | None, alpha: float) -> PairedDrop:
+    """The gain as a drop, the other way round."""
     if labels is not None:
-        drop = clustered_drop(-gain, labels, margin=_ANY_MARGIN, alpha=alpha)
-    else:
-        lost, won = int((gain < 0).sum()), int((gain > 0).sum())
-        drop = paired_drop(gain.size, lost, won, margin=_ANY_MARGIN, alpha=alpha)
-    return -drop.upper, -drop.lower
+        return clustered_drop(loss, labels, margin=_ANY_MARGIN, alpha=alpha)
+    lost, won = int((loss > 0).sum()), int((loss < 0).sum())
+    return paired_drop(loss.size, lost, won, margin=_ANY_MARGIN, alpha=alpha)
 
 
-def _graded_gain(gain: Values, labels: NDArray[np.int64] | None, alpha: float) -> tuple[float, float]:
-    drop = graded_drop(-gain, margin=_ANY_MARGIN, alpha=alpha, clusters=labels)
-    return -drop.upper, -drop.lower
-
-
-def _score_bounds(
-    gain: Values, kept: Values, labels: NDArray[np.int64] | None, alpha: float, gain_lower: float
-) -> tuple[float, float]:
-    """The shares at which the score test turns."""
-    del gain_lower
-    counts = [float(((kept == k) & (gain == g)).sum()) for k, g in _OUTCOMES]
-    groups = gain.size if labels is None else int(labels.max()) + 1
-    quantile = normal_quantile(1 - alpha) if labels is None else t_quantile(1 - alpha, groups - 1)
-    identical = bool((gain == kept).all())
-
-    def z(share: float) -> float:
-        score = contrast_z(counts, [k - share * g for k, g in _OUTCOMES])
-        if labels is None:
-            return score
-        deff = design_effect(kept - share * gain, labels)
-        return score / math.sqrt(max(deff, gain.size / groups) if identical else deff)
-
-    start = float(kept.mean() / gain.mean())
-    return _crossing(z, quantile, start, -1.0), _crossing(z, -quantile, start, 1.0)
-
-
-def _crossing(z: Callable[[float], float], target: float, start: float, direction: float) -> float:
-    """The first share from `start` in `direction` where z, which falls as the share grows, reaches `target`."""
-    step, near, far = 0.05, start, start + 0.05 * direction
-    while (z(far) - target) * direction > 0:
-        step *= 2
-        near, far = far, far + step * direction
-        if abs(far) > _FURTHEST:
-            return math.inf * direction
-    return falling_root(lambda share: (z(share) - target) * direction, near, far, within=1e-10)
-
-
-def _fieller_items(
-    gain: Values, kept: Values, labels: NDArray[np.int64] | None, alpha: float, gain_lower: float
-) -> tuple[float, float]:
-    codes = np.arange(gain.size) if labels is None else labels
-    units = int(codes.max()) + 1
-    t = t_quantile(1 - alpha, units - 1)
-    if float(np.abs(gain - kept).max()) <= TIED:
-        width = unseen_share(units, t if labels is not None else normal_quantile(1 - alpha)) / gain_lower
-        return 1 - width, 1 + width
-    gained, stayed, sizes = (
-        np.bincount(codes, weights=each).astype(np.float64) for each in (gain, kept, np.ones(gain.size))
-    )
-    return _fieller(gained, stayed, sizes, t)
-
-
-def _fieller(gain: Values, kept: Values, weights: Values, t: float) -> tuple[float, float]:
-    """Fieller's bounds of sum(kept) / sum(gain) over independent units, all [G]; the gain's t bound is above 0.
-
-    The r with (K - r M)^2 <= t^2 (V_kk - 2 r V_mk + r^2 V_mm), where M and K are the sums over sum(weights) and V their
-    jackknife covariance: G / (G - 1) times the plain one for equal weights, and wider where a few units weigh much.
-    """
-    units, total = gain.size, float(weights.sum())
-    m, k = float(gain.sum()) / total, float(kept.sum()) / total
-    left = 1 - weights / total
-    off_m, off_k = (gain - m * weights) / left, (kept - k * weights) / left
-    scale = t * t * (units - 1) / units / total**2
-    a = m * m - scale * float((off_m * off_m).sum())
-    half = m * k - scale * float((off_m * off_k).sum())
-    c = k * k - scale * float((off_k * off_k).sum())
-    if a <= 0:
-        return -math.inf, math.inf
-    root = math.sqrt(max(0.0, half * half - a * c))
-    return (half - root) / a, (half + root) / a
+def _graded_loss(loss: Values, labels: NDArray[np.int64] | None, alpha: float, scale: float) -> GradedDrop:
+    return graded_drop(loss, margin=_ANY_MARGIN, alpha=alpha, clusters=labels, scale=scale)

@@ -30,10 +30,13 @@ def sides(counts: dict[str, int]) -> tuple[list[float], ...]:
     return tuple([float(key[place]) for key, count in counts.items() for _ in range(count)] for place in range(3))
 
 
-def bench_of(root: Path, counts: dict[str, int]) -> Bench:
+def bench_of(root: Path, counts: dict[str, int], *, clusters: int = 0) -> Bench:
     bench = Bench(root)
     values = sides(counts)
-    bench.plan("t", items(len(values[0])))
+    plan = items(len(values[0]))
+    if clusters:
+        plan = [each.model_copy(update={"cluster": f"c{n % clusters}"}) for n, each in enumerate(plan)]
+    bench.plan("t", plan)
     for name, own in zip(("base model", "fp32", "q"), values, strict=True):
         bench.evaluation(name, "t", answers(own))
     bench.variant("fp32", ["t"])
@@ -99,6 +102,41 @@ def test_a_lost_gain_fails(tmp_path: Path) -> None:
     found = candidate(bench, ACC, base_of("t"))
     assert (found.decision, found.retained[0].retained) == ("FAIL", 0.5)
     assert "the limit is broken" in found.findings[0].reason
+
+
+def test_a_fail_stands_in_holms_family(tmp_path: Path) -> None:
+    """It has the p of its own test: alone it FAILs, as one of twelve limits the same share is not decided, and its p
+    counts for the others."""
+    bench = bench_of(tmp_path, {"000": 120, "011": 76, "010": 24, "111": 80})
+    alone = candidate(bench, {**ACC, "min_retained": 0.84}, base_of("t")).findings[0]
+    assert alone.decision == "FAIL"
+    assert alone.p is not None
+    assert 0.01 < alone.p < 0.05
+    assert (alone.p_adjusted, alone.together) == (alone.p, 1)
+    others: list[dict[str, object]] = [{"task": "t", "metric": "acc", "max_drop": 0.1 + n / 100} for n in range(11)]
+    found = one(judged(bench, [{**ACC, "min_retained": 0.84}, *others], base_of("t"))).findings
+    assert (found[0].decision, found[0].together, found[0].p) == ("INCONCLUSIVE", 12, alone.p)
+    assert found[0].p_adjusted == pytest.approx(12 * alone.p)
+    assert "of 12 limits judged together" in found[0].reason
+    assert "the limit is broken" not in found[0].reason
+    assert {each.together for each in found} == {12}
+
+
+def test_without_a_share_there_is_no_p(tmp_path: Path) -> None:
+    """No gain shown, or too few documents: nothing is claimed, so no other limit has to make room for it."""
+    unshown = candidate(bench_of(tmp_path / "a", {"011": 10, "100": 9, "000": 80}), ACC, base_of("t")).findings[0]
+    few = candidate(documents_bench(tmp_path / "b", 19), PPL, base_of("w")).findings[0]
+    assert [(each.p, each.together) for each in (unshown, few)] == [(None, None)] * 2
+
+
+def test_few_clusters_are_named(tmp_path: Path) -> None:
+    """Over few clusters the bounds count with an unseen one, and the sentence says how few there are."""
+    apart = candidate(bench_of(tmp_path / "a", TYPICAL), ACC, base_of("t")).findings[0]
+    bench = bench_of(tmp_path / "b", TYPICAL, clusters=20)
+    found = candidate(bench, ACC, base_of("t"))
+    assert (apart.decision, found.decision, found.retained[0].clusters) == ("PASS", "INCONCLUSIVE", 20)
+    assert "only 20 clusters" in found.findings[0].reason
+    assert (found.findings[0].lower or 0) < (apart.lower or 0) - 0.1
 
 
 def test_measures_need_no_gate(tmp_path: Path) -> None:

@@ -42,6 +42,15 @@ def test_the_tail_falls_as_the_mean_grows() -> None:
     assert (tail[0], tail[-1]) == (1.0, 0.0)
 
 
+@pytest.mark.parametrize(("ones", "twos"), [(8, 6), (14, 3), (20, 0), (3, 0)])
+def test_a_step_onto_a_pole_is_no_root(ones: int, twos: int) -> None:
+    """Clusters of two that won one or both items: whole numbers let Newton's first step land on the pole, where it took
+    the tail for a third. Exact: every weight must stay under the unseen one's, (2/3)^ones (1/2)^twos."""
+    sums = np.repeat([-1.0, -2.0, 0.0], [ones, twos, 41])
+    exact = (2 / 3) ** ones * (1 / 2) ** twos
+    assert unseen_tail(sums, np.full(sums.size, 2.0), 1.0, 0.0) == pytest.approx(exact, rel=0.05)
+
+
 def test_one_small_change_is_not_taken_for_the_whole_spread() -> None:
     """200 items, one of them 0.01 worse: t alone would certify a drop under 0.02 points; one unseen loss says 1.5."""
     found = graded_drop(np.r_[0.01, np.zeros(199)], margin=0.02)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from harness.stats import Decision, retained_documents, retained_items
+from harness.stats import Decision, RetainedShare, retained_documents, retained_items
 from harness.stats.contrast import contrast_z
 from harness.stats.tango import tango_z
 
@@ -88,6 +88,46 @@ def test_equal_answers_over_clusters_count_as_clusters() -> None:
     assert found.lower is not None
     assert found.clusters == 50
     assert 1 - found.lower > 4 * (1 - alone)
+
+
+ALPHAS = (0.001, 0.01, 0.05, 0.2)
+
+
+def drawn(seed: int, kind: str, *, size: int) -> RetainedShare:
+    """A random case: right or wrong, graded, or documents; in clusters of `size`; at one of four alphas."""
+    draw = np.random.default_rng(seed)
+    n, gain, flips = int(draw.integers(20, 300)), draw.uniform(0.05, 0.5), draw.uniform(0, 0.3)
+    alpha = ALPHAS[seed % 4]
+    common = np.repeat(draw.random((n // size + 1, 3)), size, axis=0)[:n]
+    u = np.where(draw.random((n, 1)) < draw.random(), common, draw.random((n, 3)))
+    low = (u[:, 0] < 0.4).astype(float)
+    middle = np.where(u[:, 1] < gain, 1.0, low)
+    high = np.where(u[:, 2] < flips, draw.random(n) < 0.3, middle).astype(float)
+    if kind == "documents":
+        tokens = np.exp(draw.normal(5, 0.8, n))
+        fallen = (gain * draw.uniform(0.5, 1.5, n) * tokens, gain * draw.uniform(0.2, 1.7, n) * tokens)
+        return retained_documents(3 * tokens, 3 * tokens - fallen[0], 3 * tokens - fallen[1], tokens, alpha=alpha)
+    if kind == "graded":
+        low, middle, high = (each * draw.uniform(0.5, 1, n) for each in (low, middle, high))
+    labels = None if size == 1 else np.arange(n) // size
+    return retained_items(low, middle, high, binary=kind == "binary", clusters=labels, alpha=alpha)
+
+
+@pytest.mark.parametrize("kind", ["binary", "graded", "documents"])
+@pytest.mark.parametrize("size", [1, 5])
+def test_p_is_under_alpha_exactly_where_the_upper_bound_is_under_the_limit(kind: str, size: int) -> None:
+    """The p and the interval are one test: at every limit and alpha they say the same, and at the bound p is alpha."""
+    shown = 0
+    for seed in range(100):
+        found = drawn(seed, kind, size=size)
+        if found.state != "shown" or found.upper is None or not found.reliable:
+            continue
+        shown += 1
+        alpha = ALPHAS[seed % 4]
+        assert found.p_fail(found.upper) == pytest.approx(alpha, rel=1e-3), seed
+        for limit in (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99, found.upper - 1e-6, found.upper + 1e-6):
+            assert (found.p_fail(limit) < alpha) == (limit > found.upper), (seed, limit)
+    assert shown > 30
 
 
 @pytest.mark.parametrize("binary", [True, False])
@@ -190,6 +230,39 @@ def test_a_candidate_on_the_limit_seldom_passes_or_fails(n: int, gain: float, si
     most = 0.05 + 3 * math.sqrt(0.05 * 0.95 / rounds)
     assert seen.count(Decision.PASS) / rounds < most
     assert seen.count(Decision.FAIL) / rounds < most
+
+
+def test_a_gain_barely_shown_makes_no_strong_claim() -> None:
+    """A FAIL needs the gain too: where 0 is hardly excluded, p is no smaller than that of no gain, however much was
+    lost."""
+    low, middle, high = outcomes(b0f1c0=11, b1f0c0=2, b1f1c0=5, b0f0c0=182)
+    found = retained_items(low, middle, high, binary=True)
+    assert found.share is not None
+    assert found.share < 0.3
+    assert found.p_fail(0.9) == pytest.approx(student.sf((11 - 2) / math.sqrt(13), 1e9), rel=1e-6)
+
+
+def test_few_changed_clusters_take_gaffkes_bound() -> None:
+    """Forty clusters of five, three of them with a loss: the bounds are those of Dirichlet weights with one unseen
+    cluster, and wider than the design effect's alone; fifty changed clusters are enough for that."""
+    draw = np.random.default_rng(5)
+    low, labels = (draw.random(200) < 0.4).astype(float), np.arange(200) // 5
+    middle = np.where(draw.random(200) < 0.5, 1.0, low)
+    high = middle.copy()
+    high[np.flatnonzero(middle == 1)[[0, 40, 80]]] = 0.0
+    found = retained_items(low, middle, high, binary=True, clusters=labels)
+    assert found.unseen is not None
+    assert found.own is not None
+    assert (found.lower, found.upper) == (min(found.own[0], found.unseen[0]), max(found.own[1], found.unseen[1]))
+    assert found.unseen[0] < found.own[0]
+    weights = draw.exponential(size=(200_000, 41))
+    for share, worst in ((found.unseen[0], -1.0), (found.unseen[1], max(1.0, found.unseen[1]))):
+        sums = np.bincount(labels, weights=(high - low) - share * (middle - low))
+        beyond = weights @ np.append(sums, worst * 5)
+        assert (beyond * worst > 0).mean() == pytest.approx(0.05, abs=0.003)
+    many = np.tile(high, 20)
+    found = retained_items(np.tile(low, 20), np.tile(middle, 20), many, binary=True, clusters=np.arange(4000) // 5)
+    assert found.unseen is None
 
 
 @pytest.mark.parametrize(("documents", "gain"), [(20, 0.3), (50, 0.05), (200, 0.01)])
