@@ -63,6 +63,11 @@ def judge_retained(gate: Gate, paired: Paired, triple: Triple | None, *, alpha: 
         if (why := paired.untripled.get(gate.task or "")) is not None:
             return Judgement.invalid(why)
         return Judgement.none(f"{gate.task} was not measured on the base model")
+    return judge_triple(gate, triple, alpha=alpha)
+
+
+def judge_triple(gate: Gate, triple: Triple, *, alpha: float) -> Judgement:
+    """The gate on three models' answers to the same items."""
     if (why := unsound(triple)) is not None:
         return Judgement.invalid(why)
     if triple.candidate_failed:

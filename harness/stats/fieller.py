@@ -102,6 +102,11 @@ class FiellerTest:
     def units(self) -> int:
         return self.gain.size
 
+    @property
+    def means(self) -> tuple[float, float]:
+        """Gain and what is kept of it, per unit of weight."""
+        return self._moments[:2]
+
     @cached_property
     def _moments(self) -> tuple[float, float, float, float, float]:
         """M and K, the sums over sum(weights), and their variances and covariance."""
@@ -110,7 +115,8 @@ class FiellerTest:
         left = 1 - self.weights / total
         off_m, off_k = (self.gain - m * self.weights) / left, (self.kept - k * self.weights) / left
         scale = (self.units - 1) / self.units / total**2
-        return m, k, *(scale * float((a * b).sum()) for a, b in ((off_m, off_m), (off_k, off_k), (off_m, off_k)))
+        vmm, vkk, vmk = (scale * float((a * b).sum()) for a, b in ((off_m, off_m), (off_k, off_k), (off_m, off_k)))
+        return m, k, vmm, vkk, vmk
 
     def quantile(self, alpha: float) -> float:
         return t_quantile(1 - alpha, self.units - 1)

@@ -58,6 +58,8 @@ class RetainedShare:
     """Its own bounds."""
     unseen: Bounds | None = None
     """Few changes: Gaffke's bounds, of which and the others the wider count."""
+    loss: PairedDrop | GradedDrop | None = field(default=None, repr=False, compare=False)
+    """The gain as a drop, the other way round: where its bounds come from; None over documents."""
 
     def decide(self, limit: float) -> Decision:
         """Against the smallest share that must be kept."""
@@ -101,13 +103,15 @@ def retained_items(
         warning = warning or "one item proves nothing about another"
     whole = RetainedShare(
         state="worse" if bounds[1] < 0 else "not shown", share=None, lower=None, upper=None, gain=float(gain.mean()),
-        gain_lower=bounds[0], gain_upper=bounds[1], n=gain.size, clusters=groups, warning=warning,
+        gain_lower=bounds[0], gain_upper=bounds[1], n=gain.size, clusters=groups, warning=warning, loss=loss,
     )  # fmt: skip
     if bounds[0] <= 0:
         return whole
     equal = float(np.abs(gain - kept).max()) <= TIED
     codes = np.arange(gain.size) if labels is None else labels
-    gained, stayed, sizes = (np.bincount(codes, weights=each) for each in (gain, kept, np.ones(gain.size)))
+    gained, stayed, sizes = (
+        np.bincount(codes, weights=each).astype(np.float64) for each in (gain, kept, np.ones(gain.size))
+    )
     test: ShareTest
     if binary:
         test = ScoreTest(gain=gain, kept=kept, labels=labels)
