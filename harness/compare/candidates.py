@@ -366,21 +366,22 @@ def one_task(
 ) -> tuple[Pairs, Reader, tuple[VariantRun, VariantRun]]:
     """The pairs of one task alone, as `compare_run` makes them: with the baseline, or with the promoted version.
 
-    `clean`: without the items that share passages with the variant's calibration data. Also gives what reads pairs in
-    full, and both sides. Raises `PairingError`, also for a task that a side has not; `RecordError` for damaged records.
+    Of a variant that was stopped early at this task, the items it was asked. `clean`: without the items that share
+    passages with the variant's calibration data. Also gives what reads pairs in full, and both sides. Raises
+    `PairingError`, also for a task that a side has not; `RecordError` for damaged records.
     """
     items, right, left = _Items(store, run), run.variants[variant], run.variants.get(run.baseline)
     if to_reference:
         promoted = promoted_versions(store, run)
         left = promoted[-1].found if promoted else None
-    if left is None or task not in left.evaluations or task not in right.evaluations:
+    if left is None or task not in left.evaluations or task not in right.answered:
         raise PairingError(f"{task}: not evaluated by both sides of run {run.run}")
-    keys = left.evaluations[task], right.evaluations[task]
+    keys = left.evaluations[task], right.answered[task]
     pairs = pair_items(
         task,
         items.plan(task),
         items.side(task, keys[0]),
-        items.side(task, keys[1]),
+        items.asked(task, right),
         names=(left.variant, right.variant),
         without=_copied(right).get(task, frozenset()) if clean else frozenset(),
     )

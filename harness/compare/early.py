@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.compare.pairs import PairedMetric, Side, pair_items, paired_metric
-from harness.records.columns import PlanColumns
+from harness.records.columns import Floats, PlanColumns
 from harness.records.models import EarlyStop
 from harness.spec.metrics import lookup
 from harness.spec.models import Gate
@@ -62,21 +62,38 @@ def largest_cluster(plan: PlanColumns) -> int:
     return int(np.bincount(named).max()) if named.size else 1
 
 
-def wealth_against(metric: PairedMetric, *, limit: float, alpha: float, largest: int) -> float | None:
-    """Wealth after betting, pair by pair or cluster by cluster, that the mean drop is above `limit`.
+@dataclass(frozen=True, kw_only=True)
+class Units:
+    """What is bet on, one after another: items, or whole clusters by first appearance."""
 
-    The pairs are those of whole blocks; inside them order does not matter. None where nothing can be said: no pair,
-    the baseline failed on one, or a value outside 0 to 1. A candidate's failed answer counts as wrong.
-    """
+    values: Floats
+    """Drop of an item, or mean drop of a cluster's, [units]."""
+    weights: Floats
+    """Size over the plan's largest cluster, [units]; 1 for items."""
+
+
+def units_of(metric: PairedMetric, *, largest: int) -> Units | None:
+    """None where nothing can be said: no pair, the baseline failed on one, or a value outside 0 to 1. A candidate's
+    failed answer counts as wrong."""
     drops = metric.drops
     if not drops.size or metric.baseline_failed or not (np.abs(drops) <= 1).all():
         return None
-    test = BettingTest(margin=limit, alpha=alpha)
     if metric.clusters is None:
-        test.take(drops)
-    else:
-        means, weights = cluster_values(drops, metric.clusters, largest=largest)
-        test.take(means, weights=weights)
+        return Units(values=drops, weights=np.ones(drops.size))
+    means, weights = cluster_values(drops, metric.clusters, largest=largest)
+    return Units(values=means, weights=weights)
+
+
+def wealth_against(metric: PairedMetric, *, limit: float, alpha: float, largest: int) -> float | None:
+    """Wealth after betting, pair by pair or cluster by cluster, that the mean drop is above `limit`.
+
+    The pairs are those of whole blocks; inside them order does not matter. None as `units_of`.
+    """
+    units = units_of(metric, largest=largest)
+    if units is None:
+        return None
+    test = BettingTest(margin=limit, alpha=alpha)
+    test.take(units.values, weights=units.weights)
     return test.wealth
 
 

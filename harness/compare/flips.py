@@ -46,10 +46,10 @@ def find_flips(
             item=planned.item,
             direction="right_to_wrong" if worse[number] else "wrong_to_right",
             slices=planned.slices,
-            prompt=_cut(planned.prompt, keep_end=True),
-            expected=_cut(planned.expected),
-            baseline_answer=_cut(answer_text(planned, baseline)),
-            candidate_answer=_cut(answer_text(planned, candidate)),
+            prompt=cut(planned.prompt, keep_end=True),
+            expected=cut(planned.expected),
+            baseline_answer=cut(answer_text(planned, baseline)),
+            candidate_answer=cut(answer_text(planned, candidate)),
             baseline_margin=_stored(left[number]),
             candidate_margin=_stored(right[number]),
         )
@@ -92,7 +92,8 @@ def _stored(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
-def _cut(text: str, *, keep_end: bool = False) -> str:
+def cut(text: str, *, keep_end: bool = False) -> str:
+    """At most `LONGEST` characters, and how many were left out."""
     if len(text) <= LONGEST:
         return text
     left_out = f"[{len(text) - LONGEST} characters left out]"

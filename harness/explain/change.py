@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
 
 from harness.compare.measures import drop_of
 from harness.compare.pairs import PairedMetric
-from harness.explain.evidence import Evidence, Items
+from harness.compare.triples import Triple
+from harness.explain.evidence import Evidence, Items, Triples
 from harness.explain.model import Change, num
 from harness.gate.forms import Judgement
+from harness.gate.retained import judge_triple
 from harness.records.verdict import Decision, Finding
 from harness.report import figures
 from harness.stats import PairedDrop, paired_recovery
@@ -54,7 +59,7 @@ def _limits(evidence: Evidence) -> list[Change]:
     passes, fails = (upper, lower) if ceiling else (lower, upper)
     found = []
     for gives, bound, up in (("PASS", passes, ceiling), ("FAIL", fails, not ceiling)):
-        limit = _written(evidence, bound, up=up, gives="PASS" if gives == "PASS" else "FAIL")
+        limit = written(evidence, bound, up=up, gives="PASS" if gives == "PASS" else "FAIL")
         if limit is None:
             continue
         word = ("smallest" if ceiling else "largest") if gives == "PASS" else ("largest" if ceiling else "smallest")
@@ -67,7 +72,7 @@ def _limits(evidence: Evidence) -> list[Change]:
     return found
 
 
-def _written(evidence: Evidence, bound: float, *, up: bool, gives: Decision) -> float | None:
+def written(evidence: Evidence, bound: float, *, up: bool, gives: Decision) -> float | None:
     """The limit nearest the bound, in few digits, that does give this decision; None where no limit allowed does."""
     if not math.isfinite(bound):
         return None
@@ -84,7 +89,7 @@ def _written(evidence: Evidence, bound: float, *, up: bool, gives: Decision) -> 
 
 def _allowed(finding: Finding, limit: float) -> bool:
     """Whether the suite takes such a limit."""
-    if finding.form in ("max_drop", "max_relative_drop", "min_recovery"):
+    if finding.form in ("max_drop", "max_relative_drop", "min_recovery", "min_retained"):
         return 0 < limit < 1
     return limit > 0 if finding.form in ("max_increase", "min_ratio", "max_ratio") else True
 
@@ -92,6 +97,8 @@ def _allowed(finding: Finding, limit: float) -> bool:
 def _flips(evidence: Evidence) -> list[Change]:
     """Fewer harmful flips (to PASS), or more (until it no longer passes), the other flips as they are."""
     data, finding = evidence.data, evidence.finding
+    if isinstance(data, Triples):
+        return _retained_flips(evidence, data.triple)
     if not isinstance(data, Items) or data.metric.kind != "binary":
         return []
     decide = _recount(data.metric, finding)
@@ -103,14 +110,41 @@ def _flips(evidence: Evidence) -> list[Change]:
         data.metric.count,
     )
     spare = "at the same design effect" if data.metric.clusters is not None else f"with the same {c} the other way"
-    now = evidence.judge(finding.limit, finding.alpha).decision
+    return _by_flips(evidence, decide, seen=b, most_there=n - c, n=n, spare=spare)
+
+
+def _retained_flips(evidence: Evidence, triple: Triple) -> list[Change]:
+    """The same between the fine-tuned model and the candidate. Over clusters it matters where they lie."""
+    if triple.kind != "binary" or triple.clusters is not None:
+        return []
+    right = 1.0 if triple.higher_is_better else 0.0
+    had, has = triple.fine_tuned == right, triple.candidate == right
+    first = np.argsort(triple.base == right, kind="stable")  # what the base got wrong is changed first
+    lost, kept = first[(had & ~has)[first]], first[(had & has)[first]]
+
+    def decide(count: int) -> Decision:
+        changed = triple.candidate.copy()
+        changed[lost[: max(0, lost.size - count)]] = right
+        changed[kept[: max(0, count - lost.size)]] = 1 - right
+        other = replace(triple, candidate=changed)
+        return judge_triple(evidence.gate, other, alpha=evidence.finding.alpha).decision
+
+    spare = "the others as they are, items that the base got wrong first"
+    return _by_flips(evidence, decide, seen=lost.size, most_there=int(had.sum()), n=triple.count, spare=spare)
+
+
+def _by_flips(
+    evidence: Evidence, decide: Callable[[int], Decision], *, seen: int, most_there: int, n: int, spare: str
+) -> list[Change]:
+    now = evidence.judge(evidence.finding.limit, evidence.finding.alpha).decision
     if now == "PASS":
-        most = _last(lambda count: decide(count) == "PASS", b, n - c)
-        if most >= n - c:
+        most = _last(lambda count: decide(count) == "PASS", seen, most_there)
+        if most >= most_there:
             return [Change(of="flips", gives=None, value=None, says="no number of harmful flips would change it")]
         first = decide(most + 1)
         says = (
-            f"PASS holds up to {most} right-to-wrong flips, {most - b} more than seen; {most + 1} give {first}, {spare}"
+            f"PASS holds up to {most} right-to-wrong flips, {most - seen} more than seen; {most + 1} give {first}, "
+            f"{spare}"
         )
         return [Change(of="flips", gives=first, value=float(most + 1), says=says)]
     found: list[Change] = []
@@ -120,8 +154,8 @@ def _flips(evidence: Evidence) -> list[Change]:
             says = f"not even 0 right-to-wrong flips of {n} would give {gives}: there are too few items for this limit"
             found.append(Change(of="flips", gives=None, value=None, says=says))
             break
-        most = _last(lambda count, wanted=wanted: decide(count) in wanted, 0, b)  # type: ignore[misc]
-        says = f"{most} right-to-wrong flips instead of {b} ({b - most} fewer) would give {decide(most)}, {spare}"
+        most = _last(lambda count, wanted=wanted: decide(count) in wanted, 0, seen)  # type: ignore[misc]
+        says = f"{most} right-to-wrong flips instead of {seen} ({seen - most} fewer) would give {decide(most)}, {spare}"
         found.append(Change(of="flips", gives=decide(most), value=float(most), says=says))
     return found
 

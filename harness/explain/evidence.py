@@ -11,14 +11,19 @@ from functools import cache
 
 import numpy as np
 
+from harness.compare.beside import Beside, base_beside
 from harness.compare.candidates import one_task
 from harness.compare.documents import DocumentPairs, document_pairs
+from harness.compare.early import Part, largest_cluster
 from harness.compare.flips import Reader
 from harness.compare.measures import only_documents
 from harness.compare.pairs import PairedMetric, Pairs, paired_metric
 from harness.compare.promoted import memory_of, promoted_versions
 from harness.compare.timing import SpeedPairs, speed_pairs
+from harness.compare.triples import Triple
+from harness.gate.early import judge_part
 from harness.gate.forms import Judgement, judge_documents, judge_memory, judge_paired, judge_speed
+from harness.gate.retained import judge_triple
 from harness.records.columns import Indices
 from harness.records.models import RunManifest, SpeedRecord, VariantRun
 from harness.records.store import Store
@@ -56,6 +61,34 @@ class Documents:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Triples:
+    """A metric of three models over the items or documents of a task, or of one slice."""
+
+    triple: Triple
+    pairs: Pairs
+    within: Indices
+    """Which of `pairs` they are."""
+    read: Reader
+    sides: tuple[VariantRun, VariantRun]
+    """The fine-tuned model and the candidate."""
+    base: Beside
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stopped:
+    """The items that a variant was asked on a task before it was stopped early."""
+
+    metric: PairedMetric
+    pairs: Pairs
+    within: Indices
+    read: Reader
+    sides: tuple[VariantRun, VariantRun]
+    part: Part
+    alpha: float
+    """The test's share of alpha."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Speed:
     """One speed metric of one workload."""
 
@@ -74,11 +107,12 @@ class Evidence:
 
     finding: Finding
     gate: Gate
-    data: Items | Documents | Speed | Memory
+    data: Items | Documents | Triples | Stopped | Speed | Memory
     judge: Callable[[float, float], Judgement]
 
 
-TaskPairs = Callable[[str, str, bool, bool], tuple[Pairs, Reader, tuple[VariantRun, VariantRun]]]
+OfTask = tuple[Pairs, Reader, tuple[VariantRun, VariantRun]]
+TaskPairs = Callable[[str, str, bool, bool], OfTask]
 """(task, variant, to the reference?, clean?) to the pairs; several findings of a task share them."""
 
 
@@ -86,9 +120,7 @@ def reading(store: Store, run: RunManifest) -> TaskPairs:
     """Pairs each task once."""
 
     @cache
-    def read(
-        task: str, variant: str, to_reference: bool, clean: bool
-    ) -> tuple[Pairs, Reader, tuple[VariantRun, VariantRun]]:
+    def read(task: str, variant: str, to_reference: bool, clean: bool) -> OfTask:
         return one_task(store, run, task, variant, to_reference=to_reference, clean=clean)
 
     return read
@@ -112,6 +144,8 @@ def gather(store: Store, run: RunManifest, finding: Finding, paired: TaskPairs) 
         return _timed(store, run, finding, gate, memory=kind == "memory")
     task = finding.task or ""
     pairs, read, sides = paired(task, finding.variant, "@" in finding.against, finding.reason.startswith(CLEAN))
+    if finding.form == "min_retained":
+        return _retained(store, run, finding, gate, (pairs, read, sides))
     if kind in ("perplexity", "divergence"):
         documents, names = _documents(task, pairs, finding.slice)
         return Evidence(
@@ -125,11 +159,50 @@ def gather(store: Store, run: RunManifest, finding: Finding, paired: TaskPairs) 
     )
     within = np.arange(whole.count) if finding.slice is None else _members(whole.slices, finding.slice)
     part = whole if finding.slice is None else whole.only(finding.slice)
+    if sides[1].stopped is not None and task not in sides[1].evaluations:
+        return _stopped(finding, gate, whole, (pairs, read, sides))
     return Evidence(
         finding=finding,
         gate=gate,
         data=Items(metric=part, pairs=pairs, within=within, read=read, sides=sides),
         judge=lambda limit, alpha: judge_paired(_with(gate, limit), part, alpha=alpha),
+    )
+
+
+def _retained(store: Store, run: RunManifest, finding: Finding, gate: Gate, found: OfTask) -> Evidence:
+    """`min_retained`: the model before fine-tuning beside the pairs."""
+    pairs, read, sides = found
+    beside = base_beside(store, run, finding.task or "", pairs)
+    whole = next((each for each in beside.triples if each.metric == finding.metric), None)
+    if whole is None:
+        raise UnexplainedError(f"{finding.metric} was not measured on the base model")
+    part, within = whole, np.arange(whole.count)
+    if finding.slice is not None:
+        within, part = _members(whole.slices, finding.slice), whole.only(finding.slice)
+    return Evidence(
+        finding=finding,
+        gate=gate,
+        data=Triples(triple=part, pairs=pairs, within=within, read=read, sides=sides, base=beside),
+        judge=lambda limit, alpha: judge_triple(_with(gate, limit), part, alpha=alpha),
+    )
+
+
+def _stopped(finding: Finding, gate: Gate, metric: PairedMetric, found: OfTask) -> Evidence:
+    """A FAIL of a variant that was stopped early. `alpha` of its judge is the gate's own, before it is shared."""
+    pairs, read, sides = found
+    stop = sides[1].stopped
+    shared = finding.early_alpha
+    if stop is None or shared is None:
+        raise UnexplainedError("it was judged by another version of quantgate; `quantgate gate RUN` judges again")
+    part = Part(stop=stop, largest=largest_cluster(pairs.plan))
+    share = shared / finding.alpha
+    return Evidence(
+        finding=finding,
+        gate=gate,
+        data=Stopped(
+            metric=metric, pairs=pairs, within=np.arange(metric.count), read=read, sides=sides, part=part, alpha=shared
+        ),
+        judge=lambda limit, alpha: judge_part(_with(gate, limit), metric, part, alpha=alpha * share),
     )
 
 

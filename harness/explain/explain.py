@@ -14,6 +14,7 @@ from typing import Literal
 from harness.compare.pairs import PairingError
 from harness.explain.change import changes
 from harness.explain.drops import explain_drop
+from harness.explain.early import early_changes, early_conditions, early_tables, explain_early
 from harness.explain.evidence import (
     CLEAN,
     Documents,
@@ -21,15 +22,18 @@ from harness.explain.evidence import (
     Items,
     Memory,
     Speed,
+    Stopped,
     TaskPairs,
+    Triples,
     UnexplainedError,
     gather,
     reading,
 )
-from harness.explain.inputs import changed_items, commands_of, documents_table, flips_of, places_of
+from harness.explain.inputs import changed_items, commands_of, documents_table, flips_of, places_of, triples_table
 from harness.explain.likelihoods import explain_divergence, explain_increase, explain_likelihood
 from harness.explain.measured import explain_memory, explain_speed, pairs_table
-from harness.explain.model import Condition, Explanation, Section, Table, num
+from harness.explain.model import Change, Condition, Explanation, Section, Table, num
+from harness.explain.retained import explain_retained
 from harness.explain.shares import explain_level, explain_recovery
 from harness.gate.forms import Judgement
 from harness.records.models import RunManifest
@@ -58,18 +62,9 @@ def explain_findings(
     return tuple(_explained(store, run, finding, shown, paired) for finding in findings)
 
 
-RETAINED = "Fieller's set (1954): the shares r at which a test of the mean of kept − r · gain does not reject"
-RETAINED_NOTE = (
-    "kept is candidate − base, gain is fine-tuned − base, item by item; the levels, the gain and its bounds stand in "
-    "verdict.json: candidates[].retained; the steps are not broken down"
-)
-
-
 def _explained(store: Store, run: RunManifest, finding: Finding, shown: Shown, paired: TaskPairs) -> Explanation:
     if finding.n is None:  # no estimate: not measured, not sound, no promoted version
         return _explanation(run, finding)
-    if finding.form == "min_retained":
-        return _explanation(run, finding, method=RETAINED, notes=(RETAINED_NOTE,))
     try:
         evidence = gather(store, run, finding, paired)
         judged = evidence.judge(finding.limit, finding.alpha)
@@ -88,8 +83,8 @@ def _explained(store: Store, run: RunManifest, finding: Finding, shown: Shown, p
         finding,
         method=method,
         sections=sections,
-        conditions=_conditions(finding, judged),
-        changes=changes(evidence),
+        conditions=_rule(evidence, judged),
+        changes=_changes(evidence),
         flips=flips,
         flips_total=total,
         tables=_tables(evidence, shown.flips),
@@ -97,6 +92,18 @@ def _explained(store: Store, run: RunManifest, finding: Finding, shown: Shown, p
         commands=commands_of(evidence, run, shown.results),
         notes=_notes(finding, judged),
     )
+
+
+def _rule(evidence: Evidence, judged: Judgement) -> tuple[Condition, ...]:
+    if isinstance(evidence.data, Stopped):
+        return early_conditions(evidence.data, limit=evidence.finding.limit)
+    return _conditions(evidence.finding, judged)
+
+
+def _changes(evidence: Evidence) -> tuple[Change, ...]:
+    if isinstance(evidence.data, Stopped):
+        return early_changes(evidence, evidence.data)
+    return changes(evidence)
 
 
 def _says(error: Exception) -> str:
@@ -162,6 +169,10 @@ def _steps(evidence: Evidence) -> tuple[str, tuple[Section, ...]]:
             if known is not None and known.kind == "divergence":
                 return explain_divergence(data.documents, finding.metric, alpha=alpha)
             return explain_likelihood(data.documents, finding.metric, alpha=alpha)
+        case Triples():
+            return explain_retained(data.triple, limit=limit, alpha=alpha)
+        case Stopped():
+            return explain_early(data, limit=limit, alpha=alpha)
         case Items():
             if form == "max_drop":
                 return explain_drop(data.metric, limit=limit, alpha=alpha)
@@ -179,6 +190,10 @@ def _tables(evidence: Evidence, most: int) -> tuple[Table, ...]:
             return (pairs_table(data.pairs, data.record),)
         case Documents():
             return (documents_table(data, evidence.finding, most=most),)
+        case Triples() if data.triple.kind != "binary":
+            return (triples_table(data, evidence.finding, most=most),)
+        case Stopped():
+            return early_tables(data, limit=evidence.finding.limit, most=most)
         case Items() if data.metric.kind == "graded" and data.sides[0] is not data.sides[1]:
             return (changed_items(data, most=most),)
     return ()

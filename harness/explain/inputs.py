@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 
 import numpy as np
 
-from harness.compare.flips import find_flips
-from harness.explain.evidence import Documents, Evidence, Items
-from harness.explain.model import Place, Table
+from harness.compare.flips import answer_text, cut, find_flips, margins
+from harness.explain.evidence import Documents, Evidence, Items, Stopped, Triples
+from harness.explain.model import FlipBeside, Place, Table
 from harness.records.models import MEMORY_FIELDS, RunManifest, VariantRun
 from harness.records.verdict import Finding, Flip
 from harness.spec.metrics import lookup
@@ -29,13 +30,64 @@ _FIGURES = {
 def flips_of(evidence: Evidence, *, most: int) -> tuple[tuple[Flip, ...], int | None]:
     """The flips of the finding's own metric and slice, `most` of them, and how many there are."""
     data = evidence.data
-    if not isinstance(data, Items) or data.metric.kind != "binary" or data.sides[0] is data.sides[1]:
+    if isinstance(data, Triples):
+        return _flips_beside(data, most=most)
+    if not isinstance(data, Items | Stopped) or data.metric.kind != "binary" or data.sides[0] is data.sides[1]:
         return (), None
     metric = data.metric
     return find_flips(metric.task, metric.metric, data.pairs, data.read, within=data.within, most=most)
 
 
-def changed_items(data: Items, *, most: int) -> Table:
+def _flips_beside(data: Triples, *, most: int) -> tuple[tuple[Flip, ...], int | None]:
+    """Flips between the fine-tuned model and the candidate, each with what the base answered."""
+    triple, answers = data.triple, data.base.answers
+    if triple.kind != "binary":
+        return (), None
+    flips, total = find_flips(triple.task, triple.metric, data.pairs, data.read, within=data.within, most=most)
+    places = {data.pairs.name(place): place for place in data.within.tolist()} if flips else {}
+    wanted = np.asarray([places[flip.item] for flip in flips], dtype=np.int64)
+    margin = margins(data.pairs.plan, data.pairs.places[wanted], answers.taken(wanted))
+    values = answers.metrics[triple.metric][wanted]
+    beside = [
+        FlipBeside(
+            **flip.model_dump(),
+            fine_tuned=data.sides[0].variant,
+            base_right=bool(values[number] == 1),
+            base_answer=cut(answer_text(planned, record)),
+            base_margin=None if np.isnan(margin[number]) else float(margin[number]),
+        )
+        for number, (flip, (planned, record)) in enumerate(zip(flips, data.base.read(wanted), strict=True))
+    ]
+    return tuple(beside), total
+
+
+def triples_table(data: Triples, finding: Finding, *, most: int) -> Table:
+    """Three models: the items or documents on which most was lost or won against the fine-tuned model, and what
+    kept - r gain is there at the limit r."""
+    triple, names = data.triple, (data.base.run.variant, data.sides[0].variant, data.sides[1].variant)
+    low, middle, high = triple.base, triple.fine_tuned, triple.candidate
+    worth = (high - low) - finding.limit * (middle - low)
+    worse = middle - high
+    if not triple.higher_is_better:
+        worth, worse = -worth, -worse
+    order = np.argsort(-np.abs(worse), kind="stable")
+    changed = order[worse[order] != 0]
+    rows = tuple(
+        (data.pairs.name(int(data.within[place])), float(low[place]), float(middle[place]), float(high[place]),
+         float(worse[place]), float(worth[place]))
+        for place in changed[:most].tolist()
+    )  # fmt: skip
+    text = triple.weights is not None
+    columns = ("document" if text else "item", *((f"NLL {name}" if text else name) for name in names))
+    return Table(
+        title="Documents that changed most (nats)" if text else "Items that changed most",
+        columns=(*columns, f"lost against {names[1]}", "kept − r · gain at the limit"),
+        rows=rows,
+        total=changed.size,
+    )
+
+
+def changed_items(data: Items | Stopped, *, most: int) -> Table:
     """Graded metrics: the items whose value changed most."""
     drops = data.metric.drops
     order = np.argsort(-np.abs(drops), kind="stable")
@@ -86,14 +138,20 @@ def places_of(evidence: Evidence, run: RunManifest) -> tuple[Place, ...]:
     verdict = Place(what="verdict", path=f"{run.suite}/runs/{run.run}/verdict.json", field="candidates[].findings[]")
     if finding.variant == run.baseline:
         verdict = Place(what=verdict.what, path=verdict.path, field="baseline_findings[]")
-    if isinstance(data, Items | Documents):
+    if isinstance(data, Items | Documents | Triples | Stopped):
         task = finding.task or ""
-        field = _item_field(finding) if isinstance(data, Items) else _document_field(finding)
+        by_document = isinstance(data, Documents) or (isinstance(data, Triples) and data.triple.weights is not None)
+        field = _document_field(finding) if by_document else _item_field(finding)
         sides = [data.sides[1]] if data.sides[0] is data.sides[1] else list(data.sides)
         if field.startswith(DIVERGENCE):
             sides = [data.sides[1]]
+        if isinstance(data, Triples):
+            sides = [data.base.run, *sides]
         found = [_evaluation(side, task, field) for side in sides]
-        plan = "slices, cluster, expected, too_long" if isinstance(data, Items) else "item, bytes, slices"
+        if isinstance(data, Stopped):
+            first = f" of the first {data.part.stop.chunks} lines, in the order asked"
+            found[-1] = replace(found[-1], field=found[-1].field + first)
+        plan = "item, bytes, slices" if by_document else "slices, cluster, expected, too_long"
         return (*found, Place(what="plan", path=f"plans/{run.tasks[task].plan}.jsonl", field=plan), verdict)
     key = run.variants[finding.variant].speed
     if finding.metric in MEMORY_FIELDS:
@@ -104,7 +162,7 @@ def places_of(evidence: Evidence, run: RunManifest) -> tuple[Place, ...]:
 
 
 def _evaluation(side: VariantRun, task: str, field: str) -> Place:
-    return Place(what=side.variant, path=f"evaluations/{side.evaluations[task]}/chunks.jsonl", field=field)
+    return Place(what=side.variant, path=f"evaluations/{side.answered[task]}/chunks.jsonl", field=field)
 
 
 def _item_field(finding: Finding) -> str:
@@ -122,7 +180,7 @@ def _document_field(finding: Finding) -> str:
 
 def commands_of(evidence: Evidence, run: RunManifest, results: str) -> tuple[str, ...]:
     """`quantgate show` lines that print the inputs."""
-    if not isinstance(evidence.data, Items | Documents):
+    if not isinstance(evidence.data, Items | Documents | Triples | Stopped):
         return ()
     runs = [run.run]
     if "@" in evidence.finding.against:

@@ -58,6 +58,16 @@ class Change:
     says: str
 
 
+class FlipBeside(Flip):
+    """A flip between the fine-tuned model and the candidate, and where the model before fine-tuning stands."""
+
+    fine_tuned: str
+    """The variant whose answer is `baseline_answer`."""
+    base_right: bool
+    base_answer: str
+    base_margin: float | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Table:
     """Rows behind the numbers: documents, timed pairs, items."""
@@ -112,7 +122,7 @@ class Explanation:
     sections: tuple[Section, ...]
     conditions: tuple[Condition, ...]
     changes: tuple[Change, ...]
-    flips: tuple[Flip, ...]
+    flips: tuple[FlipBeside | Flip, ...]
     """Right-to-wrong first, each way the largest change of margin first."""
     flips_total: int | None
     """None where the metric is not right or wrong."""
@@ -165,6 +175,7 @@ def _bracketed(value: float) -> str:
 
 SYMBOLS = {
     "sum_d": "Σd", "sum_b": "Σb", "sum_c": "Σc", "sum_s2": "Σs²", "sum_x": "Σx", "sum_w": "Σw", "sum_e2": "Σe²",
+    "sum_y": "Σy", "p0": "p₀", "sum_W": "ΣW_j",
     "n11": "n₁₁", "V_bb": "V_bb", "deff": "deff",
 }  # fmt: skip
 """Symbols that are no Python names; a trailing underscore is a prime."""

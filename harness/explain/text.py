@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from harness.explain.model import Condition, Explanation, Section, Step, Table, num
+from harness.explain.model import Condition, Explanation, FlipBeside, Section, Step, Table, num
 from harness.records.verdict import Flip
 from harness.report import figures
 from harness.report.terminal import STYLES, safe
@@ -124,9 +124,14 @@ def _flip(flip: Flip, each: Explanation, console: Console, *, full: bool) -> Non
         head.append(f"  {safe(slices)}", style="dim")
     _line(console, head, 2)
     baseline = each.against or "baseline"
+    base: tuple[tuple[str, str, float | None], ...] = ()
+    if isinstance(flip, FlipBeside):
+        baseline = flip.fine_tuned
+        base = ((f"base, {'right' if flip.base_right else 'wrong'}", flip.base_answer, flip.base_margin),)
     rows = (
         ("prompt", flip.prompt, None),
         ("expected", flip.expected, None),
+        *base,
         (baseline, flip.baseline_answer, flip.baseline_margin),
         (each.variant, flip.candidate_answer, flip.candidate_margin),
     )

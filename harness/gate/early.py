@@ -29,7 +29,7 @@ def judge_part(gate: Gate, metric: PairedMetric | None, part: Part, *, alpha: fl
         decision="FAIL",
         reason=f"drop {points(drop)} after {stop.items} of {stop.planned} items: the anytime-valid test rejects a drop "
         f"of at most {points(gate.limit)} (wealth {wealth:.3g}, {1 / alpha:.3g} needed); stopped early{_saved(stop)}",
-        estimate=Estimate(value=drop, lower=None, upper=None, n=metric.count),
+        estimate=Estimate(value=drop, lower=None, upper=None, n=metric.count, early_alpha=alpha),
     )
 
 

@@ -259,4 +259,5 @@ def _finding(
         against=against,
         reason=judgement.reason,
         more_items=judgement.more_items,
+        early_alpha=estimate.early_alpha if estimate else None,
     )

@@ -25,6 +25,8 @@ class Estimate:
     why_unreliable: str = ""
     p: float | None = None
     """One-sided p of “the limit is not broken”; None for what is exact or unreliable."""
+    early_alpha: float | None = None
+    """The share of alpha at which the anytime-valid test decided; None where a whole task was judged."""
 
 
 def at_most(estimate: Estimate, limit: float) -> Judged:

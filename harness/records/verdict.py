@@ -144,6 +144,8 @@ class Finding(Model):
     """What excuses it, where the decision is WAIVED. `reason` says it too."""
     limit_before: float | None = None
     """The limit when the last version was promoted, where it was another one."""
+    early_alpha: float | None = None
+    """A FAIL of a variant that was stopped early: the share of alpha at which the anytime-valid test decided it."""
 
 
 class Check(Model):

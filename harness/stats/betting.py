@@ -44,7 +44,18 @@ class BettingTest:
     @property
     def wealth(self) -> float:
         """Average over the stakes, 1 before the first value."""
-        return float(np.exp(self._logs).mean())
+        return float(self.wealths.mean())
+
+    @property
+    def stakes(self) -> NDArray[np.float64]:
+        """The shares of the wealth that are staked, [BETS]."""
+        return self._stakes.copy()
+
+    @property
+    def wealths(self) -> NDArray[np.float64]:
+        """The wealth of each stake, [BETS], 1 before the first value."""
+        wealths: NDArray[np.float64] = np.exp(self._logs)
+        return wealths
 
     @property
     def failed(self) -> bool:

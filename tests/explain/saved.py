@@ -19,6 +19,7 @@ from harness.records.models import (
     SpeedRecord,
     TimedPair,
     TimingSample,
+    VariantRun,
     WorkloadTimes,
     outcome,
 )
@@ -122,7 +123,14 @@ def speed(rng: np.random.Generator) -> SpeedRecord:
     )  # fmt: skip
 
 
-def judged(bench: Bench, gates: list[dict[str, object]], *, run: str = "r1", **suite_changes: object) -> Verdict:
+def judged(
+    bench: Bench,
+    gates: list[dict[str, object]],
+    *,
+    run: str = "r1",
+    base: VariantRun | None = None,
+    **suite_changes: object,
+) -> Verdict:
     """Save the run and its verdict, as `quantgate run` would; gives the verdict."""
     tasks = {
         name: {"perplexity": {"data": "d"}}
@@ -133,12 +141,12 @@ def judged(bench: Bench, gates: list[dict[str, object]], *, run: str = "r1", **s
     suite = Suite.model_validate(
         {
             "suite": "s", "model": "m", "variants": {name: {"baseline": name == "fp32"} for name in bench.variants},
-            "tasks": tasks, "gates": gates, **suite_changes,
+            "tasks": tasks, "gates": gates, **({} if base is None else {"base": "before"}), **suite_changes,
         }
     )  # fmt: skip
     manifest = RunManifest(
         run=run, suite="s", suite_file="s.yaml", suite_hash="", suite_text="", baseline="fp32",
-        variants=bench.variants, tasks=bench.tasks, host=HOST, quantgate="0", started_at=NOW, elapsed_s=1.0,
+        base=base, variants=bench.variants, tasks=bench.tasks, host=HOST, quantgate="0", started_at=NOW, elapsed_s=1.0,
     )  # fmt: skip
     bench.store.save_run(manifest)
     verdict = judge(suite, compare_run(bench.store, manifest), judged_at=NOW)

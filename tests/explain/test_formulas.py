@@ -92,6 +92,7 @@ def calculated(text: str) -> float:
     text = re.sub(r"√(-?[0-9.e-]+)", r"sqrt(\1)", text).replace("√", "sqrt")
     text = re.sub(r"e\^\(", "exp(", text)
     text = re.sub(r"(?<![0-9])e\^(-?[0-9.]+(?:e-?[0-9]+)?)", r"exp(\1)", text)
+    text = text.replace("^", "**")
     text = re.sub(r"\|([^|]+)\|", r"abs(\1)", text)
     names = {
         "sqrt": math.sqrt, "exp": math.exp, "max": max, "min": min, "abs": abs, "normal": stats.norm.ppf,
