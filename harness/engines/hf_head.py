@@ -65,7 +65,8 @@ class Head:
         """float32 logits, [..., vocabulary]."""
         weight = self.linear.weight
         taken = hidden.to(weight.dtype) if weight.dtype.is_floating_point else hidden
-        return scaled(self.linear(taken).float(), self.softcap, self.multiply)
+        found = self.linear(taken) if self.whole else linear(taken, weight, self.linear.bias)
+        return scaled(found.float(), self.softcap, self.multiply)
 
     @property
     def width(self) -> int:
