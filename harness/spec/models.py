@@ -41,7 +41,7 @@ Form = Literal[
 class Spec(BaseModel):
     """What every part of a suite shares: frozen, strict, no unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 def _percent(value: object) -> object:

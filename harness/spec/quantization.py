@@ -15,7 +15,7 @@ from harness.methods.base import Method, Parameter, Scalar
 class Calibration(BaseModel):
     """Text that a method looks at while it quantizes. Keep it apart from what the suite evaluates."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     data: str
     """JSONL, CSV or Parquet, relative to the suite."""
@@ -29,7 +29,7 @@ class Calibration(BaseModel):
 class Quantization(BaseModel):
     """What every `quantize` block has."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
     row: ClassVar[Method]
 
     method: str

@@ -141,6 +141,9 @@ def test_the_schema_agrees_with_the_models() -> None:
     assert "string" not in json.dumps(gate["max_drop"]["anyOf"])
     assert gate["max_drop"]["description"].startswith("Largest absolute loss")
     assert schema["required"] == ["suite", "model", "variants", "tasks"]
+    calibration = schema["definitions"]["Calibration"]["properties"]
+    assert calibration["length"]["description"] == "Tokens a sample."
+    assert "description" not in calibration["seed"]
 
 
 def test_the_starter_is_a_valid_suite(tmp_path: Path) -> None:
