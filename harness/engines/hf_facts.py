@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from harness.engines.hf_generate import Generator
 from harness.engines.hf_head import Head
+from harness.engines.hf_inside import rounds_to
 from harness.engines.hf_linear import plain_layers, usable
 from harness.engines.hf_load import Loaded, core_of, input_device
 from harness.engines.hf_score import Scorer
@@ -57,6 +58,7 @@ def gather_facts(loaded: Loaded, head: Head, scorer: Scorer, generator: Generato
         notes.append(f"attention: {core.config._attn_implementation}")
     if usable() and plain_layers(model):
         notes.append("float32 products: oneDNN while scoring, MKL while timing")
+    notes += _coarser(list(packed.values()))
     digest, broken = _inspect(model)
     return Facts(
         engine="transformers",
@@ -125,6 +127,17 @@ def _is_quantized(module: Any) -> bool:
     size = _logical(module)
     wide = [each.numel() for each in _tensors(module) if each.is_floating_point() and each.element_size() >= 2]
     return max(wide, default=0) < size
+
+
+def _coarser(modules: Sequence[Any]) -> list[str]:
+    """A sentence for each kind of packed module that computes in less than the float32 it is asked in."""
+    notes = []
+    for kind, module in {_kind(each): each for each in modules}.items():
+        shape = _shape(module)
+        inside = None if shape is None else rounds_to(module, shape[0], next(_tensors(module)).device)
+        if inside is not None:
+            notes.append(f"{kind} computes in {inside} on this processor, though it is given and gives float32")
+    return notes
 
 
 def _carries(module: Any) -> bool:
