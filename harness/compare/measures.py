@@ -11,7 +11,7 @@ import numpy as np
 from harness.compare.documents import Divergence, DocumentPairs, below_by_document
 from harness.compare.pairs import PairedMetric
 from harness.records.columns import Floats
-from harness.records.verdict import Measure
+from harness.records.verdict import Measure, Spread
 from harness.stats import (
     DocumentMean,
     GradedDrop,
@@ -22,6 +22,7 @@ from harness.stats import (
     paired_drop,
     perplexity_ratio,
 )
+from harness.stats.bounded import changed_units
 
 ANY_MARGIN = 0.02
 """The bounds of a drop do not depend on the margin; the functions want one for their verdict."""
@@ -76,6 +77,7 @@ def paired_measure(metric: PairedMetric, *, unit: str, alpha: float) -> Measure:
         n=metric.count,
         clusters=drop.clusters,
         design_effect=drop.deff if isinstance(drop, PairedDrop) and drop.clusters is not None else None,
+        spread=None if isinstance(drop, PairedDrop) else _spread(metric, drop),
         baseline=float(metric.baseline.mean()),
         candidate=float(metric.candidate.mean()),
         change=float(metric.drops.mean()),
@@ -87,6 +89,14 @@ def paired_measure(metric: PairedMetric, *, unit: str, alpha: float) -> Measure:
         failed=metric.failed,
         note=drop.warning,
     )
+
+
+def _spread(metric: PairedMetric, drop: GradedDrop) -> Spread:
+    means = metric.drops
+    if metric.clusters is not None:
+        means = np.bincount(metric.clusters, weights=means) / np.bincount(metric.clusters)
+    scale = max(drop.scale, float(np.abs(metric.drops).max()))
+    return Spread(error=drop.se, units=means.size, changed=changed_units(means / scale), scale=scale)
 
 
 def _empty(metric: PairedMetric, unit: str) -> Measure:

@@ -19,6 +19,7 @@ from harness.compare.pairs import PairedMetric
 from harness.records.verdict import Measure, SliceMeasure
 from harness.stats import GradedDrop, PairedDrop, certifiable_drop
 from harness.stats.decision import normal_quantile, t_quantile
+from harness.stats.promise import Sample, certified_loss
 
 POWER = 0.8
 
@@ -62,15 +63,25 @@ def _certifies(drop: PairedDrop | GradedDrop, *, flips: float, alpha: float) -> 
     """The smallest drop that as many items certify at 80 % power when nothing is lost; None where none does.
 
     Right-or-wrong: with the share of flips seen in the slice or in the whole task, whichever is larger, because a
-    small slice without a flip is no sign that none will come. Graded: (t + z) standard errors, as seen.
+    small slice without a flip is no sign that none will come. Graded: (t + z) standard errors, as seen. Where the gate
+    counts with an unseen loss (few changed clusters, few changed values), so does this.
     """
-    if isinstance(drop, PairedDrop):
-        whole = max(1, math.floor(drop.n_effective))
-        found = certifiable_drop(whole, discordance=max(flips, drop.discordance), power=POWER, alpha=alpha)
-        return found if found < 1 else None
     units = drop.n if drop.clusters is None else drop.clusters
+    if isinstance(drop, PairedDrop):
+        share = max(flips, drop.discordance)
+        if drop.unseen is None:
+            found = certifiable_drop(max(1, math.floor(drop.n_effective)), discordance=share, power=POWER, alpha=alpha)
+        else:
+            error = math.sqrt(share / drop.n_effective)
+            found = certified_loss(
+                Sample(items=drop.n, units=units, error=error, changed=0, discordance=share), alpha=alpha, power=POWER
+            )
+        return found if found < 1 else None
     if units < 2:
         return None
+    if drop.unseen is not None:
+        few = Sample(items=drop.n, units=units, error=drop.se, changed=0, scale=drop.scale)
+        return certified_loss(few, alpha=alpha, power=POWER)
     return _reach(drop.se, units, alpha) if drop.se > 0 else drop.upper - drop.drop
 
 

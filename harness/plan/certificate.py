@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from harness.plan.seen import History, Seen
 from harness.records.models import PlannedItem
 from harness.spec.models import Gate, Suite
-from harness.stats.decision import normal_quantile
-
-POWER = 0.8
+from harness.stats.decision import normal_quantile, t_quantile
+from harness.stats.promise import POWER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +75,17 @@ class Asked:
     def alpha(self) -> float:
         return self.gate.alpha if self.gate.alpha is not None else self.suite.alpha
 
+    @cached_property
+    def sizes(self) -> tuple[int, ...] | None:
+        """Items of each cluster, an item without one alone; None where no item has one."""
+        clusters = Counter(item.cluster for item in self.items)
+        alone = clusters.pop(None, 0)
+        return (*clusters.values(), *[1] * alone) if clusters else None
+
     @property
-    def z(self) -> float:
-        """Standard errors between the truth and a limit that is passed at this power."""
-        return normal_quantile(1 - self.alpha) + normal_quantile(POWER)
+    def reach(self) -> float:
+        """Standard errors between the truth and a limit that is passed at this power, over documents."""
+        return t_quantile(1 - self.alpha, len(self.items) - 1) + normal_quantile(POWER)
 
     @property
     def level(self) -> float | None:
@@ -93,14 +101,14 @@ class Asked:
         """What this metric did for a variant like this one."""
         return self.seen.measures.get((variant, self.gate.task or "", self.gate.metric))
 
-    def widest(self) -> tuple[float, str] | None:
-        """The largest standard error seen, brought to as many items as there are now, and the run it is from."""
+    def widest(self) -> tuple[float, Seen] | None:
+        """The largest standard error seen, brought to as many items as there are now, and where it was seen."""
         found = [
-            (each.error * (each.measure.n / len(self.items)) ** 0.5, each.run)
+            (each.error * (each.measure.n / len(self.items)) ** 0.5, each)
             for each in map(self.before, self.names)
             if each is not None and each.error is not None
         ]
-        return max(found, default=None)
+        return max(found, default=None, key=lambda each: each[0])
 
     def row(self, unit: str) -> Certificate:
         """The row with nothing known but the number of items."""

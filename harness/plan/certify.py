@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from harness.plan.build import TaskPlan
-from harness.plan.certificate import POWER, Asked, Certificate
+from harness.plan.certificate import Asked, Certificate
 from harness.plan.certify_documents import certify_documents
 from harness.plan.certify_items import certify_items
 from harness.plan.seen import History
@@ -14,6 +14,7 @@ from harness.records.models import PlannedItem
 from harness.spec.metrics import lookup
 from harness.spec.models import Gate, Suite
 from harness.stats.decision import normal_quantile
+from harness.stats.promise import POWER
 
 FEW_PAIRS = 10
 

@@ -23,14 +23,14 @@ def certify_documents(asked: Asked) -> Certificate:
     known = asked.widest() if gate.form == "max_increase" or divergence else None
     if known is None:
         return row.but("; what they can certify is unknown until the first run")
-    error, run = known
-    basis = f"spread seen in {run}"
+    error, seen = known
+    basis = f"spread seen in {seen.run}"
     if divergence:
         unit = metric.unit if metric is not None and metric.unit != "fraction" else ""
-        words = f"{asked.z * error:.2g} {unit}".strip()
+        words = f"{asked.reach * error:.2g} {unit}".strip()
         return row.but(f" certify to within {words} of the limit (80 % power, {basis})", certifies=words, basis=basis)
-    certain, limit = math.expm1(asked.z * error), math.log1p(gate.limit)
-    needed = max(FEW_DOCUMENTS, math.ceil(count * (asked.z * error / limit) ** 2))
+    certain, limit = math.expm1(asked.reach * error), math.log1p(gate.limit)
+    needed = max(FEW_DOCUMENTS, math.ceil(count * (asked.reach * error / limit) ** 2))
     words = f"{100 * certain:.2g} %"
     says = f" certify a rise of {words} (80 % power, {basis}); the limit "
     enough = certain <= gate.limit

@@ -7,28 +7,30 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.plan.certificate import POWER, Asked, Certificate
+from harness.plan.certificate import Asked, Certificate
+from harness.records.verdict import Measure
 from harness.spec.metrics import lookup
 from harness.spec.models import Gate, Suite, Variant
-from harness.stats import (
-    DISCORDANCE_PRIORS,
-    certifiable_drop,
-    items_needed,
-    mean_level,
-    paired_recovery,
-    zero_flip_items,
+from harness.stats import DISCORDANCE_PRIORS, mean_level, paired_recovery, zero_flip_items
+from harness.stats.promise import (
+    Sample,
+    certified_drop,
+    certified_level,
+    certified_loss,
+    clustered_sample,
+    factor_certifying,
+    items_certifying,
 )
-from harness.stats.decision import normal_quantile
 
 
 @dataclass(frozen=True, kw_only=True)
 class Discordance:
-    """The share of answers expected to flip, how much less items in clusters count for, and how that is known."""
+    """The share of answers expected to flip, how much items of one cluster flip alike, and how that is known."""
 
     share: float
     says: str
-    design_effect: float | None = None
-    """Seen before; None where nothing was."""
+    correlation: float | None = None
+    """Of two items of one cluster, by the design effect seen; None where nothing was."""
 
 
 def certify_items(asked: Asked) -> Certificate:
@@ -46,8 +48,7 @@ def certify_items(asked: Asked) -> Certificate:
 def _retained(asked: Asked) -> Certificate:
     """Keeping a share r of a gain g is losing at most (1 - r) g, so the gain must be large enough for these items."""
     flips = expected_flips(asked)
-    units = max(1, int(len(asked.items) / (flips.design_effect or 1.0)))
-    drop = certifiable_drop(units, discordance=flips.share, alpha=asked.alpha)
+    drop = _certain(asked, flips, flips.correlation or 0.0)
     gain = drop / (1 - asked.gate.limit)
     limit = f"{100 * asked.gate.limit:.3g} % retained"
     says = f" certify a drop of {100 * drop:.2g} pp"
@@ -83,45 +84,80 @@ def expected_flips(asked: Asked) -> Discordance:
             found.append(Discordance(share=_prior(asked.suite.variants[name]), says=""))
             continue
         flips, n = seen.measure.right_to_wrong + seen.measure.wrong_to_right, seen.measure.n
-        effect = seen.measure.design_effect if flips else None  # no flip, no way to see how they hang together
         says = f" seen with {name} in {seen.run}"
-        found.append(Discordance(share=min(1.0, (flips + 0.5) / (n + 1)), says=says, design_effect=effect))
+        share = min(1.0, (flips + 0.5) / (n + 1))
+        found.append(Discordance(share=share, says=says, correlation=_correlation(seen.measure) if flips else None))
     return max(found, key=lambda each: each.share)
+
+
+def _correlation(measure: Measure) -> float | None:
+    """Of two items of one cluster, from the design effect of clusters of this mean size."""
+    if measure.design_effect is None or not measure.clusters or measure.n <= measure.clusters:
+        return None
+    return min(1.0, max(0.0, (measure.design_effect - 1) / (measure.n / measure.clusters - 1)))
 
 
 def _drop(asked: Asked) -> Certificate:
     """A drop, or a share of the baseline's score: as a drop of so many points at the level seen before."""
-    gate, count = asked.gate, len(asked.items)
+    gate, count, sizes = asked.gate, len(asked.items), asked.sizes
     row, flips = asked.row("items"), expected_flips(asked)
     relative = gate.form != "max_drop"
+    unit = "%" if relative else "pp"
     share = 1 - gate.limit if gate.form == "min_recovery" else gate.limit
     level = asked.level if relative else 1.0
     allowed = share * level if level else share  # without a level: what a baseline of 100 % would be allowed
-    limit = f"{100 * share:.3g} {'%' if relative else 'pp'}"
-    clusters = {item.cluster for item in asked.items}
-    units, grouped = (count, "") if clusters == {None} else (len(clusters), f" in {len(clusters)} clusters")
+    limit = f"{100 * share:.3g} {unit}"
     least = _fewest(share, asked.alpha) if relative else zero_flip_items(share, asked.alpha)
     if count < least:
         few = f" cannot PASS {limit} even with no flip at all; {least} at least"
         return row.but(few, possible=False, needs=least)
-    if units < least and flips.design_effect is None:
-        few = f"{grouped}; with no flip they count as {units}, too few to PASS {limit}; {least} clusters at least"
-        return row.but(few, enough=False)
-    effect = flips.design_effect or 1.0
-    if grouped:
-        unseen = "at best: items of one cluster may flip together"
-        row = row.but(f"{grouped} ({f'design effect {effect:.2g} seen' if flips.design_effect else unseen})")
-    certain = certifiable_drop(max(1, int(count / effect)), discordance=flips.share, alpha=asked.alpha)
+    if sizes is not None and len(sizes) == 1:
+        return row.but(" in one cluster, which proves nothing about another", possible=False)
+    certain = _certain(asked, flips, flips.correlation or 0.0)
     basis = f"{100 * flips.share:.2g} % flips{flips.says}"
+    words = certifies = f"{100 * certain / (level or 1):.2g} {'pp' if not level else unit}"
+    if sizes is not None:
+        row = row.but(f" in {len(sizes)} clusters")
+        if flips.correlation is None:
+            worst = f"{100 * _certain(asked, flips, 1.0) / (level or 1):.2g}"
+            certifies = f"{words.split()[0]} to {worst} {words.split()[1]}"
+            words = f"{words} at best, {worst} where the items of a cluster flip together"
+        else:
+            effect = clustered_sample(sizes, discordance=flips.share, correlation=flips.correlation).design_effect
+            row = row.but(f" (design effect {effect:.2g} as seen)")
+    says = f" certify {words} (80 % power, {basis}); "
     if relative and not level:
-        says = f" certify {100 * certain:.2g} pp (80 % power, {basis}); what share of the baseline's score that is, is "
-        return row.but(f"{says}unknown until the first run", basis=basis)
-    words = f"{100 * certain / (level or 1):.2g} {'%' if relative else 'pp'}"
-    needed = math.ceil(items_needed(min(allowed, 0.999), discordance=flips.share, alpha=asked.alpha) * effect)
-    says = f" certify {words} (80 % power, {basis}); the limit "
-    enough = certain <= allowed
-    says += f"is {limit}" if enough else f"of {limit} needs about {needed:,}"
-    return row.but(says, certifies=words, needs=needed, basis=basis, enough=enough)
+        return row.but(f"{says}what share of the baseline's score that is, is unknown until the first run", basis=basis)
+    enough, needed = certain <= allowed, _needed(asked, flips, allowed)
+    if not enough and needed is not None:
+        needed = max(needed, count + 1)
+    says += f"the limit is {limit}" if enough else f"the limit of {limit} needs {_more_words(needed, asked)}"
+    return row.but(says, certifies=certifies, needs=needed, basis=basis, enough=enough)
+
+
+def _certain(asked: Asked, flips: Discordance, correlation: float) -> float:
+    """The smallest drop that these items certify."""
+    if asked.sizes is None:
+        return certified_drop(len(asked.items), discordance=flips.share, alpha=asked.alpha)
+    sample = clustered_sample(asked.sizes, discordance=flips.share, correlation=correlation)
+    return certified_loss(sample, alpha=asked.alpha)
+
+
+def _needed(asked: Asked, flips: Discordance, allowed: float) -> int | None:
+    """About how many items, in clusters like these, certify this drop."""
+    if asked.sizes is None:
+        return items_certifying(min(allowed, 0.999), discordance=flips.share, alpha=asked.alpha)
+    sample = clustered_sample(asked.sizes, discordance=flips.share, correlation=flips.correlation or 0.0)
+    factor = factor_certifying(sample, allowed, alpha=asked.alpha)
+    return None if factor is None else math.ceil(factor * len(asked.items))
+
+
+def _more_words(needed: int | None, asked: Asked) -> str:
+    if needed is None:
+        return "more than there can be"
+    if asked.sizes is None:
+        return f"about {needed:,}"
+    return f"about {needed:,} in {math.ceil(needed * len(asked.sizes) / len(asked.items)):,} clusters"
 
 
 def _fewest(share: float, alpha: float) -> int:
@@ -143,8 +179,11 @@ def _graded(asked: Asked) -> Certificate:
     gate, row, known = asked.gate, asked.row("items"), asked.widest()
     if known is None:
         return row.but("; what they can certify is unknown until the first run")
-    error, run = known
-    certain, basis = asked.z * error, f"spread seen in {run}"
+    error, seen = known
+    sample = _graded_sample(asked, error, seen.measure)
+    certain, basis = certified_loss(sample, alpha=asked.alpha), f"spread seen in {seen.run}"
+    if not math.isfinite(certain):
+        return row.but("; one item or cluster proves nothing about another", possible=False)
     relative = gate.form != "max_drop"
     level = abs(asked.level) if relative and asked.level else 1.0
     if relative and not asked.level:
@@ -152,29 +191,41 @@ def _graded(asked: Asked) -> Certificate:
     share = 1 - gate.limit if gate.form == "min_recovery" else gate.limit
     words = f"{100 * certain / level:.2g} %" if relative else f"{certain:.2g}"
     limit = f"{100 * share:.3g} %" if relative else f"{share:.3g}"
-    needed = max(2, math.ceil(len(asked.items) * (certain / (share * level)) ** 2))
+    factor = factor_certifying(sample, share * level, alpha=asked.alpha)
+    needed = None if factor is None else max(2, math.ceil(factor * len(asked.items)))
     enough = certain <= share * level
     says = f" certify {words} (80 % power, {basis}); the limit "
-    says += f"is {limit}" if enough else f"of {limit} needs about {needed:,}"
+    says += f"is {limit}" if enough else f"of {limit} needs {_more_words(needed, asked)}"
     return row.but(says, certifies=words, needs=needed, basis=basis, enough=enough)
+
+
+def _graded_sample(asked: Asked, error: float, measure: Measure) -> Sample:
+    """What to expect of these items. Half a change is added to those seen: none there is not none in the next run.
+
+    Verdicts of before the spread was kept do not tell how many items changed: enough of them is assumed, because their
+    error is from a bound that already counts with an unseen loss where they were few.
+    """
+    items, spread = len(asked.items), measure.spread
+    units = items if asked.sizes is None else len(asked.sizes)
+    if spread is None:
+        return Sample(items=items, units=units, error=error, changed=units)
+    changed = min(1.0, (spread.changed + 0.5) / (spread.units + 1)) * units
+    return Sample(items=items, units=units, error=error, changed=changed, scale=spread.scale)
 
 
 def _level(asked: Asked) -> Certificate:
     """A floor or a ceiling of a share: how far beyond it the truth has to lie."""
-    gate, row, count = asked.gate, asked.row("items"), len(asked.items)
+    gate, row, count, sizes = asked.gate, asked.row("items"), len(asked.items), asked.sizes
     floor = gate.form == "min"
     limit = gate.limit if floor else 1 - gate.limit
     if not 0 < limit < 1:
         return row
-    if mean_level(np.ones(count), alpha=asked.alpha).lower <= limit:
+    labels = None if sizes is None else np.repeat(np.arange(len(sizes)), sizes)
+    if mean_level(np.ones(count), alpha=asked.alpha, clusters=labels).lower <= limit:
         return row.but(f" cannot PASS {gate.form} {100 * gate.limit:.3g} % whatever they show", possible=False)
-    need = limit
-    for _ in range(50):
-        spread = normal_quantile(1 - asked.alpha) * math.sqrt(limit * (1 - limit))
-        spread += normal_quantile(POWER) * math.sqrt(max(0.0, need * (1 - need)))
-        need = min(1.0, limit + spread / math.sqrt(count))
+    need = certified_level(limit, sizes or (1,) * count, clustered=sizes is not None, alpha=asked.alpha)
     truth = f"{100 * (need if floor else 1 - need):.3g} %"
     side = "from" if floor else "up to"
-    best = "" if {item.cluster for item in asked.items} == {None} else " at best"
+    best = "" if sizes is None else " at best"
     says = f" certify {gate.form} {100 * gate.limit:.3g} % {side} a true {truth}{best} (80 % power)"
     return row.but(says, certifies=f"{side} {truth}", basis="binomial")

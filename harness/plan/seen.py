@@ -31,8 +31,11 @@ class Seen:
 
     @property
     def error(self) -> float | None:
-        """Standard error of the change, from its upper bound; of the logarithm for perplexity. None without bounds."""
+        """Standard error of the change, of the logarithm for perplexity. Where it was not kept it is from the upper
+        bound, too large then where few values changed. None without bounds."""
         measure = self.measure
+        if measure.spread is not None:
+            return measure.spread.error
         units = measure.clusters or measure.n
         if measure.upper is None or measure.change is None or units < 2:
             return None
@@ -76,6 +79,8 @@ class History:
     """Variant to the seconds of one timed pair over every workload."""
     levels: dict[str, float] = field(default_factory=dict)
     """`task/metric` to the baseline's value in the newest run that has it."""
+    gains: dict[str, float] = field(default_factory=dict)
+    """`task/metric` to the upper bound of what fine-tuning gained, in the newest run that has it."""
     noise: Noise | None = None
     """The newest noise floor."""
     noise_run: str | None = None
@@ -92,6 +97,9 @@ def history(store: Store, suite: Suite, *, host: str) -> History:
         if verdict.noise is not None:
             found = replace(found, noise=verdict.noise, noise_run=verdict.run)
         for candidate in verdict.candidates:
+            for row in candidate.retained:
+                if row.gain_upper is not None:
+                    found.gains[f"{row.task}/{row.metric}"] = row.gain_upper
             for variant in _like(suite, candidate):
                 _figures(variant, candidate, verdict, found)
     return found

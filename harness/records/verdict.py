@@ -203,6 +203,19 @@ class Exploratory(Model):
     """Those with q at most `level`, the smallest q first."""
 
 
+class Spread(Model):
+    """How much the differences of a graded metric vary: what a plan for the next run goes by."""
+
+    error: float
+    """Standard error of the mean difference, cluster-robust over clusters."""
+    units: int
+    """Items, or clusters."""
+    changed: int
+    """Units that differ from the commonest value."""
+    scale: float
+    """No difference is larger than this."""
+
+
 class Measure(Model):
     """One metric of one task, candidate beside baseline."""
 
@@ -215,6 +228,8 @@ class Measure(Model):
     clusters: int | None = None
     design_effect: float | None = None
     """Binary over clusters: cluster-robust over independent variance, at least 1."""
+    spread: Spread | None = None
+    """Graded metrics; None in verdicts of before this was kept."""
     baseline: float | None
     candidate: float | None
     change: float | None

@@ -122,9 +122,14 @@ class BoundedMean:
 
 
 def few_changes(means: Floats) -> bool:
-    """Whether fewer than FEW_CHANGES of the units, [G], differ from the commonest one (in twelve digits)."""
+    """Whether fewer than FEW_CHANGES of the units, [G], differ from the commonest one."""
+    return changed_units(means) < FEW_CHANGES
+
+
+def changed_units(means: Floats) -> int:
+    """How many of the units, [G], differ from the commonest one (in twelve digits)."""
     _, counts = np.unique(np.round(means, 12), return_counts=True)
-    return means.size - int(counts.max() if counts.max() > 1 else 0) < FEW_CHANGES
+    return means.size - int(counts.max() if counts.max() > 1 else 0)
 
 
 def unseen_tail(sums: Floats, sizes: Floats, worst: float, mean: float) -> float:

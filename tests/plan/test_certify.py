@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from harness.plan.build import plan_suite
 from harness.plan.certificate import Certificate
 from harness.plan.certify import certificates
 from harness.plan.certify_items import discordance_prior
-from harness.stats import DISCORDANCE_PRIORS, certifiable_drop, items_needed
+from harness.stats import DISCORDANCE_PRIORS
+from harness.stats.promise import certified_drop, certified_loss, clustered_sample, items_certifying
 
 LoadSuite = Callable[..., Any]
 WriteRows = Callable[..., str]
@@ -41,7 +43,7 @@ def drop(limit: float, **changes: object) -> dict[str, object]:
 def test_enough_items(certified: Any) -> None:
     """The smallest drop these items can show safe, at the prior of the candidates' bits."""
     (row,) = certified(1000, [drop(0.02)])
-    at_8_bits = certifiable_drop(1000, discordance=DISCORDANCE_PRIORS[8])
+    at_8_bits = certified_drop(1000, discordance=DISCORDANCE_PRIORS[8])
     assert row.enough
     assert (
         row.says == f"t acc: 1000 items certify {100 * at_8_bits:.2g} pp (80 % power, 3.6 % flips); the limit is 2 pp"
@@ -52,7 +54,7 @@ def test_too_few_items_say_how_many_would_do(certified: Any) -> None:
     """With the figure for the limit that was asked."""
     (row,) = certified(300, [drop(0.02)])
     assert not row.enough
-    assert row.says.endswith(f"the limit of 2 pp needs about {items_needed(0.02, discordance=0.036):,}")
+    assert row.says.endswith(f"the limit of 2 pp needs about {items_certifying(0.02, discordance=0.036):,}")
 
 
 @pytest.mark.parametrize(("items", "possible"), [(132, False), (133, True)])
@@ -74,12 +76,34 @@ def test_slices_are_counted_on_their_own(certified: Any) -> None:
 
 
 def test_clusters_count_where_items_hang_together(certified: Any) -> None:
-    """500 items about 100 passages: with no flip they are worth 100, so 2 pp is out of reach."""
+    """500 items about 100 passages: an unseen passage may be lost whole, so 2 pp is out of reach however they flip."""
     (row,) = certified(500, [drop(0.02)], {"choice": CHOICE, "cluster_by": "group"})
+    best, worst = (
+        100 * certified_loss(clustered_sample([5] * 100, discordance=0.036, correlation=each)) for each in (0.0, 1.0)
+    )
+    assert 3 < best < worst - 2
     assert not row.enough
-    assert "500 items in 100 clusters; with no flip they count as 100, too few to PASS 2 pp; 133 clusters" in row.says
-    (row,) = certified(1000, [drop(0.02)], {"choice": CHOICE, "cluster_by": "group"})
-    assert "at best" in row.says
+    assert row.certifies == f"{best:.2g} to {worst:.2g} pp"
+    assert f"500 items in 100 clusters certify {best:.2g} pp at best, {worst:.2g} where the items of a" in row.says
+    assert row.needs is not None
+    assert f"needs about {row.needs:,} in {-(-row.needs // 5)} clusters" in row.says
+    (row,) = certified(row.needs, [drop(0.02)], {"choice": CHOICE, "cluster_by": "group"})
+    assert row.enough
+
+
+def test_items_without_a_cluster_stand_alone(suite_of: LoadSuite, write_rows: WriteRows) -> None:
+    """Two passages of ten items and 280 items of no passage are 282 units, as the gate counts them; one passage alone
+    can show nothing."""
+    write_rows("rows.jsonl", [{"text": f"row {n}", "group": "all"} for n in range(300)])
+    loaded = suite_of({"t": {"choice": CHOICE, "cluster_by": "group"}}, gates=[drop(0.02)])
+    (plan,) = plan_suite(loaded, ScriptedTokenizer(), context_length=None)
+    (row,) = certificates(loaded.suite, (plan,))
+    assert (row.possible, "in one cluster" in row.says) == (False, True)
+    items = tuple(
+        item.model_copy(update={"cluster": str(n // 10) if n < 20 else None}) for n, item in enumerate(plan.items)
+    )
+    (row,) = certificates(loaded.suite, (replace(plan, items=items),))
+    assert "300 items in 282 clusters" in row.says
 
 
 @pytest.mark.parametrize(("documents", "enough"), [(19, False), (20, True)])
@@ -127,7 +151,7 @@ def test_a_share_of_the_gain_needs_a_gain(certified: Any) -> None:
     """Keeping 95 % of a gain is losing at most a twentieth of it: the gain from which on these items can show that."""
     gate = {"task": "t", "metric": "acc", "min_retained": 0.95}
     (row,) = certified(1000, [gate], base="before")
-    share = certifiable_drop(1000, discordance=DISCORDANCE_PRIORS[8]) / 0.05
+    share = certified_drop(1000, discordance=DISCORDANCE_PRIORS[8]) / 0.05
     assert row.enough
     assert row.says.endswith(f"shows 95 % retained where fine-tuning gained about {100 * share:.2g} pp or more")
     (row,) = certified(40, [gate], base="before")

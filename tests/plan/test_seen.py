@@ -18,8 +18,14 @@ from harness.plan.seen import History, Pace, Seen, SeenSpeed, history
 from harness.records.store import Store
 from harness.records.verdict import Measure, Noise, NoiseSpeed
 from harness.spec.load import LoadedSuite
-from harness.stats import certifiable_drop, items_needed
 from harness.stats.decision import normal_quantile, t_quantile
+from harness.stats.promise import (
+    Sample,
+    certified_drop,
+    certified_loss,
+    clustered_sample,
+    items_certifying,
+)
 
 CHOICE = {"data": "rows.jsonl", "prompt": "{{text}}", "choices": ["yes", "no"], "answer": "yes"}
 Z = normal_quantile(0.95) + normal_quantile(0.8)
@@ -55,25 +61,27 @@ def test_flips_seen_take_the_place_of_the_prior(plans: Any) -> None:
     """12 of 400 flipped: half a flip more is expected, and the run is named."""
     before = History(measures=seen("binary", "acc", 400, right_to_wrong=8, wrong_to_right=4))
     row = only(plans(600, {"task": "t", "metric": "acc", "max_drop": 0.03}), before)
-    certain = certifiable_drop(600, discordance=12.5 / 401)
+    certain = certified_drop(600, discordance=12.5 / 401)
     assert row.says == (
         f"t acc: 600 items certify {100 * certain:.2g} pp (80 % power, 3.1 % flips seen with int8 in R1); "
         "the limit is 3 pp"
     )
-    assert row.needs == items_needed(0.03, discordance=12.5 / 401)
+    assert row.needs == items_certifying(0.03, discordance=12.5 / 401)
     assert row.enough
 
 
 def test_the_design_effect_seen_shrinks_the_sample(plans: Any) -> None:
-    """600 items at a design effect of 2 certify what 300 independent ones do; without flips nothing is known of it."""
+    """A design effect of 2 over clusters of 4 is a correlation of a third; without flips nothing is known of it."""
     gate, task = {"task": "t", "metric": "acc", "max_drop": 0.05}, {"choice": CHOICE, "cluster_by": "group"}
     counts = {"clusters": 100, "right_to_wrong": 20, "wrong_to_right": 20}
     before = History(measures=seen("binary", "acc", 400, **counts, design_effect=2.0))
     row = only(plans(600, gate, task), before)
-    certain = certifiable_drop(300, discordance=40.5 / 401)
-    assert row.certifies == f"{100 * certain:.2g} pp"
-    assert "600 items in 150 clusters (design effect 2 seen)" in row.says
-    assert row.needs == 2 * items_needed(0.05, discordance=40.5 / 401)
+    sample = clustered_sample([4] * 150, discordance=40.5 / 401, correlation=1 / 3)
+    assert sample.design_effect == pytest.approx(2)
+    assert row.certifies == f"{100 * certified_loss(sample):.2g} pp"
+    assert "600 items in 150 clusters (design effect 2 as seen)" in row.says
+    assert row.needs is not None
+    assert certified_loss(sample.times(row.needs / 600)) == pytest.approx(0.05, rel=0.01)
     calm = History(
         measures=seen("binary", "acc", 400, clusters=100, right_to_wrong=0, wrong_to_right=0, design_effect=1.0)
     )
@@ -83,10 +91,10 @@ def test_the_design_effect_seen_shrinks_the_sample(plans: Any) -> None:
 def test_recovery_goes_by_the_level_seen(plans: Any) -> None:
     """A share of the baseline's score is a drop at its level; without one it is unknown."""
     gate = {"task": "t", "metric": "acc", "min_recovery": 0.9}
-    certain = certifiable_drop(600, discordance=0.036)
+    certain = certified_drop(600, discordance=0.036)
     row = only(plans(600, gate), History(levels={"t/acc": 0.5}))
     assert row.certifies == f"{100 * certain / 0.5:.2g} %"
-    assert row.needs == items_needed(0.05, discordance=0.036)
+    assert row.needs == items_certifying(0.05, discordance=0.036)
     assert only(plans(600, gate), History()).certifies is None
 
 
@@ -97,14 +105,26 @@ def test_a_recovery_gate_that_cannot_pass(plans: Any) -> None:
 
 
 def test_graded_metrics_go_by_their_spread(plans: Any) -> None:
-    """SE of an earlier run at its items, brought to these items: (z + z) SE."""
+    """SE of an earlier run at its items, brought to these items: (t + z) SE."""
     half = t_quantile(0.95, 99) * 0.01
     before = History(measures=seen("graded", "f1", 100, lower=-half, upper=half))
     task = {"generate": {"data": "rows.jsonl", "prompt": "{{text}}", "answer": "yes", "metric": "f1"}}
     row = only(plans(400, {"task": "t", "metric": "f1", "max_drop": 0.01}, task), before)
     assert row.certifies == f"{Z * 0.005:.2g}"
-    assert row.needs == math.ceil(400 * (Z * 0.005 / 0.01) ** 2)
+    assert row.needs == pytest.approx(400 * (Z * 0.005 / 0.01) ** 2, rel=0.005)
     assert not row.enough
+
+
+def test_few_changed_items_cost_what_the_gate_asks_for_them(plans: Any) -> None:
+    """10 of 100 changed, by little: for 400 items the gate counts with an unseen loss, and so does the plan, where the
+    standard error alone would promise four times less."""
+    spread = {"error": 0.001, "units": 100, "changed": 10, "scale": 1.0}
+    before = History(measures=seen("graded", "f1", 100, lower=-0.03, upper=0.03, spread=spread))
+    task = {"generate": {"data": "rows.jsonl", "prompt": "{{text}}", "answer": "yes", "metric": "f1"}}
+    row = only(plans(400, {"task": "t", "metric": "f1", "max_drop": 0.01}, task), before)
+    expected = certified_loss(Sample(items=400, units=400, error=0.0005, changed=400 * 10.5 / 101))
+    assert row.certifies == f"{expected:.2g}"
+    assert expected > 4 * Z * 0.0005
 
 
 def test_perplexity_goes_by_its_spread(plans: Any) -> None:
