@@ -37,6 +37,8 @@ class Forecast:
     """Gates below the noise floor of an earlier run."""
     noise_run: str | None
     times: tuple[VariantTime, ...]
+    creeping: tuple[tuple[str, str], ...] = ()
+    """Gates against the last promoted version with no gate from the baseline beside them: place and what is wrong."""
 
 
 def plan_command(path: Path, *, results: Path, limit: int | None, as_json: bool) -> int:
@@ -74,6 +76,8 @@ def forecast(loaded: LoadedSuite, results: Path, limit: int | None) -> Forecast:
     from harness.records.store import Store
     from harness.run.host import this_host
     from harness.run.variants import context_length, resolve_variant, suite_tokenizer
+    from harness.spec.anchors import anchor_warnings
+    from harness.spec.load import dotted
 
     if limit is not None and limit < 1:
         raise UsageError(f"--limit: expected a whole number from 1, got {limit}")
@@ -83,9 +87,10 @@ def forecast(loaded: LoadedSuite, results: Path, limit: int | None) -> Forecast:
     return Forecast(
         plans=plans,
         gates=certificates(loaded.suite, plans, seen),
-        tight=tight_gates(loaded.suite, seen.noise, seen.levels) if seen.noise is not None else (),
+        tight=tight_gates(loaded.suite, seen.noise, seen.levels, seen.gains) if seen.noise is not None else (),
         noise_run=seen.noise_run,
         times=durations(loaded.suite, plans, seen),
+        creeping=tuple((dotted(where), says) for where, says in anchor_warnings(loaded.suite)),
     )
 
 
@@ -137,6 +142,8 @@ def print_forecast(found: Forecast, console: Console) -> None:
     for tight in found.tight:
         says = f"! {tight.gate}  {tight.says} (noise floor of {found.noise_run})"
         console.print(says, markup=False, highlight=False)
+    for where, says in found.creeping:
+        console.print(f"! {where}  {says}", markup=False, highlight=False)
     if any(row.certifies is None and row.enough for row in found.gates):
         console.print("  unknown: how much these figures spread shows in the first run")
     console.print(f"\n{time_words(found.times)}", markup=False, highlight=False)
@@ -175,6 +182,7 @@ def _plain(loaded: LoadedSuite, found: Forecast, standing: Sequence[str]) -> dic
         ],
         "gates": [asdict(each) for each in found.gates],
         "below_noise": {"run": found.noise_run, "gates": [asdict(each) for each in found.tight]},
+        "creeping": [{"gate": gate, "says": says} for gate, says in found.creeping],
         "time": [asdict(each) for each in found.times],
         "obstacles": list(standing),
     }

@@ -70,6 +70,9 @@ class CandidateComparison:
     """With the last promoted version; None where there is none or it is gone."""
     clean: Paired | None
     """Without the items that share passages with its calibration data; None when there are none such."""
+    clean_reference: Paired | None = None
+    """`reference` without those and without the items that share passages with the promoted version's own calibration
+    data; None where `clean` or `reference` is."""
     speed: SpeedRecord | None
     speed_pairs: tuple[SpeedPairs, ...]
     manifests: Mapping[str, EvaluationManifest]
@@ -130,14 +133,16 @@ def compare_run(store: Store, run: RunManifest) -> Comparison:
         if name == run.baseline:
             continue
         speed = store.speed(variant.speed) if variant.speed else None
+        copied = _copied(variant)
         candidates.append(
             CandidateComparison(
                 variant=name,
                 run=variant,
                 paired=_pair(items, baseline, variant, base=run.base),
                 reference=_with_reference(items, promoted[-1], variant) if promoted else None,
-                clean=_pair(items, baseline, variant, without=copied, base=run.base)
-                if (copied := _copied(variant))
+                clean=_pair(items, baseline, variant, without=copied, base=run.base) if copied else None,
+                clean_reference=_with_reference(items, promoted[-1], variant, apart=True)
+                if copied and promoted
                 else None,
                 speed=speed,
                 speed_pairs=speed_pairs(speed) if speed is not None else (),
@@ -216,16 +221,18 @@ def _manifests(store: Store, variant: VariantRun) -> dict[str, EvaluationManifes
     return {task: manifest for task, manifest in found.items() if manifest is not None}
 
 
-def _with_reference(items: _Items, version: Version, variant: VariantRun) -> Paired | None:
+def _with_reference(items: _Items, version: Version, variant: VariantRun, *, apart: bool = False) -> Paired | None:
     """A candidate beside the last promoted version, on the tasks that asked both the same.
 
+    `apart`: without the items that share passages with the calibration data of either.
     Without divergences: those are measured from the baseline's distributions, whatever stands on the left.
     """
     if version.found is None:
         return None
     unlike = {task: why for task in items.run.tasks if (why := other_plan(items.run, version, task))}
     tasks = frozenset(items.run.tasks) - frozenset(unlike)
-    paired = _pair(items, version.found, variant, tasks=tasks, earlier=version.label)
+    without = _copied(variant, version.found) if apart else None
+    paired = _pair(items, version.found, variant, tasks=tasks, earlier=version.label, without=without)
     documents = {task: replace(each, divergence=None) for task, each in paired.documents.items()}
     return replace(paired, documents=documents, broken={**paired.broken, **unlike})
 
@@ -274,9 +281,12 @@ def _found(promoted: Sequence[Version], places: Sequence[int], place: int) -> Va
     return found
 
 
-def _copied(variant: VariantRun) -> dict[str, frozenset[str]]:
-    """Task to the items that share long passages with the variant's calibration data."""
-    return {each.task: frozenset(each.copied_items) for each in variant.calibration if each.copied_items}
+def _copied(*variants: VariantRun) -> dict[str, frozenset[str]]:
+    """Task to the items that share long passages with the calibration data of any of the variants."""
+    found: dict[str, frozenset[str]] = {}
+    for each in (overlap for variant in variants for overlap in variant.calibration if overlap.copied_items):
+        found[each.task] = found.get(each.task, frozenset()) | frozenset(each.copied_items)
+    return found
 
 
 def _pair(
@@ -367,8 +377,9 @@ def one_task(
     """The pairs of one task alone, as `compare_run` makes them: with the baseline, or with the promoted version.
 
     Of a variant that was stopped early at this task, the items it was asked. `clean`: without the items that share
-    passages with the variant's calibration data. Also gives what reads pairs in full, and both sides. Raises
-    `PairingError`, also for a task that a side has not; `RecordError` for damaged records.
+    passages with the calibration data of the variant, and of the promoted version where that is the other side. Also
+    gives what reads pairs in full, and both sides. Raises `PairingError`, also for a task that a side has not;
+    `RecordError` for damaged records.
     """
     items, right, left = _Items(store, run), run.variants[variant], run.variants.get(run.baseline)
     if to_reference:
@@ -383,7 +394,7 @@ def one_task(
         items.side(task, keys[0]),
         items.asked(task, right),
         names=(left.variant, right.variant),
-        without=_copied(right).get(task, frozenset()) if clean else frozenset(),
+        without=_copied(right, *([left] if to_reference else [])).get(task, frozenset()) if clean else frozenset(),
     )
     return pairs, items.reader(task, keys, pairs), (left, right)
 

@@ -17,7 +17,7 @@ from harness.gate.checks import baseline_checks, candidate_checks
 from harness.gate.conditions import conditions, task_facts
 from harness.gate.early import without_interval, words_of
 from harness.gate.findings import Rule, baseline_findings, candidate_findings, rules
-from harness.gate.noise import noise_checks, noise_floor
+from harness.gate.noise import noise_checks, noise_floor, retained_gains
 from harness.gate.plausible import plausible_baseline, plausible_candidate
 from harness.gate.retained import base_facts, retained_measures
 from harness.gate.several import explored, judged_together
@@ -67,7 +67,7 @@ def judge(
     own_checks = (
         *baseline_checks(comparison),
         *plausible_baseline(comparison, alpha=suite.alpha),
-        *noise_checks(suite, noise, levels),
+        *noise_checks(suite, noise, levels, retained_gains(suite, comparison, alpha=suite.alpha)),
     )
     own_findings = _settled(judged_together(baseline_findings(all_rules, comparison)), suite, changes, today)
     steps = promoted_steps(comparison, alpha=suite.alpha)
@@ -159,7 +159,8 @@ def _candidate(
     unfit = _of((*broken_baseline, *checks), ()) == "INVALID"
     findings = () if unfit and candidate.run.facts is None else candidate_findings(all_rules, comparison, candidate)
     if candidate.clean is not None:
-        again = candidate_findings(all_rules, comparison, replace(candidate, paired=candidate.clean))
+        apart = replace(candidate, paired=candidate.clean, reference=candidate.clean_reference)
+        again = candidate_findings(all_rules, comparison, apart)
         both = judged_together((*findings, *again))  # a second look is one more chance to fail
         findings = tuple(_both(finding, both[len(findings) :]) for finding in both[: len(findings)])
     else:

@@ -14,6 +14,8 @@ from harness.compare.documents import DocumentPairs
 from harness.compare.measures import DIVERGENCE_UNITS, divergence_level, increase_of
 from harness.compare.noise import NoisePairs
 from harness.compare.pairs import PairedMetric
+from harness.compare.triples import retained_of
+from harness.gate.retained import base_trouble, unsound
 from harness.gate.words import percent, points, quantity, ratio
 from harness.records.verdict import Check, Noise, NoiseMeasure, NoiseSpeed
 from harness.spec.metrics import lookup
@@ -21,6 +23,7 @@ from harness.spec.models import Gate, Suite
 from harness.stats import mean_level
 from harness.stats.decision import normal_quantile
 
+NOTHING: Mapping[str, float] = {}
 FEW_SPEED_PAIRS = 3
 """Fewer adjacent runs of the baseline say nothing about their spread."""
 NORMAL_MAD = 1.4826
@@ -86,6 +89,25 @@ def _speed(pairs: NoisePairs) -> Iterator[NoiseSpeed]:
             yield NoiseSpeed(workload=workload, metric=metric, pairs=ratios.size, spread=spread)
 
 
+def retained_gains(suite: Suite, comparison: Comparison, *, alpha: float) -> dict[str, float]:
+    """`task/metric` to the upper bound of what fine-tuning gained, where a gate on the whole task asks for a share.
+
+    Only where it was measured soundly. The base and the baseline are the same beside every candidate.
+    """
+    wanted = {
+        (gate.task or "", gate.metric) for gate in suite.gates if gate.form == "min_retained" and gate.slice is None
+    }
+    if not wanted or base_trouble(comparison) is not None:
+        return {}
+    found: dict[str, float] = {}
+    for task, metric in sorted(wanted):
+        beside = (candidate.paired.triples.get((task, metric)) for candidate in comparison.candidates)
+        triple = next((each for each in beside if each is not None), None)
+        if triple is not None and triple.count and not triple.candidate_failed and unsound(triple) is None:
+            found[f"{task}/{metric}"] = retained_of(triple, alpha=alpha).gain_upper
+    return found
+
+
 @dataclass(frozen=True, kw_only=True)
 class Tight:
     """A gate whose limit the baseline's own noise reaches."""
@@ -94,13 +116,15 @@ class Tight:
     says: str
 
 
-def noise_checks(suite: Suite, noise: Noise | None, levels: Mapping[str, float]) -> tuple[Check, ...]:
-    """A note for every gate tighter than the floor. `levels`: `task/metric` to the baseline's value."""
+def noise_checks(
+    suite: Suite, noise: Noise | None, levels: Mapping[str, float], gains: Mapping[str, float] = NOTHING
+) -> tuple[Check, ...]:
+    """A note for every gate tighter than the floor. `levels` and `gains` as in `tight_gates`."""
     if noise is None:
         return ()
     checks = [
         Check(name="noise floor", held=False, blocks=False, says=f"{each.gate} {each.says}")
-        for each in tight_gates(suite, noise, levels)
+        for each in tight_gates(suite, noise, levels, gains)
     ]
     if noise.note is not None:
         checks.append(Check(name="noise floor", held=False, blocks=False, says=noise.note))
@@ -109,15 +133,25 @@ def noise_checks(suite: Suite, noise: Noise | None, levels: Mapping[str, float])
     )
 
 
-def tight_gates(suite: Suite, noise: Noise, levels: Mapping[str, float]) -> tuple[Tight, ...]:
-    """The gates whose limit lies below what the baseline does against itself, in words."""
+def tight_gates(
+    suite: Suite, noise: Noise, levels: Mapping[str, float], gains: Mapping[str, float] = NOTHING
+) -> tuple[Tight, ...]:
+    """The gates whose limit lies below what the baseline does against itself, in words.
+
+    `levels`: `task/metric` to the baseline's value. `gains`: to the upper bound of what fine-tuning gained on the whole
+    task, in the unit of `Retained.gain`.
+    """
     measures = {(each.task, each.metric): each for each in noise.measures}
     pairs = suite.speed.pairs if suite.speed is not None else 0
     found = []
     for index, gate in enumerate(suite.gates):
         measure = measures.get((gate.task or "", gate.metric))
         if measure is not None:
-            says = _tight(gate, measure, levels.get(f"{gate.task}/{gate.metric}"))
+            level, gain = (each.get(f"{gate.task}/{gate.metric}") for each in (levels, gains))
+            if gate.form == "min_retained":
+                says = _tight_retained(gate, measure, level, gain)
+            else:
+                says = _tight(gate, measure, level)
         else:
             alpha = gate.alpha if gate.alpha is not None else suite.alpha
             says = next(filter(None, (_tight_speed(gate, each, pairs, alpha) for each in noise.speed)), None)
@@ -146,6 +180,35 @@ def _tight(gate: Gate, floor: NoiseMeasure, level: float | None) -> str | None:
         return None
     over = "" if floor.flips is not None else f" ({floor.n} {'items' if floor.kind == 'graded' else 'documents'})"
     return f"the limit of {words[0]} is tighter than the baseline's own noise, {words[1]} between two passes{over}"
+
+
+def _tight_retained(gate: Gate, floor: NoiseMeasure, level: float | None, gain: float | None) -> str | None:
+    """Why this share of the gain is tighter than the floor, however large the gain is within its bound; else None.
+
+    Keeping r of a gain g allows a loss of (1 - r) g. g is an estimate, so its upper bound is taken: a limit below the
+    floor then is below it for every smaller gain too. A slice has a gain of its own, which is not known here.
+    """
+    if gain is None or gain <= 0 or gate.slice is not None:
+        return None
+    noise, allowed, unit = floor.value, (1 - gate.limit) * gain, ""
+    if floor.metric == "perplexity":
+        noise, unit = math.log1p(noise), " nats a token"
+    elif floor.kind == "perplexity":
+        noise, unit = noise * (level or 0.0), " bits a byte"
+    if allowed >= noise:
+        return None
+    if floor.flips is not None:
+        most, lost = points(gain), points(allowed)
+        moved = f"{floor.flips} of {floor.n} answers flip between two passes"
+    else:
+        most, lost = f"{gain:.4g}{unit}", f"{allowed:.4g}{unit}"
+        what = "an item moves by " if floor.kind == "graded" else ""
+        over = "items" if floor.kind == "graded" else "documents"
+        moved = f"{what}{noise:.4g}{unit} between two passes ({floor.n} {over})"
+    return (
+        f"keeping {percent(gate.limit)} of a gain of at most {most}, its upper bound, allows a loss of {lost}: "
+        f"tighter than the baseline's own noise, {moved}"
+    )
 
 
 def _allowed(gate: Gate, level: float | None) -> float | None:

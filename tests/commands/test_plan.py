@@ -69,3 +69,20 @@ def test_a_limit_of_nothing_is_refused(tmp_path: Path) -> None:
     """As `run`."""
     with pytest.raises(UsageError, match="--limit: expected a whole number from 1, got 0"):
         plan_command(write(tmp_path), results=tmp_path / "r", limit=0, as_json=False)
+
+
+def test_a_step_without_an_anchor_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the text and for programs; with a gate from the baseline beside it nothing is said."""
+    path = write(tmp_path)
+    suite = json.loads(path.read_text())
+    step = {"task": "ask", "metric": "acc", "max_drop": 0.3, "against": "reference"}
+    path.write_text(json.dumps({**suite, "gates": [step]}))
+    assert plan_command(path, results=tmp_path / "r", limit=None, as_json=False) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "! gates[0] ask acc is held against the last promoted version, and nothing limits its loss" in text
+    assert plan_command(path, results=tmp_path / "r", limit=None, as_json=True) == 0
+    (creeping,) = json.loads(capsys.readouterr().out)["creeping"]
+    assert creeping["gate"] == "gates[0]"
+    path.write_text(json.dumps({**suite, "gates": [step, {**step, "against": "baseline"}]}))
+    assert plan_command(path, results=tmp_path / "r", limit=None, as_json=False) == 0
+    assert "held against the last promoted version" not in capsys.readouterr().out

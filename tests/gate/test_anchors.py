@@ -9,7 +9,7 @@ import pytest
 
 from harness.compare import compare_run
 from harness.gate import judge
-from harness.records.models import Accepted, MemoryFigures, SpeedRecord
+from harness.records.models import Accepted, CalibrationOverlap, MemoryFigures, SpeedRecord
 from harness.records.verdict import Creep, Verdict
 from tests.gate.handmade import DROP, HOST, NOW, QUANTIZED, Bench, answers, items, one
 
@@ -286,3 +286,43 @@ def test_memory_against_the_promoted_version(tmp_path: Path, host: str, metric: 
     if decision == "FAIL":
         assert finding.value == pytest.approx(1.2)
         assert "1.200 × v1's" in finding.reason
+
+
+def overlap(*numbers: int) -> tuple[CalibrationOverlap, ...]:
+    """Calibration data that shares passages with these items."""
+    return (
+        CalibrationOverlap(
+            task="t", items=COUNT, exact=0, copied=len(numbers), copied_items=tuple(f"i{n}" for n in numbers),
+            distance=0.4, calibration_words=20, evaluation_words=10,
+        ),
+    )  # fmt: skip
+
+
+def test_steps_are_judged_apart_from_the_calibration_data_too(tmp_path: Path) -> None:
+    """The step is small over all items only because 900 of them are in the candidate's calibration data."""
+    bench = with_baseline(tmp_path)
+    release(bench, "r-1", "one", 0, label="v1")
+    candidate(bench, "now", 12)
+    (whole,) = one(bench.verdict(STEP)).findings
+    assert (whole.decision, whole.n) == ("PASS", COUNT)
+    candidate(bench, "then", 12, calibration=overlap(*range(100, COUNT)))
+    (apart,) = one(bench.verdict(STEP)).findings
+    assert (apart.decision, apart.n, apart.value) == ("FAIL", 100, 0.12)
+    assert apart.reason.startswith("without the items that share text with the calibration data: drop 12.00 pp")
+
+
+def test_what_the_promoted_version_was_calibrated_on_is_left_out_as_well(tmp_path: Path) -> None:
+    """50 items in the candidate's data, 100 others in the promoted version's: neither side has seen the 850 left."""
+    bench = with_baseline(tmp_path)
+    release(bench, "r-1", "one", 0, label="v1")
+    first = bench.store.find_run("r-1")
+    seen = first.variants["one"].model_copy(update={"calibration": overlap(*range(100))})
+    bench.store.save_run(first.model_copy(update={"variants": {**first.variants, "one": seen}}))
+    candidate(bench, "now", 150, calibration=overlap(*range(100, 150)))
+    comparison = compare_run(bench.store, bench.manifest())
+    (found,) = comparison.candidates
+    assert found.clean is not None
+    assert found.clean_reference is not None
+    assert found.clean.metrics["t", "acc"].count == COUNT - 50
+    assert found.clean_reference.metrics["t", "acc"].count == COUNT - 150
+    assert float(found.clean_reference.metrics["t", "acc"].drops.sum()) == 0.0

@@ -81,6 +81,41 @@ def test_the_words_hold_the_numbers() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("metric", "share", "gain", "tight"),
+    [
+        ("acc", 0.9, 0.149, True),  # a tenth of 14.9 points is less than the 1.5 that flip
+        ("acc", 0.9, 0.151, False),
+        ("acc", 0.9, -0.01, False),  # nothing gained: the gate itself says so
+        ("f1", 0.95, 0.079, True),
+        ("f1", 0.95, 0.081, False),
+        ("perplexity", 0.999, 0.19, True),  # a thousandth of 0.19 nats; the floor is log(1.0002)
+        ("perplexity", 0.999, 0.21, False),
+    ],
+)
+def test_a_share_of_the_gain_is_held_against_the_floor_by_the_gains_upper_bound(
+    metric: str, share: float, gain: float, tight: bool
+) -> None:
+    """What the share allows to be lost at the largest gain that the items leave possible; a slice has another gain."""
+    gate = {"task": "t", "metric": metric, "min_retained": share}
+    found = tight_gates(suite(gate), FLOOR, {"t/acc": 0.5}, {f"t/{metric}": gain})
+    assert bool(found) is tight
+    assert tight_gates(suite(gate), FLOOR, {}, {}) == ()
+    assert tight_gates(suite({**gate, "slice": "topic=a"}), FLOOR, {}, {f"t/{metric}": gain}) == ()
+
+
+def test_the_words_of_a_share_of_the_gain() -> None:
+    """Share, gain, what it allows, and the floor, so that a reader can redo the sum."""
+    gate = {"task": "t", "metric": "acc", "min_retained": 0.95}
+    (found,) = tight_gates(suite(gate), FLOOR, {}, {"t/acc": 0.12})
+    assert found.says == (
+        "t acc: keeping 95.0 % of a gain of at most 12.00 pp, its upper bound, allows a loss of 0.60 pp: tighter than "
+        "the baseline's own noise, 3 of 200 answers flip between two passes"
+    )
+    (found,) = tight_gates(suite({**gate, "metric": "f1"}), FLOOR, {}, {"t/f1": 0.02})
+    assert "allows a loss of 0.001: tighter than the baseline's own noise, an item moves by 0.004" in found.says
+
+
 @pytest.mark.parametrize(("ratio", "pairs", "tight"), [(0.995, 16, True), (0.99, 16, False), (0.995, 100, False)])
 def test_speed_noise_shrinks_with_the_pairs(ratio: float, pairs: int, tight: bool) -> None:
     """2 % from run to run leave 1.645 x 2 % / 4 = 0.82 % over 16 pairs and 0.33 % over 100."""
