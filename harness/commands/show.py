@@ -1,5 +1,8 @@
 """`quantgate show`: every item of a run, one row per item and variant, as JSON lines or CSV.
 
+The model before fine-tuning has rows like any other, and so has what a variant answered before it was stopped early;
+`role` and `stopped_early` say which they are.
+
 Rows are read and written one at a time: a million items take the memory of their names.
 """
 
@@ -8,11 +11,12 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.records.models import Failed, ItemRecord, PlannedItem, RunManifest
+from harness.records.models import Failed, ItemRecord, PlannedItem, RunManifest, VariantRun
+from harness.records.ordered import Ordered
 from harness.records.store import Store
 
 Cell = str | int | float | bool | None | list[float | None] | list[str] | dict[str, str]
@@ -42,21 +46,38 @@ def item_rows(store: Store, manifest: RunManifest, task: str | None) -> Iterator
     for name, facts in manifest.tasks.items():
         if task not in (None, name):
             continue
-        variants = [variant for variant, each in manifest.variants.items() if name in each.evaluations]
+        before = () if manifest.base is None else (manifest.base,)
+        variants = [each for each in (*manifest.variants.values(), *before) if name in each.answered]
         places = {item.item: place for place, item in enumerate(store.planned_items(facts.plan))}
-        records = [store.ordered(manifest.variants[variant].evaluations[name], places) for variant in variants]
+        records = [_records(store, variant, name, places) for variant in variants]
+        marks = [_marks(manifest, variant, name) for variant in variants]
         del places
         for planned, *answers in zip(store.planned_items(facts.plan), *records, strict=True):
-            for variant, record in zip(variants, answers, strict=True):
+            for mark, record in zip(marks, answers, strict=True):
                 if record is not None:
-                    yield _row(name, variant, planned, record)
+                    yield _row(name, mark, planned, record)
 
 
-def _row(task: str, variant: str, planned: PlannedItem, record: ItemRecord) -> dict[str, Cell]:
+def _records(store: Store, variant: VariantRun, task: str, places: Mapping[str, int]) -> Ordered:
+    if task in variant.evaluations or variant.stopped is None:
+        return store.ordered(variant.evaluations[task], places)
+    return store.ordered_part(variant.stopped, places)
+
+
+def _marks(manifest: RunManifest, variant: VariantRun, task: str) -> dict[str, Cell]:
+    """Whose answers these are, and whether they are all of them."""
+    role = "baseline" if variant.variant == manifest.baseline else "candidate"
+    marks: dict[str, Cell] = {"variant": variant.variant, "role": "base" if variant is manifest.base else role}
+    if task not in variant.evaluations and variant.stopped is not None:
+        marks["stopped_early"] = f"after {variant.stopped.items} of {variant.stopped.planned} items"
+    return marks
+
+
+def _row(task: str, marks: Mapping[str, Cell], planned: PlannedItem, record: ItemRecord) -> dict[str, Cell]:
     row: dict[str, Cell] = {
         "task": task,
         "item": record.item,
-        "variant": variant,
+        **marks,
         "prompt_hash": record.prompt_hash,
         "slices": planned.slices,
         "cluster": planned.cluster,

@@ -32,6 +32,7 @@ from harness.records.chunks import Chunks
 from harness.records.columns import Answers, ItemColumns, PlanColumns
 from harness.records.models import (
     Accepted,
+    EarlyStop,
     EvaluationManifest,
     ItemRecord,
     PlannedItem,
@@ -156,6 +157,17 @@ class Store:
         manifest, chunks = self._finished(key), self.chunks(key)
         records = Ordered(chunks, places)
         _check_whole(manifest, chunks, records.count)
+        return records
+
+    def ordered_part(self, stop: EarlyStop, places: Mapping[str, int]) -> Ordered:
+        """As `ordered`, of an evaluation that was stopped early: what the run had of it then. Raises `RecordError`."""
+        chunks = self.chunks(stop.evaluation, first=stop.chunks)
+        records = Ordered(chunks, places)
+        if chunks.digest() != stop.digest:
+            raise RecordError(
+                f"{self.evaluation_folder(stop.evaluation)}: holds other answers than those at which the run was "
+                "stopped early; run the suite again."
+            )
         return records
 
     def columns(self, key: str, metrics: Sequence[str]) -> ItemColumns:

@@ -6,6 +6,7 @@ import io
 import json
 import random
 import tracemalloc
+from collections import Counter
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -13,7 +14,16 @@ import pytest
 
 from harness.commands.show import export, item_rows
 from harness.errors import RecordError, UsageError
-from harness.records.models import ItemRecord, OptionAnswer, PlannedItem, RunManifest, TextAnswer, outcome
+from harness.records.models import (
+    EarlyStop,
+    ItemRecord,
+    OptionAnswer,
+    PlannedItem,
+    RunManifest,
+    TextAnswer,
+    VariantRun,
+    outcome,
+)
 from tests.gate.handmade import HOST, NOW, Bench
 
 TEXTS = ["plain", "Ünïcödé 漢字 🦊", 'quotes " \\ and ]}, {[', "line\nbreak", "=1+1", ""]
@@ -116,6 +126,35 @@ def test_nothing_is_printed_of_a_damaged_store(tmp_path: Path) -> None:
     with redirect_stdout(out), pytest.raises(RecordError, match="checksum"):
         export(run, made.store.root, task=None, form="jsonl")
     assert out.getvalue() == ""
+
+
+def test_what_was_stopped_early_and_the_base_are_shown_and_marked(tmp_path: Path) -> None:
+    """The answers a stopped variant gave until then, none that a later run added, and every answer of the model before
+    fine-tuning; each row says which it is."""
+    made = bench(tmp_path, 30)
+    chunks = made.store.chunks("q-t", first=2)
+    list(chunks.payloads())
+    stop = EarlyStop(
+        task="t", metric="acc", gate="gates[0]", limit=0.02, alpha=0.05, evaluation="q-t", chunks=2,
+        digest=chunks.digest(), items=14, planned=30, drop=0.5, wealth=21.0,
+    )  # fmt: skip
+    made.variants["q"] = made.variants["q"].model_copy(update={"evaluations": {}, "stopped": stop})
+    base = VariantRun(variant="base model", evaluations={"t": "fp32-t"})
+    saved(made)
+    made.store.save_run(made.store.find_run("r1").model_copy(update={"base": base}))
+    rows = list(item_rows(made.store, made.store.find_run("r1"), None))
+    counts = Counter((row["variant"], row["role"], row.get("stopped_early")) for row in rows)
+    assert counts == {
+        ("fp32", "baseline", None): 30,
+        ("q", "candidate", "after 14 of 30 items"): 14,
+        ("base model", "base", None): 30,
+    }
+    first = {record.item for chunk in made.store.chunks("q-t", first=2).load() for record in chunk}
+    assert {row["item"] for row in rows if row["variant"] == "q"} == first
+    other = made.variants["q"].model_copy(update={"stopped": stop.model_copy(update={"digest": "0" * 64})})
+    made.store.save_run(made.store.find_run("r1").model_copy(update={"variants": {**made.variants, "q": other}}))
+    with pytest.raises(RecordError, match="other answers than those at which the run was stopped early"):
+        next(item_rows(made.store, made.store.find_run("r1"), None))
 
 
 def test_an_unknown_task_lists_those_there_are(tmp_path: Path) -> None:
