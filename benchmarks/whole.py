@@ -135,7 +135,6 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-") as place:
         made = workloads(asked.data, Path(place), asked.share)
-        made.pop("examples")
         times = whole(made, Path(place))
         cost = divergence(made, Path(place))
     ratios = {
