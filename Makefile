@@ -24,7 +24,8 @@ SUITE := suites/demo.yaml
 MODEL := .cache/demo-model/SmolLM2-135M-Instruct/model.safetensors
 TEXTS := .cache/demo-data/topics.jsonl
 ARGS ?=
-# Test files that run at a time, each in a process of its own. A file that loads a model takes up to 3 GB.
+# Test files that run at a time, each in a process of its own. A file that loads a model takes up to 3 GB. Their threads
+# sleep while they wait: where two models compute at a time, threads that spin take the cores from each other.
 JOBS ?= 2
 
 # A stamp lies inside the environment, so it goes when the environment goes. Nothing is installed again, and no
@@ -84,7 +85,7 @@ quick: $(HAVE_DEV)
 	$(PYTHON) -m pytest -m "not model" $(ARGS)
 
 test: lint $(MODEL) $(TEXTS)
-	$(PYTHON) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	OMP_WAIT_POLICY=PASSIVE $(PYTHON) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 # Environments that exclude each other are built first; one that cannot be built leaves its rows with pip's reason.
 methods: $(HAVE_DEV) $(MODEL)
