@@ -77,12 +77,13 @@ def _row(task: str, marks: Mapping[str, Cell], planned: PlannedItem, record: Ite
     row: dict[str, Cell] = {
         "task": task,
         "item": record.item,
-        **marks,
+        "variant": marks["variant"],
         "prompt_hash": record.prompt_hash,
         "slices": planned.slices,
         "cluster": planned.cluster,
         "prompt": planned.prompt,
         "expected": planned.expected,
+        **marks,
     }
     if record.options:
         row["options"] = list(planned.options)

@@ -28,7 +28,8 @@ from harness.stats.promise import (
 )
 
 CHOICE = {"data": "rows.jsonl", "prompt": "{{text}}", "choices": ["yes", "no"], "answer": "yes"}
-Z = normal_quantile(0.95) + normal_quantile(0.8)
+Z80 = normal_quantile(0.8)
+Z = normal_quantile(0.95) + Z80
 
 
 def seen(kind: str, metric: str, n: int, **more: Any) -> dict[tuple[str, str, str], Seen]:
@@ -111,7 +112,8 @@ def test_graded_metrics_go_by_their_spread(plans: Any) -> None:
     task = {"generate": {"data": "rows.jsonl", "prompt": "{{text}}", "answer": "yes", "metric": "f1"}}
     row = only(plans(400, {"task": "t", "metric": "f1", "max_drop": 0.01}, task), before)
     assert row.certifies == f"{Z * 0.005:.2g}"
-    assert row.needs == pytest.approx(400 * (Z * 0.005 / 0.01) ** 2, rel=0.005)
+    needed = next(n for n in range(2, 5000) if (t_quantile(0.95, n - 1) + Z80) * 0.005 * math.sqrt(400 / n) <= 0.01)
+    assert row.needs == needed
     assert not row.enough
 
 

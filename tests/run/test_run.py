@@ -273,7 +273,7 @@ def test_later_stages_work_from_files(write_suite: Write, tmp_path: Path) -> Non
     lines = quantgate("show", run, "--task", "ask", *where).stdout.splitlines()
     assert len(lines) == 180
     assert set(json.loads(lines[0])) >= {"item", "prompt_hash", "log_likelihoods", "acc", "variant"}
-    assert quantgate("show", run, "--format", "csv", *where).stdout.startswith("task,item,variant,role,prompt_hash")
+    assert quantgate("show", run, "--format", "csv", *where).stdout.startswith("task,item,variant,prompt_hash")
     assert "small" in quantgate("history", "scripted", *where).stdout
     assert json.loads(quantgate("history", "scripted", "--json", *where).stdout)["runs"][0]["run"] == run
     assert quantgate("promote", run, "small", *where).returncode == 2
