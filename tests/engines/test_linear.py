@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
 
 from harness.engines import hf_linear
+from harness.engines import transformers as engine
 from harness.engines.hf_linear import ROWS, faster_products, linear, plain_layers, usable
+from harness.engines.seam import GenerateRequest, ScoreRequest, Window, Workload
+from tests.engines.tiny import Make, Spec
+
+LAYERS = 14
+"""Linear layers of a tiny model, without the output layer, which multiplies in a place of its own."""
 
 
 @pytest.fixture
@@ -112,3 +118,23 @@ def test_intels_processors_keep_mkl(monkeypatch: pytest.MonkeyPatch) -> None:
     usable.cache_clear()
     assert not usable()
     usable.cache_clear()
+
+
+@pytest.mark.usefixtures("slow_with_mkl")
+def test_an_engine_scores_with_it_and_times_without(make_model: Make, spec: Spec, seen: list[int]) -> None:
+    """Scores, windows and answers are computed with it; a timing never is, and the facts say both."""
+    loaded = engine.load(spec(make_model("llama")))
+    context = tuple(range(5, 25))
+    asked: list[Callable[[], object]] = [
+        lambda: loaded.score([ScoreRequest(context=context, continuations=((30, 31), (32,)))]),
+        lambda: loaded.roll([Window(tokens=context, scored_from=1)]),
+        lambda: loaded.generate([GenerateRequest(prompt=context, max_new_tokens=2, until=())]),
+    ]
+    for ask in asked:
+        seen.clear()
+        ask()
+        assert len(seen) >= LAYERS
+    seen.clear()
+    loaded.time(Workload(prompt_tokens=8, new_tokens=3, batch=2, seed=0))
+    assert seen == []
+    assert "float32 products: oneDNN while scoring, MKL while timing" in loaded.facts().notes
