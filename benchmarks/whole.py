@@ -1,6 +1,6 @@
 """A whole `quantgate run` beside lm-eval twice, what a second candidate adds, and what divergence costs.
 
-    python benchmarks/whole.py [--share 0.3] [--json FILE]
+    python benchmarks/whole.py [--share 0.3] [--only whole|divergence] [--json FILE]
 
 Both sides start as fresh processes: imports, loading, tokenising, scoring, results on disk. lm-eval runs once per
 model at a batch size of 16 and its samples are compared with pandas; quantgate's time holds the verdict and the report.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,13 @@ from workloads import Workload, workloads
 
 BATCH = 16
 """lm-eval's best batch size, or within a tenth of it, in every workload of bench.py."""
+
+RATIOS = {
+    "lm-eval twice / quantgate run of two variants": ("lm-eval", "quantgate"),
+    "a second candidate / a run of that candidate": ("second candidate", "candidate alone"),
+    "divergence / plain pass of the variant": ("divergence", "plain pass"),
+    "bytes of logits / bytes stored": ("bytes of 16-bit logits", "bytes of states"),
+}
 
 
 def peer(dtype: str, out: str, *files: str) -> None:
@@ -83,45 +91,40 @@ def whole(made: dict[str, Workload], folder: Path) -> dict[str, float]:
     return {"quantgate": ours, "lm-eval": theirs, "second candidate": more, "candidate alone": own}
 
 
-def divergence(made: dict[str, Workload], folder: Path) -> dict[str, float]:
-    """Seconds of nf4's perplexity, divergence and agreement beside plain passes, and bytes stored."""
+def divergence(made: dict[str, Workload], folder: Path, rounds: int) -> dict[str, list[float]]:
+    """Seconds a round, in turns, of nf4's perplexity, divergence and agreement and of a plain pass; and bytes."""
     from side import OurSide, plain_side
 
     from harness.worker.client import Worker
 
     workload = asdict(made["perplexity"])
-    seconds: dict[str, float] = {}
     place = folder / "states"
     place.mkdir()
     sides = {dtype: OurSide(str(MODEL), dtype, workload, folder) for dtype in ("float32", "nf4")}
     plan = sides["float32"].plan(None)
     chunks = [[window for index in chunk for window in plan.requests[index]] for chunk in plan.chunks]
-    for dtype, side in sides.items():
-        with Worker(dtype, log=folder / f"{dtype}.log") as worker:
-            worker.load(side.variant.load)
-            worker.roll(chunks[-1])
+    states = [str(place / f"{number:06d}.npy") for number in range(len(chunks))]
+    with Worker("float32", log=folder / "float32.log") as worker:
+        worker.load(sides["float32"].variant.load)
+        for file, chunk in zip(states, chunks, strict=True):
+            worker.roll(chunk, states_out=file)
+    loop = plain_side(str(MODEL), "nf4", workload)
+    loop({"items": 1})
+    seconds: dict[str, list[float]] = {"divergence": [], "plain pass": []}
+    with Worker("nf4", log=folder / "nf4.log") as worker:
+        worker.load(sides["nf4"].variant.load)
+        worker.roll(chunks[-1], states_in=states[-1])
+        for _ in range(rounds):
             started = time.perf_counter()
-            for number, chunk in enumerate(chunks):
-                states = str(place / f"{number:06d}.npy")
-                worker.roll(chunk, **({"states_out": states} if dtype == "float32" else {"states_in": states}))
-            seconds[dtype] = time.perf_counter() - started
-    plain: dict[str, float] = {}
-    for dtype in sides:
-        request: dict[str, Any] = {}
-        loop = plain_side(str(MODEL), dtype, workload)
-        loop({"items": 1})
-        loop(request)
-        plain[dtype] = request["wall"]
+            for file, chunk in zip(states, chunks, strict=True):
+                worker.roll(chunk, states_in=file)
+            seconds["divergence"].append(time.perf_counter() - started)
+            request: dict[str, Any] = {}
+            loop(request)
+            seconds["plain pass"].append(request["wall"])
     positions = sum(len(window.tokens) - window.scored_from for chunk in chunks for window in chunk)
     stored = sum(file.stat().st_size for file in place.glob("0*.npy"))
-    return {
-        "baseline, states stored": seconds["float32"],
-        "variant, divergence": seconds["nf4"],
-        "plain pass of the baseline": plain["float32"],
-        "plain pass of the variant": plain["nf4"],
-        "bytes of states": float(stored),
-        "bytes of 16-bit logits": float(positions * 49_152 * 2),
-    }
+    return {**seconds, "bytes of states": [float(stored)], "bytes of 16-bit logits": [float(positions * 49_152 * 2)]}
 
 
 def main() -> None:
@@ -131,24 +134,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--share", type=float, default=0.3, help="of the items")
+    parser.add_argument("--only", choices=("whole", "divergence"), help="one of the two measurements")
+    parser.add_argument("--rounds", type=int, default=5, help="of divergence and a plain pass, in turns")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
+    found: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory(prefix="bench-") as place:
         made = workloads(asked.data, Path(place), asked.share)
-        times = whole(made, Path(place))
-        cost = divergence(made, Path(place))
-    ratios = {
-        "lm-eval twice / quantgate run of two variants": times["lm-eval"] / times["quantgate"],
-        "a second candidate / a run of that candidate": times["second candidate"] / times["candidate alone"],
-        "divergence / plain pass of the variant": cost["variant, divergence"] / cost["plain pass of the variant"],
-        "bytes of logits / bytes stored": cost["bytes of 16-bit logits"] / cost["bytes of states"],
-    }
-    for name, value in ratios.items():
-        print(f"{name}: {value:.2f}")
-    for name, value in {**times, **cost}.items():
-        print(f"  {name}: {value:,.1f}")
+        if asked.only != "divergence":
+            found |= {name: [seconds] for name, seconds in whole(made, Path(place)).items()}
+        if asked.only != "whole":
+            found |= divergence(made, Path(place), asked.rounds)
+    for title, (above, below) in RATIOS.items():
+        if above in found:
+            ratios = sorted(one / other for one, other in zip(found[above], found[below], strict=True))
+            spread = f" ({ratios[0]:.2f} - {ratios[-1]:.2f})" if len(ratios) > 1 else ""
+            print(f"{title}: {statistics.median(ratios):.2f}{spread}")
+    for name, values in found.items():
+        print(f"  {name}: {', '.join(f'{value:,.1f}' for value in values)}")
     if asked.json:
-        asked.json.write_text(json.dumps({**times, **cost}, indent=1))
+        asked.json.write_text(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,20 +64,27 @@ def choice(name: str, title: str, rows: list[dict[str, Any]], folder: Path) -> W
 
 
 def hellaswag(data: Path, folder: Path, items: int, examples: int) -> Workload:
-    """HellaSwag, with the first rows as shared examples in front of all others' prompts."""
+    """HellaSwag, with some rows as shared examples in front of all others' prompts.
+
+    Items and examples are spread over the file: its first half has short captions only, its second half long articles.
+    """
     rows = read(data / "hellaswag" / "hellaswag.jsonl")
     asked = [f"{row['activity_label']}: {row['ctx']}" for row in rows]
-    shown = "".join(
-        f"{asked[place]} {rows[place]['endings'][rows[place]['expected_index']]}\n\n" for place in range(examples)
-    )
-    chosen = range(examples, len(rows)) if examples else range(len(rows))
+    first = spread(range(len(rows)), examples)
+    shown = "".join(f"{asked[place]} {rows[place]['endings'][rows[place]['expected_index']]}\n\n" for place in first)
     made = [
         {"prompt": shown + asked[place], "endings": rows[place]["endings"], "answer": rows[place]["expected_index"]}
-        for place in list(chosen)[:items]
+        for place in spread([place for place in range(len(rows)) if place not in first], items)
     ]
     if examples:
         return choice("examples", f"the same with {examples} shared examples", made, folder)
     return choice("choice", "4-choice log-likelihood, HellaSwag", made, folder)
+
+
+def spread(places: Sequence[int], number: int) -> list[int]:
+    """`number` of the places, at equal distances."""
+    number = min(number, len(places))
+    return [places[(2 * step + 1) * len(places) // (2 * number)] for step in range(number)]
 
 
 def gsm8k(data: Path, folder: Path, items: int) -> Workload:

@@ -12,7 +12,7 @@ from typing import Any
 from harness.engines.hf_generate import Generator
 from harness.engines.hf_head import Head
 from harness.engines.hf_inside import rounds_to
-from harness.engines.hf_linear import plain_layers, usable
+from harness.engines.hf_linear import products_notes
 from harness.engines.hf_load import Loaded, core_of, input_device
 from harness.engines.hf_score import Scorer
 from harness.engines.seam import Facts
@@ -56,8 +56,7 @@ def gather_facts(loaded: Loaded, head: Head, scorer: Scorer, generator: Generato
         notes.append(f"no stored states: {head.why_not}")
     if core.config._attn_implementation:
         notes.append(f"attention: {core.config._attn_implementation}")
-    if usable() and plain_layers(model):
-        notes.append("float32 products: oneDNN while scoring, MKL while timing")
+    notes += products_notes(model)
     notes += _coarser(list(packed.values()))
     digest, broken = _inspect(model)
     return Facts(

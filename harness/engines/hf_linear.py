@@ -1,13 +1,14 @@
-"""float32 matrix products by oneDNN while a model is scored on a processor where MKL's are slower.
+"""Matrix products that a processor computes faster in another way, while a model is scored on it.
 
-MKL, which torch takes for float32, keeps its fastest kernels for Intel's processors; see benchmarks/NOTES.md for what
-was measured on another. The values are the same but for rounding, the weights are used where they lie, and timings of
-a variant run without this: they measure what the variant's own libraries do.
+float32 by oneDNN where MKL is slower: MKL, which torch takes, keeps its fastest kernels for Intel's processors.
+float16 in float32 where the processor has no float16 arithmetic: torch then multiplies number by number. The values
+are the same but for rounding; see benchmarks/NOTES.md for what was measured. Timings of a variant run without this:
+they measure what the variant's own libraries do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
@@ -15,11 +16,21 @@ from typing import Any
 
 ROWS = 2
 """A single row goes to MKL, which is as fast there."""
+WIDE_ROWS = 16
+"""float16 rows from which on making the weights float32 pays."""
+WIDE_VALUES = 1 << 20
+"""Weights that are made float32 at once: 4 MiB stay in the processor's cache."""
 TRIAL_ROWS = 64
 AGREES = 1e-5
 """Largest difference between both, relative to the largest value, on the trial."""
+ROUNDS = 4e-3
+"""The same where the product is rounded to float16."""
 SLOW_WITH_MKL = frozenset({"AuthenticAMD", "HygonGenuine"})
 """Vendors, as /proc/cpuinfo has them."""
+FLOAT16_ARITHMETIC = frozenset({"avx512_fp16", "amx_fp16"})
+"""Flags in /proc/cpuinfo of the x86 processors that multiply in float16."""
+FOLLOWS = frozenset({"TorchLinear"})
+"""Layers that unpack their weights into the format they are asked in: gptqmodel's plain kernel."""
 
 
 def linear(values: Any, weight: Any, bias: Any) -> Any:
@@ -28,20 +39,46 @@ def linear(values: Any, weight: Any, bias: Any) -> Any:
 
     if _suits(values, weight):
         return torch.ops.mkldnn._linear_pointwise(values, weight, bias, "none", [], "")
+    if _is_slow_half(values, weight):
+        return _widened(values, weight, bias)
     return torch.nn.functional.linear(values, weight, bias)
 
 
 @contextmanager
 def faster_products(model: Any) -> Iterator[None]:
-    """Within the block, plain float32 linear layers on the processor compute by `linear`."""
-    layers = plain_layers(model) if usable() else []
-    for layer in layers:
-        layer.forward = partial(_forward, layer)
+    """Within the block, linear layers on the processor that have a faster way compute in it."""
+    forwards = _forwards(model)
+    for layer, forward in forwards:
+        layer.forward = forward
     try:
         yield
     finally:
-        for layer in layers:
+        for layer, _ in forwards:
             del layer.forward
+
+
+def products_notes(model: Any) -> list[str]:
+    """What differs between scoring and timing, for the facts."""
+    import torch
+
+    notes = []
+    if usable() and plain_layers(model, torch.float32):
+        notes.append("float32 products: oneDNN while scoring, MKL while timing")
+    if widens() and (plain_layers(model, torch.float16) or _following(model)):
+        notes.append("float16 products: in float32 and rounded while scoring, torch's float16 while timing")
+    return notes
+
+
+def _forwards(model: Any) -> list[tuple[Any, Callable[[Any], Any]]]:
+    """Every layer that has a faster way, and the way."""
+    import torch
+
+    plain = plain_layers(model, torch.float32) if usable() else []
+    if not widens():
+        return [(layer, partial(_forward, layer)) for layer in plain]
+    plain += plain_layers(model, torch.float16)
+    following = [(layer, partial(_asked_wide, layer.forward)) for layer in _following(model)]
+    return [(layer, partial(_forward, layer)) for layer in plain] + following
 
 
 @cache
@@ -61,22 +98,52 @@ def usable() -> bool:
     return bool((found - expected).abs().max() <= AGREES * expected.abs().max())
 
 
+@cache
+def widens() -> bool:
+    """Whether float16 numbers are multiplied one by one here: an x86 processor without float16 arithmetic."""
+    flags = _described("flags")
+    return flags is not None and FLOAT16_ARITHMETIC.isdisjoint(flags.split())
+
+
 def _forward(layer: Any, values: Any) -> Any:
     return linear(values, layer.weight, layer.bias)
+
+
+def _asked_wide(forward: Callable[[Any], Any], values: Any) -> Any:
+    """A layer's answer in float16, computed in float32."""
+    import torch
+
+    if values.dtype != torch.float16 or values.numel() < ROWS * values.shape[-1]:
+        return forward(values)
+    return forward(values.float()).to(values.dtype)
+
+
+def _widened(values: Any, weight: Any, bias: Any) -> Any:
+    """A float16 product in float32, a block of the weights at a time, and rounded."""
+    import torch
+
+    wide, blocks = values.float(), weight.split(max(1, WIDE_VALUES // weight.shape[1]))
+    found = torch.cat([linear(wide, block.float(), None) for block in blocks], -1)
+    return (found if bias is None else found + bias.float()).to(values.dtype)
 
 
 def _suits(values: Any, weight: Any) -> bool:
     import torch
 
-    return (
-        usable()
-        and values.device.type == weight.device.type == "cpu"
-        and values.dtype == weight.dtype == torch.float32
-        and values.numel() >= ROWS * values.shape[-1]
-    )
+    return usable() and _both(torch.float32, values, weight) and values.numel() >= ROWS * values.shape[-1]
 
 
-def plain_layers(model: Any) -> list[Any]:
+def _is_slow_half(values: Any, weight: Any) -> bool:
+    import torch
+
+    return _both(torch.float16, values, weight) and values.numel() >= WIDE_ROWS * values.shape[-1] and widens()
+
+
+def _both(dtype: Any, values: Any, weight: Any) -> bool:
+    return values.device.type == weight.device.type == "cpu" and values.dtype == weight.dtype == dtype
+
+
+def plain_layers(model: Any, dtype: Any) -> list[Any]:
     """Linear layers that nothing has changed: no packed weights, no forward of accelerate's."""
     import torch
 
@@ -85,16 +152,43 @@ def plain_layers(model: Any) -> list[Any]:
         for layer in model.modules()
         if type(layer) is torch.nn.Linear
         and type(layer.weight) is torch.nn.Parameter
-        and layer.weight.dtype == torch.float32
+        and layer.weight.dtype == dtype
         and layer.weight.device.type == "cpu"
         and "forward" not in vars(layer)
     ]
 
 
+def _following(model: Any) -> list[Any]:
+    """Packed layers of float16 models that compute in the format they are asked in, as the first one shows."""
+    layers = [
+        layer
+        for layer in model.modules()
+        if type(layer).__name__ in FOLLOWS and layer.qweight.device.type == "cpu" and "forward" not in vars(layer)
+    ]
+    return layers if layers and _follows(layers[0]) else []
+
+
+def _follows(layer: Any) -> bool:
+    """Whether a layer that is asked in float32 answers as in float16, but for rounding."""
+    import torch
+
+    values = torch.randn(ROWS, layer.in_features, generator=torch.Generator().manual_seed(0)).half()
+    with torch.no_grad():
+        expected, found = layer(values), layer(values.float())
+    agrees = (found - expected.float()).abs().max() <= ROUNDS * expected.abs().max()
+    return bool(expected.dtype == torch.float16 and found.dtype == torch.float32 and agrees)
+
+
 def _vendor() -> str | None:
     """The processor's maker, where the system says."""
+    return _described("vendor_id")
+
+
+def _described(key: str) -> str | None:
+    """What /proc/cpuinfo says of the first processor."""
     described = Path("/proc/cpuinfo")
     for line in described.read_text().splitlines() if described.exists() else ():
-        if line.startswith("vendor_id"):
-            return line.partition(":")[2].strip()
+        name, _, value = line.partition(":")
+        if name.strip() == key:
+            return value.strip()
     return None

@@ -1,4 +1,4 @@
-"""float32 products by oneDNN: the same values, only while scoring, and only for layers that nothing else computes."""
+"""Products computed in a faster way: the same values, only while scoring, and only for layers nothing else computes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from harness.engines import hf_linear
 from harness.engines import transformers as engine
-from harness.engines.hf_linear import ROWS, faster_products, linear, plain_layers, usable
+from harness.engines.hf_linear import ROWS, WIDE_ROWS, faster_products, linear, plain_layers, usable, widens
 from harness.engines.seam import GenerateRequest, ScoreRequest, Window, Workload
 from tests.engines.tiny import Make, Spec
 
@@ -27,6 +27,31 @@ def slow_with_mkl(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     usable.cache_clear()
     yield
     usable.cache_clear()
+
+
+@pytest.fixture
+def no_float16(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As on an x86 processor without float16 arithmetic."""
+    monkeypatch.setattr(hf_linear, "_described", {"flags": "fpu avx2 avx512f avx512_bf16"}.get)
+    for answer in (usable, widens):
+        answer.cache_clear()
+    yield
+    for answer in (usable, widens):
+        answer.cache_clear()
+
+
+@pytest.fixture
+def widened(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Rows of every float16 product that was computed in float32."""
+    rows: list[int] = []
+    widen = hf_linear._widened
+
+    def noted(values: Any, weight: Any, bias: Any) -> Any:
+        rows.append(values.numel() // values.shape[-1])
+        return widen(values, weight, bias)
+
+    monkeypatch.setattr(hf_linear, "_widened", noted)
+    return rows
 
 
 @pytest.fixture
@@ -110,7 +135,7 @@ def test_only_plain_layers_are_taken() -> None:
     plain, moved = torch.nn.Linear(4, 4), torch.nn.Linear(4, 4)
     moved.forward = moved.forward  # type: ignore[method-assign]  # as accelerate does
     model = torch.nn.Sequential(plain, Packed(4, 4), torch.nn.Linear(4, 4).bfloat16(), moved)
-    assert plain_layers(model) == [plain]
+    assert plain_layers(model, torch.float32) == [plain]
 
 
 def test_intels_processors_keep_mkl(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,3 +163,104 @@ def test_an_engine_scores_with_it_and_times_without(make_model: Make, spec: Spec
     loaded.time(Workload(prompt_tokens=8, new_tokens=3, batch=2, seed=0))
     assert seen == []
     assert "float32 products: oneDNN while scoring, MKL while timing" in loaded.facts().notes
+
+
+@pytest.mark.usefixtures("no_float16")
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", [(WIDE_ROWS, 48), (64, 48), (3, 40, 48)])
+@pytest.mark.parametrize("at_once", [48 * 5, 1 << 20])
+def test_float16_is_multiplied_in_float32_and_rounded(
+    shape: tuple[int, ...], bias: bool, at_once: int, widened: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within half a unit of float16's last place of the exact product, however many weights are taken at once."""
+    monkeypatch.setattr(hf_linear, "WIDE_VALUES", at_once)
+    source = torch.Generator().manual_seed(1)
+    values = torch.randn(shape, generator=source).half()
+    weight = torch.randn(32, 48, generator=source).half()
+    added = torch.randn(32, generator=source).half() if bias else None
+    expected = torch.nn.functional.linear(values.double(), weight.double(), None if added is None else added.double())
+    found = linear(values, weight, added)
+    assert widened == [values.numel() // 48]
+    assert found.dtype == torch.float16
+    assert found.shape == expected.shape
+    torch.testing.assert_close(found.double(), expected, rtol=2**-11 * 1.01, atol=1e-4)
+
+
+@pytest.mark.usefixtures("no_float16")
+def test_few_rows_and_bfloat16_are_not_widened(widened: list[int]) -> None:
+    """Making the weights float32 costs more than a few rows are worth."""
+    linear(torch.ones(WIDE_ROWS - 1, 8).half(), torch.ones(4, 8).half(), None)
+    linear(torch.ones(WIDE_ROWS, 8).bfloat16(), torch.ones(4, 8).bfloat16(), None)
+    assert widened == []
+
+
+@pytest.mark.parametrize("flags", ["fpu avx512f avx512_fp16", "fpu amx_tile amx_fp16", None])
+def test_float16_arithmetic_is_used_where_it_is(monkeypatch: pytest.MonkeyPatch, flags: str | None) -> None:
+    """None: not an x86 processor, or a system that does not say."""
+    monkeypatch.setattr(hf_linear, "_described", lambda key: flags if key == "flags" else None)
+    widens.cache_clear()
+    assert not widens()
+    widens.cache_clear()
+
+
+class TorchLinear(torch.nn.Module):
+    """A packed layer that unpacks into the format it is asked in, as gptqmodel's of this name."""
+
+    def __init__(self, answers: torch.dtype | None = None, off: float = 0.0) -> None:
+        super().__init__()
+        self.in_features, self.answers, self.off = 32, answers, off
+        self.qweight = torch.randint(-8, 8, (16, 32), generator=torch.Generator().manual_seed(2), dtype=torch.int8)
+        self.asked: list[torch.dtype] = []
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        self.asked.append(values.dtype)
+        product = values @ (self.qweight / 16).to(values.dtype).T
+        wide = self.off if values.dtype == torch.float32 else 0.0
+        return (product + wide).to(self.answers or product.dtype)
+
+
+@pytest.mark.usefixtures("no_float16")
+def test_packed_layers_that_follow_the_format_are_asked_in_float32() -> None:
+    """Where a trial shows that they answer the same; one row is asked as it comes."""
+    layer = TorchLinear()
+    values = torch.randn(8, 32, generator=torch.Generator().manual_seed(3)).half()
+    expected = layer(values)
+    with faster_products(layer):
+        layer.asked.clear()
+        found = layer(values)
+        layer(values[:1])
+    assert layer.asked == [torch.float32, torch.float16]
+    assert found.dtype == torch.float16
+    torch.testing.assert_close(found, expected, rtol=2e-3, atol=2e-3)
+    layer(values)
+    assert layer.asked[-1] == torch.float16
+
+
+@pytest.mark.usefixtures("no_float16")
+@pytest.mark.parametrize("layer", [TorchLinear(answers=torch.float16), TorchLinear(off=0.5)])
+def test_packed_layers_that_answer_otherwise_are_left_alone(layer: TorchLinear) -> None:
+    """One that answers in float16 whatever it is asked in, and one that answers something else in float32."""
+    with faster_products(layer):
+        layer.asked.clear()
+        layer(torch.ones(8, 32).half())
+    assert layer.asked == [torch.float16]
+
+
+@pytest.mark.usefixtures("no_float16")
+def test_an_engine_scores_float16_in_float32_and_times_without(
+    make_model: Make, spec: Spec, widened: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scores are those of torch's float16 within its rounding."""
+    loaded = engine.load(spec(make_model("llama"), dtype="float16"))
+    request = ScoreRequest(context=tuple(range(5, 45)), continuations=((50, 51), (52,)))
+    widened.clear()
+    found = loaded.score([request])[0]
+    assert len(widened) >= LAYERS
+    widened.clear()
+    loaded.time(Workload(prompt_tokens=40, new_tokens=3, batch=2, seed=0))
+    assert widened == []
+    assert any(note.startswith("float16 products: in float32") for note in loaded.facts().notes)
+    monkeypatch.setattr(hf_linear, "widens", lambda: False)
+    for ours, torchs in zip(found, loaded.score([request])[0], strict=True):
+        assert sum(ours.log_probs) == pytest.approx(sum(torchs.log_probs), abs=2e-2)
+    assert widened == []
