@@ -123,8 +123,8 @@ NOTES = """## What to know before reading it
 - compressed-tensors checkpoints are decompressed by transformers for computing. Their quality is measured; serve them
   with vLLM for their speed.
 - torchao keeps 8da4w's 4-bit values in bytes on a CPU: the quality of 4 bits, the memory of 8.
-- GPTQ with one group a row, and of 2, 3 and 8 bits, runs on gptqmodel's plain torch kernel here, which unpacks each layer
-  and multiplies in the checkpoint's float16; torch's packed 4-bit product takes groups of 32 to 256 only.
+- GPTQ with one group a row, and of 2, 3 and 8 bits, runs on gptqmodel's plain torch kernel here, which unpacks each
+  layer and multiplies in the checkpoint's float16; torch's packed 4-bit product takes groups of 32 to 256 only.
 - SmolLM2's rows of 576 values are no multiple of 256, so llama.cpp stores most of its K-quants as Q5_0 or Q8_0: the
   last column says what is really in the file. A NaN in such a file does not show in llama.cpp's answers; quantgate
   reads the scales.

@@ -73,12 +73,13 @@ def _forwards(model: Any) -> list[tuple[Any, Callable[[Any], Any]]]:
     """Every layer that has a faster way, and the way."""
     import torch
 
-    plain = plain_layers(model, torch.float32) if usable() else []
-    if not widens():
-        return [(layer, partial(_forward, layer)) for layer in plain]
-    plain += plain_layers(model, torch.float16)
-    following = [(layer, partial(_asked_wide, layer.forward)) for layer in _following(model)]
-    return [(layer, partial(_forward, layer)) for layer in plain] + following
+    found: list[tuple[Any, Callable[[Any], Any]]] = []
+    if usable():
+        found += [(layer, partial(_forward, layer)) for layer in plain_layers(model, torch.float32)]
+    if widens():
+        found += [(layer, partial(_forward, layer)) for layer in plain_layers(model, torch.float16)]
+        found += [(layer, partial(_asked_wide, layer.forward)) for layer in _following(model)]
+    return found
 
 
 @cache
@@ -140,7 +141,7 @@ def _is_slow_half(values: Any, weight: Any) -> bool:
 
 
 def _both(dtype: Any, values: Any, weight: Any) -> bool:
-    return values.device.type == weight.device.type == "cpu" and values.dtype == weight.dtype == dtype
+    return bool(values.device.type == weight.device.type == "cpu" and values.dtype == weight.dtype == dtype)
 
 
 def plain_layers(model: Any, dtype: Any) -> list[Any]:
