@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from harness.methods.base import Method, Parameter, Recipe, Tool, bits_key
 from harness.methods.rounding import auto_round
 
@@ -14,15 +16,29 @@ def by_autoawq(recipe: Recipe) -> None:
     """AWQ's own library. It asks for text, so it is given tokens through a tokenizer that returns them.
 
     On a processor it searches in float32, where float16 takes twice as long or more; the checkpoint is float16's.
+
+    autoawq 0.2.9 goes back to the weights it started from after every scale it tries, and keeps them by `.cpu()`, which
+    copies from a GPU only: on a processor it went back to weights that all scales before had changed. They are copied.
     """
     import torch
     from awq import AutoAWQForCausalLM
     from awq.quantize import quantizer
 
+    search = quantizer.AwqQuantizer._compute_best_scale
+
+    def with_copies(own: Any, x: Any, w_mean: Any, x_mean: Any, module: Any, *rest: Any) -> Any:
+        state = module.state_dict
+        module.state_dict = lambda: {name: value.clone() for name, value in state().items()}
+        try:
+            return search(own, x, w_mean, x_mean, module, *rest)
+        finally:
+            del module.state_dict
+
     def samples(*_: object, **__: object) -> list[object]:
         return [torch.tensor([list(ids)]) for ids in recipe.samples]
 
     quantizer.get_calib_dataset = samples
+    quantizer.AwqQuantizer._compute_best_scale = with_copies
     model = AutoAWQForCausalLM.from_pretrained(
         recipe.source,
         device_map=recipe.device,
