@@ -30,6 +30,8 @@ ROOT = Path(__file__).resolve().parent.parent
 MODEL = ROOT / ".cache" / "demo-model" / "SmolLM2-135M-Instruct"
 DATA = ROOT.parent / "shared" / "data"
 RESULTS, ROWS = ROOT / "benchmarks" / "RESULTS.md", ROOT / "benchmarks" / "results.json"
+WHOLE = ROOT / "benchmarks" / "whole.json"
+"""Lines that whole.py measured."""
 EQUAL_NATS = 1e-3
 MATRIX = 2048
 """Edge of the square matrices whose product gives the machine's float32 rate."""
@@ -38,10 +40,11 @@ MATRIX = 2048
 class Side:
     """A process that runs one workload when asked."""
 
-    def __init__(self, kind: str, model: Path, dtype: str, workload: Workload, folder: Path) -> None:
+    def __init__(self, kind: str, asked: argparse.Namespace, dtype: str, workload: Workload, folder: Path) -> None:
         file = folder / f"{workload.name}.json"
         file.write_text(json.dumps(asdict(workload)))
-        command = [sys.executable, str(ROOT / "benchmarks" / "side.py"), kind, str(model), dtype, str(file)]
+        command = [sys.executable, str(ROOT / "benchmarks" / "side.py"), kind]
+        command += [str(asked.model), asked.device, dtype, str(file)]
         self._log = (folder / f"{workload.name}.{dtype}.{kind}.log").open("w")
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True,
@@ -90,15 +93,15 @@ class Row:
     """Of the machine's float32 matrix rate, which our matrix products reached, where they can be counted."""
 
 
-def peak_flops() -> float:
-    """float32 operations a second of a large matrix product, the best of five."""
+def peak_flops(device: str) -> float:
+    """float32 operations a second of a large matrix product, the best of six."""
     import torch
 
-    one, other = torch.rand(MATRIX, MATRIX), torch.rand(MATRIX, MATRIX)
+    one, other = torch.rand(MATRIX, MATRIX, device=device), torch.rand(MATRIX, MATRIX, device=device)
     best = float("inf")
     for _ in range(6):
         started = time.perf_counter()
-        one @ other
+        (one @ other)[0, 0].item()
         best = min(best, time.perf_counter() - started)
     return 2 * MATRIX**3 / best
 
@@ -113,11 +116,13 @@ def best_batch(peer: Side, workload: Workload) -> int:
     return min(times, key=lambda batch: times[batch])
 
 
-def compare(ours: Side, peer: Side, workload: Workload, dtype: str, rounds: int, batch: int | None) -> Row:
+def compare(
+    ours: Side, peer: Side, workload: Workload, dtype: str, asked: argparse.Namespace, batch: int | None
+) -> Row:
     """Both sides in turns."""
     ours.run(items=4)
     pairs = []
-    for number in range(rounds):
+    for number in range(asked.rounds):
         order = (ours, peer) if number % 2 == 0 else (peer, ours)
         found = {side.kind: side.run(**({"batch": batch} if side.kind == "lm-eval" else {})) for side in order}
         pairs.append((found[ours.kind], found[peer.kind]))
@@ -133,7 +138,7 @@ def compare(ours: Side, peer: Side, workload: Workload, dtype: str, rounds: int,
         ratios=sorted(other["wall"] / own["wall"] for own, other in pairs),
         processor=statistics.median(other["cpu"] / own["cpu"] for own, other in pairs),
         equality=equality(pairs[0][0]["results"], pairs[0][1]["results"]),
-        share_of_peak=max(own["flops"] / own["wall"] for own, _ in pairs) / peak_flops()
+        share_of_peak=max(own["flops"] / own["wall"] for own, _ in pairs) / peak_flops(asked.device)
         if pairs[0][0]["flops"]
         else None,
     )
@@ -193,6 +198,10 @@ def main() -> None:
     parser.add_argument("--peer", action="append", default=[], choices=["lm-eval", "plain", "engine"])
     parser.add_argument("--share", type=float, default=1.0, help="of the items")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--model", type=Path, default=MODEL, help="folder of a model; another one's figures are printed"
+    )
+    parser.add_argument("--device", default="cpu", help="cpu or cuda; figures of another than cpu are printed")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-") as place:
         folder = Path(place)
@@ -200,31 +209,44 @@ def main() -> None:
             if asked.only and workload.name not in asked.only:
                 continue
             for dtype in asked.dtype or ["float32", "nf4"]:
-                keep(measure(workload, dtype, asked, folder))
+                rows = measure(workload, dtype, asked, folder)
+                if asked.model == MODEL and asked.device == "cpu":
+                    keep(rows)
+                else:
+                    print("\n".join([HEADER, *map(line, rows)]), flush=True)
 
 
 def keep(rows: list[Row]) -> None:
-    """Put rows in the place of those that were measured before, and write the table anew."""
+    """Put rows in the place of those that were measured before, and write the page anew."""
     before = json.loads(ROWS.read_text()) if ROWS.exists() else []
     kept = {(each["workload"], each["dtype"], each["peer"]): each for each in (*before, *map(asdict, rows))}
     ROWS.write_text(json.dumps(list(kept.values()), indent=1) + "\n")
-    text = "\n".join([HEADER, *(line(Row(**each)) for each in kept.values())])
-    RESULTS.write_text(f"# What `make bench` measured\n\n{machine()}\n\n{text}\n\n{LEGEND}")
-    print(f"\n{text}\n", flush=True)
+    write_page()
+    print("\n".join([HEADER, *map(line, rows)]), flush=True)
+
+
+def write_page() -> None:
+    """RESULTS.md from what bench.py and whole.py stored."""
+    rows = [Row(**each) for each in json.loads(ROWS.read_text())] if ROWS.exists() else []
+    text = f"# What `make bench` measured\n\n{machine()}\n\n" + "\n".join([HEADER, *map(line, rows)]) + f"\n\n{LEGEND}"
+    if WHOLE.exists():
+        parts = json.loads(WHOLE.read_text())
+        text += "\n## Whole runs\n\n" + "\n".join(each for part in parts.values() for each in part) + "\n"
+    RESULTS.write_text(text)
 
 
 def measure(workload: Workload, dtype: str, asked: argparse.Namespace, folder: Path) -> list[Row]:
     """Ours against every peer of this workload."""
     peers = ["lm-eval", "engine"] + (["plain"] if workload.name == "perplexity" else [])
-    ours = Side("ours", MODEL, dtype, workload, folder)
+    ours = Side("ours", asked, dtype, workload, folder)
     found = []
     for kind in peers:
         if asked.peer and kind not in asked.peer:
             continue
         print(f"{workload.title}, {dtype}, against {kind}", flush=True)
-        peer = Side(kind, MODEL, dtype, workload, folder)
+        peer = Side(kind, asked, dtype, workload, folder)
         batch = best_batch(peer, workload) if kind == "lm-eval" else None
-        found.append(compare(ours, peer, workload, dtype, asked.rounds, batch))
+        found.append(compare(ours, peer, workload, dtype, asked, batch))
         peer.close()
     ours.close()
     return found

@@ -1,6 +1,6 @@
 """One side of a comparison in a process of its own: loads once, then runs a workload as often as it is told.
 
-    python benchmarks/side.py ours|lm-eval|plain MODEL DTYPE WORKLOAD.json
+    python benchmarks/side.py ours|engine|lm-eval|plain MODEL DEVICE DTYPE WORKLOAD.json
 
 Each line of standard input is a request (`{"batch": 8, "items": 16}`); each answer on standard output gives wall-clock
 and processor seconds and every item's result. What others print goes to standard error.
@@ -15,32 +15,39 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
-WIDTH = 576
-"""Of SmolLM2-135M's hidden states."""
 Run = Callable[[dict[str, Any]], list[Any]]
 
 
-def load_transformers(model: str, dtype: str) -> Any:
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """What every side of a comparison loads."""
+
+    path: str
+    device: str
+    dtype: str
+
+
+def load_transformers(model: Model) -> Any:
     """The model by transformers alone: float32, or nf4 in bitsandbytes with float32 compute."""
     import torch
     import transformers
 
-    keywords: dict[str, Any] = {"dtype": torch.float32}
-    if dtype == "nf4":
+    keywords: dict[str, Any] = {"dtype": torch.float32, "device_map": {"": model.device}}
+    if model.dtype == "nf4":
         keywords["quantization_config"] = transformers.BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32
         )
-        keywords["device_map"] = {"": "cpu"}
-    return transformers.AutoModelForCausalLM.from_pretrained(model, **keywords).eval()
+    return transformers.AutoModelForCausalLM.from_pretrained(model.path, **keywords).eval()
 
 
-def lm_eval_side(model: str, dtype: str, workload: dict[str, Any]) -> Run:
+def lm_eval_side(model: Model, workload: dict[str, Any]) -> Run:
     """lm-eval's `hf` model on its own task object."""
     import datasets
     import lm_eval
@@ -50,11 +57,11 @@ def lm_eval_side(model: str, dtype: str, workload: dict[str, Any]) -> Run:
 
     rows = [json.loads(line) for line in Path(workload["file"]).read_text().splitlines()]
     lm = HFLM(
-        pretrained=load_transformers(model, dtype),
-        tokenizer=transformers.AutoTokenizer.from_pretrained(model),
+        pretrained=load_transformers(model),
+        tokenizer=transformers.AutoTokenizer.from_pretrained(model.path),
         batch_size=1,
         max_length=workload["max_length"],
-        device="cpu",
+        device=model.device,
     )
 
     def run(request: dict[str, Any]) -> list[Any]:
@@ -87,20 +94,20 @@ def _their_result(kind: str, sample: dict[str, Any]) -> Any:
 class OurSide:
     """A planned task of a one-variant suite, and where its results go."""
 
-    def __init__(self, model: str, dtype: str, workload: dict[str, Any], folder: Path) -> None:
+    def __init__(self, model: Model, workload: dict[str, Any], folder: Path) -> None:
         from harness.run.variants import resolve_variant, suite_tokenizer
         from harness.spec.load import load_suite
 
-        candidate: dict[str, Any] = {"dtype": "float32"}
-        if dtype == "nf4":
+        candidate: dict[str, Any] = {"dtype": "float32", "device": model.device}
+        if model.dtype == "nf4":
             candidate["quantize"] = {"method": "bitsandbytes", "bits": 4, "type": "nf4"}
-        variants = {"base": {"baseline": True, "dtype": "float32"}, "variant": candidate}
+        variants = {"base": {"baseline": True, "dtype": "float32", "device": model.device}, "variant": candidate}
         path = folder / "suite.yaml"
         path.write_text(
-            json.dumps({"suite": "bench", "model": model, "variants": variants, "tasks": {"t": workload["ours"]}})
+            json.dumps({"suite": "bench", "model": model.path, "variants": variants, "tasks": {"t": workload["ours"]}})
         )
         self.loaded = load_suite(path)
-        self.variant = resolve_variant(self.loaded, "base" if dtype == "float32" else "variant", offline=True)
+        self.variant = resolve_variant(self.loaded, "base" if model.dtype == "float32" else "variant", offline=True)
         self.tokenizer = suite_tokenizer(self.variant)
 
     def plan(self, items: int | None) -> Any:
@@ -109,7 +116,7 @@ class OurSide:
         return plan_suite(self.loaded, self.tokenizer, context_length=None, limit=items)[0]
 
 
-def our_side(model: str, dtype: str, workload: dict[str, Any]) -> Run:
+def our_side(model: Model, workload: dict[str, Any]) -> Run:
     """quantgate's own way from the text to the stored records, with a worker process."""
     from harness.records.store import Store
     from harness.run.evaluate import evaluate
@@ -119,7 +126,7 @@ def our_side(model: str, dtype: str, workload: dict[str, Any]) -> Run:
     from harness.worker.client import Worker
 
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
-    side, host = OurSide(model, dtype, workload, folder), this_host()
+    side, host = OurSide(model, workload, folder), this_host()
     session = Session(side.variant, side.tokenizer.identity, lambda: Worker("bench", log=folder / "worker.log"), print)
     session.facts()
 
@@ -128,22 +135,29 @@ def our_side(model: str, dtype: str, workload: dict[str, Any]) -> Run:
         with timed(request):
             plan = side.plan(request.get("items"))
             manifest = evaluate(session, plan, store, host, Silent(), baseline=None, keep_states=False)
-        request["flops"] = product_flops(plan, manifest.facts.parameters, manifest.facts.vocabulary)
+        request["flops"] = product_flops(plan, manifest.facts.parameters, output_values(model))
         by_id = {item.item: item for item in store.items(manifest.key)}
         shutil.rmtree(folder / "results")
-        return [_our_result(by_id[planned.item]) for planned in plan.items]
+        return [our_result(by_id[planned.item]) for planned in plan.items]
 
     return run
 
 
-def product_flops(plan: Any, parameters: int, vocabulary: int) -> float | None:
+def output_values(model: Model) -> int:
+    """Weights of the output layer."""
+    config = json.loads((Path(model.path) / "config.json").read_text())
+    return int(config["vocab_size"] * config["hidden_size"])
+
+
+def product_flops(plan: Any, parameters: int, output: int) -> float | None:
     """Operations of the matrix products that scoring cannot do without: every distinct token through the layers, every
-    scored position through the output layer (tied to the embeddings, as SmolLM2's is). Attention is left out."""
+    scored position through the output layer (tied to the embeddings, as SmolLM2's is). Attention is left out.
+
+    `output`: weights of the output layer."""
     from harness.engines.hf_rows import tree_row
 
     if plan.kind == "generate":
         return None
-    output = vocabulary * WIDTH
     tokens = positions = 0
     heads = set()
     for request in (each for item in plan.requests for each in item):
@@ -159,7 +173,7 @@ def product_flops(plan: Any, parameters: int, vocabulary: int) -> float | None:
     return 2.0 * (tokens * (parameters - output) + positions * output)
 
 
-def _our_result(item: Any) -> Any:
+def our_result(item: Any) -> Any:
     if item.document is not None:
         return -item.document.nll
     if item.answer is not None:
@@ -167,12 +181,12 @@ def _our_result(item: Any) -> Any:
     return [option.log_likelihood for option in item.options]
 
 
-def engine_side(model: str, dtype: str, workload: dict[str, Any]) -> Run:
+def engine_side(model: Model, workload: dict[str, Any]) -> Run:
     """The bare engine in this process on the same batches: no worker, no pipe, no records."""
     from harness.engines.transformers import load
 
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
-    side = OurSide(model, dtype, workload, folder)
+    side = OurSide(model, workload, folder)
     engine = load(side.variant.load)
     kinds: dict[str, Callable[[Any], list[Any]]] = {
         "choice": engine.score,
@@ -190,13 +204,13 @@ def engine_side(model: str, dtype: str, workload: dict[str, Any]) -> Run:
     return run
 
 
-def plain_side(model: str, dtype: str, workload: dict[str, Any]) -> Run:
+def plain_side(model: Model, workload: dict[str, Any]) -> Run:
     """A plain transformers loop over the windows of a perplexity task: whole logits, log-softmax, gather."""
     import torch
 
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
-    side = OurSide(model, dtype, workload, folder)
-    own = load_transformers(model, dtype)
+    side = OurSide(model, workload, folder)
+    own = load_transformers(model)
 
     def run(request: dict[str, Any]) -> list[Any]:
         plan = side.plan(request.get("items"))
@@ -205,7 +219,7 @@ def plain_side(model: str, dtype: str, workload: dict[str, Any]) -> Run:
             for windows in plan.requests:
                 total = 0.0
                 for window in windows:
-                    ids = torch.tensor([window.tokens])
+                    ids = torch.tensor([window.tokens], device=model.device)
                     logits = own(input_ids=ids[:, :-1], use_cache=False).logits[0, window.scored_from - 1 :]
                     wanted = ids[0, window.scored_from :, None]
                     total += float(torch.log_softmax(logits.float(), -1).gather(-1, wanted).sum())
@@ -239,10 +253,10 @@ SIDES = {"ours": our_side, "engine": engine_side, "lm-eval": lm_eval_side, "plai
 
 
 def main() -> None:
-    side, model, dtype, file = sys.argv[1:]
+    side, path, device, dtype, file = sys.argv[1:]
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    run = SIDES[side](model, dtype, json.loads(Path(file).read_text()))
+    run = SIDES[side](Model(path=path, device=device, dtype=dtype), json.loads(Path(file).read_text()))
     answers.write(json.dumps({"ready": side}) + "\n")
     for line in sys.stdin:
         request = json.loads(line)

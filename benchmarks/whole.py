@@ -1,9 +1,11 @@
 """A whole `quantgate run` beside lm-eval twice, what a second candidate adds, and what divergence costs.
 
-    python benchmarks/whole.py [--share 0.3] [--only whole|divergence] [--json FILE]
+    python benchmarks/whole.py [--share 0.3] [--rounds 2] [--only whole|divergence]
 
 Both sides start as fresh processes: imports, loading, tokenising, scoring, results on disk. lm-eval runs once per
-model at a batch size of 16 and its samples are compared with pandas; quantgate's time holds the verdict and the report.
+model, at the batch sizes that bench.py found best, and its samples are compared with pandas; quantgate's time holds
+the verdict and the report. The answers of both are compared item by item. Writes benchmarks/whole.json and its part
+of RESULTS.md.
 """
 
 from __future__ import annotations
@@ -16,16 +18,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench import DATA, MODEL, ROOT
+from bench import DATA, MODEL, ROOT, ROWS, WHOLE, equality, write_page
+from side import Model, OurSide, lm_eval_side, our_result, plain_side
 from workloads import Workload, workloads
 
 BATCH = 16
-"""lm-eval's best batch size, or within a tenth of it, in every workload of bench.py."""
-
+"""lm-eval's batch size in workloads that bench.py has not measured."""
 RATIOS = {
     "lm-eval twice / quantgate run of two variants": ("lm-eval", "quantgate"),
     "a second candidate / a run of that candidate": ("second candidate", "candidate alone"),
@@ -36,24 +39,47 @@ RATIOS = {
 
 def peer(dtype: str, out: str, *files: str) -> None:
     """lm-eval on every workload, its samples to `out`: what the child process of the peer's side does."""
-    from side import lm_eval_side
-
     found = {}
     for file in files:
         workload = json.loads(Path(file).read_text())
-        found[workload["name"]] = lm_eval_side(str(MODEL), dtype, workload)({"batch": BATCH})
+        side = lm_eval_side(Model(path=str(MODEL), device="cpu", dtype=dtype), workload)
+        found[workload["name"]] = side({"batch": best_batch(workload["title"])})
     Path(out).write_text(json.dumps(found))
 
 
+def peer_comparison(one: str, other: str) -> None:
+    """The means of lm-eval's two runs side by side: the comparison script that its users write."""
+    import pandas
+
+    full, quantized = (json.loads(Path(file).read_text()) for file in (one, other))
+    for task, answers in full.items():
+        frame = pandas.DataFrame({"full": answers, "quantized": quantized[task]})
+        same = (frame["full"].map(chosen) == frame["quantized"].map(chosen)).mean()
+        print(task, f"same answers: {same:.4f}")
+
+
+def chosen(answer: Any) -> Any:
+    """The option picked, the text, or a perplexity's log-likelihood."""
+    return answer.index(max(answer)) if isinstance(answer, list) else answer
+
+
+def best_batch(title: str) -> int:
+    """As bench.py found it for float32."""
+    for row in json.loads(ROWS.read_text()) if ROWS.exists() else ():
+        if row["workload"] == title and row["peer"] == "lm-eval" and row["dtype"] == "float32":
+            return int(row["setting"].split()[-1])
+    return BATCH
+
+
 def run(command: list[str], log: Path, *codes: int) -> float:
-    """Wall-clock seconds of a command that ends with one of `codes`."""
+    """Wall-clock seconds of a command that ends with 0 or one of `codes`."""
     started = time.perf_counter()
     with log.open("a") as sink:
         done = subprocess.run(
             command, stdout=sink, stderr=sink, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False
         )
     if done.returncode not in (0, *codes):
-        raise SystemExit(f"{' '.join(command)} ended with status {done.returncode}; see {log}")
+        raise SystemExit(f"{' '.join(command)} ended with status {done.returncode}:\n{log.read_text()[-2000:]}")
     return time.perf_counter() - started
 
 
@@ -67,40 +93,80 @@ def suite(made: dict[str, Workload], folder: Path, *candidates: str) -> Path:
     tasks["perplexity"] = {"perplexity": {**tasks["perplexity"]["perplexity"], "divergence": False}}
     variants: dict[str, Any] = {"base": {"baseline": True, "dtype": "float32"}}
     variants.update({name: {"dtype": "float32", **blocks[name]} for name in candidates})
-    path = folder / "suite.yaml"
+    path = folder / f"{'-'.join(('suite', *candidates))}.yaml"
     path.write_text(json.dumps({"suite": "whole", "model": str(MODEL), "variants": variants, "tasks": tasks}))
     return path
 
 
-def whole(made: dict[str, Workload], folder: Path) -> dict[str, float]:
-    """Seconds of both sides, and of adding a candidate to what is there."""
-    log = folder / "whole.log"
-    quantgate = [sys.executable, "-m", "harness", "run"]
-    places = ["--results", str(folder / "results"), "--reports", str(folder / "reports"), "--offline"]
-    ours = run([*quantgate, str(suite(made, folder, "nf4")), *places], log, 10, 11)
-    more = run([*quantgate, str(suite(made, folder, "nf4", "int8")), *places], log, 10, 11)
-    alone = [*places[:1], str(folder / "alone"), *places[2:]]
-    run([*quantgate, str(suite(made, folder)), *alone], log, 10, 11)
-    own = run([*quantgate, str(suite(made, folder, "int8")), *alone], log, 10, 11)
+def whole(made: dict[str, Workload], folder: Path, rounds: int) -> tuple[dict[str, list[float]], dict[str, str]]:
+    """Seconds a round of both sides, in turns, and of adding a candidate; and how alike both answer."""
+    found: dict[str, list[float]] = {name: [] for pair in list(RATIOS.values())[:2] for name in pair}
+    same: dict[str, str] = {}
+    for number in range(rounds):
+        place = folder / f"round{number}"
+        place.mkdir()
+        sides: dict[str, Callable[[dict[str, Workload], Path], float]]
+        sides = {"quantgate": quantgate_run, "lm-eval": lm_eval_twice}
+        for name in sides if number % 2 == 0 else reversed(sides):
+            found[name].append(sides[name](made, place))
+        same = same or likeness(made, place)
+        more = [*quantgate(place, "results"), str(suite(made, place, "nf4", "int8"))]
+        found["second candidate"].append(run(more, place / "log", 10, 11))
+        alone = quantgate(place, "alone")
+        run([*alone, str(suite(made, place))], place / "log", 10, 11)
+        found["candidate alone"].append(run([*alone, str(suite(made, place, "int8"))], place / "log", 10, 11))
+    return found, same
+
+
+def quantgate(place: Path, results: str) -> list[str]:
+    command = [sys.executable, "-m", "harness", "run", "--results", str(place / results)]
+    return [*command, "--reports", str(place / "reports"), "--offline"]
+
+
+def quantgate_run(made: dict[str, Workload], place: Path) -> float:
+    return run([*quantgate(place, "results"), str(suite(made, place, "nf4"))], place / "log", 10, 11)
+
+
+def lm_eval_twice(made: dict[str, Workload], place: Path) -> float:
     files = []
     for workload in made.values():
-        files.append(str(folder / f"{workload.name}.peer.json"))
+        files.append(str(place / f"{workload.name}.peer.json"))
         Path(files[-1]).write_text(json.dumps(asdict(workload)))
-    child = [sys.executable, __file__, "--peer"]
-    theirs = sum(run([*child, dtype, str(folder / dtype), *files], log) for dtype in ("float32", "nf4"))
-    return {"quantgate": ours, "lm-eval": theirs, "second candidate": more, "candidate alone": own}
+    outs = {dtype: str(place / f"lm-eval.{dtype}.json") for dtype in ("float32", "nf4")}
+    seconds = sum(
+        run([sys.executable, __file__, "--peer", dtype, out, *files], place / "log") for dtype, out in outs.items()
+    )
+    return seconds + run([sys.executable, __file__, "--peer-comparison", *outs.values()], place / "log")
+
+
+def likeness(made: dict[str, Workload], place: Path) -> dict[str, str]:
+    """Both sides' answers item by item, as a sentence for each workload and model."""
+    from harness.api import find
+    from harness.records.store import Store
+
+    store = Store(place / "results")
+    manifest = find("whole", results=place / "results")
+    found = {}
+    for variant, dtype in (("base", "float32"), ("nf4", "nf4")):
+        model = Model(path=str(MODEL), device="cpu", dtype=dtype)
+        theirs = json.loads((place / f"lm-eval.{dtype}.json").read_text())
+        for name, workload in made.items():
+            by_id = {item.item: item for item in store.items(manifest.variants[variant].evaluations[name])}
+            planned = OurSide(model, asdict(workload), place).plan(None).items
+            ours = [our_result(by_id[item.item]) for item in planned]
+            found[f"{workload.title}, {dtype}"] = equality(ours, theirs[name])
+    return found
 
 
 def divergence(made: dict[str, Workload], folder: Path, rounds: int) -> dict[str, list[float]]:
     """Seconds a round, in turns, of nf4's perplexity, divergence and agreement and of a plain pass; and bytes."""
-    from side import OurSide, plain_side
-
     from harness.worker.client import Worker
 
     workload = asdict(made["perplexity"])
     place = folder / "states"
     place.mkdir()
-    sides = {dtype: OurSide(str(MODEL), dtype, workload, folder) for dtype in ("float32", "nf4")}
+    models = {dtype: Model(path=str(MODEL), device="cpu", dtype=dtype) for dtype in ("float32", "nf4")}
+    sides = {dtype: OurSide(model, workload, folder) for dtype, model in models.items()}
     plan = sides["float32"].plan(None)
     chunks = [[window for index in chunk for window in plan.requests[index]] for chunk in plan.chunks]
     states = [str(place / f"{number:06d}.npy") for number in range(len(chunks))]
@@ -108,7 +174,7 @@ def divergence(made: dict[str, Workload], folder: Path, rounds: int) -> dict[str
         worker.load(sides["float32"].variant.load)
         for file, chunk in zip(states, chunks, strict=True):
             worker.roll(chunk, states_out=file)
-    loop = plain_side(str(MODEL), "nf4", workload)
+    loop = plain_side(models["nf4"], workload)
     loop({"items": 1})
     seconds: dict[str, list[float]] = {"divergence": [], "plain pass": []}
     with Worker("nf4", log=folder / "nf4.log") as worker:
@@ -127,34 +193,46 @@ def divergence(made: dict[str, Workload], folder: Path, rounds: int) -> dict[str
     return {**seconds, "bytes of states": [float(stored)], "bytes of 16-bit logits": [float(positions * 49_152 * 2)]}
 
 
+def lines(found: dict[str, list[float]], same: dict[str, str], share: float) -> list[str]:
+    """The page's part: a line a ratio, then how alike both sides answered."""
+    text = []
+    for title, (above, below) in RATIOS.items():
+        if above in found:
+            ratios = sorted(one / other for one, other in zip(found[above], found[below], strict=True))
+            spread = f" ({ratios[0]:.2f} – {ratios[-1]:.2f} in {len(ratios)} rounds)" if len(ratios) > 1 else ""
+            seconds = (
+                f"{statistics.median(found[above]):,.1f} s against {statistics.median(found[below]):,.1f} s; "
+                if "bytes" not in above
+                else ""
+            )
+            text.append(f"- {title}: **{statistics.median(ratios):.2f}**{spread}; {seconds}{share:.0%} of the items")
+    return [*text, *(f"- quantgate beside lm-eval, {name}: {words}" for name, words in same.items())]
+
+
 def main() -> None:
-    if sys.argv[1:2] == ["--peer"]:
-        peer(*sys.argv[2:])
-        return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--share", type=float, default=0.3, help="of the items")
     parser.add_argument("--only", choices=("whole", "divergence"), help="one of the two measurements")
-    parser.add_argument("--rounds", type=int, default=5, help="of divergence and a plain pass, in turns")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--rounds", type=int, default=2)
     asked = parser.parse_args()
-    found: dict[str, list[float]] = {}
+    stored: dict[str, list[str]] = json.loads(WHOLE.read_text()) if WHOLE.exists() else {}
     with tempfile.TemporaryDirectory(prefix="bench-") as place:
         made = workloads(asked.data, Path(place), asked.share)
-        if asked.only != "divergence":
-            found |= {name: [seconds] for name, seconds in whole(made, Path(place)).items()}
         if asked.only != "whole":
-            found |= divergence(made, Path(place), asked.rounds)
-    for title, (above, below) in RATIOS.items():
-        if above in found:
-            ratios = sorted(one / other for one, other in zip(found[above], found[below], strict=True))
-            spread = f" ({ratios[0]:.2f} - {ratios[-1]:.2f})" if len(ratios) > 1 else ""
-            print(f"{title}: {statistics.median(ratios):.2f}{spread}")
-    for name, values in found.items():
-        print(f"  {name}: {', '.join(f'{value:,.1f}' for value in values)}")
-    if asked.json:
-        asked.json.write_text(json.dumps(found, indent=1))
+            stored["divergence"] = lines(divergence(made, Path(place), asked.rounds), {}, asked.share)
+        if asked.only != "divergence":
+            stored["whole"] = lines(*whole(made, Path(place), asked.rounds), asked.share)
+    WHOLE.write_text(json.dumps(stored, indent=1) + "\n")
+    write_page()
+    print("\n".join(line for part in stored.values() for line in part))
 
 
 if __name__ == "__main__":
-    main()
+    match sys.argv[1:]:
+        case ["--peer", dtype, out, *files]:
+            peer(dtype, out, *files)
+        case ["--peer-comparison", one, other]:
+            peer_comparison(one, other)
+        case _:
+            main()
