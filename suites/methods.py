@@ -32,9 +32,11 @@ MODEL = ROOT / ".cache" / "demo-model" / "SmolLM2-135M-Instruct"
 PLACE = ROOT / ".cache" / "methods"
 DATA = ROOT.parent / "shared" / "data"
 DOCUMENTS, CHARACTERS, PAIRS_A_FILE = 20, 2000, 25
+READERS = "readers"
 SHORT = {"bits": "b", "group_size": "g"}
 """How parameters are written in the names of variants."""
 PRECISIONS = ("bfloat16", "float16")
+BASE: Mapping[str, Any] = {"float32": {"baseline": True, "dtype": "float32"}}
 
 
 def write_data(data: Path) -> None:
@@ -75,8 +77,35 @@ def blocks(only: list[str]) -> list[tuple[str, Mapping[str, Any]]]:
     return [(name, block) for _, name, block in sorted(found, key=lambda each: each[0])]
 
 
+def artifact(method: str, **asked: Any) -> Path | None:
+    """Folder of a checkpoint that was made with these parameters by the method's first tool; None before it is."""
+    wanted = {"method": method, **asked}
+    for card in sorted((PLACE / "artifacts").glob(f"{method}-*/card.json")):
+        found = json.loads(card.read_text())["parameters"]
+        if "tool" not in found and wanted.items() <= found.items():
+            return card.parent / "model"
+    return None
+
+
+def write_readers() -> Path | None:
+    """A suite of checkpoints made before, read by other libraries than those that made them; None where none is."""
+    variants: dict[str, Any] = {}
+    if (gptq := artifact("gptq", bits=4, group_size=32)) is not None:
+        variants["gptq.b4.g32 as a folder"] = {"path": str(gptq)}
+        variants["gptq.b4.g32 by auto-gptq"] = {"path": str(gptq), "environment": "auto-gptq"}
+    for kind in ("Q4_K_M", "Q8_0"):
+        if (gguf := artifact("gguf", type=kind)) is not None:
+            file = next(gguf.glob("*.gguf"))
+            variants[f"gguf.{kind} by transformers"] = {
+                "path": str(gguf),
+                "gguf_file": file.name,
+                "tokenizer": str(MODEL),
+            }
+    return write("readers.yaml", "readers", {**BASE, **variants}) if variants else None
+
+
 def write_suite(only: list[str], skip: list[str]) -> Path:
-    variants: dict[str, Any] = {"float32": {"baseline": True, "dtype": "float32"}}
+    variants: dict[str, Any] = dict(BASE)
     if not only:
         variants.update({name: {"dtype": name} for name in PRECISIONS})
     for name, block in blocks(only):
@@ -92,8 +121,12 @@ def write_suite(only: list[str], skip: list[str]) -> Path:
                 "length": 128 if small else 256,
             }
         variants[name] = {"quantize": quantize} if method.tools else {"dtype": "float32", "quantize": quantize}
+    return write("methods.yaml", "methods", variants)
+
+
+def write(file: str, name: str, variants: Mapping[str, Any]) -> Path:
     suite = {
-        "suite": "methods",
+        "suite": name,
         "model": str(MODEL),
         "variants": variants,
         "tasks": {
@@ -111,7 +144,7 @@ def write_suite(only: list[str], skip: list[str]) -> Path:
         },
         "speed": {"workloads": [{"batch": 1, "prompt_tokens": 64, "new_tokens": 8}], "pairs": 6},
     }
-    path = PLACE / "methods.yaml"
+    path = PLACE / file
     path.write_text(json.dumps(suite, indent=1))
     return path
 
@@ -182,8 +215,10 @@ def row_of(candidate: CandidateVerdict, facts: EngineFacts, artifact: Mapping[st
 
 
 def _by_method(row: tuple[str, ...]) -> int:
-    """Plain precisions first, then the methods in the order of their table."""
+    """Plain precisions first, then the methods in the order of their table, then what others read."""
     method = row[0].partition(".")[0]
+    if " " in row[0]:
+        return len(METHODS) + 1
     return list(METHODS).index(method) + 1 if method in METHODS else 0
 
 
@@ -233,7 +268,7 @@ def not_here(rows: list[tuple[str, ...]], only: list[str], skip: list[str]) -> l
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, default=DATA, help="folder with wikitext-2, blimp and moby-dick")
-    parser.add_argument("--only", action="append", default=[], help="a method (repeatable); prints instead of writing")
+    parser.add_argument("--only", action="append", default=[], help=f"a method, or {READERS} (repeatable); prints")
     parser.add_argument("--skip", action="append", default=[], help="a variant to leave out (repeatable)")
     given = parser.parse_args()
     if not (given.data / "wikitext-2" / "valid.txt").is_file():
@@ -245,7 +280,9 @@ def main() -> None:
     options = RunOptions(results=PLACE / "results", artifacts=PLACE / "artifacts", offline=True)
     with reporter(Console(stderr=True)) as progress:
         manifest = run_suite(loaded, options, progress)
-    rows = list(rows_of(manifest, options.results))
+        rows = list(rows_of(manifest, options.results))
+        if (not given.only or READERS in given.only) and (readers := write_readers()) is not None:
+            rows += rows_of(run_suite(load_suite(readers), options, progress), options.results)
     text = (
         page(rows, manifest)
         + NOTES
