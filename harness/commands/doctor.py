@@ -17,7 +17,8 @@ from harness.errors import UsageError
 def examine(methods: tuple[str, ...], *, as_json: bool) -> int:
     """A line a method: usable here, usable after a build, or not here and why. Always 0: a finding is no failure."""
     from harness.methods import METHODS
-    from harness.run.attempts import Attempt, attempt_method, tiny_model
+    from harness.run.attempts import Attempt, attempt_method
+    from harness.run.tiny import tiny_model
 
     for name in methods:
         if name not in METHODS:

@@ -19,8 +19,9 @@ from harness.engines.seam import Facts
 from harness.errors import EngineError
 from harness.methods import METHODS, filled
 from harness.methods.base import Block, Method
-from harness.run.attempts import REQUEST, attempt, tiny_model
+from harness.run.attempts import attempt
 from harness.run.runtimes import environments
+from harness.run.tiny import PROBES, log_probs, tiny_model
 from harness.run.variants import resolve_variant
 from harness.spec.load import parse_suite
 from harness.spec.quantization import MODELS
@@ -108,8 +109,7 @@ def load_and_score(folder: Path, variants: dict[str, Any], name: str) -> tuple[F
     log = folder / f"{name}.log"
     with Worker(name, log=log, interpreter=runtime.interpreter, environment=runtime.variables) as worker:
         facts = worker.load(variant.load)
-        scores = worker.score([REQUEST])[0]
-    return facts, tuple(value for each in scores for value in each.log_probs)
+        return facts, log_probs(worker.score(PROBES))
 
 
 GPTQ = {
