@@ -69,14 +69,25 @@ def _waivers(loaded: LoadedSuite, console: Console) -> None:
     console.print()
 
 
-def _calibrations(loaded: LoadedSuite, plans: Sequence[TaskPlan]) -> Iterator[str]:
-    """What each variant's calibration data shares with the items."""
+def _calibrations(loaded: LoadedSuite, plans: Sequence[TaskPlan], standing: tuple[str, ...]) -> Iterator[str]:
+    """What each variant's calibration data shares with the items. Raises `SuiteError` where there is too little."""
+    from harness.quantize.calibration import draw
     from harness.quantize.overlap import overlap_with
-    from harness.run.variants import calibration_texts
+    from harness.run.checkpoints import calibration_texts, calibration_tokenizer
 
-    for name in loaded.suite.variants:
+    for name, variant in loaded.suite.variants.items():
+        if variant.quantize is None or (spec := variant.quantize.calibration) is None:
+            continue
         texts = calibration_texts(loaded, name)
-        for plan in plans if texts else ():
+        try:
+            tokenizer = calibration_tokenizer(loaded, name)
+        except (EngineError, SuiteError, ImportError) as error:
+            if not standing:
+                raise
+            yield f"{name}: whether its calibration data is enough cannot be told without its tokenizer: {error}"
+        else:
+            draw(loaded, spec, tokenizer, f"variants.{name}.quantize.calibration")
+        for plan in plans:
             found = overlap_with(plan, texts)
             mark = " (a run would be INVALID)" if found.exact else ""
             yield (
@@ -97,7 +108,7 @@ def _plan(loaded: LoadedSuite, console: Console, limit: int | None, results: Pat
         console.print(f"no plan without the baseline's tokenizer: {error}", markup=False, highlight=False)
         return False
     print_tasks(found.plans, console)
-    for line in _calibrations(loaded, found.plans):
+    for line in _calibrations(loaded, found.plans, standing):
         console.print(f"  {line}", markup=False, highlight=False)
     print_forecast(found, console)
     console.print()

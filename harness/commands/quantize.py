@@ -10,7 +10,7 @@ from harness.errors import UsageError
 
 def make_checkpoints(suite: Path, artifacts: Path, variants: tuple[str, ...]) -> int:
     """Print the path of every checkpoint; a variant that cannot be made stops the command with its reason."""
-    from harness.run.variants import make_checkpoint
+    from harness.run.checkpoints import make_checkpoint
     from harness.spec.load import load_suite
 
     loaded = load_suite(suite)

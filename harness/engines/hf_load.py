@@ -16,6 +16,7 @@ from harness.engines.seam import LoadSpec, OutOfMemoryError
 from harness.errors import EngineError
 from harness.methods import METHODS
 from harness.methods.base import Method, dtype_of
+from harness.methods.twice import named_method, refuse_twice
 
 DERIVED = ("g_idx", "inv_freq")
 """Tensors that are computed where a checkpoint lacks them."""
@@ -87,11 +88,8 @@ def load_model(spec: LoadSpec) -> Loaded:
     if local:
         _check_folder(Path(path), allow_pickle=spec.allow_pickle, gguf_file=spec.gguf_file)
     method = _method(spec)
-    if method is not None and local and (named := _named_method(Path(path))) is not None:
-        raise EngineError(
-            f"{path} is already quantized ({named}), and this variant quantizes it again with {method.name}; leave "
-            "quantize out, or name the full-precision folder"
-        )
+    if method is not None and local:
+        refuse_twice(Path(path), method.name)
     model = _from_pretrained(path, _keywords(spec, path, method))
     if method is not None and method.apply is not None:
         model = method.apply(model, spec.quantize or {}, spec.device)
@@ -145,12 +143,6 @@ def _cpu_kernel(folder: Path) -> Any:
     return transformers.GPTQConfig(bits=int(found["bits"]), backend="torch")
 
 
-def _named_method(folder: Path) -> str | None:
-    """`quant_method` of a checkpoint's configuration; None for a full-precision one."""
-    described = json.loads((folder / "config.json").read_text()).get("quantization_config")
-    return None if not described else str(described.get("quant_method", "unnamed method"))
-
-
 def _from_pretrained(path: str, keywords: dict[str, Any]) -> Any:
     """Load the weights. Weights that the checkpoint lacks would be random, so they are an error."""
     import transformers
@@ -164,7 +156,7 @@ def _from_pretrained(path: str, keywords: dict[str, Any]) -> Any:
     missing = sorted(set(info.get("missing_keys", ())) - tied_keys(model))
     missing = [key for key in missing if key.rpartition(".")[2] not in DERIVED]
     if missing:
-        named = _named_method(Path(path)) if Path(path).is_dir() else None
+        named = named_method(Path(path)) if Path(path).is_dir() else None
         claim = f"; its config.json claims {named}, its weights do not" if named else ""
         raise EngineError(
             f"{path}: {len(missing)} weights are missing from the checkpoint, such as {missing[0]}{claim}"

@@ -20,6 +20,8 @@ class Parameter:
     kind: type[int] | type[float] | type[bool] | type[str] = int
     low: float | None = None
     high: float | None = None
+    between: bool = False
+    """The bounds themselves are not allowed."""
     default: Scalar = None
     needed: bool = False
     says: str = ""
@@ -52,7 +54,6 @@ class Tool:
     """The shipped environment that holds it."""
     packages: tuple[str, ...]
     make: Callable[[Recipe], None]
-    calibrates: bool = True
     needs_cuda: bool = False
 
 
@@ -81,7 +82,7 @@ class Method:
     apply: Callable[[Any, Block, str], Any] | None = None
     """Quantize a loaded model on a device; returns the model."""
     calibrates: Callable[[Block], bool] = lambda block: True
-    """Whether a block needs calibration data, for methods that make checkpoints."""
+    """Whether a block looks at calibration data, for methods that make checkpoints. One that does not takes none."""
     tools: tuple[Tool, ...] = ()
     """The first is used unless the block's `tool` names another; empty for methods that make no checkpoint."""
     kernels: Mapping[str, str] = field(default_factory=dict)

@@ -33,13 +33,18 @@ def by_gptqmodel(recipe: Recipe) -> None:
         group_size=block["group_size"],
         desc_act=bool(block.get("desc_act")),
         sym=block.get("sym") is not False,
-        damp_percent=block.get("damp_percent") or 0.05,
+        damp_percent=_damp(block, 0.05),
         device=recipe.device,
     )
     model = GPTQModel.load(recipe.source, config, trust_remote_code=recipe.trust_remote_code)
     samples = [{"input_ids": list(ids), "attention_mask": [1] * len(ids)} for ids in recipe.samples]
     model.quantize(samples, batch_size=1)
     model.save(recipe.out)
+
+
+def _damp(block: Block, usual: float) -> float:
+    asked = block.get("damp_percent")
+    return usual if asked is None else float(asked)
 
 
 def by_auto_gptq(recipe: Recipe) -> None:
@@ -53,9 +58,9 @@ def by_auto_gptq(recipe: Recipe) -> None:
         group_size=block["group_size"],
         desc_act=bool(block.get("desc_act")),
         sym=block.get("sym") is not False,
-        damp_percent=block.get("damp_percent") or 0.01,
+        damp_percent=_damp(block, 0.01),
     )
-    model = AutoGPTQForCausalLM.from_pretrained(recipe.source, config)
+    model = AutoGPTQForCausalLM.from_pretrained(recipe.source, config, trust_remote_code=recipe.trust_remote_code)
     model.quantize(
         [{"input_ids": torch.tensor([ids]), "attention_mask": torch.ones(1, len(ids))} for ids in recipe.samples]
     )
@@ -76,7 +81,15 @@ METHOD = Method(
         Parameter(name="group_size", choices=(32, 64, 128, -1), default=128, says="-1: one group a row."),
         Parameter(name="desc_act", kind=bool, says="Quantize columns by decreasing activation."),
         Parameter(name="sym", kind=bool, default=True, says="Symmetric around zero."),
-        Parameter(name="damp_percent", kind=float, low=0, high=1, says="Added to the Hessian's diagonal."),
+        Parameter(
+            name="damp_percent",
+            kind=float,
+            low=0,
+            high=1,
+            between=True,
+            says="Added to the Hessian's diagonal, as a share of its mean. Above 0 and below 1: the libraries take no "
+            "other. Left out: 0.05 with gptqmodel, 0.01 with auto-gptq.",
+        ),
         Parameter(name="tool", choices=("auto-round", "gptqmodel", "auto-gptq"), says="auto-round when left out."),
         Parameter(name="iters", low=0, high=1000, says="auto-round only: tuning steps; 0 rounds to nearest."),
     ),

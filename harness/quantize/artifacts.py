@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,8 @@ from harness.spec.quantization import Quantization
 
 CARD = "card.json"
 MODEL = "model"
+MAKING = ".making-"
+"""What the name of an unfinished checkpoint's folder begins with."""
 TAIL = 15
 TOKENIZER_FILES = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.model",
                    "chat_template*", "generation_config.json")  # fmt: skip
@@ -100,15 +103,33 @@ class Artifacts:
             return found
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.root / f".{self.folder(order).name}.lock"):
+            with FileLock(self._lock(self.folder(order).name)):
+                self._sweep()
                 return self.find(order) or self._make(order, say)
         except OSError as error:
             raise EngineError(f"{self.root}: the checkpoint could not be written: {error.strerror or error}") from error
 
+    def _lock(self, name: str) -> Path:
+        return self.root / f".{name}.lock"
+
+    def _sweep(self) -> None:
+        """Remove what killed makers left. Nobody holds the lock of a checkpoint that nobody is making."""
+        from filelock import FileLock, Timeout
+
+        for left in self.root.glob(f"{MAKING}*"):
+            with suppress(Timeout), FileLock(self._lock(left.name.removeprefix(MAKING)), blocking=False):
+                shutil.rmtree(left, ignore_errors=True)
+
     def _make(self, order: Order, say: Callable[[str], None]) -> Artifact:
-        final = self.folder(order)
-        working = self.root / f".making-{final.name}"
+        working = self.root / f"{MAKING}{self.folder(order).name}"
         shutil.rmtree(working, ignore_errors=True)
+        try:
+            return self._make_in(working, order, say)
+        finally:
+            shutil.rmtree(working, ignore_errors=True)  # renamed when all went well
+
+    def _make_in(self, working: Path, order: Order, say: Callable[[str], None]) -> Artifact:
+        final = self.folder(order)
         (working / MODEL).mkdir(parents=True)
         spec = order.quantization
         tool = METHODS[spec.method].tool(spec.block())
@@ -130,7 +151,6 @@ class Artifacts:
         log.parent.mkdir(exist_ok=True)
         code = self._run(order, working / "job.json", log)
         if code != 0 or not (working / "made.json").is_file():
-            shutil.rmtree(working, ignore_errors=True)
             raise EngineError(f"{tool.name} could not make {spec.method} (status {code}){_tail(log)}")
         made = json.loads((working / "made.json").read_text())
         _lift(working / MODEL)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 from harness.errors import EngineError, SuiteError
 from harness.run.before import NAME, base_variant
+from harness.run.checkpoints import check_source
 from harness.run.runtimes import ENGINE_PACKAGES, Runtime, loading, making
 from harness.run.variants import resolve_place
 from harness.spec.load import LoadedSuite
@@ -47,16 +49,18 @@ def _variant(loaded: LoadedSuite, name: str, variant: Variant) -> list[str]:
         found.append(f"device {variant.device}, but no NVIDIA GPU is visible here")
     if variant.runtime in ("scripted", "served"):
         return found
-    folder = None
+    place = None
     try:
         place = resolve_place(loaded, name, variant)
-        folder = None if place.is_hub else Path(place.path)
     except SuiteError as error:
         found.append(error.problems[0].message)
+    folder = Path(place.path) if place is not None and not place.is_hub else None
     if folder is not None and folder.is_dir():
         described = (folder / "config.json").is_file() or (folder / "adapter_config.json").is_file()
         if not described and variant.gguf_file is None:
             found.append(f"{folder} has no config.json, so it is no model folder")
+    if place is not None and variant.quantize is not None:
+        found.extend(_told(partial(check_source, place, variant)))
     return [*found, *_method(loaded, variant, folder)]
 
 

@@ -8,18 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.engines.seam import LoadSpec, Scalar
-from harness.errors import EngineError, Problem, SuiteError
+from harness.errors import Problem, SuiteError
 from harness.plan.build import TaskPlan
 from harness.plan.identity import evaluation_key, file_identity, quantization_text, weights_identity
 from harness.plan.tokens import HfTokenizer, Tokenizer
-from harness.quantize.artifacts import Artifact, Artifacts, Order
-from harness.quantize.calibration import draw, read_texts
 from harness.records.models import Identity
-from harness.run.runtimes import ENGINE_PACKAGES, Runtime, loading, making
+from harness.run.checkpoints import calibration_texts, make_checkpoint, trusts
+from harness.run.runtimes import ENGINE_PACKAGES, Runtime, loading
 from harness.spec.load import LoadedSuite
 from harness.spec.models import Variant
 from harness.spec.places import ModelPlace, resolve_file, resolve_model
-from harness.worker.versions import device_type, gpu_count, library_versions
+from harness.worker.versions import device_type, library_versions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +78,6 @@ def resolve_variant(
         place = resolve_place(loaded, name, spec)
     revision = spec.revision or (suite.revision if spec.path is None else None)
     adapter = resolve_model(loaded, spec.adapter, f"variants.{name}.adapter") if spec.adapter is not None else None
-    trust = suite.trust_remote_code if spec.trust_remote_code is None else spec.trust_remote_code
     local = None if place.is_hub else Path(place.path)
     runtime = loading(loaded, spec, local)
     packages = (*ENGINE_PACKAGES[engine], *(spec.quantize.row.packages if spec.quantize is not None else ()))
@@ -99,7 +97,7 @@ def resolve_variant(
         max_memory=spec.max_memory,
         gguf_file=spec.gguf_file,
         quantize=spec.quantize.block() if spec.quantize is not None and in_load else None,
-        trust_remote_code=trust,
+        trust_remote_code=trusts(suite, spec),
         allow_pickle=suite.allow_pickle,
         offline=offline,
         seed=suite.seed,
@@ -127,14 +125,6 @@ def _tokenizer(loaded: LoadedSuite, spec: Variant, *, made: bool) -> str | None:
     return resolve_model(loaded, asked, "tokenizer").path if asked is not None else None
 
 
-def calibration_texts(loaded: LoadedSuite, name: str) -> tuple[str, ...]:
-    """The texts a variant is calibrated on; empty for none. Raises `SuiteError` for data that is wrong."""
-    quantize = loaded.suite.variants[name].quantize
-    if quantize is None or quantize.calibration is None:
-        return ()
-    return read_texts(loaded, quantize.calibration, f"variants.{name}.quantize.calibration")
-
-
 def resolve_place(loaded: LoadedSuite, name: str, spec: Variant) -> ModelPlace:
     """Where the variant's weights are, as the suite names them."""
     asked = spec.path or loaded.suite.model
@@ -155,46 +145,6 @@ def resolve_place(loaded: LoadedSuite, name: str, spec: Variant) -> ModelPlace:
 def _options(spec: Variant) -> Mapping[str, Scalar] | None:
     block = spec.endpoint if spec.runtime == "served" else spec.llama_cpp if spec.runtime == "llama.cpp" else None
     return block.model_dump(exclude_none=True) if block is not None else None
-
-
-def make_checkpoint(
-    loaded: LoadedSuite, name: str, artifacts: Path, *, say: Callable[[str], None] = lambda text: None
-) -> Artifact:
-    """The checkpoint of a variant whose method makes one, made now when it is not there."""
-    suite, spec = loaded.suite, loaded.suite.variants[name]
-    assert spec.quantize is not None
-    key = f"variants.{name}.quantize"
-    source = resolve_model(loaded, spec.path or suite.model, key)
-    if source.is_hub:
-        raise EngineError(
-            f"{key}: checkpoints are made from a local folder; download {source.path} first "
-            f"(`hf download {source.path} --local-dir ./model`) and name the folder as model"
-        )
-    block = spec.quantize.block()
-    method = spec.quantize.row
-    tool = method.tool(block)
-    assert tool is not None
-    if (why := method.not_here(block, gpu_count() > 0)) is not None:
-        raise EngineError(f"{key}: {why}")
-    runtime = making(method, block)
-    versions = library_versions(tool.packages, runtime.interpreter)
-    calibration = None
-    if tool.calibrates and method.calibrates(block):
-        assert spec.quantize.calibration is not None  # the suite was checked
-        tokenizer = HfTokenizer(source.path, revision=None, trust_remote_code=suite.trust_remote_code)
-        calibration = draw(loaded, spec.quantize.calibration, tokenizer, f"{key}.calibration")
-    order = Order(
-        quantization=spec.quantize,
-        source=Path(source.path),
-        weights=weights_identity(source.path, is_hub=False, revision=None),
-        calibration=calibration,
-        interpreter=runtime.interpreter,
-        variables=runtime.variables,
-        made_with=versions,
-        device=device_type(spec.device, library_versions(("torch",), runtime.interpreter).get("torch")),
-        trust_remote_code=suite.trust_remote_code,
-    )
-    return Artifacts(artifacts.resolve()).make(order, lambda text: say(f"{name}: {text}"))
 
 
 def _weights(load: LoadSpec, place: ModelPlace, adapter: ModelPlace | None) -> str:

@@ -47,7 +47,7 @@ def _variants(suite: Suite) -> Found:
             yield (*where, key), "the baseline is the full-precision model; quantize another variant"
         yield from ((((*where, key), message)) for key, message in _runtime(variant))
         wants = variant.quantize
-        if wants is not None and wants.makes and wants.calibration is None and wants.row.calibrates(wants.block()):
+        if wants is not None and wants.calibrates and wants.calibration is None:
             needed = "calibration: {data: FILE.jsonl, field: text, samples: 128, length: 512}"
             yield (*where, "quantize"), f"{wants.method} looks at text while it quantizes: add {needed}"
         if variant.quantize is not None and variant.quantized is False:
@@ -89,8 +89,11 @@ def _runtime(variant: Variant) -> Iterator[tuple[str, str]]:
     makes_for_both = runtime == "vllm" and variant.quantize is not None and variant.quantize.makes
     if variant.quantize is not None and runtime != variant.quantize.row.engine and not makes_for_both:
         yield "engine", f"{variant.quantize.method} runs on {variant.quantize.row.engine}"
-    if variant.quantize is not None and variant.quantize.makes and variant.gguf_file is not None:
-        yield "gguf_file", "a checkpoint is made from a full-precision folder, not from a GGUF file"
+    if variant.quantize is not None and variant.gguf_file is not None:
+        yield (
+            "gguf_file",
+            "quantize starts from a full-precision folder, not from a GGUF file: leave one of them out",
+        )
 
 
 def _task(where: Place, task: Task) -> Found:

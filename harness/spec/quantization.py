@@ -50,21 +50,27 @@ class Quantization(BaseModel):
         """Whether a checkpoint is made first."""
         return bool(self.row.tools)
 
+    @property
+    def calibrates(self) -> bool:
+        """Whether a checkpoint is made with an eye on text."""
+        return self.makes and self.row.calibrates(self.block())
+
     @model_validator(mode="after")
     def _rules(self) -> Quantization:
         block = self.block()
         if wrong := self.row.rules(block):
             raise ValueError(wrong)
-        tool = self.row.tool(block)
-        if tool is None and self.calibration is not None:
-            raise ValueError(f"{self.method} takes no calibration data: leave calibration out")
+        if self.calibration is not None and not self.calibrates:
+            words = " ".join(map(str, block.values())) if self.makes else self.method
+            raise ValueError(f"{words} takes no calibration data: leave calibration out")
         return self
 
 
 def _field(parameter: Parameter) -> tuple[Any, Any]:
     kind: Any = Literal[parameter.choices] if parameter.choices else parameter.kind
     if parameter.low is not None or parameter.high is not None:
-        kind = Annotated[kind, Field(ge=parameter.low, le=parameter.high)]
+        low, high = parameter.low, parameter.high
+        kind = Annotated[kind, Field(gt=low, lt=high) if parameter.between else Field(ge=low, le=high)]
     if parameter.needed:
         return kind, Field(description=parameter.says or None)
     if parameter.default is None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from harness.errors import EngineError
 from harness.quantize.artifacts import CARD, MODEL, Artifacts, Order
@@ -33,6 +34,33 @@ def test_a_failed_recipe_leaves_nothing(tmp_path: Path) -> None:
         store.make(wanted, lambda text: None)
     assert store.find(wanted) is None
     assert [each.name for each in store.root.iterdir() if not each.name.startswith(".")] == ["logs"]
+
+
+def test_what_killed_makers_left_is_removed(tmp_path: Path) -> None:
+    """Of this checkpoint and of others, but never of one that somebody is making, which is where its lock is held."""
+    store = Artifacts(tmp_path / "artifacts")
+    wanted = order(tmp_path / "no-model-here")
+    own, stale, busy = (
+        store.root / f".making-{name}" for name in (store.folder(wanted).name, "gptq-0123456789abcdef", "awq-busy")
+    )
+    for left in (own, stale, busy):
+        (left / MODEL).mkdir(parents=True)
+        (left / MODEL / "model.safetensors").write_bytes(b"half")
+    with FileLock(store.root / ".awq-busy.lock"), pytest.raises(EngineError, match="could not make gguf"):
+        store.make(wanted, lambda text: None)
+    assert [each.exists() for each in (own, stale, busy)] == [False, False, True]
+
+
+def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
+    """Ctrl-C or SIGTERM while a checkpoint is made: no half of it stays."""
+    store = Artifacts(tmp_path / "artifacts")
+
+    def interrupt(text: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.make(order(tmp_path / "m"), interrupt)
+    assert not list(store.root.glob(".making-*"))
 
 
 def test_what_is_there_is_not_made_again(tmp_path: Path) -> None:
