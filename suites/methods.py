@@ -161,9 +161,9 @@ NOTES = """## What to know before reading it
 - SmolLM2's rows of 576 values are no multiple of 256, so llama.cpp stores most of its K-quants as Q5_0 or Q8_0: the
   last column says what is really in the file. A NaN in such a file does not show in llama.cpp's answers; quantgate
   reads the scales.
-- autoawq was paused for other work while it made its checkpoint; one of the 30 layers takes it 35 s of idle cores. As it
-  comes, autoawq 0.2.9 spoils the weights on a CPU (PPL ratio 46,562 here): it goes back to a copy that is none after
-  every scale it tries. The recipe gives it a copy.
+- autoawq was paused for other work while it made its checkpoint; one of the 30 layers takes it 35 s of idle cores.
+  As it comes, autoawq 0.2.9 spoils the weights on a CPU (PPL ratio 46,562 here): after every scale it tries, it goes
+  back to a copy that is none. The recipe gives it a copy.
 - float16 is slow on a CPU without float16 arithmetic; prefill and decode above are torch's own. Scoring computes such
   products in float32 and rounds them: 512 tokens of gptq.b4.g-1 take 2 s instead of 42. In `dtype: bfloat16` that
   checkpoint's prefill of 64 tokens takes 0.36 s instead of 5.5, a decoding step the same 0.3 s.
