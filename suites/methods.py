@@ -91,12 +91,12 @@ def write_readers() -> Path | None:
     """A suite of checkpoints made before, read by other libraries than those that made them; None where none is."""
     variants: dict[str, Any] = {}
     if (gptq := artifact("gptq", bits=4, group_size=32)) is not None:
-        variants["gptq.b4.g32 as a folder"] = {"path": str(gptq)}
-        variants["gptq.b4.g32 by auto-gptq"] = {"path": str(gptq), "environment": "auto-gptq"}
+        variants["gptq.b4.g32.folder"] = {"path": str(gptq)}
+        variants["gptq.b4.g32.by-auto-gptq"] = {"path": str(gptq), "environment": "auto-gptq"}
     for kind in ("Q4_K_M", "Q8_0"):
         if (gguf := artifact("gguf", type=kind)) is not None:
             file = next(gguf.glob("*.gguf"))
-            variants[f"gguf.{kind} by transformers"] = {
+            variants[f"gguf.{kind}.by-transformers"] = {
                 "path": str(gguf),
                 "gguf_file": file.name,
                 "tokenizer": str(MODEL),
@@ -218,10 +218,8 @@ def row_of(candidate: CandidateVerdict, facts: EngineFacts, artifact: Mapping[st
 
 
 def _by_method(row: tuple[str, ...]) -> int:
-    """Plain precisions first, then the methods in the order of their table, then what others read."""
+    """Plain precisions first, then the methods in the order of their table."""
     method = row[0].partition(".")[0]
-    if " " in row[0]:
-        return len(METHODS) + 1
     return list(METHODS).index(method) + 1 if method in METHODS else 0
 
 
