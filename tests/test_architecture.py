@@ -19,7 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "stats": set(),
     "records": {"spec"},
     "engines": {"methods"},
-    "worker": {"engines"},
+    "worker": {"engines", "methods"},
     "plan": {"spec", "stats", "records"},
     "quantize": {"plan", "methods", "spec", "records"},
     "run": {"plan", "worker", "records", "spec", "quantize", "methods", "compare"},

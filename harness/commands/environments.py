@@ -23,15 +23,11 @@ def print_environments() -> None:
 
 def build(name: str) -> None:
     """Build one by name, or all that a suite needs."""
-    from harness.run.runtimes import environments
-    from harness.worker.versions import gpu_count
+    from harness.run.runtimes import environments, refuse_without_gpu
 
     store = environments()
     for environment in _asked(name):
-        if environment.needs_cuda and gpu_count() == 0:
-            raise EngineError(
-                f"environment {environment.name} is for machines with an NVIDIA GPU; none is visible here"
-            )
+        refuse_without_gpu(environment)
         print(store.build(environment, lambda text: print(text, file=sys.stderr, flush=True)))
 
 
@@ -64,7 +60,12 @@ def _asked(name: str) -> list[Environment]:
     from harness.run.runtimes import needed_environments
     from harness.spec.load import load_suite
 
-    found = needed_environments(load_suite(path))
+    unknown: list[str] = []
+    found = needed_environments(load_suite(path), unknown.append)
+    for line in unknown:
+        print(line, file=sys.stderr)
+    if unknown and not found:
+        raise EngineError(f"{name}: none of its other variants needs an environment of its own")
     if not found:
         raise UsageError(f"{name}: its variants need no environment of their own")
     return found

@@ -71,6 +71,7 @@ METHOD = Method(
     ),
     bits=bits_key,
     packages=("gptqmodel", "optimum"),
+    other_readers=("awq",),
     environment="gptqmodel",
     tools=(
         Tool(name="auto-round", environment="gptqmodel", packages=("auto_round",), make=by_auto_round),

@@ -68,6 +68,8 @@ class Method:
     """Bits a weight the block claims; the loaded model is held to it."""
     packages: tuple[str, ...] = ()
     """What the interpreter that loads the model must have, besides torch and transformers."""
+    other_readers: tuple[str, ...] = ()
+    """What reads its checkpoints in other environments, in place of the packages. Versions of both are recorded."""
     extra: str | None = None
     """`pip install 'quantgate[extra]'` brings the packages."""
     environment: str | None = None

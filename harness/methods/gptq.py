@@ -97,6 +97,7 @@ METHOD = Method(
     rules=rules,
     not_here=not_here,
     packages=("gptqmodel", "optimum"),
+    other_readers=("auto_gptq",),
     environment="gptqmodel",
     tools=(
         Tool(name="auto-round", environment="gptqmodel", packages=("auto_round",), make=by_auto_round),

@@ -12,12 +12,7 @@ import resource
 import signal
 import sys
 import time
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from harness.methods.base import Tool
 
 
 def register_package() -> None:
@@ -45,6 +40,7 @@ def main(job_file: Path) -> None:
     register_package()
     from harness.methods import METHODS
     from harness.methods.base import Recipe
+    from harness.methods.installed import installed_versions
 
     job = json.loads(job_file.read_text())
     method = METHODS[job.pop("method")]
@@ -56,19 +52,9 @@ def main(job_file: Path) -> None:
     facts = {
         "seconds": round(time.monotonic() - started, 1),
         "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "versions": versions(tool),
+        "versions": installed_versions(("torch", "transformers", "numpy", *tool.packages)),
     }
     job_file.with_name("made.json").write_text(json.dumps(facts))
-
-
-def versions(tool: Tool) -> dict[str, str]:
-    found = {"python": ".".join(map(str, sys.version_info[:3]))}
-    for name in ("torch", "transformers", "numpy", *tool.packages):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 if __name__ == "__main__":

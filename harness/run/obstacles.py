@@ -10,7 +10,8 @@ from pathlib import Path
 from harness.errors import EngineError, SuiteError
 from harness.run.before import NAME, base_variant
 from harness.run.checkpoints import check_source
-from harness.run.runtimes import ENGINE_PACKAGES, Runtime, loading, making
+from harness.run.reader import ENGINE_PACKAGES, Source, revision_of
+from harness.run.runtimes import Runtime, loading, making
 from harness.run.variants import resolve_place
 from harness.spec.load import LoadedSuite
 from harness.spec.models import Base, Variant
@@ -48,10 +49,11 @@ def _variant(loaded: LoadedSuite, name: str, variant: Variant) -> list[str]:
     if variant.device.startswith("cuda") and gpu_count() == 0:
         found.append(f"device {variant.device}, but no NVIDIA GPU is visible here")
     if variant.runtime in ("scripted", "served"):
-        return found
-    place = None
+        return [*found, *_told(lambda: loading(loaded, variant, None))]
+    place, source = None, None
     try:
         place = resolve_place(loaded, name, variant)
+        source = Source(place=place, revision=revision_of(loaded.suite, variant))
     except SuiteError as error:
         found.append(error.problems[0].message)
     folder = Path(place.path) if place is not None and not place.is_hub else None
@@ -61,10 +63,10 @@ def _variant(loaded: LoadedSuite, name: str, variant: Variant) -> list[str]:
             found.append(f"{folder} has no config.json, so it is no model folder")
     if place is not None and variant.quantize is not None:
         found.extend(_told(partial(check_source, place, variant)))
-    return [*found, *_method(loaded, variant, folder)]
+    return [*found, *_method(loaded, variant, source)]
 
 
-def _method(loaded: LoadedSuite, variant: Variant, folder: Path | None) -> list[str]:
+def _method(loaded: LoadedSuite, variant: Variant, source: Source | None) -> list[str]:
     """What keeps the variant's quantization, and the libraries that read it, from working here."""
     found = []
     if variant.quantize is not None:
@@ -73,8 +75,7 @@ def _method(loaded: LoadedSuite, variant: Variant, folder: Path | None) -> list[
             found.append(why)
         if row.tools:
             found.extend(_told(lambda: making(row, block)))
-            folder = None
-    found.extend(_told(lambda: _check_packages(variant, loading(loaded, variant, folder))))
+    found.extend(_told(lambda: _check_packages(variant, loading(loaded, variant, source))))
     return found
 
 
@@ -82,7 +83,7 @@ def _check_packages(variant: Variant, runtime: Runtime) -> None:
     """Raises `EngineError` when the interpreter lacks a library that the variant needs."""
     if runtime.interpreter is not None:
         return
-    row = variant.quantize.row if variant.quantize is not None else None
+    row = runtime.method
     for package in (*ENGINE_PACKAGES[variant.runtime], *(row.packages if row is not None else ())):
         if find_spec(package.partition(".")[0]) is None:
             extra = row.extra if row is not None and package in row.packages else "transformers"

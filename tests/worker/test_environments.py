@@ -65,8 +65,10 @@ def test_two_builders_share_one_build(tmp_path: Path) -> None:
 def test_a_failed_build_shows_pips_words(tmp_path: Path) -> None:
     """An impossible requirement, a missing module: what failed, where the log is, what to do."""
     store = Environments(tmp_path)
-    bad = from_requirements(("./no-such-folder/no-such-wheel.whl",))
-    with pytest.raises(EngineError, match=r"(?s)could not be built.*no-such-wheel.*quantgate env build"):
+    bad = from_requirements(("./no-such-folder/no-such-wheel.whl",), suite="'my suite.yaml'")
+    with pytest.raises(
+        EngineError, match=r"(?s)could not be built.*no-such-wheel.*`quantgate env build 'my suite\.yaml'`"
+    ):
         store.build(bad)
     assert store.python(bad) is None
     with pytest.raises(EngineError, match="no_such_module"):
@@ -78,8 +80,8 @@ def test_the_key_changes_with_every_pin() -> None:
     keys = {
         empty().key,
         empty(probe=("x",)).key,
-        from_requirements(("a==1",)).key,
-        from_requirements(("a==2",)).key,
+        from_requirements(("a==1",), suite="a.yaml").key,
+        from_requirements(("a==2",), suite="b.yaml").key,
     }
     assert len(keys) == 3
 
