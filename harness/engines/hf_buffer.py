@@ -47,7 +47,8 @@ def joined(parts: Sequence[Any], head: int, longest: int, room: int) -> Cache:
     """One cache of several prefilled ones, one under the other, with `room` columns more.
 
     Each part has `head` columns that all rows share and then its own, padded on the left; the result is padded on the
-    left to `longest` own columns. Raises `ValueError` for a cache that is not made of one column per token.
+    left to `longest` own columns. The parts' states are let go layer by layer, so that they are never there twice.
+    Raises `ValueError` for a cache that is not made of one column per token.
     """
     rows = sum(part.layers[0].keys.shape[0] for part in parts)
     buffers: list[Any] = []
@@ -61,6 +62,7 @@ def joined(parts: Sequence[Any], head: int, longest: int, room: int) -> Cache:
             buffer.put(place, 0, keys[:, :, :head], values[:, :, :head])
             buffer.put(place, head + longest - own, keys[:, :, head:], values[:, :, head:])
             at += keys.shape[0]
+            part.layers[number].keys = part.layers[number].values = None
         buffer.filled = head + longest
         buffers.append(buffer)
     return Cache(layers=buffers)

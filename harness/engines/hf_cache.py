@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import copy
+from functools import cache
 from typing import Any
 
 from harness.engines.hf_load import input_device
 
 KEPT = 3
-"""Beginnings whose states are held at a time, the latest used. Requests come sorted by their beginning."""
+"""Beginnings whose states are held at a time at most, the latest used. Requests come sorted by their beginning."""
 
 
 class Heads:
-    """The states of the last few beginnings of one model."""
+    """The states of the last few beginnings of one model, `most` tokens together where more than one is held."""
 
-    def __init__(self, model: Any, trunk: Any) -> None:
-        self._model, self._trunk = model, trunk
+    def __init__(self, model: Any, trunk: Any, most: int) -> None:
+        self._model, self._trunk, self._most = model, trunk, most
         self._known: dict[tuple[int, ...], Any] = {}
 
-    def before(self, head: tuple[int, ...], stem: int, rows: int) -> Any:
-        """A cache with the states of `head` in front of `rows` rows, ready to be extended.
+    def before(self, head: tuple[int, ...], stem: int, rows: int, *, extended: bool = False) -> Any:
+        """A cache with the states of `head` in front of `rows` rows.
 
-        `stem`: leading tokens of `head` to compute apart, since other heads have them too.
+        `stem`: leading tokens of `head` to compute apart, since other heads have them too. `extended`: the cache keeps
+        the states of the rows' own tokens, and with them the head's once for every row; otherwise a layer has them
+        only while it is computed.
         """
-        return _spread(self._states(head, stem), rows)
+        found = _spread(self._states(head, stem), rows)
+        if not extended:
+            for layer in found.layers:
+                layer.__class__ = _forgetful(type(layer))
+        return found
+
+    def forget(self) -> None:
+        """Hold nothing."""
+        self._known.clear()
 
     def _states(self, head: tuple[int, ...], stem: int = 0) -> Any:
         """Always computed in the same pieces, whatever is held: rounding does not depend on what came before."""
@@ -32,12 +43,32 @@ class Heads:
         found = self._known.pop(head, None)
         if found is None:
             before = {"past_key_values": _spread(self._states(head[:stem]), 1)} if stem else {}
+            self._make_room(len(head), head[:stem])
             ids = torch.tensor([head[stem:]], device=input_device(self._model))
             found = self._trunk(input_ids=ids, use_cache=True, **before).past_key_values
-            while len(self._known) >= KEPT:
-                del self._known[next(iter(self._known))]
         self._known[head] = found
         return found
+
+    def _make_room(self, tokens: int, stem: tuple[int, ...]) -> None:
+        """Let go of the longest unused, but for the stem that is just needed."""
+        for old in [each for each in self._known if each != stem]:
+            if len(self._known) < KEPT and tokens + sum(map(len, self._known)) <= self._most:
+                return
+            del self._known[old]
+
+
+@cache
+def _forgetful(kind: type) -> type:
+    """A cache layer that puts its states in front of new ones and does not keep the result."""
+
+    class Forgetful(kind):  # type: ignore[misc]  # the layer's class is known only now
+        def update(self, *args: Any, **keywords: Any) -> Any:
+            held = self.keys, self.values
+            found = super().update(*args, **keywords)
+            self.keys, self.values = held
+            return found
+
+    return Forgetful
 
 
 def _spread(known: Any, rows: int) -> Any:

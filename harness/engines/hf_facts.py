@@ -50,8 +50,7 @@ def gather_facts(loaded: Loaded, head: Head, scorer: Scorer, generator: Generato
     notes = [f"{slower}: {scorer.reason}"] if scorer.reason else []
     if generator.reason:
         notes.append(f"answers by transformers' own loop: {generator.reason}")
-    if scorer.room.note:
-        notes.append(scorer.room.note)
+    notes += scorer.reach.notes
     if head.why_not:
         notes.append(f"no stored states: {head.why_not}")
     if core.config._attn_implementation:
@@ -81,6 +80,9 @@ def gather_facts(loaded: Loaded, head: Head, scorer: Scorer, generator: Generato
         non_finite=broken,
         weights_digest=digest,
         scoring_path=scorer.path,
+        pass_tokens=scorer.room.pass_tokens,
+        cache_tokens=scorer.room.cache_tokens,
+        memory_budget=scorer.room.budget,
         load_s=load_s,
         notes=tuple(notes),
     )

@@ -9,7 +9,7 @@ from typing import Any
 from harness.engines.hf_greedy import GreedyDecoder
 from harness.engines.hf_head import Head
 from harness.engines.hf_load import core_of, input_device
-from harness.engines.hf_score import Scorer, sliding_window
+from harness.engines.hf_score import Scorer
 from harness.engines.seam import GenerateRequest, Generation
 
 LOOK_BACK = 16
@@ -34,7 +34,8 @@ class Generator:
 
     def __init__(self, model: Any, tokenizer: Any, head: Head, scorer: Scorer) -> None:
         self._model, self._tokenizer, self._head = model, tokenizer, head
-        self._room, self._tolerance = scorer.room, scorer.tolerance
+        self._room, self._tolerance, self._reach = scorer.room, scorer.tolerance, scorer.reach
+        self._heads = scorer.heads
         self._decoder: GreedyDecoder | None = None
         self.reason = self._choose()
         """Why transformers' own loop is used; empty where ours is."""
@@ -57,16 +58,16 @@ class Generator:
     def _is_ours(self, request: GenerateRequest) -> bool:
         if self._decoder is None or request.temperature > 0:
             return False
-        window = sliding_window(self._model)
-        return window is None or len(request.prompt) + request.max_new_tokens <= window
+        return self._reach.within(len(request.prompt) + request.max_new_tokens)
 
     def _batches(self, requests: Sequence[GenerateRequest], indices: Sequence[int]) -> list[list[int]]:
-        """Requests, longest first, in batches whose states fit."""
+        """Requests, longest first, in batches whose states fit; one by one where frequencies change on the way."""
         sizes = {index: len(requests[index].prompt) + requests[index].max_new_tokens for index in indices}
         order = sorted(indices, key=lambda index: (-sizes[index], index))
         batches, start = [], 0
         while start < len(order):
-            width = max(1, self._room.cache_tokens // sizes[order[start]])
+            longest = sizes[order[start]]
+            width = 1 if self._reach.company(longest) else max(1, self._room.cache_tokens // longest)
             batches.append(order[start : start + width])
             start += width
         return batches
@@ -88,7 +89,7 @@ class Generator:
         for size in TRIAL[1:]:
             prompts.append((*head, *rest[:size]))
             del rest[:size]
-        decoder = GreedyDecoder(self._model, self._head, self._room)
+        decoder = GreedyDecoder(self._model, self._head, self._room, self._heads)
         asked = [
             GenerateRequest(prompt=each, max_new_tokens=TRIAL_TOKENS, shared=len(head), stem=1) for each in prompts
         ]
@@ -115,6 +116,7 @@ class Generator:
 
     def _own(self, requests: Sequence[GenerateRequest]) -> list[Generation]:
         assert self._decoder is not None
+        self._reach.fresh()
         first = requests[0]
         ends = _ends(_config(self._model, self._tokenizer, first).eos_token_id)
         stops = StopStrings(self._tokenizer, first.until)
@@ -143,6 +145,7 @@ class Generator:
             del scores
             return torch.tensor(stops.stopped(input_ids[:, longest:].tolist()), device=input_ids.device)
 
+        self._reach.fresh()
         with torch.no_grad():
             output = self._model.generate(
                 input_ids=ids.to(device),

@@ -37,9 +37,10 @@ class _Row:
 class GreedyDecoder:
     """Decodes on one model. See the module's text for how."""
 
-    def __init__(self, model: Any, head: Head, room: Room) -> None:
+    def __init__(self, model: Any, head: Head, room: Room, heads: Heads | None = None) -> None:
+        """`heads`: what scoring holds of common beginnings, so that both need not."""
         self._head, self._room = head, room
-        self._heads = Heads(model, head.trunk)
+        self._heads = heads if heads is not None else Heads(model, head.trunk, room.head_tokens)
         self._device = input_device(model)
 
     def decode(self, requests: Sequence[GenerateRequest], ends: frozenset[int], stopped: Stopped) -> list[list[int]]:
@@ -84,13 +85,13 @@ class GreedyDecoder:
 
         caches, last, start = [], [], 0
         while start < len(rows):
-            part = rows[start : start + max(1, self._room.pass_tokens // len(rows[start].prompt))]
+            part = rows[start : start + self._room.rows(len(rows[start].prompt), len(head))]
             longest = len(part[0].prompt)
             ids = torch.zeros((len(part), longest), dtype=torch.long)
             for number, row in enumerate(part):
                 ids[number, longest - len(row.prompt) :] = torch.tensor(row.prompt)
             mask = _mask(part, len(head))
-            before = {"past_key_values": self._heads.before(head, stem, len(part))} if head else {}
+            before = {"past_key_values": self._heads.before(head, stem, len(part), extended=True)} if head else {}
             output = self._head.trunk(
                 input_ids=ids.to(self._device),
                 attention_mask=mask.to(self._device),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from harness.engines.hf_head import Head, StoredHead, from_numpy, half, save_head, to_numpy
 from harness.engines.hf_load import input_device
+from harness.engines.hf_reach import Reach
 from harness.engines.hf_room import Room
 from harness.engines.hf_vocabulary import POSITIONS, Given, Projection, divergence, log_probs
 from harness.engines.seam import Window, WindowScore
@@ -19,7 +21,14 @@ _HEADS: dict[str, StoredHead] = {}
 
 
 def roll(
-    model: Any, head: Head, room: Room, windows: Sequence[Window], *, states_out: str | None, states_in: str | None
+    model: Any,
+    head: Head,
+    room: Room,
+    reach: Reach,
+    windows: Sequence[Window],
+    *,
+    states_out: str | None,
+    states_in: str | None,
 ) -> list[WindowScore]:
     """Score windows, those of like length in one pass. See `seam.Engine.roll`."""
     import torch
@@ -30,7 +39,7 @@ def roll(
         )
     stored = None if states_in is None else _stored(states_in, windows, input_device(model))
     with torch.no_grad():
-        kept = _states(model, head, room, windows)
+        kept = _states(model, head, room, reach, windows)
         if states_out is not None:
             save_head(head, Path(states_out).parent)
             save_array(Path(states_out), to_numpy(half(torch.cat(kept))))
@@ -43,26 +52,34 @@ def roll(
     return scores
 
 
-def _states(model: Any, head: Head, room: Room, windows: Sequence[Window]) -> list[Any]:
+def _states(model: Any, head: Head, room: Room, reach: Reach, windows: Sequence[Window]) -> list[Any]:
     """Hidden states (logits where there is no shortcut) at the scored positions of every window."""
     import torch
 
-    order = sorted(range(len(windows)), key=lambda index: -len(windows[index].tokens))
     found: dict[int, Any] = {}
-    start = 0
-    while start < len(order):
-        part = order[start : start + max(1, room.pass_tokens // len(windows[order[start]].tokens))]
+    for part in _passes(room, reach, [len(window.tokens) for window in windows]):
         rows = [torch.tensor(windows[index].tokens[:-1]) for index in part]
         inputs: dict[str, Any] = {"input_ids": torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)}
         if len(rows[-1]) < len(rows[0]):
             ones = [torch.ones_like(row) for row in rows]
             inputs["attention_mask"] = torch.nn.utils.rnn.pad_sequence(ones, batch_first=True)
         inputs = {name: value.to(input_device(model)) for name, value in inputs.items()}
+        reach.fresh()
         output = model(use_cache=False, **inputs).logits if head.trunk is None else head.hidden(**inputs)
         for number, (index, row) in enumerate(zip(part, rows, strict=True)):
             found[index] = output[number, windows[index].scored_from - 1 : len(row)]
-        start += len(part)
     return [found[index] for index in range(len(windows))]
+
+
+def _passes(room: Room, reach: Reach, sizes: Sequence[int]) -> Iterator[list[int]]:
+    """Indices of windows of so many tokens, longest first, in passes. A window's last token is only predicted."""
+    order = sorted(range(len(sizes)), key=lambda index: -sizes[index])
+    for _, group in groupby(order, key=lambda index: reach.company(sizes[index] - 1)):
+        alike, start = list(group), 0
+        while start < len(alike):
+            part = alike[start : start + room.rows(sizes[alike[start]])]
+            yield part
+            start += len(part)
 
 
 def _stored(states_in: str, windows: Sequence[Window], device: Any) -> tuple[StoredHead, Any]:

@@ -21,6 +21,12 @@ STATES = 6
 """Activations of a layer alive at once, in widths of the model, without those of its feed-forward part."""
 FEED_FORWARD = 3
 """The same in widths of the feed-forward part."""
+HEADS_SHARE, ATTENTION_SHARE = 4, 4
+"""Parts of the states that are a beginning's, and of the budget that attention has, beside the other activations."""
+MASKS = 3
+"""Bytes of a mask's parts for each pair of a token and a token it may see, beside the mask itself."""
+WRITTEN_OUT = 3
+"""Copies of attention's scores where they are written out (`eager`), one for each of its heads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +39,24 @@ class Room:
     """Tokens, over all rows, whose keys and values are held."""
     budget: int
     """Bytes."""
+    layer_bytes: int
+    """Bytes of one layer's keys and values for each token that a row sees, as attention holds them."""
+    pair_bytes: int
+    """Bytes for each pair of a row's own token and a token it may see."""
 
     @property
-    def note(self) -> str | None:
-        """What the budget costs, where it does."""
-        if self.pass_tokens == PASS_TOKENS:
-            return None
-        return f"passes of {self.pass_tokens} instead of {PASS_TOKENS} tokens, within {self.budget / 2**20:.0f} MiB"
+    def head_tokens(self) -> int:
+        """Tokens of common beginnings whose states are held, where there is more than one."""
+        return self.cache_tokens // HEADS_SHARE
+
+    def rows(self, own: int, before: int = 0) -> int:
+        """Rows of one pass, each of `own` padded tokens behind `before` that all rows share; one at least.
+
+        Where states are not kept, attention has what the cache would take.
+        """
+        seen = before + own
+        attention = seen * (self.layer_bytes + own * self.pair_bytes)
+        return max(1, min(self.pass_tokens // own, self.budget // ATTENTION_SHARE // attention))
 
     @classmethod
     def of(cls, model: Any, head: Head, budget: int | None) -> Room:
@@ -61,10 +78,13 @@ class Room:
         head_width = int(getattr(config, "head_dim", None) or width // max(1, _attention_heads(config)))
         layers = int(getattr(config, "num_hidden_layers", None) or 1)
         cached = 2 * size * layers * heads * head_width
+        written = core.config._attn_implementation == "eager"
         return cls(
             pass_tokens=min(PASS_TOKENS, max(FEWEST_TOKENS, (allowed // 2 - logits) // per_token)),
             cache_tokens=max(1, allowed // 2 // cached),
             budget=allowed,
+            layer_bytes=2 * size * head_width * (heads + _attention_heads(config)),
+            pair_bytes=size + MASKS + (WRITTEN_OUT * max(4, size) * _attention_heads(config) if written else 0),
         )
 
 

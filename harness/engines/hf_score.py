@@ -2,8 +2,8 @@
 
 `tree`: a row is the context once with all continuations behind it as a prefix tree, each token seeing only what leads
 to it; a beginning that several requests share is computed once for all of them. `plain`: a row per continuation,
-padded on the right, as lm-eval does it. Which one a model can take is tried at load; rows beyond a sliding window go
-the plain way.
+padded on the right, as lm-eval does it. Which one a model can take is tried at load; rows beyond its reach
+(`hf_reach`: an attention window, say) go the plain way.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 from harness.engines.hf_cache import Heads
 from harness.engines.hf_head import Head
 from harness.engines.hf_load import core_of, input_device
+from harness.engines.hf_reach import OWN_CODE, Reach
 from harness.engines.hf_room import Room
 from harness.engines.hf_rows import Row, collect, padded_ids, plain_inputs, tree_inputs, tree_row
 from harness.engines.hf_vocabulary import Given, Projection, log_probs
@@ -29,6 +30,13 @@ SPREAD = 2.0
 TRIALS = 3
 TRIAL_HEAD, TRIAL_STEM = 4, 2
 """Tokens that the trial's contexts begin with alike, and how many of them are computed apart."""
+LONG_TRIAL, LONG_TRIAL_OTHERS = 160, 1088
+"""Tokens of the trial's long row, which finds windows that no setting names: for the models of transformers itself,
+and for those that bring their own code."""
+LONG_TARGETS, FEWEST_LONG = 9, 4
+"""Tokens of it that are scored, and how long it has to be for there to be anything to try."""
+CANNOT = (RuntimeError, TypeError, ValueError, IndexError, AttributeError, NotImplementedError)
+"""What a model raises that does not take a pass of some kind."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +49,12 @@ class _Part:
     head: tuple[int, ...]
     stem: int
     tree: bool
+    company: int = 0
+    """Only rows of equal company go into one pass."""
+
+    @property
+    def kind(self) -> tuple[bool, int, tuple[int, ...], int]:
+        return self.tree, self.company, self.head, self.stem
 
 
 class Scorer:
@@ -55,8 +69,9 @@ class Scorer:
         """Why a faster way was not taken; empty where it was."""
         self.tolerance = AGREES_FLOAT32
         """Largest difference in nats by which ways, batches and caches may differ on this model."""
-        self._heads = Heads(model, head.trunk) if keeps_heads else None
-        self._window = sliding_window(model)
+        self.heads = Heads(model, head.trunk, room.head_tokens) if keeps_heads else None
+        """What is computed before the rows of many requests; None for a model that cannot have it."""
+        self.reach = Reach.of(model)
 
     @classmethod
     def choose(cls, model: Any, head: Head, room: Room, *, quantized: bool) -> Scorer:
@@ -72,32 +87,63 @@ class Scorer:
             return cls(model, head, room, path="plain", reason=head.why_not or "")
         trials = _trials(int(core_of(model).config.get_text_config().vocab_size))
         expected = plain.score(trials)
-        if core_of(model).dtype != torch.float32 or quantized:
+        coarse = core_of(model).dtype != torch.float32 or quantized
+        if coarse:
             alone = [plain.score([trial])[0] for trial in trials]
             plain.tolerance = max(AGREES_OTHER, SPREAD * _difference(expected, alone))
         reasons: list[str] = []
-        for keeps_heads, name in ((True, "states of common beginnings"), (False, "a 4-D attention mask")):
+        for keeps_heads, way in ((True, "states of common beginnings"), (False, "a 4-D attention mask")):
+            name = way
             tree = cls(model, head, room, path="tree", reason="; ".join(reasons), keeps_heads=keeps_heads)
+            tree.tolerance = plain.tolerance
             try:
                 difference = _difference(expected, tree.score(trials))
-            except (RuntimeError, TypeError, ValueError, IndexError, AttributeError, NotImplementedError) as error:
+                if difference <= plain.tolerance:
+                    length, difference = tree._long_difference(plain, coarse=coarse)
+                    name = f"{way}, in a row of {length} tokens"
+                    tree.reach = tree.reach.as_tried(model, length)
+            except CANNOT as error:
                 first = (str(error).splitlines() or [type(error).__name__])[0]
                 reasons.append(f"{name}: not possible ({first[:120]})")
                 continue
+            if tree.heads is not None:
+                tree.heads.forget()
             if difference <= plain.tolerance:
-                tree.tolerance = plain.tolerance
                 return tree
             reasons.append(f"{name}: differs by {difference:.2g} nats")
         plain.reason = "; ".join(reasons)
         return plain
 
+    def _long_difference(self, plain: Scorer, *, coarse: bool) -> tuple[int, float]:
+        """Tokens of one long row, and by how much its scores differ from the plain way's, in nats.
+
+        In coarse number formats, less what the plain way itself differs by in longer company.
+        """
+        config = core_of(self._model).config.get_text_config()
+        own = type(core_of(self._model)).__module__.startswith(OWN_CODE)
+        limits = (self.reach.shared, getattr(config, "max_position_embeddings", None))
+        length = min((LONG_TRIAL if own else LONG_TRIAL_OTHERS, *(each for each in limits if each)))
+        if length < FEWEST_LONG:
+            return length, 0.0
+        drawn = _draw(int(config.vocab_size), length, seed=3)
+        last = min(LONG_TARGETS, length // 2)
+        row = ScoreRequest(
+            context=tuple(drawn[:-last]), continuations=(tuple(drawn[-last:]),), shared=(length - last) // 2
+        )
+        expected = plain.score([row])
+        difference = _difference(expected, self.score([row]))
+        if coarse and difference > plain.tolerance:
+            other = ScoreRequest(context=tuple(drawn), continuations=(tuple(drawn[:1]),))
+            difference -= SPREAD * _difference(expected, plain.score([row, other])[:1])
+        return length, difference
+
     def score(self, requests: Sequence[ScoreRequest]) -> list[tuple[ContinuationScore, ...]]:
         """One tuple of scores per request, in order."""
         parts = [part for index, request in enumerate(requests) for part in self._parts(index, request)]
-        parts.sort(key=lambda part: (part.tree, part.head, part.stem, -len(part.row.tokens)))
+        parts.sort(key=lambda part: (*part.kind, -len(part.row.tokens)))
         found: dict[tuple[int, int], ContinuationScore] = {}
-        for _, group in groupby(parts, key=lambda part: (part.tree, part.head, part.stem)):
-            for batch in _passes(list(group), self.room.pass_tokens):
+        for _, group in groupby(parts, key=lambda part: part.kind):
+            for batch in _passes(list(group), self.room):
                 for part, scores in zip(batch, self._pass(batch), strict=True):
                     own = zip(part.numbers, collect(scores, len(part.numbers)), strict=True)
                     found.update(((part.request, number), score) for number, score in own)
@@ -110,14 +156,16 @@ class Scorer:
         """One row for the whole request, or one for each continuation."""
         every = range(len(request.continuations))
         longest = len(request.context) + max(map(len, request.continuations))
-        if self.path == "tree" and (self._window is None or longest <= self._window):
-            head = request.context[: request.shared] if self._heads is not None else ()
+        if self.path == "tree" and self.reach.within(longest):
+            head = request.context[: request.shared] if self.heads is not None else ()
             row, stem = tree_row(request, len(head)), request.stem if head else 0
             yield _Part(request=index, numbers=tuple(every), row=row, head=head, stem=stem, tree=True)
             return
         for number in every:
             alone = ScoreRequest(context=request.context, continuations=(request.continuations[number],))
-            yield _Part(request=index, numbers=(number,), row=tree_row(alone), head=(), stem=0, tree=False)
+            row = tree_row(alone)
+            company = self.reach.company(len(row.tokens))
+            yield _Part(request=index, numbers=(number,), row=row, head=(), stem=0, tree=False, company=company)
 
     def _pass(self, batch: Sequence[_Part]) -> list[list[tuple[int, float, bool]]]:
         """One forward pass; per row (continuation, log-probability, arg-max) of every target in order."""
@@ -128,13 +176,14 @@ class Scorer:
         projection: Projection
         spots = sorted({(number, spot) for number, row in enumerate(rows) for spot, _, _ in row.targets})
         where = {spot: place for place, spot in enumerate(spots)}
+        self.reach.fresh()
         with torch.no_grad():
             inputs = tree_inputs(rows, len(head), dtype) if batch[0].tree else plain_inputs(rows)
             inputs = {"input_ids": padded_ids(rows), **inputs}
             inputs = {name: value.to(device) for name, value in inputs.items()}
             if head:
-                assert self._heads is not None
-                inputs |= {"past_key_values": self._heads.before(head, batch[0].stem, len(rows)), "use_cache": True}
+                assert self.heads is not None
+                inputs |= {"past_key_values": self.heads.before(head, batch[0].stem, len(rows)), "use_cache": True}
             index = torch.tensor(spots)
             if self._head.trunk is None:
                 logits = self._model(use_cache=False, **inputs).logits
@@ -149,20 +198,19 @@ class Scorer:
         return [[(branch, *next(answers)) for _, _, branch in row.targets] for row in rows]
 
 
-def _passes(parts: Sequence[_Part], tokens: int) -> Iterator[list[_Part]]:
-    """Parts of one kind, longest first, in batches of `tokens` padded tokens."""
+def _passes(parts: Sequence[_Part], room: Room) -> Iterator[list[_Part]]:
+    """Parts of one kind, longest first, in batches that fit."""
     start = 0
     while start < len(parts):
-        width = max(1, tokens // len(parts[start].row.tokens))
+        width = room.rows(len(parts[start].row.tokens), len(parts[start].head))
         yield list(parts[start : start + width])
         start += width
 
 
 def _trials(vocabulary: int) -> list[ScoreRequest]:
     """Random requests with three continuations each. Two of them share a beginning."""
-    import torch
-
-    drawn = torch.randint(0, vocabulary, (TRIALS, 15), generator=torch.Generator().manual_seed(1)).tolist()
+    tokens = _draw(vocabulary, TRIALS * 15, seed=1)
+    drawn = [tokens[15 * number : 15 * (number + 1)] for number in range(TRIALS)]
     drawn[1][:TRIAL_HEAD] = drawn[0][:TRIAL_HEAD]
     return [
         ScoreRequest(
@@ -175,6 +223,13 @@ def _trials(vocabulary: int) -> list[ScoreRequest]:
     ]
 
 
+def _draw(vocabulary: int, count: int, *, seed: int) -> list[int]:
+    """Random token ids, always the same."""
+    import torch
+
+    return [int(each) for each in torch.randint(0, vocabulary, (count,), generator=torch.Generator().manual_seed(seed))]
+
+
 def _difference(one: Sequence[Sequence[ContinuationScore]], other: Sequence[Sequence[ContinuationScore]]) -> float:
     """Largest difference of a token's log-probability, in nats; NaN counts as infinite."""
     pairs = [
@@ -184,12 +239,3 @@ def _difference(one: Sequence[Sequence[ContinuationScore]], other: Sequence[Sequ
         for left, right in zip(a.log_probs, b.log_probs, strict=True)
     ]
     return max(abs(left - right) if left - right == left - right else float("inf") for left, right in pairs)
-
-
-def sliding_window(model: Any) -> int | None:
-    """The shortest attention window of any layer; None where every layer sees everything."""
-    config = core_of(model).config.get_text_config()
-    window = getattr(config, "sliding_window", None)
-    if window is None or getattr(config, "use_sliding_window", True) is False:
-        return None
-    return int(window)

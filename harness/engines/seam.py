@@ -83,6 +83,12 @@ class Facts:
     """SHA-256 over a fixed sample of every loaded weight; equal for equal models in one precision."""
     scoring_path: str = "plain"
     """`tree` when the options of an item share one pass, `plain` otherwise; the reason stands in `notes`."""
+    pass_tokens: int | None = None
+    """Padded tokens of a forward pass at most; None for an engine that goes by no such limit."""
+    cache_tokens: int | None = None
+    """Tokens whose keys and values are held at most."""
+    memory_budget: int | None = None
+    """Bytes beside the weights from which both limits follow."""
     load_s: float = 0.0
     notes: tuple[str, ...] = ()
 

@@ -71,6 +71,7 @@ class TransformersEngine:
                 self._loaded.model,
                 self._head,
                 self._scorer.room,
+                self._scorer.reach,
                 windows,
                 states_out=states_out,
                 states_in=states_in,

@@ -54,7 +54,7 @@ def test_answers_equal_one_by_one(family: str, ours: bool, build: Build, spec: S
     assert own_loop(engine) == ours == (not told), engine._generator.reason
 
 
-@pytest.mark.parametrize("family", ["mistral", "gemma2"])
+@pytest.mark.parametrize("family", ["mistral", "gemma2", "gptneo", "gptoss"])
 def test_a_window_of_attention(family: str, build: Build, spec: Spec) -> None:
     """Short answers take our loop; what goes beyond the window takes transformers' own."""
     folder = build(family)
@@ -62,6 +62,21 @@ def test_a_window_of_attention(family: str, build: Build, spec: Spec) -> None:
     for longest in (3, 30):
         asked = [GenerateRequest(prompt=prompt[:8], max_new_tokens=longest) for prompt in prompts()]
         assert [list(answer.tokens) for answer in engine.generate(asked)] == one_by_one(folder, asked)
+
+
+@pytest.mark.parametrize("family", ["longrope", "dynamic"])
+def test_frequencies_that_go_by_length(family: str, build: Build, spec: Spec) -> None:
+    """Prompts and answers within, across and beyond the original length of 32, each as it is answered alone."""
+    folder, source = build(family), random.Random(6)
+    sizes = (6, 11, 16, 21, 26, 31, 32, 33, 40, 60)
+    drawn = [tuple(source.randrange(3, 200) for _ in range(size)) for size in sizes]
+    asked = [GenerateRequest(prompt=prompt, max_new_tokens=10) for prompt in drawn]
+    engine = load(spec(folder))
+    assert own_loop(engine)
+    expected = [one_by_one(folder, [request])[0] for request in asked]
+    for order in (range(len(asked)), range(len(asked) - 1, -1, -1)):
+        answers = engine.generate([asked[index] for index in order])
+        assert [list(answer.tokens) for answer in answers] == [expected[index] for index in order]
 
 
 def test_rows_that_end_leave_the_batch(build: Build, spec: Spec) -> None:

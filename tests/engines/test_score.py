@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.engines.hf_head import Head
 from harness.engines.hf_load import load_model
+from harness.engines.hf_reach import WINDOW_NAMES, Reach
 from harness.engines.hf_room import Room
-from harness.engines.hf_score import Scorer, sliding_window
-from harness.engines.seam import ScoreRequest
+from harness.engines.hf_score import Scorer
+from harness.engines.seam import ScoreRequest, Window
 from harness.engines.transformers import load
 from tests.engines.tiny import Build, Spec, plain_log_probs, plain_model
 
@@ -44,7 +47,8 @@ def assert_equal_to_plain(folder: Path, got: object, asked: list[ScoreRequest]) 
     assert [len(each) for each in got] == [len(each.continuations) for each in asked]
     for request, scores in zip(asked, got, strict=True):
         for continuation, score in zip(request.continuations, scores, strict=True):
-            log_probs, greedy = plain_log_probs(model, request.context, continuation)
+            # A copy, since frequencies of the dynamic kind stay as the longest text before left them.
+            log_probs, greedy = plain_log_probs(copy.deepcopy(model), request.context, continuation)
             assert score.log_probs == pytest.approx(log_probs, abs=EXACT)
             assert score.greedy == greedy
 
@@ -89,6 +93,10 @@ def test_documents_behind_a_system_prompt_score_like_plain_passes(build: Build, 
         ("gemma2", "tree"),
         ("cohere", "tree"),
         ("granite", "tree"),
+        ("gptneo", "tree"),
+        ("gptoss", "tree"),
+        ("longrope", "tree"),
+        ("dynamic", "tree"),
         ("bloom", "plain"),
         ("mamba", "plain"),
     ],
@@ -121,11 +129,105 @@ def test_both_ways_agree(build: Build, spec: Spec) -> None:
 
 def test_only_a_window_in_use_counts(build: Build, spec: Spec) -> None:
     """Rows longer than a window go option by option; a window that is named and switched off costs nothing."""
-    assert sliding_window(load_model(spec(build("llama"))).model) is None
+    assert Reach.of(load_model(spec(build("llama"))).model) == Reach()
     model = load_model(spec(build("mistral"))).model
-    assert sliding_window(model) == 12
+    assert Reach.of(model).window == 12
     model.config.use_sliding_window = False
-    assert sliding_window(model) is None
+    assert Reach.of(model).window is None
+    assert [Reach.of(load_model(spec(build(family))).model).window for family in ("gptneo", "gptoss")] == [16, 16]
+
+
+BEYOND = [(family, size) for family in ("gptneo", "gptoss", "mistral", "longrope", "dynamic") for size in (10, 28, 60)]
+
+
+@pytest.mark.parametrize(("family", "size"), BEYOND)
+def test_rows_about_and_beyond_a_limit(family: str, size: int, build: Build, spec: Spec) -> None:
+    """Rows around a window's or the original length and far beyond it, in one batch, score as each text alone."""
+    source, folder = random.Random(size), build(family)
+
+    def ids(count: int) -> tuple[int, ...]:
+        return tuple(source.randrange(3, 200) for _ in range(count))
+
+    begin = ids(5)
+    asked = [
+        ScoreRequest(
+            context=(*begin, *ids(size - 5 + number)),
+            continuations=tuple(ids(1 + 3 * each) for each in range(3)),
+            shared=len(begin) if number % 2 else 0,
+        )
+        for number in range(6)
+    ]
+    engine = load(spec(folder))
+    assert_equal_to_plain(folder, engine.score(asked), asked)
+    assert_equal_to_plain(folder, engine.score(asked[::-1]), asked[::-1])
+    told = [note for note in engine.facts().notes if note.startswith("rows of more than")]
+    assert len(told) == 1, engine.facts().notes
+
+
+@pytest.mark.parametrize("family", ["gptneo", "longrope", "dynamic"])
+def test_windows_beyond_a_limit(family: str, build: Build, spec: Spec) -> None:
+    """Perplexity windows of unlike length in one call score as each text alone."""
+    source, folder = random.Random(2), build(family)
+    texts = [tuple(source.randrange(3, 200) for _ in range(size)) for size in (60, 10, 33, 34, 32, 50, 20)]
+    engine, model = load(spec(folder)), plain_model(folder)
+    for text, score in zip(texts, engine.roll([Window(tokens=text, scored_from=4) for text in texts]), strict=True):
+        expected, _ = plain_log_probs(copy.deepcopy(model), text[:4], text[4:])
+        assert score.log_probs == pytest.approx(expected, abs=EXACT)
+
+
+def unnamed(folder: Path, spec: Spec) -> Any:
+    """A model whose layers look back 16 tokens and whose settings do not say so."""
+    model = load_model(spec(folder)).model
+    model.config.window_size = None
+    return model
+
+
+def test_a_window_that_no_setting_names_is_found(build: Build, spec: Spec) -> None:
+    """The trial's long row is wrong in a shared pass, so everything goes option by option."""
+    model = unnamed(build("gptneo"), spec)
+    head = Head.find(model)
+    assert Reach.of(model).window is None
+    scorer = Scorer.choose(model, head, Room.of(model, head, None), quantized=False)
+    assert scorer.path == "plain"
+    assert "in a row of 160 tokens: differs by" in scorer.reason
+
+
+def test_models_with_their_own_code_are_trusted_as_far_as_tried(build: Build, spec: Spec) -> None:
+    """A class outside transformers shares passes up to the length of its trial and says so."""
+    model = load_model(spec(build("llama"))).model
+    model.__class__ = type("Ours", (type(model),), {"__module__": "modeling_ours"})
+    head = Head.find(model)
+    scorer = Scorer.choose(model, head, Room.of(model, head, None), quantized=False)
+    assert (scorer.path, scorer.reach.shared) == ("tree", 256)
+    assert "own code was tried" in scorer.reach.notes[0]
+
+
+NO_WINDOWS = {
+    *("max_window_layers", "num_windows", "use_sliding_window", "sliding_window_pattern", "chunk_size_feed_forward"),
+    *("prefix_dense_sliding_window_pattern", "chunkwise_kernel", "conv_window", "local_num_chunks_after"),
+    *("local_num_chunks_before", "local_attention_probs_dropout_prob", "lsh_num_chunks_after", "lsh_num_chunks_before"),
+    *("chunk_size", "mamba_chunk_size", "chunk_length"),
+}
+"""Settings of causal language models that sound like a window and are none."""
+
+
+def test_every_window_of_the_library_has_a_known_name() -> None:
+    """Settings of transformers' causal language models that speak of windows or chunks are recognised or sorted out."""
+    import re
+
+    import transformers
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    field = re.compile(r"^    (\w*(?:window|chunk|local_att)\w*)\s*:", re.MULTILINE)
+    root = Path(transformers.__file__).parent / "models"
+    names = {
+        name
+        for kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+        for file in (root / kind.replace("-", "_")).glob("configuration_*.py")
+        for name in field.findall(file.read_text())
+    }
+    assert {"sliding_window", "window_size", "attention_window_size"} <= names
+    assert {name for name in names if not WINDOW_NAMES.fullmatch(name)} <= NO_WINDOWS
 
 
 def test_order_and_company_do_not_matter(build: Build, spec: Spec) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from harness.engines.seam import LoadSpec
 
 VOCABULARY = 200
+ROPE = {"rope_type": "default", "rope_theta": 10000.0}
 Build = Callable[..., Path]
 Make = Callable[..., Path]
 Spec = Callable[..., LoadSpec]
@@ -52,6 +53,33 @@ def tiny_config(family: str, **changes: Any) -> Any:
         case "mamba":
             mamba = {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 4}
             return transformers.MambaConfig(**{**short, **mamba, **changes})
+    return _limited_config(family, common, short, changes)
+
+
+def _limited_config(family: str, common: dict[str, Any], short: dict[str, Any], changes: dict[str, Any]) -> Any:
+    """Families whose scores go by how long a row is."""
+    import transformers
+
+    match family:
+        case "gptneo":
+            neo = {"hidden_size": 64, "num_layers": 2, "num_heads": 4, "attention_types": [[["global", "local"], 1]]}
+            return transformers.GPTNeoConfig(
+                **{**short, **neo, "window_size": 16, "max_position_embeddings": 256, **changes}
+            )
+        case "gptoss":
+            few = {"head_dim": 16, "sliding_window": 16, "num_local_experts": 2, "num_experts_per_tok": 1}
+            return transformers.GptOssConfig(**{**common, **few, "rope_parameters": ROPE, **changes})
+        case "longrope":
+            factors = {"short_factor": [1.0] * 8, "long_factor": [4.0] * 8, "factor": 8.0}
+            rope = {**ROPE, "rope_type": "longrope", "original_max_position_embeddings": 32, **factors}
+            return transformers.Phi3Config(
+                **{**common, "original_max_position_embeddings": 32, "rope_parameters": rope, **changes}
+            )
+        case "dynamic":
+            rope = {**ROPE, "rope_type": "dynamic", "factor": 8.0}
+            return transformers.LlamaConfig(
+                **{**common, "max_position_embeddings": 32, "rope_parameters": rope, **changes}
+            )
     raise ValueError(family)
 
 
@@ -77,11 +105,14 @@ def plain_model(folder: Path, **keywords: Any) -> Any:
 
 
 def plain_log_probs(model: Any, context: Sequence[int], continuation: Sequence[int]) -> tuple[list[float], bool]:
-    """One sequence, one forward pass, no padding, no cache: what the scores have to equal."""
+    """One sequence, one forward pass, no padding, no cache: what the scores have to equal.
+
+    As in lm-eval the last token is predicted and not read, which matters where frequencies go by a text's length.
+    """
     import torch
 
     with torch.inference_mode():
-        logits = model(input_ids=torch.tensor([[*context, *continuation]]), use_cache=False).logits[0].float()
-    rows = torch.log_softmax(logits[len(context) - 1 : -1], -1)
+        logits = model(input_ids=torch.tensor([[*context, *continuation[:-1]]]), use_cache=False).logits[0].float()
+    rows = torch.log_softmax(logits[len(context) - 1 :], -1)
     wanted = torch.tensor(list(continuation))
     return rows.gather(-1, wanted[:, None])[:, 0].tolist(), bool((rows.argmax(-1) == wanted).all())
