@@ -136,6 +136,9 @@ class EngineFacts(Model):
     non_finite: tuple[str, ...] = ()
     weights_digest: str | None = None
     scoring_path: str = "plain"
+    pass_tokens: int | None = None
+    cache_tokens: int | None = None
+    memory_budget: int | None = None
     load_s: float = 0.0
     notes: tuple[str, ...] = ()
 
@@ -184,6 +187,33 @@ class Identity(Model):
     whose evaluations neither keep states nor measure a divergence."""
 
 
+class BatchLimits(Model):
+    """What batches went by from one chunk of an evaluation on."""
+
+    chunk: int
+    """The first chunk, counted from 0."""
+    pass_tokens: int
+    cache_tokens: int
+    memory_budget: int
+    """See `engines.seam.Facts`."""
+
+    def same(self, other: BatchLimits) -> bool:
+        """Whether batches of both are the same."""
+        return self.words == other.words
+
+    @property
+    def words(self) -> str:
+        return batch_words(self.pass_tokens, self.cache_tokens, self.memory_budget)
+
+
+def batch_words(pass_tokens: int, cache_tokens: int, memory_budget: int) -> str:
+    """Limits of batches, for people."""
+    return (
+        f"at most {pass_tokens:,} padded tokens a pass and {cache_tokens:,} of states, "
+        f"within {memory_budget / 2**20:,.0f} MiB"
+    )
+
+
 class EvaluationManifest(Model):
     """Written last, by rename: its existence means the evaluation is complete."""
 
@@ -204,6 +234,8 @@ class EvaluationManifest(Model):
     """Seconds of model time over all sessions that contributed."""
     batch_limit: int | None = None
     """Requests that fitted into memory at once, where a batch had to be halved."""
+    batches: tuple[BatchLimits, ...] = ()
+    """Limits on batches, more than one where the evaluation was resumed with others; empty where an engine has none."""
 
 
 class TimingSample(Model):

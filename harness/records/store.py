@@ -25,13 +25,14 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, RootModel, ValidationError
 
 from harness.errors import RecordError, RunError, UsageError, unwritable
 from harness.records.chunks import Chunks
 from harness.records.columns import Answers, ItemColumns, PlanColumns
 from harness.records.models import (
     Accepted,
+    BatchLimits,
     EarlyStop,
     EvaluationManifest,
     ItemRecord,
@@ -47,6 +48,10 @@ from harness.records.verdict import Verdict
 M = TypeVar("M", bound=BaseModel)
 TEMPORARY = ("plans/.*", "speed/.*", "evaluations/*/.*", "evaluations/*/states/.*")
 """Files that only a run writes, before they are renamed."""
+
+
+class _Batches(RootModel[tuple[BatchLimits, ...]]):
+    """The file of an evaluation's limits on batches."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -187,6 +192,15 @@ class Store:
         if manifest is None:
             raise RecordError(f"{self.evaluation_folder(key)}: the evaluation is missing or unfinished")
         return manifest
+
+    def batches(self, key: str) -> tuple[BatchLimits, ...]:
+        """Limits on batches under which an evaluation's chunks were asked so far. Raises `RecordError`."""
+        path = self.evaluation_folder(key) / "batches.json"
+        return read_model(path, _Batches).root if path.exists() else ()
+
+    def save_batches(self, key: str, parts: tuple[BatchLimits, ...]) -> None:
+        path = self.evaluation_folder(key) / "batches.json"
+        write_atomically(path, _Batches(parts).model_dump_json(indent=1).encode())
 
     def complete(self, manifest: EvaluationManifest) -> None:
         """Declare an evaluation complete."""

@@ -22,6 +22,7 @@ from harness.plan.identity import evaluation_key
 from harness.records.models import EngineFacts, EvaluationManifest, Host, ItemRecord
 from harness.records.states import state_file
 from harness.records.store import Store
+from harness.run.batches import BatchLog
 from harness.run.early import Watch, work_of
 from harness.run.progress import Amount, Reporter
 from harness.run.session import Session
@@ -64,6 +65,7 @@ def evaluate(
     reporter.task(session.variant.name, plan.name, _amount(plan), _amount(plan, 0, done), "items")
     started, began = datetime.now(UTC), time.monotonic()
     slowest: float | None = None
+    batches = BatchLog(store, key)
     stopped = watch is not None and any(watch.look(key, end) for end in range(1, done + 1))
 
     def ask(worker: Worker) -> list[ItemRecord]:
@@ -76,6 +78,8 @@ def evaluate(
 
     while not stopped and len(chunks.digests) < len(plan.chunks):
         records = session.ask(ask)
+        if said := batches.asked(len(chunks.digests), session.facts()):
+            reporter.say(f"{session.variant.name} · {plan.name}: {said}")
         chunks.append(records)
         reporter.advance(_amount(plan, len(chunks.digests) - 1, len(chunks.digests)))
         asked_s = time.monotonic() - began if not done else None
@@ -98,6 +102,7 @@ def evaluate(
         started_at=started.isoformat(timespec="seconds"),
         elapsed_s=time.monotonic() - began,
         batch_limit=limit,
+        batches=tuple(part for part in batches.parts if part.chunk < len(chunks.digests)),
     )
     reporter.finish()
     if stop is not None:

@@ -27,6 +27,7 @@ from harness.records.models import (
 )
 from harness.records.store import Store
 from harness.run.ahead import Ahead
+from harness.run.batches import mixed_note
 from harness.run.before import NAME, resolve_before
 from harness.run.disagreement import first_disagreement
 from harness.run.early import Watch, stop_words, stoppers
@@ -303,6 +304,8 @@ class _Run:
                 else:
                     self.reporter.say(f"{variant.name} · {plan.name}: {manifest.items} items, already there")
                 facts = facts or manifest.facts
+                if note := mixed_note(manifest):
+                    facts = facts.model_copy(update={"notes": (*facts.notes, note)})
                 if watch is not None and watch.stop is not None:
                     stop = watch.stop
                     self.reporter.say(f"{variant.name} · {plan.name}: {stop_words(stop)}")

@@ -33,14 +33,14 @@ PASSING = {"run", "started_at", "judged_at", "elapsed_s", "load_s", "seconds", "
 
 
 class Driver:
-    """One `quantgate run`, started as a person would start it."""
+    """One `quantgate run`, started as a person would start it, with a budget that does not go by what is free."""
 
     def __init__(self, suite: Path, place: Path, options: Sequence[str] = ()) -> None:
         self._mark = uuid.uuid4().hex
         self._lines: list[str] = []
         self.process = subprocess.Popen(
             [
-                sys.executable, "-c", START, "run", str(suite), "--offline", *options,
+                sys.executable, "-c", START, "run", str(suite), "--offline", "--memory-budget", "1GiB", *options,
                 "--results", str(place / "results"), "--reports", str(place / "reports"),
             ],
             stdout=subprocess.DEVNULL,

@@ -72,7 +72,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_memory_budget_reaches_the_engine(folder: Path, tmp_path: Path) -> None:
-    """A byte of room makes the smallest passes, which the record says; the values are those of plenty of room."""
+    """A byte of room makes the smallest passes; the record has the limits of both, and the values are the same."""
     suite = {
         "suite": "budget",
         "model": str(folder / "model"),
@@ -81,17 +81,56 @@ def test_the_memory_budget_reaches_the_engine(folder: Path, tmp_path: Path) -> N
     }
     path = folder / "budget.yaml"
     path.write_text(json.dumps(suite))
-    notes, values = [], []
+    limits, values = [], []
     for place, budget in (("plenty", None), ("little", 1)):
         store = Store(tmp_path / place)
         run = harness.run(path, results=tmp_path / place, offline=True, memory_budget=budget)
         key = run.manifest.variants["full"].evaluations["t"]
         manifest = store.evaluation(key)
         assert manifest is not None
-        notes.append([note for note in manifest.facts.notes if note.startswith("passes of")])
+        facts = manifest.facts
+        limits.append((facts.pass_tokens, facts.cache_tokens, facts.memory_budget))
+        assert [(part.chunk, part.pass_tokens) for part in manifest.batches] == [(0, facts.pass_tokens)]
         values.append([option.log_likelihood for item in store.items(key) for option in item.options])
-    assert notes == [[], ["passes of 64 instead of 2048 tokens, within 0 MiB"]]
+    assert limits[1] == (64, 1, 1)
+    assert limits[0][0] == 2048
+    budget = limits[0][2]
+    assert budget is not None
+    assert budget > 2**20
     assert values[0] == pytest.approx(values[1], abs=1e-4)
+
+
+def test_a_resume_with_another_budget_says_which_batches_had_which(folder: Path, tmp_path: Path) -> None:
+    """Half of an evaluation with a byte of room, the rest with plenty: the record, the run and its report say so."""
+    source = random.Random(1)
+    rows = [{"q": " ".join(f"w{source.randrange(7, 200)}" for _ in range(6)), "a": "w5", "b": "w9"} for _ in range(200)]
+    (folder / "many.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    whole = {
+        "suite": "resumed",
+        "model": str(folder / "model"),
+        "variants": {"full": {"baseline": True, "dtype": "float32"}},
+        "tasks": {"t": {"choice": {"data": "many.jsonl", **CHOICE}}},
+    }
+    path = folder / "resumed.yaml"
+    path.write_text(json.dumps(whole))
+    store = Store(tmp_path)
+    key = harness.run(path, results=tmp_path, offline=True, memory_budget=1).manifest.variants["full"].evaluations["t"]
+    place = store.evaluation_folder(key)
+    (place / "manifest.json").unlink()
+    lines = (place / "chunks.jsonl").read_bytes().splitlines(keepends=True)
+    assert len(lines) > 2
+    (place / "chunks.jsonl").write_bytes(b"".join(lines[:2]))
+    run = harness.run(path, results=tmp_path, offline=True, memory_budget=2**28)
+    manifest = store.evaluation(key)
+    assert manifest is not None
+    assert [(part.chunk, part.pass_tokens, part.memory_budget) for part in manifest.batches] == [
+        (0, 64, 1),
+        (2, 2048, 2**28),
+    ]
+    facts = run.manifest.variants["full"].facts
+    assert facts is not None
+    (note,) = [note for note in facts.notes if note.startswith("t was asked in sessions of unlike memory budgets")]
+    assert "from batch 3 on at most 2,048 padded tokens a pass" in note
 
 
 CHOICE = {"prompt": "{{q}}", "choices": ["{{a}}", "{{b}}"], "answer": "{{a}}"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.records.models import EngineFacts, MemoryFigures
+from harness.records.models import EngineFacts, MemoryFigures, batch_words
 from harness.records.verdict import CandidateVerdict, Decision, Flip, Measure, SpeedRow, Verdict
 from harness.report import figures
 from harness.report.headline import Column, columns
@@ -189,6 +189,7 @@ def _engine(
         ("kernels", ", ".join(facts.kernels)),
         ("vocabulary", f"{facts.vocabulary:,}"),
         ("context", figures.NONE if facts.context_length is None else f"{facts.context_length:,} tokens"),
+        ("batches", _batches(facts)),
         ("loaded in", figures.seconds(facts.load_s)),
         ("weights digest", (facts.weights_digest or "")[:16]),
         ("not finite", ", ".join(facts.non_finite)),
@@ -196,6 +197,13 @@ def _engine(
         *(("note", note) for note in facts.notes),
     ]
     return EngineColumn(variant=variant, facts=_facts(rows))
+
+
+def _batches(facts: EngineFacts) -> str:
+    """Limits on batches, of engines that go by some."""
+    if facts.pass_tokens is None or facts.cache_tokens is None or facts.memory_budget is None:
+        return ""
+    return batch_words(facts.pass_tokens, facts.cache_tokens, facts.memory_budget)
 
 
 def _facts(rows: list[tuple[str, str]]) -> tuple[Fact, ...]:
