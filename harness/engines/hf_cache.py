@@ -29,7 +29,8 @@ class Heads:
         found = _spread(self._states(head, stem), rows)
         if not extended:
             for layer in found.layers:
-                layer.__class__ = _forgetful(type(layer))
+                kind: Any = type(layer)
+                layer.__class__ = _forgetful(kind)
         return found
 
     def forget(self) -> None:
@@ -62,6 +63,9 @@ def _forgetful(kind: type) -> type:
     """A cache layer that puts its states in front of new ones and does not keep the result."""
 
     class Forgetful(kind):  # type: ignore[misc]  # the layer's class is known only now
+        keys: Any
+        values: Any
+
         def update(self, *args: Any, **keywords: Any) -> Any:
             held = self.keys, self.values
             found = super().update(*args, **keywords)

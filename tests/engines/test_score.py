@@ -178,7 +178,7 @@ def test_windows_beyond_a_limit(family: str, build: Build, spec: Spec) -> None:
 def unnamed(folder: Path, spec: Spec) -> Any:
     """A model whose layers look back 16 tokens and whose settings do not say so."""
     model = load_model(spec(folder)).model
-    model.config.window_size = None
+    model.config.window_size = 0
     return model
 
 

@@ -121,6 +121,9 @@ def facts(dtype: str, quantized: int, bits: float, weights: int) -> EngineFacts:
         vocabulary=49_152,
         context_length=8192,
         versions={"torch": "2.13.0", "transformers": "5.23.0", "bitsandbytes": "0.49.2"},
+        pass_tokens=2048,
+        cache_tokens=46_603,
+        memory_budget=2**32,
         load_s=2.4,
     )
 

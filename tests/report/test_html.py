@@ -109,6 +109,11 @@ def test_every_section_is_there(page: str) -> None:
     assert "211 of 211 linear" in text
 
 
+def test_limits_on_batches_are_shown(page: str) -> None:
+    """What a variant's batches went by stands with its engine."""
+    assert "at most 2,048 padded tokens a pass and 46,603 of states, within 4,096 MiB" in Outline(page).text
+
+
 def test_what_did_not_pass_says_how_to_see_why(page: str) -> None:
     """The command that explains it stands with every FAIL and INCONCLUSIVE that has numbers."""
     assert "quantgate explain 20260301-101500-a1b2 2 --variant nf4" in Outline(page).text
