@@ -34,7 +34,7 @@ LONG_TRIAL, LONG_TRIAL_OTHERS = 160, 1088
 """Tokens of the trial's long row, which finds windows that no setting names: for the models of transformers itself,
 and for those that bring their own code."""
 LONG_TARGETS, FEWEST_LONG = 9, 4
-"""Tokens of it that are scored, and how long it has to be for there to be anything to try."""
+"""Tokens of each of its continuations, and how long it has to be for there to be anything to try."""
 CANNOT = (RuntimeError, TypeError, ValueError, IndexError, AttributeError, NotImplementedError)
 """What a model raises that does not take a pass of some kind."""
 
@@ -125,15 +125,16 @@ class Scorer:
         length = min((LONG_TRIAL if own else LONG_TRIAL_OTHERS, *(each for each in limits if each)))
         if length < FEWEST_LONG:
             return length, 0.0
-        drawn = _draw(int(config.vocab_size), length, seed=3)
         last = min(LONG_TARGETS, length // 2)
-        row = ScoreRequest(
-            context=tuple(drawn[:-last]), continuations=(tuple(drawn[-last:]),), shared=(length - last) // 2
-        )
+        drawn = _draw(int(config.vocab_size), length + last, seed=3)
+        context = tuple(drawn[: length - last])
+        # Two of them, since a window counted along the row is wrong only where one stands behind the other.
+        options = tuple(drawn[length - last : length]), tuple(drawn[length:])
+        row = ScoreRequest(context=context, continuations=options, shared=len(context) // 2)
         expected = plain.score([row])
         difference = _difference(expected, self.score([row]))
         if coarse and difference > plain.tolerance:
-            other = ScoreRequest(context=tuple(drawn), continuations=(tuple(drawn[:1]),))
+            other = ScoreRequest(context=tuple(drawn[:length]), continuations=(tuple(drawn[:1]),))
             difference -= SPREAD * _difference(expected, plain.score([row, other])[:1])
         return length, difference
 
