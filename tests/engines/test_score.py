@@ -210,7 +210,8 @@ NO_WINDOWS = {
     *("max_window_layers", "num_windows", "use_sliding_window", "sliding_window_pattern", "chunk_size_feed_forward"),
     *("prefix_dense_sliding_window_pattern", "chunkwise_kernel", "conv_window", "local_num_chunks_after"),
     *("local_num_chunks_before", "local_attention_probs_dropout_prob", "lsh_num_chunks_after", "lsh_num_chunks_before"),
-    *("chunk_size", "mamba_chunk_size", "chunk_length"),
+    *("chunk_size", "mamba_chunk_size", "chunk_length", "chunk_size_lm_head", "max_inference_chunksize"),
+    *("audio_chunk_size", "left_chunk"),
 }
 """Settings of causal language models that sound like a window and are none."""
 
