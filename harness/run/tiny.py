@@ -91,12 +91,12 @@ def tiny_model(folder: Path) -> Path:
     ids = torch.randint(0, len(LETTERS), (2 * SAMPLES, LENGTH + 1), generator=generator).tolist()
     rows = [json.dumps({"text": "".join(LETTERS[number] for number in row)}) for row in ids]
     (folder.parent / "calibration.jsonl").write_text("\n".join(rows) + "\n")
-    (folder.parent / ANSWERS).write_text(json.dumps(_answers(model.eval())))
+    (folder.parent / ANSWERS).write_text(json.dumps(measured(model.eval())))
     return folder
 
 
-def _answers(model: Any) -> list[float]:
-    """Straight from the model, with no engine between."""
+def measured(model: Any) -> list[float]:
+    """Log-probabilities of `PROBES` straight from a loaded model, with no engine between."""
     import torch
 
     found: list[float] = []

@@ -21,7 +21,7 @@ from harness.methods import METHODS, filled
 from harness.methods.base import Block, Method
 from harness.run.attempts import attempt
 from harness.run.runtimes import environments
-from harness.run.tiny import PROBES, log_probs, tiny_model
+from harness.run.tiny import ANSWERS, PROBES, WIDTH, log_probs, measured, tiny_model
 from harness.run.variants import resolve_variant
 from harness.spec.load import parse_suite
 from harness.spec.quantization import MODELS
@@ -149,6 +149,36 @@ def test_gguf_through_transformers_is_quality_only(model: Path) -> None:
     assert facts.quantized_kinds == {"Q8_0": 14}
     assert facts.dequantised is not None
     assert facts.bits_per_weight == 32
+
+
+def uneven(model: Path) -> None:
+    """Inputs that matter more than others, as in trained models: columns of the products behind norms are scaled."""
+    import torch
+    import transformers
+
+    loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(model)
+    generator = torch.Generator().manual_seed(1)
+    for layer in loaded.model.layers:
+        for own in (layer.self_attn.q_proj, layer.self_attn.k_proj, layer.self_attn.v_proj):
+            own.weight.data *= torch.randn(WIDTH, generator=generator).exp()
+        factors = torch.randn(WIDTH, generator=generator).exp()
+        for own in (layer.mlp.gate_proj, layer.mlp.up_proj):
+            own.weight.data *= factors
+    loaded.save_pretrained(model)
+    (model.parent / ANSWERS).write_text(json.dumps(measured(loaded.eval())))
+
+
+@pytest.mark.slow
+def test_autoawq_goes_back_to_the_weights_it_started_from(tmp_path: Path) -> None:
+    """Its search scales columns by their size before it restores them; on a processor it restored scaled ones."""
+    if (reason := built("autoawq") or built("gptqmodel")) is not None:
+        pytest.skip(f"its environment cannot be built here: {reason}")
+    model = tiny_model(tmp_path / "model")
+    uneven(model)
+    found = attempt(METHODS["awq"], {"group_size": 32, "tool": "autoawq"}, model, tmp_path)
+    assert found.state == "works", found.says
+    assert found.error is not None
+    assert found.error < 0.6
 
 
 CLAIMS: dict[str, dict[str, Any]] = {
