@@ -73,5 +73,9 @@ class WorkerError(RunError):
     """A worker process died, hung or broke the protocol."""
 
 
+class WorkerMemoryError(WorkerError):
+    """The system killed a worker because memory ran out."""
+
+
 class EngineError(RunError):
     """An engine could not load or run a model; the message says which and why."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from harness.engines.gguf_header import Header
 from harness.engines.llamacpp_model import Logits, Model
-from harness.engines.states import read_head_files
+from harness.engines.states import bfloat16_bits, read_head_files
 from harness.errors import EngineError
 
 AGREES = 1e-2
@@ -104,6 +104,5 @@ def half(states: NDArray[np.float32]) -> NDArray[Any]:
         small = states.astype(np.float16)
     if np.isfinite(small).all():
         return small
-    bits = states.view(np.uint32)
-    rounded = bits + 0x7FFF + ((bits >> 16) & 1)
-    return (np.where(np.isfinite(states), rounded, bits) >> 16).astype(np.uint16)
+    bits: NDArray[np.uint16] = bfloat16_bits(states)
+    return bits

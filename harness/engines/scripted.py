@@ -6,7 +6,8 @@ depends on what they are batched with), `shift` (nats added to every NLL),
 `quantized_modules`, `digest`, `context_length`, `nan` (every likelihood is NaN), `non_finite` (a NaN weight),
 `answer` (the text of every generation), `die_after` and `hang_after` (requests until the process dies or stops
 answering), `die_once` and `hang_once` (a file: only while it does not exist), `delay` (seconds a batch takes),
-`oom_above` (largest batch), `tokens: shift` (its tokenizer disagrees), `speed` (seconds a token), `refuse` (the engine
+`oom_above` (largest batch), `oom_tokens` (the same in padded tokens), `killed_tokens` (the same, where the system kills
+the process instead) and `killed_note` (the file in which the system counts that), `tokens: shift` (its tokenizer disagrees), `speed` (seconds a token), `refuse` (the engine
 refuses to load).
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import signal
 import time as clock
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -109,7 +111,7 @@ class ScriptedEngine:
         return found
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[tuple[ContinuationScore, ...]]:
-        self._count(len(requests))
+        self._count(requests)
         self._company = tuple(each.context for each in requests)
         return [tuple(self._continuation(each.context, tail) for tail in each.continuations) for each in requests]
 
@@ -123,7 +125,7 @@ class ScriptedEngine:
     def roll(
         self, windows: Sequence[Window], *, states_out: str | None = None, states_in: str | None = None
     ) -> list[WindowScore]:
-        self._count(1)
+        self._count(windows)
         if states_out is not None:
             positions = sum(len(window.tokens) - window.scored_from for window in windows)
             save_array(Path(states_out), np.zeros((positions, WIDTH), dtype=np.float16))
@@ -143,7 +145,7 @@ class ScriptedEngine:
         return WindowScore(log_probs=log_probs, kl=kl, top1_agree=agree, delta_p=(-shift / 10,) * count)
 
     def generate(self, requests: Sequence[GenerateRequest]) -> list[Generation]:
-        self._count(len(requests))
+        self._count(requests)
         self._company = tuple(each.prompt for each in requests)
         return [self._text(each) for each in requests]
 
@@ -175,10 +177,16 @@ class ScriptedEngine:
 
     # -- misbehaviour
 
-    def _count(self, requests: int) -> None:
-        largest = self._number("oom_above", math.inf)
+    def _count(self, asked: Sequence[ScoreRequest | GenerateRequest | Window]) -> None:
+        requests, largest = len(asked), self._number("oom_above", math.inf)
+        tokens = requests * max((each.own_tokens for each in asked), default=0)
         if requests > largest:
             raise OutOfMemoryError(f"{requests} requests, the script allows {largest:.0f}")
+        if tokens > self._number("oom_tokens", math.inf):
+            raise OutOfMemoryError(f"{tokens} padded tokens")
+        if tokens > self._number("killed_tokens", math.inf):
+            Path(str(self._script["killed_note"])).write_text(f"pgfault 12\noom_kill {clock.time_ns()}\n")
+            os.kill(os.getpid(), signal.SIGKILL)
         self._asked += requests
         clock.sleep(self._number("delay", 0.0))
         if self._asked > self._number("die_after", math.inf) and self._still("die_once"):

@@ -106,6 +106,11 @@ class ScoreRequest:
     """Leading tokens of that beginning that other beginnings have too, fewer than all of it: a system prompt in front
     of documents, each with its questions."""
 
+    @property
+    def own_tokens(self) -> int:
+        """Tokens it adds to a batch."""
+        return len(self.context) - self.shared + sum(map(len, self.continuations))
+
 
 @dataclass(frozen=True, kw_only=True)
 class ContinuationScore:
@@ -128,6 +133,11 @@ class GenerateRequest:
     """As in `ScoreRequest`, of `prompt`."""
     stem: int = 0
 
+    @property
+    def own_tokens(self) -> int:
+        """Tokens it adds to a batch, its answer included."""
+        return len(self.prompt) - self.shared + self.max_new_tokens
+
 
 @dataclass(frozen=True, kw_only=True)
 class Generation:
@@ -145,6 +155,11 @@ class Window:
 
     tokens: tuple[int, ...]
     scored_from: int
+
+    @property
+    def own_tokens(self) -> int:
+        """Tokens it adds to a batch."""
+        return len(self.tokens)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,7 +211,7 @@ class Memory:
 
 
 class OutOfMemoryError(Exception):
-    """Raised by an engine for a request that does not fit; the worker halves the batch and goes on."""
+    """Raised by an engine for a batch that does not fit; the worker halves it and goes on."""
 
 
 class Engine(Protocol):
@@ -219,7 +234,7 @@ class Engine(Protocol):
     def roll(
         self, windows: Sequence[Window], *, states_out: str | None = None, states_in: str | None = None
     ) -> list[WindowScore]:
-        """Score one chunk of windows; the engine may split it as memory demands.
+        """Score a batch of windows: one chunk, or a part of it where the whole did not fit.
 
         `states_out`: an `.npy` file to write (by rename) with this model's final post-norm hidden states at
         every scored position, [sum of scored positions, d_model], 16 bits. Beside it, in the same folder, the

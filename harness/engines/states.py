@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from harness.engines.seam import Window
+from harness.engines.seam import Window, WindowScore
 from harness.errors import EngineError, unwritable
 
 
@@ -79,7 +79,76 @@ def read_states(states_in: str, windows: Sequence[Window]) -> Any:
         raise EngineError(
             f"{states_in}: the baseline's stored states cannot be read ({error}); run the baseline again with --fresh"
         ) from error
-    expected = sum(len(window.tokens) - window.scored_from for window in windows)
+    expected = _positions(windows)
     if len(states) != expected:
         raise EngineError(f"{states_in}: holds {len(states)} positions, {expected} were asked")
     return states
+
+
+class Chunk:
+    """One chunk of windows, asked whole or in parts: an engine reads and writes a file for each part, and the files of
+    the chunk are as if it had been asked whole. A context; what parts leave behind is removed at its end."""
+
+    def __init__(self, windows: Sequence[Window], states_out: str | None, states_in: str | None) -> None:
+        self._windows, self._out, self._in = windows, states_out, states_in
+        self._asked = 0
+        self._written: list[Path] = []
+        self._scratch: list[Path] = []
+
+    def ask(self, part: Sequence[Window], roll: Callable[..., list[WindowScore]]) -> list[WindowScore]:
+        """What `roll` says to the next windows of the chunk. Nothing is moved on when it raises."""
+        if len(part) == len(self._windows):
+            return roll(part, states_out=self._out, states_in=self._in)
+        ours = None if self._out is None else self._beside(self._out)
+        scores = roll(
+            part,
+            states_out=None if ours is None else str(ours),
+            states_in=None if self._in is None else str(self._slice(self._in, part)),
+        )
+        self._asked += len(part)
+        if ours is not None:
+            self._written.append(ours)
+        return scores
+
+    def _beside(self, name: str) -> Path:
+        """A hidden file in the folder of `name`, where the output layer lies."""
+        path = Path(name)
+        self._scratch.append(path.with_name(f".{path.stem}.{len(self._scratch)}.npy"))
+        return self._scratch[-1]
+
+    def _slice(self, states_in: str, part: Sequence[Window]) -> Path:
+        """The baseline's states for the next windows, in a file of their own."""
+        first = _positions(self._windows[: self._asked])
+        path = self._beside(states_in)
+        save_array(path, read_states(states_in, self._windows)[first : first + _positions(part)])
+        return path
+
+    def __enter__(self) -> Chunk:
+        return self
+
+    def __exit__(self, kind: object, *exception: object) -> None:
+        try:
+            if kind is None and self._written and self._out is not None:
+                save_array(Path(self._out), _one([np.load(path) for path in self._written]))
+        finally:
+            for path in self._scratch:
+                path.unlink(missing_ok=True)
+
+
+def _positions(windows: Sequence[Window]) -> int:
+    """Scored positions."""
+    return sum(len(window.tokens) - window.scored_from for window in windows)
+
+
+def _one(parts: Sequence[Any]) -> Any:
+    """States of several parts in one array: bfloat16 where any of them needs its range."""
+    if len({part.dtype for part in parts}) > 1:
+        parts = [part if part.dtype == np.uint16 else bfloat16_bits(part.astype(np.float32)) for part in parts]
+    return np.concatenate(parts)
+
+
+def bfloat16_bits(values: Any) -> Any:
+    """float32 rounded to bfloat16, to even where two are as near, as its bits in uint16."""
+    bits = values.view(np.uint32)
+    rounded = bits + 0x7FFF + ((bits >> 16) & 1)
+    return (np.where(np.isfinite(values), rounded, bits) >> 16).astype(np.uint16)

@@ -233,9 +233,19 @@ class EvaluationManifest(Model):
     elapsed_s: float
     """Seconds of model time over all sessions that contributed."""
     batch_limit: int | None = None
-    """Requests that fitted into memory at once, where a batch had to be halved."""
+    """As `batch_tokens`, in requests; older runs kept that."""
     batches: tuple[BatchLimits, ...] = ()
     """Limits on batches, more than one where the evaluation was resumed with others; empty where an engine has none."""
+    batch_tokens: int | None = None
+    """Padded tokens of the largest batch that was asked, where memory ran out with a larger one."""
+
+
+class MemoryLimit(Model):
+    """What an evaluation, finished or not, found out about memory."""
+
+    schema_version: int = SCHEMA
+    tokens: int
+    """Padded tokens of the largest batch that is asked, where memory ran out with a larger one."""
 
 
 class TimingSample(Model):

@@ -6,6 +6,7 @@ inside of an evaluation's items. It never interprets a record. Layout below the 
     evaluations/KEY/chunks.jsonl     one checksummed line per chunk of items, append only
     evaluations/KEY/states/          the baseline's hidden states, where a divergence needs them
     evaluations/KEY/manifest.json    written last: the evaluation is complete
+    evaluations/KEY/memory.json      the largest batch that memory allowed, where it ran out
     evaluations/KEY/stopped.json     where an early stop left it; it is not complete
     plans/HASH.jsonl                 items of a task as planned
     speed/KEY.json                   timed pairs and memory
@@ -36,6 +37,7 @@ from harness.records.models import (
     EarlyStop,
     EvaluationManifest,
     ItemRecord,
+    MemoryLimit,
     PlannedItem,
     RunManifest,
     SpeedRecord,
@@ -128,6 +130,15 @@ class Store:
         """Keep where an evaluation was stopped. It stays unfinished, and a later run may go on with it."""
         path = self.evaluation_folder(manifest.key) / "stopped.json"
         write_atomically(path, manifest.model_dump_json(indent=1).encode())
+
+    def batch_tokens(self, key: str) -> int | None:
+        """Padded tokens of the largest batch of an evaluation that memory allowed; None where it never ran out."""
+        path = self.evaluation_folder(key) / "memory.json"
+        return read_model(path, MemoryLimit).tokens if path.exists() else None
+
+    def save_batch_tokens(self, key: str, tokens: int) -> None:
+        path = self.evaluation_folder(key) / "memory.json"
+        write_atomically(path, MemoryLimit(tokens=tokens).model_dump_json().encode())
 
     def chunks(self, key: str, *, first: int | None = None) -> Chunks:
         """The evaluation's item records; only the `first` chunks where that is given."""

@@ -17,14 +17,15 @@ from harness.engines.seam import (
     WindowScore,
 )
 from harness.errors import WorkerError
-from harness.plan.build import TaskPlan
+from harness.plan.build import Request, TaskPlan
 from harness.plan.identity import evaluation_key
 from harness.records.models import EngineFacts, EvaluationManifest, Host, ItemRecord
 from harness.records.states import state_file
 from harness.records.store import Store
 from harness.run.batches import BatchLog
 from harness.run.early import Watch, work_of
-from harness.run.progress import Amount, Reporter
+from harness.run.outlook import ITEMS, Amount
+from harness.run.progress import Reporter
 from harness.run.session import Session
 from harness.worker.client import Worker
 
@@ -62,14 +63,26 @@ def evaluate(
     elif states is None:
         states = store.evaluation_folder(baseline) / "states"
     done = len(chunks.load())
-    reporter.task(session.variant.name, plan.name, _amount(plan), _amount(plan, 0, done), "items")
+    reporter.task(session.variant.name, plan.name, _amount(plan), _amount(plan, 0, done), ITEMS)
     started, began = datetime.now(UTC), time.monotonic()
     slowest: float | None = None
     batches = BatchLog(store, key)
+    session.remember(store.batch_tokens(key))
+    kept = session.batch_tokens
     stopped = watch is not None and any(watch.look(key, end) for end in range(1, done + 1))
+
+    def keep_limit() -> None:
+        """What memory allows is stored before more is asked, so that a later run need not find it again."""
+        nonlocal kept
+        if session.batch_tokens != kept:
+            kept = session.batch_tokens
+            assert kept is not None
+            store.save_batch_tokens(key, kept)
+            reporter.say(f"{session.variant.name}: memory ran out, going on in batches of at most {kept:,} tokens")
 
     def ask(worker: Worker) -> list[ItemRecord]:
         nonlocal slowest
+        keep_limit()
         worker.limit_s = session.limit_s(slowest)
         asked = time.monotonic()
         records = _chunk(worker, plan, len(chunks.digests), store, key, states, keep_states=keep_states)
@@ -77,7 +90,8 @@ def evaluate(
         return records
 
     while not stopped and len(chunks.digests) < len(plan.chunks):
-        records = session.ask(ask)
+        records = session.ask(ask, _flat(plan, len(chunks.digests)))
+        keep_limit()
         if said := batches.asked(len(chunks.digests), session.facts()):
             reporter.say(f"{session.variant.name} · {plan.name}: {said}")
         chunks.append(records)
@@ -85,9 +99,6 @@ def evaluate(
         asked_s = time.monotonic() - began if not done else None
         stopped = watch is not None and watch.look(key, len(chunks.digests), asked_s)
     facts = session.facts()
-    limit = session.ask(lambda worker: worker.batch_limit())
-    if limit is not None:
-        reporter.say(f"{session.variant.name}: memory ran out, batches of at most {limit} requests fitted")
     stop = watch.stop if watch is not None else None
     manifest = EvaluationManifest(
         key=key,
@@ -101,8 +112,8 @@ def evaluate(
         host=host,
         started_at=started.isoformat(timespec="seconds"),
         elapsed_s=time.monotonic() - began,
-        batch_limit=limit,
         batches=tuple(part for part in batches.parts if part.chunk < len(chunks.digests)),
+        batch_tokens=session.batch_tokens,
     )
     reporter.finish()
     if stop is not None:
@@ -129,9 +140,7 @@ def _chunk(
     keep_states: bool,
 ) -> list[ItemRecord]:
     """Ask one chunk and score the answers item by item."""
-    members = plan.chunks[position]
-    requests = [plan.requests[index] for index in members]
-    flat = [request for each in requests for request in each]
+    flat = _flat(plan, position)
     answers: list[tuple[ContinuationScore, ...]] | list[Generation] | list[WindowScore]
     if not flat:
         answers = []
@@ -149,7 +158,13 @@ def _chunk(
     if len(answers) != len(flat):
         raise WorkerError(f"{plan.name}: asked {len(flat)} requests, got {len(answers)} answers")
     records, cursor = [], 0
-    for index, own in zip(members, requests, strict=True):
-        records.append(plan.score(index, tuple(answers[cursor : cursor + len(own)])))
-        cursor += len(own)
+    for index in plan.chunks[position]:
+        count = len(plan.requests[index])
+        records.append(plan.score(index, tuple(answers[cursor : cursor + count])))
+        cursor += count
     return records
+
+
+def _flat(plan: TaskPlan, position: int) -> list[Request]:
+    """The requests of one chunk."""
+    return [request for index in plan.chunks[position] for request in plan.requests[index]]

@@ -32,6 +32,7 @@ from harness.run.before import NAME, resolve_before
 from harness.run.disagreement import first_disagreement
 from harness.run.early import Watch, stop_words, stoppers
 from harness.run.evaluate import evaluate, stored_facts
+from harness.run.expected import expected
 from harness.run.host import this_host
 from harness.run.noise import SecondPasses, second_passes
 from harness.run.progress import Reporter
@@ -137,6 +138,19 @@ class _Run:
         candidates = {name: self._resolve(name) for name in names}
         ready = [each for each in candidates.values() if isinstance(each, RunVariant)]
         self.ahead = Ahead((self.baseline, *ready), self._session, self._wanted)
+        self.reporter.expect(
+            expected(
+                self.suite,
+                self.baseline,
+                ready,
+                self.plans,
+                self.tokenizer.identity,
+                self.store,
+                self.host,
+                fresh=self.options.fresh,
+                timed=not self.options.tasks,
+            )
+        )
         timer = Timer(self.baseline, self._start_timing, self.suite.speed) if self.suite.speed else None
         try:
             runs = {self.baseline.name: self._baseline()}
@@ -274,6 +288,7 @@ class _Run:
         facts: EngineFacts | None = None
         disagreement: TokenDisagreement | None = None
         stop: EarlyStop | None = None
+        smallest: int | None = None
         watches = self._watches(variant)
         try:
             # The tasks that can stop it come first, so that it is asked as little as possible.
@@ -306,6 +321,9 @@ class _Run:
                 facts = facts or manifest.facts
                 if note := mixed_note(manifest):
                     facts = facts.model_copy(update={"notes": (*facts.notes, note)})
+                smallest = min(filter(None, (smallest, manifest.batch_tokens)), default=None)
+                if manifest.host.fingerprint == self.host.fingerprint:
+                    session.remember(manifest.batch_tokens)
                 if watch is not None and watch.stop is not None:
                     stop = watch.stop
                     self.reporter.say(f"{variant.name} · {plan.name}: {stop_words(stop)}")
@@ -320,7 +338,7 @@ class _Run:
             second_pass=dict(again.keys),
             second_pass_failure=again.failure,
             stopped=stop,
-            facts=facts,
+            facts=_with_limit(facts, smallest),
             token_disagreement=disagreement,
             log=str(log.relative_to(self.folder)) if log.exists() else None,
             must_be_quantized=variant.spec.must_be_quantized(),
@@ -419,6 +437,13 @@ class _Run:
             data_file=plan.data_file,
             data_hash=plan.data_hash,
         )
+
+
+def _with_limit(facts: EngineFacts | None, tokens: int | None) -> EngineFacts | None:
+    """Facts with a note of the batches that memory allowed."""
+    if facts is None or tokens is None:
+        return facts
+    return facts.model_copy(update={"notes": (*facts.notes, f"memory ran out: batches of at most {tokens:,} tokens")})
 
 
 def _unfit(facts: EngineFacts, spec: Variant) -> bool:

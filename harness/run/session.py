@@ -7,8 +7,9 @@ from contextlib import suppress
 from typing import TypeVar
 
 from harness.engines.seam import Facts
-from harness.errors import EngineError, WorkerError
+from harness.errors import EngineError, WorkerError, WorkerMemoryError
 from harness.run.variants import RunVariant
+from harness.worker.batches import Sized, halved
 from harness.worker.client import LIMIT_S, Worker
 
 RESTARTS = 2
@@ -52,11 +53,41 @@ class Session:
         self._worker: Worker | None = None
         self._facts: Facts | None = None
         self._loading = False
+        self.batch_tokens: int | None = None
+        """Padded tokens of the largest batch that is asked, since a larger one did not fit."""
+        self._told: int | None = None
 
-    def ask(self, question: Callable[[Worker], T]) -> T:
+    def ask(self, question: Callable[[Worker], T], batch: Sequence[Sized] = ()) -> T:
         """The answer of a live worker. Raises `WorkerError` when none lives long enough, `EngineError` when the engine
-        refuses."""
-        return insist(lambda: question(self._live()), forget=self.close, say=self._say)
+        refuses.
+
+        `batch`: the requests in the question. Where the system kills the worker because memory ran out, they are asked
+        again in batches of half the size, until each is alone; only then does it count as a death like others.
+        """
+        return insist(lambda: self._within_memory(question, batch), forget=self.close, say=self._say)
+
+    def _within_memory(self, question: Callable[[Worker], T], batch: Sequence[Sized]) -> T:
+        while True:
+            worker = self._live()
+            try:
+                answer = question(worker)
+            except WorkerMemoryError as error:
+                smaller = halved(batch, self.batch_tokens)
+                if smaller is None:
+                    raise
+                self.close()
+                self.remember(smaller)
+                self._say(f"{error}\nstarting the worker again")
+                continue
+            if batch:
+                self._told = worker.batch_tokens()
+                self.remember(self._told)
+            return answer
+
+    def remember(self, tokens: int | None) -> None:
+        """Ask in batches of at most so many padded tokens from now on; None says nothing."""
+        if tokens is not None:
+            self.batch_tokens = min(tokens, self.batch_tokens or tokens)
 
     def facts(self) -> Facts:
         if self._facts is None:
@@ -110,5 +141,8 @@ class Session:
             except BaseException:
                 self.close()
                 raise
-            self._loading = False
+            self._loading, self._told = False, None
+        if self.batch_tokens is not None and self.batch_tokens != self._told:
+            self._worker.limit_batches(self.batch_tokens)
+            self._told = self.batch_tokens
         return self._worker

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 
 from harness.engines.seam import Timing, Workload
 from harness.records.models import Host, MemoryFigures, SpeedRecord, TimedPair, TimingSample, WorkloadTimes
-from harness.run.progress import Amount, Reporter
+from harness.run.outlook import PAIRS, Amount
+from harness.run.progress import Reporter
 from harness.run.session import insist
 from harness.run.variants import RunVariant
 from harness.spec.models import Speed
@@ -26,6 +27,11 @@ def speed_key(baseline: RunVariant, candidate: RunVariant, speed: Speed, host: H
     ]
     text = json.dumps([parts, speed.model_dump(mode="json"), host.fingerprint], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def pairs_of(speed: Speed) -> int:
+    """Pairs that a candidate is timed in, one to warm up each workload."""
+    return len(speed.workloads) * (1 + speed.pairs)
 
 
 def _pairs(count: int) -> Amount:
@@ -48,7 +54,7 @@ class Timer:
 
     def _measure(self, candidate: RunVariant, host: Host, reporter: Reporter) -> SpeedRecord:
         workloads = tuple(Workload(**workload.model_dump()) for workload in self._speed.workloads)
-        reporter.task(candidate.name, "speed", _pairs(len(workloads) * (1 + self._speed.pairs)), _pairs(0), "pairs")
+        reporter.task(candidate.name, "speed", _pairs(pairs_of(self._speed)), _pairs(0), PAIRS)
         baseline = self._baseline_worker()
         worker = _loaded(self._start, candidate)
         try:

@@ -28,7 +28,8 @@ from harness.engines.seam import (
     WindowScore,
     Workload,
 )
-from harness.errors import EngineError, RunError, WorkerError, unwritable
+from harness.errors import EngineError, RunError, WorkerError, WorkerMemoryError, unwritable
+from harness.worker.meters import VMSTAT, memory_kills
 
 HANG_S = 120.0
 """A worker that gives no sign of life for so long is taken for hung."""
@@ -59,8 +60,10 @@ class Worker:
         environment: Mapping[str, str] | None = None,
         hang_s: float = HANG_S,
         limit_s: float = LIMIT_S,
+        vmstat: Path = VMSTAT,
     ) -> None:
         self.variant, self.log, self._hang_s = variant, log, hang_s
+        self._vmstat, self._kills = vmstat, memory_kills(vmstat)
         self.limit_s = limit_s
         """What the next operation may take."""
         try:
@@ -151,10 +154,14 @@ class Worker:
         """Start the peak counters anew, so that loading is not in the inference figure."""
         self._call("reset_peak", {})
 
-    def batch_limit(self) -> int | None:
-        """The largest batch known to fit, when one did not."""
-        found: int | None = self._call("batch_limit", {})
+    def batch_tokens(self) -> int | None:
+        """Padded tokens of the largest batch it asks, when a larger one did not fit."""
+        found: int | None = self._call("batch_tokens", {})
         return found
+
+    def limit_batches(self, tokens: int) -> None:
+        """Have it ask in batches of at most so many padded tokens, or one request."""
+        self._call("limit_batches", {"tokens": tokens})
 
     # -- the pipe
 
@@ -165,6 +172,7 @@ class Worker:
     def _begin(self, op: str, args: dict[str, Any]) -> None:
         self._number += 1
         self._asked = time.monotonic()
+        self._kills = memory_kills(self._vmstat)
         self._busy = True
         self._send(op, args)
 
@@ -233,12 +241,17 @@ class Worker:
 
     def _death(self, op: str) -> WorkerError:
         code = self._process.wait()
-        if code < 0:
-            how = f"was killed by signal {-code} ({signal.Signals(-code).name})"
-            how += ", often a sign that memory ran out" if -code == signal.SIGKILL else ""
-        else:
-            how = f"ended with status {code}"
         self.close()
+        if code >= 0:
+            return WorkerError(f"{self.variant}: the worker ended with status {code} during {op}{self._tail()}")
+        how = f"was killed by signal {-code} ({signal.Signals(-code).name})"
+        kills = memory_kills(self._vmstat)
+        if code == -signal.SIGKILL and kills != self._kills:
+            return WorkerMemoryError(
+                f"{self.variant}: the worker {how} by the system, whose memory ran out, during {op}{self._tail()}"
+            )
+        if code == -signal.SIGKILL and kills is None:
+            how += ", often a sign that memory ran out"
         return WorkerError(f"{self.variant}: the worker {how} during {op}{self._tail()}")
 
     def _tail(self) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
+VMSTAT = Path("/proc/vmstat")
 
 
 def process_peak_bytes() -> int | None:
@@ -31,6 +32,16 @@ def reset_process_peak() -> None:
         _CLEAR.write_text("5")
     except OSError:
         return
+
+
+def memory_kills(vmstat: Path = VMSTAT) -> int | None:
+    """Processes that the kernel has killed for memory since it started, those of containers included; None where it
+    does not count them (Linux before 4.13, other systems)."""
+    try:
+        found = re.search(r"^oom_kill (\d+)$", vmstat.read_text(), re.MULTILINE)
+    except OSError:
+        return None
+    return int(found[1]) if found is not None else None
 
 
 def device_process_bytes() -> int | None:

@@ -19,7 +19,9 @@ from harness.engines.seam import (
     Window,
     Workload,
 )
+from harness.engines.states import Chunk
 from harness.errors import EngineError
+from harness.worker.batches import Sized, leading, padded_tokens
 from harness.worker.meters import device_process_bytes, process_peak_bytes, reset_process_peak
 
 ENGINES = {
@@ -30,12 +32,12 @@ ENGINES = {
     "vllm": "vllm_engine",
 }
 """Engine names and their modules in `harness.engines`, imported only in a worker that hosts one."""
-Q = TypeVar("Q")
+Q = TypeVar("Q", bound=Sized)
 A = TypeVar("A")
 
 
 class Server:
-    """One engine and the largest batch that is known to fit."""
+    """One engine and the largest batch that is known to fit, in padded tokens."""
 
     def __init__(self) -> None:
         self._engine: Engine | None = None
@@ -53,7 +55,8 @@ class Server:
             "time": lambda a: asdict(self._loaded().time(Workload(**a["workload"]))),
             "memory": lambda a: asdict(self._memory()),
             "reset_peak": lambda a: self._reset_peak(),
-            "batch_limit": lambda a: self._fits,
+            "batch_tokens": lambda a: self._fits,
+            "limit_batches": self._limit_batches,
             "close": lambda a: self._close(),
         }
         return operations[op](args)
@@ -62,7 +65,7 @@ class Server:
         """An error as data; known ones keep their type."""
         kind = "engine" if isinstance(error, EngineError) else "exception"
         if isinstance(error, OutOfMemoryError):
-            kind, error = "engine", EngineError(f"out of memory even with a single request: {error}")
+            kind, error = "engine", EngineError(f"out of memory: {error}")
         message = str(error) if kind == "engine" else f"{type(error).__name__}: {error}"
         return {"kind": kind, "message": message, "traceback": traceback.format_exc()}
 
@@ -101,21 +104,32 @@ class Server:
 
     def _roll(self, args: dict[str, Any]) -> object:
         windows = [Window(tokens=tuple(each["tokens"]), scored_from=each["scored_from"]) for each in args["windows"]]
-        scores = self._loaded().roll(windows, states_out=args["states_out"], states_in=args["states_in"])
+        engine = self._loaded()
+        with Chunk(windows, args["states_out"], args["states_in"]) as chunk:
+            scores = self._halving(windows, lambda part: chunk.ask(part, engine.roll))
         return [asdict(score) for score in scores]
+
+    def _limit_batches(self, args: dict[str, Any]) -> None:
+        """Go by what another worker found."""
+        self._fits = min(args["tokens"], self._fits or args["tokens"])
 
     def _halving(self, requests: Sequence[Q], ask: Callable[[Sequence[Q]], list[A]]) -> list[A]:
         """Ask in the largest batches that fit; a batch that does not is halved, and that is remembered."""
         answers: list[A] = []
         while len(answers) < len(requests):
-            size = min(self._fits or len(requests), len(requests) - len(answers))
+            rest = requests[len(answers) :]
+            part = rest[: leading(rest, self._fits)]
             try:
-                answers.extend(ask(requests[len(answers) : len(answers) + size]))
-            except OutOfMemoryError:
-                if size == 1:
-                    raise
-                self._fits = size // 2
-                sys.stderr.write(f"out of memory with {size} requests at once, going on with {self._fits}\n")
+                answers.extend(ask(part))
+            except OutOfMemoryError as error:
+                if len(part) == 1:
+                    raise EngineError(f"out of memory even with a single request: {error}") from error
+                tokens = padded_tokens(part)
+                self._fits = tokens // 2
+                sys.stderr.write(
+                    f"out of memory with {len(part)} requests, {tokens} padded tokens, at once; going on with at most "
+                    f"{self._fits}\n"
+                )
         return answers
 
     def _memory(self) -> Memory:

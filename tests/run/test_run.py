@@ -173,15 +173,45 @@ def test_no_sizes(text: str) -> None:
 def test_a_batch_that_does_not_fit_is_halved(write_suite: Write, tmp_path: Path) -> None:
     """Out of memory changes nothing but the batch: the records are the same."""
     roomy = harness.run(write_suite(variants=two()), results=tmp_path / "a")
-    tight = harness.run(write_suite(variants=two(oom_above=3)), results=tmp_path / "b")
+    tight = harness.run(write_suite(variants=two(oom_tokens=300)), results=tmp_path / "b")
     assert digests(Store(tmp_path / "a"), roomy.manifest) == digests(Store(tmp_path / "b"), tight.manifest)
     log = Store(tmp_path / "b").run_folder("scripted", tight.manifest.run) / "logs" / "small.log"
     assert "out of memory with" in log.read_text()
-    limits = [
-        Store(place).evaluation(run.manifest.variants["small"].evaluations["ask"])
-        for place, run in ((tmp_path / "a", roomy), (tmp_path / "b", tight))
-    ]
-    assert [each and each.batch_limit for each in limits] == [None, 2]  # 64, 32, 16, 8, 4, 2
+    note = "memory ran out: batches of at most "
+    for place, run in ((tmp_path / "a", roomy), (tmp_path / "b", tight)):
+        keys = run.manifest.variants["small"].evaluations.values()
+        limits = [manifest.batch_tokens for manifest in map(Store(place).evaluation, keys) if manifest is not None]
+        facts = run.verdict.candidates[0].facts
+        assert facts is not None
+        notes = [each for each in facts.notes if each.startswith(note)]
+        if run is roomy:
+            assert (limits, notes) == ([None] * 3, [])
+        else:
+            least = min(limit or 0 for limit in limits)
+            assert 75 < least <= max(limit or 0 for limit in limits) <= 300
+            assert notes == [f"{note}{least} tokens"]
+
+
+def test_what_memory_allows_is_found_once(write_suite: Write, tmp_path: Path) -> None:
+    """The next task, a run that goes on and a run of one task more ask in batches that fit from the start."""
+    suite, results = write_suite(variants=two(oom_tokens=300)), tmp_path / "r"
+    first = harness.run(suite, results=results)
+    store, keys = Store(results), first.manifest.variants["small"].evaluations
+    log = (store.run_folder("scripted", first.manifest.run) / "logs" / "small.log").read_text()
+    assert log.count("out of memory with") == len(set(log.splitlines())) <= 5
+    limits = {task: manifest.batch_tokens for task, key in keys.items() if (manifest := store.evaluation(key))}
+    # as if it had been killed before the last chunk of one task, and before another
+    folder = store.evaluation_folder(keys["ask"])
+    (folder / "manifest.json").unlink()
+    lines = (folder / "chunks.jsonl").read_bytes().splitlines(keepends=True)
+    (folder / "chunks.jsonl").write_bytes(b"".join(lines[:-1]))
+    store.discard(keys["read"])
+    again = harness.run(suite, results=results)
+    log_again = store.run_folder("scripted", again.manifest.run) / "logs" / "small.log"
+    assert "out of memory" not in log_again.read_text()
+    assert digests(store, first.manifest) == digests(store, again.manifest)
+    assert {task: each.batch_tokens for task, key in keys.items() if (each := store.evaluation(key))} == limits
+    assert again.verdict.candidates[0].facts == first.verdict.candidates[0].facts
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,60 @@
+"""What a run has to do, in its order: every evaluation and timing that is not stored. Said in advance, so that the time
+left of the whole run can be told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from harness.plan.build import TaskPlan
+from harness.plan.noise import second_pass
+from harness.records.models import Host
+from harness.records.store import Store
+from harness.run.before import NAME
+from harness.run.early import work_of
+from harness.run.outlook import ITEMS, PAIRS, Part
+from harness.run.timing import pairs_of, speed_key
+from harness.run.variants import RunVariant
+from harness.spec.models import Suite
+
+
+def expected(
+    suite: Suite,
+    baseline: RunVariant,
+    candidates: Sequence[RunVariant],
+    plans: Sequence[TaskPlan],
+    tokenizer: str,
+    store: Store,
+    host: Host,
+    *,
+    fresh: bool,
+    timed: bool,
+) -> list[Part]:
+    """The parts of a run. An evaluation that was begun before counts in full, and so do those of the model before
+    fine-tuning, which is not looked up yet. `fresh`: nothing stored counts; `timed`: candidates are timed."""
+    keys = {plan.name: baseline.key(plan, tokenizer, None) for plan in plans}
+    sources = {plan.name: keys[plan.name] for plan in plans if plan.divergence}
+
+    def missing(variant: RunVariant, asked: Sequence[TaskPlan], states: Mapping[str, str]) -> Iterator[Part]:
+        for plan in asked:
+            key = variant.key(plan, tokenizer, states.get(plan.name))
+            if fresh or store.evaluation(key) is None:
+                yield _part(variant.name, plan)
+
+    found = list(missing(baseline, plans, {}))
+    if suite.noise_floor is not None:
+        again = [second_pass(plan, suite.noise_floor, suite.seed) for plan in plans]
+        found += missing(baseline, [plan for plan in again if plan is not None], sources)
+    if suite.base is not None:
+        found += [_part(NAME, plan) for plan in plans]
+    for candidate in candidates:
+        found += missing(candidate, plans, sources)
+        if suite.speed is not None and timed:
+            key = speed_key(baseline, candidate, suite.speed, host)
+            if fresh or store.speed(key) is None:
+                work = float(pairs_of(suite.speed))
+                found.append(Part(variant=candidate.name, task="speed", unit=PAIRS, work=work))
+    return found
+
+
+def _part(variant: str, plan: TaskPlan) -> Part:
+    return Part(variant=variant, task=plan.name, unit=ITEMS, work=work_of(plan, plan.chunks))
