@@ -7,8 +7,8 @@ depends on what they are batched with), `shift` (nats added to every NLL),
 `answer` (the text of every generation), `die_after` and `hang_after` (requests until the process dies or stops
 answering), `die_once` and `hang_once` (a file: only while it does not exist), `delay` (seconds a batch takes),
 `oom_above` (largest batch), `oom_tokens` (the same in padded tokens), `killed_tokens` (the same, where the system kills
-the process instead) and `killed_note` (the file in which the system counts that), `tokens: shift` (its tokenizer disagrees), `speed` (seconds a token), `refuse` (the engine
-refuses to load).
+the process instead) and `killed_note` (the file in which the system counts that), `tokens: shift` (its tokenizer
+disagrees), `speed` (seconds a token), `refuse` (the engine refuses to load).
 """
 
 from __future__ import annotations
