@@ -17,6 +17,7 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 from harness.run.outlook import Amount, Left, Outlook, Part
@@ -81,12 +82,12 @@ class _Left(ProgressColumn):
     sign of life."""
 
     def __init__(self, outlook: Outlook) -> None:
-        super().__init__()
+        super().__init__(table_column=Column(no_wrap=True))
         self._outlook = outlook
 
     def render(self, task: Task) -> Text:
         left_s = None if task.finished else self._outlook.left().task_s
-        return Text("" if left_s is None else f"about {_clock(left_s)} left", "cyan")
+        return Text("" if left_s is None else f"{_clock(left_s)} left", "cyan")
 
 
 class Live(Progress):

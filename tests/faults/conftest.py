@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.drivers import Calm, undisturbed
-from tests.faults.faults import Disk
+from tests.faults.faults import Disk, NoRightError
 
 Write = Callable[..., Path]
 ITEMS, DOCUMENTS = 200, 60
@@ -92,8 +92,19 @@ def calm_real(tmp_path_factory: pytest.TempPathFactory) -> Calm:
     return undisturbed(write_suite(folder, "./model", variants), tmp_path_factory.mktemp("calm_real"))
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    found = Disk(tmp_path / "disk")
+@pytest.fixture(params=["tmpfs", "file size limit"])
+def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
+    """A disk that is really full, where a tmpfs can be mounted, and else files that may not grow. One of the two is
+    skipped and says why, so that a report shows which one was meant."""
+    try:
+        found = Disk(tmp_path / "disk", mount=True)
+    except NoRightError:
+        if request.param == "tmpfs":
+            pytest.skip("no right to mount a tmpfs: a really full disk was not tested, only files that may not grow")
+        found = Disk(tmp_path / "limited", mount=False)
+    else:
+        if request.param != "tmpfs":
+            found.close()
+            pytest.skip("a tmpfs could be mounted: nothing has to stand in for a full disk")
     yield found
     found.close()

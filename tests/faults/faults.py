@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -16,9 +17,42 @@ import psutil
 from harness.records.chunks import Chunks
 from tests.faults.drivers import Driver, scraps
 
+BUSY = """
+import ctypes, os, signal, tempfile
+ctypes.CDLL(None).prctl(1, signal.SIGKILL) if os.uname().sysname == "Linux" else None  # not longer than the tests
+with tempfile.TemporaryFile() as scratch:
+    while True:
+        sum(n * n for n in range(200_000))
+        scratch.seek(0)
+        scratch.write(bytes(1 << 20))
+        scratch.flush()
+        os.fsync(scratch.fileno())
+"""
+"""Computes, and writes to the disk that the results go to."""
 ROOM = 1 << 30
 STUCK_S = 6
 """For --stuck-after. A loaded machine starts a scripted worker in less."""
+
+
+class NoRightError(Exception):
+    """A tmpfs cannot be mounted by whoever runs the tests."""
+
+
+class Load:
+    """Other processes that want every core, as on a machine that does more than this."""
+
+    def __init__(self) -> None:
+        self._busy: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Load:
+        for _ in range(2 * (os.cpu_count() or 1)):
+            self._busy.append(subprocess.Popen([sys.executable, "-c", BUSY]))
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for process in self._busy:
+            process.kill()
+            process.wait()
 
 
 def kill_driver(driver: Driver) -> bool:
@@ -76,17 +110,21 @@ def _stop(driver: Driver, number: signal.Signals) -> bool:
 class Disk:
     """A folder whose file system can be full.
 
-    With the right to mount it is one of its own, filled by shrinking it to what it holds. Else the driver and its
-    workers are forbidden to let any file grow, which meets the same calls under another error number.
+    `mount`: it is a tmpfs of its own, filled by shrinking it to what it holds; raises `NoRightError` where we may not
+    mount. Else the driver and its workers are forbidden to let any file grow, which meets the same calls under another
+    error number.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, mount: bool) -> None:
         self.folder = folder
         folder.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", f"size={ROOM}", "quantgate-test", str(folder)]
-        with suppress(OSError):
-            subprocess.run(command, capture_output=True, check=False)
+        if mount:
+            command = ["mount", "-t", "tmpfs", "-o", f"size={ROOM}", "quantgate-test", str(folder)]
+            with suppress(OSError):
+                subprocess.run(command, capture_output=True, check=False)
         self.mounted = folder.is_mount()
+        if mount and not self.mounted:
+            raise NoRightError
 
     def fill_up(self, driver: Driver) -> bool:
         """No room from now on: exit code 3, the place and what to do, nothing half-written. Then there is room."""

@@ -11,10 +11,11 @@ import pytest
 
 from tests.faults.conftest import Write
 from tests.faults.drivers import Calm, Driver, Fault, assert_equal, outcome, survive
-from tests.faults.faults import STUCK_S, Disk, interrupt, kill_driver, kill_worker, stop_worker, terminate
+from tests.faults.faults import STUCK_S, Disk, Load, interrupt, kill_driver, kill_worker, stop_worker, terminate
 
 WITHIN_S = 1.2
 """Seconds from one fault to the next: some chunks of a scripted run."""
+WITHIN_LOADED_S = 4.0
 WITHIN_REAL_S = 8.0
 OPTIONS = ["--stuck-after", str(STUCK_S)]
 
@@ -35,6 +36,18 @@ def test_one_fault_after_the_other(calm: Calm, disk: Disk) -> None:
 def test_one_fault_again_and_again(calm: Calm, tmp_path: Path, fault: Fault, times: int) -> None:
     """What was stored is not asked again, and a dead worker's place is taken, whatever it was doing."""
     survive(calm, tmp_path, [fault] * times, seed=3, within=WITHIN_S, options=OPTIONS)
+
+
+@pytest.mark.slow
+def test_faults_under_load(calm: Calm, disk: Disk) -> None:
+    """On a machine whose cores and disk others want too, everything takes longer and happens in other orders: a kill
+    meets a worker that starts, a full disk a write that waits. No fault here goes by the clock."""
+    faults: list[Fault] = 2 * [
+        kill_driver, kill_worker, disk.fill_up, kill_worker, kill_driver, terminate, kill_worker, kill_driver,
+        interrupt, kill_worker, disk.fill_up,
+    ]  # fmt: skip
+    with Load():
+        survive(calm, disk.folder, faults, seed=6, within=WITHIN_LOADED_S)
 
 
 @pytest.mark.slow
