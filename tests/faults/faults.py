@@ -34,10 +34,6 @@ STUCK_S = 6
 """For --stuck-after. A loaded machine starts a scripted worker in less."""
 
 
-class NoRightError(Exception):
-    """A tmpfs cannot be mounted by whoever runs the tests."""
-
-
 class Load:
     """Other processes that want every core, as on a machine that does more than this."""
 
@@ -110,21 +106,17 @@ def _stop(driver: Driver, number: signal.Signals) -> bool:
 class Disk:
     """A folder whose file system can be full.
 
-    `mount`: it is a tmpfs of its own, filled by shrinking it to what it holds; raises `NoRightError` where we may not
-    mount. Else the driver and its workers are forbidden to let any file grow, which meets the same calls under another
-    error number.
+    With the right to mount it is one of its own, filled by shrinking it to what it holds. Else the driver and its
+    workers are forbidden to let any file grow, which meets the same calls under another error number.
     """
 
-    def __init__(self, folder: Path, *, mount: bool) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir()
-        if mount:
-            command = ["mount", "-t", "tmpfs", "-o", f"size={ROOM}", "quantgate-test", str(folder)]
-            with suppress(OSError):
-                subprocess.run(command, capture_output=True, check=False)
+        command = ["mount", "-t", "tmpfs", "-o", f"size={ROOM}", "quantgate-test", str(folder)]
+        with suppress(OSError):
+            subprocess.run(command, capture_output=True, check=False)
         self.mounted = folder.is_mount()
-        if mount and not self.mounted:
-            raise NoRightError
 
     def fill_up(self, driver: Driver) -> bool:
         """No room from now on: exit code 3, the place and what to do, nothing half-written. Then there is room."""
