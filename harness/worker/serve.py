@@ -19,7 +19,6 @@ from harness.engines.seam import (
     Window,
     Workload,
 )
-from harness.engines.states import Chunk
 from harness.errors import EngineError
 from harness.worker.batches import Sized, leading, padded_tokens
 from harness.worker.meters import device_process_bytes, process_peak_bytes, reset_process_peak
@@ -103,6 +102,8 @@ class Server:
         return [asdict(answer) for answer in self._halving(requests, self._loaded().generate)]
 
     def _roll(self, args: dict[str, Any]) -> object:
+        from harness.engines.states import Chunk  # numpy, which not every engine brings
+
         windows = [Window(tokens=tuple(each["tokens"]), scored_from=each["scored_from"]) for each in args["windows"]]
         engine = self._loaded()
         with Chunk(windows, args["states_out"], args["states_in"]) as chunk:
