@@ -42,12 +42,12 @@ def test_one_fault_again_and_again(calm: Calm, tmp_path: Path, fault: Fault, tim
 def test_faults_under_load(calm: Calm, disk: Disk) -> None:
     """On a machine whose cores and disk others want too, everything takes longer and happens in other orders: a kill
     meets a worker that starts, a full disk a write that waits. No fault here goes by the clock."""
-    faults: list[Fault] = 2 * [
+    faults: list[Fault] = [
         kill_driver, kill_worker, disk.fill_up, kill_worker, kill_driver, terminate, kill_worker, kill_driver,
         interrupt, kill_worker, disk.fill_up,
     ]  # fmt: skip
     with Load():
-        survive(calm, disk.folder, faults, seed=6, within=WITHIN_LOADED_S)
+        survive(calm, disk.folder, 2 * faults, seed=6, within=WITHIN_LOADED_S)
 
 
 @pytest.mark.slow
