@@ -22,6 +22,8 @@ def load_gptq(path: str, keywords: dict[str, Any]) -> Any:
     from auto_gptq import AutoGPTQForCausalLM
     from safetensors import safe_open
 
+    if "offload_folder" in keywords:
+        raise EngineError(f"{path}: auto-gptq loads a model onto one device; leave device_map and max_memory out")
     source = Path(path)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from harness.engines.hf_head import Head
 from harness.engines.hf_inside import rounds_to
 from harness.engines.hf_linear import products_notes
 from harness.engines.hf_load import Loaded, core_of, input_device
+from harness.engines.hf_places import Held, held, kept_at, places, places_note, runs_on, values_of
 from harness.engines.hf_score import Scorer
 from harness.engines.seam import Facts
 from harness.methods import kernel_of
@@ -55,6 +56,9 @@ def gather_facts(loaded: Loaded, head: Head, scorer: Scorer, generator: Generato
         notes.append(f"no stored states: {head.why_not}")
     if core.config._attn_implementation:
         notes.append(f"attention: {core.config._attn_implementation}")
+    sizes = _sizes(model)
+    if (placed := places_note(sizes, str(device))) is not None:
+        notes.append(placed)
     notes += products_notes(model)
     notes += _coarser(list(packed.values()))
     digest, broken = _inspect(model)
@@ -64,14 +68,14 @@ def gather_facts(loaded: Loaded, head: Head, scorer: Scorer, generator: Generato
         model_type=str(core.config.model_type),
         parameters=_parameters(model, packed),
         dtype=str(core.dtype).removeprefix("torch."),
-        device=_devices(model, str(device)),
+        device=places(model, str(device)),
         device_names=_device_names(device),
         linear_modules=len(linear),
         quantized_modules=len(packed) + len(carried) + sum(from_file.values()),
         quantized_kinds={**kinds, **from_file},
         dequantised=loaded.dequantised if (carried or from_file) and not packed else None,
         bits_per_weight=_bits(linear),
-        weight_bytes=sum(_storages(model).values()),
+        weight_bytes=sum(sizes.values()),
         disk_bytes=_disk_bytes(Path(loaded.weights_path)),
         kernels=tuple(kernels),
         vocabulary=int(text.vocab_size),
@@ -134,8 +138,9 @@ def _coarser(modules: Sequence[Any]) -> list[str]:
     """A sentence for each kind of packed module that computes in less than the float32 it is asked in."""
     notes = []
     for kind, module in {_kind(each): each for each in modules}.items():
-        shape = _shape(module)
-        inside = None if shape is None else rounds_to(module, shape[0], next(_tensors(module)).device)
+        shape, shown = _shape(module), next(_tensors(module)).device
+        device = shown if shown.type != "meta" else runs_on(module)
+        inside = None if shape is None else rounds_to(module, shape[0], device)
         if inside is not None:
             notes.append(f"{kind} computes in {inside} on this processor, though it is given and gives float32")
     return notes
@@ -148,7 +153,8 @@ def _carries(module: Any) -> bool:
     weight, scale = getattr(module, "weight", None), getattr(module, "weight_scale", None)
     if weight is None or scale is None or getattr(module, "quantization_scheme", None) is None:
         return False
-    first = weight.detach()[:1].float()
+    scale = values_of(module, "weight_scale")
+    first = values_of(module, "weight").detach()[:1].float()
     grid = first.reshape(-1, first.shape[1] // scale.shape[1]) / scale.detach()[:1].float().reshape(-1, 1)
     kind = module.quantization_scheme.weights
     if getattr(kind.type, "value", kind.type) == "float":
@@ -195,15 +201,27 @@ def _tensors(holder: Any, seen: set[int] | None = None) -> Iterator[Any]:
             yield from _tensors(value, seen)
 
 
-def _storages(root: Any) -> dict[int, int]:
-    """Bytes by storage address over a whole model or one module."""
-    found = {}
+def _held(module: Any) -> Iterator[Held]:
+    """Every tensor of `_tensors`, and where its values are."""
+    return held(module, _tensors(module))
+
+
+def _storages(root: Any) -> dict[Hashable, tuple[str, int]]:
+    """Place and bytes by storage over a whole model or one module, wherever they are kept."""
+    found: dict[Hashable, tuple[str, int]] = {}
     for module in root.modules():
-        for tensor in _tensors(module):
-            storage = tensor.untyped_storage()
-            if storage.nbytes():
-                found[storage.data_ptr()] = storage.nbytes()
+        for each in _held(module):
+            if size := each.tensor.untyped_storage().nbytes():
+                found[each.storage] = (each.place, size)
     return found
+
+
+def _sizes(model: Any) -> dict[str, int]:
+    """Bytes by place, the largest first."""
+    sizes: Counter[str] = Counter()
+    for place, size in _storages(model).values():
+        sizes[place] += size
+    return dict(sizes.most_common())
 
 
 def _logical(module: Any) -> int:
@@ -217,26 +235,28 @@ def _bits(linear: Mapping[str, Any]) -> float | None:
     weights = sum(_logical(module) for module in linear.values())
     if weights == 0:
         return None
-    storages: dict[int, int] = {}
+    storages: dict[Hashable, tuple[str, int]] = {}
     for module in linear.values():
         storages.update(_storages(module))
-    return 8 * sum(storages.values()) / weights
+    return 8 * sum(size for _, size in storages.values()) / weights
 
 
 def _parameters(model: Any, quantized: Mapping[str, Any]) -> int:
     """Logical weights: packed layers count unpacked, tied weights once."""
     packed = {id(module) for module in quantized.values()}
-    seen: set[int] = set()
+    seen: set[Hashable] = set()
     total = sum(_logical(module) for module in quantized.values())
     for module in model.modules():
         if id(module) in packed:
             bias = getattr(module, "bias", None)
             total += bias.numel() if bias is not None and hasattr(bias, "numel") else 0
             continue
-        for parameter in module._parameters.values():
-            if parameter is not None and id(parameter) not in seen:
-                seen.add(id(parameter))
-                total += parameter.numel()
+        for name, parameter in module._parameters.items():
+            if parameter is None:
+                continue
+            same = id(parameter) if parameter.device.type != "meta" else kept_at(module, name)
+            total += 0 if same in seen else parameter.numel()
+            seen.add(same)
     return total
 
 
@@ -247,7 +267,8 @@ def _inspect(model: Any) -> tuple[str, tuple[str, ...]]:
     digest = hashlib.sha256()
     broken: list[str] = []
     for name, module in model.named_modules():
-        for number, tensor in enumerate(_tensors(module)):
+        for number, each in enumerate(_held(module)):
+            tensor = each.values()
             flat = tensor.detach().reshape(-1)
             digest.update(f"{name}/{number}/{tensor.dtype}/{tuple(tensor.shape)}".encode())
             if flat.numel():
@@ -283,15 +304,6 @@ def _disk_bytes(path: Path) -> int | None:
         return None
     files = [each for pattern in ("*.safetensors", "*.bin", "*.gguf") for each in path.glob(pattern)]
     return sum(each.stat().st_size for each in files) or None
-
-
-def _devices(model: Any, default: str) -> str:
-    """One device, or every device of a map."""
-    placed = getattr(model, "hf_device_map", None)
-    if not placed:
-        return default
-    names = sorted({f"cuda:{value}" if isinstance(value, int) else str(value) for value in placed.values()})
-    return ",".join(names)
 
 
 def _device_names(device: Any) -> tuple[str, ...]:

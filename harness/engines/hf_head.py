@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.engines.hf_linear import linear
 from harness.engines.hf_load import core_of, input_device
+from harness.engines.hf_places import values_of
 from harness.engines.states import has_head, read_head_files, save_head_files
 
 AGREES = 2e-3
@@ -49,7 +50,7 @@ class Head:
             return head
         # The model scales and caps in its own number format, the shortcut in float32: two roundings may lie between.
         rounding = 2 * torch.finfo(core.dtype).eps * own.abs().max()
-        error = float((own - short).abs().max())
+        error = float((own - short.to(own.device)).abs().max())
         if error <= AGREES * float(own.std()) + float(rounding):
             return head
         return head.without(f"trunk and output layer differ from its own logits by {error:.2g}")
@@ -106,8 +107,8 @@ def save_head(head: Head, folder: Path) -> None:
     bias = getattr(head.linear, "bias", None)
     save_head_files(
         folder,
-        to_numpy(head.linear.weight.detach()),
-        None if bias is None else to_numpy(bias.detach().float()),
+        to_numpy(values_of(head.linear, "weight").detach()),
+        None if bias is None else to_numpy(values_of(head.linear, "bias").detach().float()),
         softcap=head.softcap,
         multiply=head.multiply,
     )

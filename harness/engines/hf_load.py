@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from harness.engines.hf_places import check_places, is_moved, runs_on
 from harness.engines.seam import LoadSpec, OutOfMemoryError
 from harness.errors import EngineError
 from harness.methods import METHODS
@@ -70,8 +71,11 @@ def translated(path: str) -> Iterator[None]:
         raise
 
 
-def load_model(spec: LoadSpec) -> Loaded:
-    """Load weights and tokenizer as the spec says. Raises `EngineError` with what to do."""
+def load_model(spec: LoadSpec, scratch: str | None = None) -> Loaded:
+    """Load weights and tokenizer as the spec says. Raises `EngineError` with what to do.
+
+    `scratch`: folder for weights that a device map puts on disk, which outlives the model.
+    """
     if spec.offline:
         os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_DATASETS_OFFLINE="1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -90,8 +94,13 @@ def load_model(spec: LoadSpec) -> Loaded:
     method = _method(spec)
     if method is not None and local:
         refuse_twice(Path(path), method.name)
-    model = _from_pretrained(path, _keywords(spec, path, method))
+    check_places(spec)
+    model = _from_pretrained(path, _keywords(spec, path, method, scratch))
     if method is not None and method.apply is not None:
+        if is_moved(model):
+            raise EngineError(
+                f"{method.name} quantizes a model that lies on one device; leave device_map and max_memory out"
+            )
         model = method.apply(model, spec.quantize or {}, spec.device)
     if adapter is not None:
         model = _with_adapter(model, adapter)
@@ -107,7 +116,7 @@ def load_model(spec: LoadSpec) -> Loaded:
     )
 
 
-def _keywords(spec: LoadSpec, path: str, method: Method | None) -> dict[str, Any]:
+def _keywords(spec: LoadSpec, path: str, method: Method | None, scratch: str | None) -> dict[str, Any]:
     """What `from_pretrained` is told."""
     old = int(version("transformers").partition(".")[0]) < 5
     local = Path(path).is_dir()
@@ -128,6 +137,8 @@ def _keywords(spec: LoadSpec, path: str, method: Method | None) -> dict[str, Any
         keywords["device_map"] = spec.device_map if isinstance(spec.device_map, str) else dict(spec.device_map)
     elif config is not None or spec.device != "cpu":
         keywords["device_map"] = {"": spec.device}
+    if scratch is not None:
+        keywords["offload_folder"] = scratch
     if spec.max_memory is not None:
         keywords["max_memory"] = {int(key) if key.isdigit() else key: value for key, value in spec.max_memory.items()}
     return keywords
@@ -269,4 +280,4 @@ def core_of(model: Any) -> Any:
 
 def input_device(model: Any) -> Any:
     """Where token ids have to be."""
-    return core_of(model).get_input_embeddings().weight.device
+    return runs_on(core_of(model).get_input_embeddings())

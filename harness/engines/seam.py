@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 Scalar = str | int | float | bool | None
+SCRATCH = "QUANTGATE_SCRATCH"
+"""Environment variable with a folder for an engine's temporary files. Whoever started the process removes it, also when
+the process is killed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +74,8 @@ class Facts:
     bits_per_weight: float | None = None
     """Resident bits over logical weights of the linear modules, quantization state included."""
     weight_bytes: int | None = None
-    """Resident bytes over distinct storages, quantization state included."""
+    """Bytes over distinct storages, quantization state included, wherever a device map put them; where that is more
+    than one place, `notes` say how much lies where."""
     disk_bytes: int | None = None
     kernels: tuple[str, ...] = ()
     vocabulary: int = 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import time as clock
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +13,7 @@ from harness.engines.hf_generate import Generator
 from harness.engines.hf_head import Head
 from harness.engines.hf_linear import faster_products
 from harness.engines.hf_load import Loaded, load_model, translated
+from harness.engines.hf_places import placing
 from harness.engines.hf_roll import roll
 from harness.engines.hf_room import Room
 from harness.engines.hf_score import Scorer
@@ -32,14 +35,16 @@ from harness.engines.seam import (
 def load(spec: LoadSpec) -> TransformersEngine:
     """Load a model and verify how it can be scored. Raises `EngineError`."""
     started = clock.perf_counter()
-    with translated(spec.path):
-        loaded = load_model(spec)
+    with translated(spec.path), placing(spec) as scratch:
+        loaded = load_model(spec, scratch)
         head = Head.find(loaded.model)
         room = Room.of(loaded.model, head, spec.memory_budget)
         with faster_products(loaded.model):
             scorer = Scorer.choose(loaded.model, head, room, quantized=loaded.quantized)
             generator = Generator(loaded.model, loaded.tokenizer, head, scorer)
-    return TransformersEngine(spec, loaded, head, scorer, generator, clock.perf_counter() - started)
+        engine = TransformersEngine(spec, loaded, head, scorer, generator, clock.perf_counter() - started)
+    engine.removes(scratch)
+    return engine
 
 
 class TransformersEngine:
@@ -50,7 +55,13 @@ class TransformersEngine:
     ) -> None:
         self._spec, self._loaded, self._head = spec, loaded, head
         self._scorer, self._generator = scorer, generator
+        self._removal: weakref.finalize[..., Any] | None = None
         self._facts = gather_facts(loaded, head, scorer, generator, load_s)
+
+    def removes(self, folder: str | None) -> None:
+        """Remove a folder when this engine is closed or collected, or when the process ends."""
+        if folder is not None:
+            self._removal = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
 
     def facts(self) -> Facts:
         return self._facts
@@ -87,7 +98,7 @@ class TransformersEngine:
 
     def device_peaks(self) -> tuple[int | None, int | None]:
         torch = _torch()
-        if not self._facts.device.startswith("cuda"):
+        if "cuda" not in self._facts.device:
             return None, None
         devices = range(torch.cuda.device_count())
         return (
@@ -97,12 +108,14 @@ class TransformersEngine:
 
     def reset_device_peaks(self) -> None:
         torch = _torch()
-        if self._facts.device.startswith("cuda"):
+        if "cuda" in self._facts.device:
             for device in range(torch.cuda.device_count()):
                 torch.cuda.reset_peak_memory_stats(device)
 
     def close(self) -> None:
         del self._scorer, self._generator, self._head, self._loaded
+        if self._removal is not None:
+            self._removal()
 
 
 def _torch() -> Any:

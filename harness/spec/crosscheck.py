@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from harness.spec.metrics import METRICS, Metric, lookup
@@ -11,6 +12,8 @@ from harness.spec.waivers import waiver_problems
 
 Place = tuple[str | int, ...]
 Found = Iterator[tuple[Place, str]]
+SIZE = re.compile(r"\d+(\.\d+)?[KMG]i?B", re.IGNORECASE)
+"""Sizes that accelerate reads."""
 
 
 def cross_check(suite: Suite) -> Found:
@@ -76,6 +79,7 @@ def _runtime(variant: Variant) -> Iterator[tuple[str, str]]:
     for key, owner in owners.items():
         if getattr(variant, key) is not None and runtime != owner:
             yield key, f"belongs to engine: {owner}, and this variant runs on {runtime}"
+    yield from _placement(variant)
     if runtime == "served":
         for key in ("path", "dtype", "quantize", "environment"):
             if getattr(variant, key) is not None:
@@ -94,6 +98,19 @@ def _runtime(variant: Variant) -> Iterator[tuple[str, str]]:
             "gguf_file",
             "quantize starts from a full-precision folder, not from a GGUF file: leave one of them out",
         )
+
+
+def _placement(variant: Variant) -> Iterator[tuple[str, str]]:
+    """Limits that nothing would read, or that accelerate cannot."""
+    if variant.max_memory is None:
+        return
+    if not isinstance(variant.device_map, str):
+        yield "max_memory", "limits what device_map: auto places, and this variant has no device_map: auto"
+    for device, size in variant.max_memory.items():
+        if device != "cpu" and not device.isdigit():
+            yield "max_memory", f"expected cpu or a GPU's number as key, got {device!r}"
+        if not SIZE.fullmatch(size):
+            yield "max_memory", f"expected a size such as 20GiB or 500MB for {device}, got {size!r}"
 
 
 def _task(where: Place, task: Task) -> Found:

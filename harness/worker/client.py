@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -16,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.engines.seam import (
+    SCRATCH,
     ContinuationScore,
     Facts,
     GenerateRequest,
@@ -71,6 +75,8 @@ class Worker:
             opened = log.open("ab")
         except OSError as error:
             raise RunError(unwritable(log, error)) from error
+        scratch = tempfile.mkdtemp(prefix="quantgate-worker-")
+        self._removal = weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
         theirs_in, ours_out = os.pipe()
         ours_in, theirs_out = os.pipe()
         with opened as stream:
@@ -84,7 +90,7 @@ class Worker:
                 stderr=stream,
                 pass_fds=(theirs_in, theirs_out),
                 start_new_session=True,
-                env={**DEFAULTS, **os.environ, **(environment or {})},
+                env={**DEFAULTS, **os.environ, **(environment or {}), SCRATCH: scratch},
             )  # fmt: skip
         os.close(theirs_in)
         os.close(theirs_out)
@@ -283,12 +289,14 @@ class Worker:
         for descriptor in descriptors:
             if descriptor >= 0:
                 os.close(descriptor)
+        self._removal()
 
     def kill(self) -> None:
         """End the worker and everything it started, now."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self._removal()
 
     def __enter__(self) -> Worker:
         return self

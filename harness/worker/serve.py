@@ -146,7 +146,7 @@ class Server:
             process_peak_inference_bytes=process_peak_bytes(),
             allocator_peak_allocated_bytes=allocated,
             allocator_peak_reserved_bytes=reserved,
-            device_process_peak_bytes=device_process_bytes() if facts.device.startswith("cuda") else None,
+            device_process_peak_bytes=device_process_bytes() if "cuda" in facts.device else None,
         )
 
     def _reset_peak(self) -> None:

@@ -55,6 +55,22 @@ def test_a_killed_worker_is_named(tmp_path: Path) -> None:
             worker.score([REQUEST])
 
 
+def test_temporary_files_go_with_the_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an engine has put into the folder of its process is removed when that ends, also when it is killed."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for kill in (False, True):
+        with Worker("v", log=tmp_path / "v.log") as worker:
+            worker.load(spec())
+            (folder,) = tmp_path.glob("quantgate-worker-*")
+            told = Path(f"/proc/{worker.pid}/environ")
+            if told.exists():
+                assert f"QUANTGATE_SCRATCH={folder}".encode() in told.read_bytes().split(b"\0")
+            (folder / "weights.dat").write_bytes(b"w")
+            if kill:
+                os.kill(worker.pid, signal.SIGKILL)
+        assert not folder.exists()
+
+
 def test_a_stopped_worker_is_noticed(tmp_path: Path) -> None:
     """A process that gives no sign of life is killed and named, not waited for."""
     with Worker("v", log=tmp_path / "v.log", hang_s=3.0) as worker:
