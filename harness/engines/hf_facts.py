@@ -68,7 +68,7 @@ def gather_facts(loaded: Loaded, head: Head, scorer: Scorer, generator: Generato
         model_type=str(core.config.model_type),
         parameters=_parameters(model, packed),
         dtype=str(core.dtype).removeprefix("torch."),
-        device=places(model, str(device)),
+        device=places(getattr(model, "hf_device_map", None), str(device)),
         device_names=_device_names(device),
         linear_modules=len(linear),
         quantized_modules=len(packed) + len(carried) + sum(from_file.values()),

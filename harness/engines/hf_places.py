@@ -77,10 +77,11 @@ def is_moved(model: Any) -> bool:
     return any(_mover(module) is not None for module in model.modules())
 
 
-def places(model: Any, runs: str) -> str:
-    """The device the model's input goes to and every place of the device map, GPUs first."""
-    placed = getattr(model, "hf_device_map", None) or {}
-    names = {runs, *(f"cuda:{value}" if isinstance(value, int) else str(value) for value in placed.values())}
+def places(placed: Mapping[str, object] | None, runs: str) -> str:
+    """Every place of the device map, GPUs first, with the device that computes where only weights lie elsewhere."""
+    names = {f"cuda:{value}" if isinstance(value, int) else str(value) for value in (placed or {}).values()}
+    if not any(name.partition(":")[0] == runs.partition(":")[0] for name in names):
+        names.add(runs)
     return ",".join(sorted(names, key=lambda name: (not name.startswith("cuda"), name)))
 
 
@@ -143,10 +144,18 @@ def check_places(spec: LoadSpec) -> None:
 
 
 def _mover(module: Any) -> Any:
-    """accelerate's hook that aligns devices, alone or among others; None without one."""
-    hook = getattr(module, "_hf_hook", None)
-    every = getattr(hook, "hooks", (hook,))
-    return next((each for each in every if hasattr(each, "weights_map")), None)
+    """accelerate's hook that aligns devices, before all one that keeps weights; None without one."""
+    aligning = [each for each in _hooks(getattr(module, "_hf_hook", None)) if hasattr(each, "weights_map")]
+    return next((each for each in aligning if each.weights_map is not None), next(iter(aligning), None))
+
+
+def _hooks(hook: Any) -> Iterator[Any]:
+    """A hook, or those it chains; accelerate chains chains."""
+    if (chained := getattr(hook, "hooks", None)) is None:
+        yield hook
+        return
+    for each in chained:
+        yield from _hooks(each)
 
 
 def _keeper(module: Any, name: str) -> Any:

@@ -12,7 +12,7 @@ from harness.engines import transformers as engine
 from harness.engines.hf_generate import Generator
 from harness.engines.hf_head import Head
 from harness.engines.hf_load import Loaded
-from harness.engines.hf_places import held, is_moved, places_note, runs_on, values_of
+from harness.engines.hf_places import held, is_moved, places, places_note, runs_on, values_of
 from harness.engines.hf_room import Room
 from harness.engines.hf_score import Scorer
 from harness.engines.seam import SCRATCH, GenerateRequest, ScoreRequest, Window, Workload
@@ -169,6 +169,14 @@ def test_values_that_are_nowhere_are_an_error() -> None:
     layer = torch.nn.Linear(2, 2, device="meta")
     with pytest.raises(EngineError, match=r"weight of a Linear holds no values.*device_map"):
         list(held(layer, layer.parameters()))
+
+
+def test_places_are_those_of_the_map_and_the_one_that_computes() -> None:
+    """GPUs come first, so that whoever reads the facts sees that one is used."""
+    assert places(None, "cuda:0") == "cuda:0"
+    assert places({"": "cuda"}, "cuda:0") == "cuda"
+    assert places({"a": "cpu", "b": 1, "c": 0}, "cuda:0") == "cuda:0,cuda:1,cpu"
+    assert places({"": "disk"}, "cpu") == "cpu,disk"
 
 
 def test_the_note_says_what_is_moved() -> None:
