@@ -15,20 +15,25 @@ from harness.errors import UsageError
 
 
 def examine(methods: tuple[str, ...], *, as_json: bool) -> int:
-    """A line a method: usable here, usable after a build, or not here and why. Always 0: a finding is no failure."""
+    """A line a method and a way of loading: usable here, after a build, or not here and why. Always 0."""
     from harness.methods import METHODS
     from harness.run.attempts import Attempt, attempt_method
     from harness.run.tiny import tiny_model
+    from harness.run.ways import WAYS, attempt_way
 
+    known = (*METHODS, *WAYS)
     for name in methods:
-        if name not in METHODS:
-            raise UsageError(f"--method {name}: expected one of {', '.join(METHODS)}")
+        if name not in known:
+            raise UsageError(f"--method {name}: expected one of {', '.join(known)}")
     found: list[Attempt] = []
     with tempfile.TemporaryDirectory(prefix="quantgate-doctor-") as folder:
         model = tiny_model(Path(folder) / "model")
-        for name in methods or tuple(METHODS):
+        for name in methods or known:
             print(f"trying {name}", file=sys.stderr, flush=True)
-            found.append(attempt_method(METHODS[name], model, Path(folder)))
+            if name in METHODS:
+                found.append(attempt_method(METHODS[name], model, Path(folder)))
+            else:
+                found.append(attempt_way(name, model, Path(folder)))
     machine = _machine()
     if as_json:
         print(json.dumps({"machine": machine, "methods": [asdict(each) for each in found]}, indent=1))

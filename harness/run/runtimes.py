@@ -56,7 +56,7 @@ def loading(loaded: LoadedSuite, variant: Variant, source: Source | None) -> Run
         runtime = Runtime(interpreter=path, name=str(asked))
     else:
         environment = _environment(loaded, variant, reader.method)
-        runtime = _built(environment) if environment is not None else Runtime()
+        runtime = built(environment) if environment is not None else Runtime()
     packages = (*ENGINE_PACKAGES[variant.runtime], *reader.packages)
     try:
         versions = library_versions(packages, runtime.interpreter)
@@ -70,7 +70,7 @@ def loading(loaded: LoadedSuite, variant: Variant, source: Source | None) -> Run
 def making(method: Method, block: Mapping[str, object]) -> Runtime:
     """Where a method's checkpoint is made. Raises `EngineError` when that environment is not built."""
     tool = next(tool for tool in method.tools if block.get("tool") in (None, tool.name))
-    return Runtime() if _here(tool.packages) else _built(shipped()[tool.environment])
+    return Runtime() if _here(tool.packages) else built(shipped()[tool.environment])
 
 
 def needed_environments(loaded: LoadedSuite, say: Callable[[str], None]) -> list[Environment]:
@@ -145,7 +145,7 @@ def _here(packages: tuple[str, ...]) -> bool:
         return False
 
 
-def _built(environment: Environment) -> Runtime:
+def built(environment: Environment) -> Runtime:
     refuse_without_gpu(environment)
     python = environments().python(environment)
     if python is None:
