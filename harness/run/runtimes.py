@@ -146,6 +146,7 @@ def _here(packages: tuple[str, ...]) -> bool:
 
 
 def built(environment: Environment) -> Runtime:
+    """The runtime of an environment. Raises `EngineError` when it is not built, or needs a GPU that is not here."""
     refuse_without_gpu(environment)
     python = environments().python(environment)
     if python is None:
