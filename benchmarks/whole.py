@@ -3,7 +3,7 @@
     python benchmarks/whole.py [--share 0.3] [--rounds 2] [--only whole|divergence]
 
 Both sides start as fresh processes: imports, loading, tokenising, scoring, results on disk. lm-eval runs once per
-model, at the batch sizes that bench.py found best, and its samples are compared with pandas; quantgate's time holds
+model, at the batch sizes that bench.py found best, and a script compares its samples; quantgate's time holds
 the verdict and the report. The answers of both are compared item by item. Writes benchmarks/whole.json and its part
 of RESULTS.md.
 """
@@ -48,14 +48,11 @@ def peer(dtype: str, out: str, *files: str) -> None:
 
 
 def peer_comparison(one: str, other: str) -> None:
-    """The means of lm-eval's two runs side by side: the comparison script that its users write."""
-    import pandas
-
+    """How often lm-eval's two runs answer the same: the comparison script that its users write."""
     full, quantized = (json.loads(Path(file).read_text()) for file in (one, other))
     for task, answers in full.items():
-        frame = pandas.DataFrame({"full": answers, "quantized": quantized[task]})
-        same = (frame["full"].map(chosen) == frame["quantized"].map(chosen)).mean()
-        print(task, f"same answers: {same:.4f}")
+        same = sum(chosen(a) == chosen(b) for a, b in zip(answers, quantized[task], strict=True))
+        print(f"{task}: {same} of {len(answers)} answers are the same")
 
 
 def chosen(answer: Any) -> Any:
