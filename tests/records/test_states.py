@@ -55,7 +55,7 @@ def test_states_that_are_gone_are_named(stored: Path, tmp_path: Path) -> None:
 
 
 def test_float16_and_bfloat16_chunks_become_one_of_bfloat16(stored: Path, tmp_path: Path) -> None:
-    """A chunk whose states leave float16's range holds bfloat16's bits; numbers beside them must not be read as bits."""
+    """A chunk whose states leave float16's range holds bfloat16's bits; other numbers must not be read as bits."""
     values = np.array([[1.0, 2.0**20], [-3.0, 0.5]], dtype=np.float32)
     np.save(stored / state_file(1), (values.view(np.uint32) >> 16).astype(np.uint16))
     gather_states(stored, tmp_path / "second", [(Rows(chunk=0, start=3, end=5), Rows(chunk=1, start=0, end=2))])
