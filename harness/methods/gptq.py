@@ -24,8 +24,16 @@ def by_auto_round(recipe: Recipe) -> None:
 
 
 def by_gptqmodel(recipe: Recipe) -> None:
-    """GPTQ proper, with gptqmodel. On two cores it wants `GPTQMODEL_CPU_WORKERS` set, which its environment does."""
+    """GPTQ proper, with gptqmodel. On two cores it wants `GPTQMODEL_CPU_WORKERS` set, which its environment does.
+
+    Its tokenizer library runs a tokenizer's own code unasked where it could not load it without: only if trusted here.
+    """
     from gptqmodel import GPTQModel, QuantizeConfig
+    from tokenicer import tokenicer
+
+    if not recipe.trust_remote_code:
+        tokenicer.custom_tokenizer_class_ref = lambda *_: None
+        tokenicer.has_custom_tokenizer_code = lambda *_: False
 
     block = recipe.block
     config = QuantizeConfig(
