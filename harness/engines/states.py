@@ -129,7 +129,7 @@ class Chunk:
     def __exit__(self, kind: object, *exception: object) -> None:
         try:
             if kind is None and self._written and self._out is not None:
-                save_array(Path(self._out), _one([np.load(path) for path in self._written]))
+                save_array(Path(self._out), joined_states([np.load(path) for path in self._written]))
         finally:
             for path in self._scratch:
                 path.unlink(missing_ok=True)
@@ -140,7 +140,7 @@ def _positions(windows: Sequence[Window]) -> int:
     return sum(len(window.tokens) - window.scored_from for window in windows)
 
 
-def _one(parts: Sequence[Any]) -> Any:
+def joined_states(parts: Sequence[Any]) -> Any:
     """States of several parts in one array: bfloat16 where any of them needs its range."""
     if len({part.dtype for part in parts}) > 1:
         parts = [part if part.dtype == np.uint16 else bfloat16_bits(part.astype(np.float32)) for part in parts]

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.engines.states import joined_states
 from harness.errors import RecordError
 from harness.records.store import write_atomically
 
@@ -39,7 +40,7 @@ def gather_states(source: Path, target: Path, chunks: Sequence[Sequence[Rows]]) 
     try:
         for number, rows in enumerate(chunks):
             if not (target / state_file(number)).exists():
-                _write(target / state_file(number), _joined([_read(source, each) for each in rows]))
+                _write(target / state_file(number), joined_states([_read(source, each) for each in rows]))
         for head in sorted(source.glob("head*")):
             if not (target / head.name).exists():
                 _link(head, target / head.name)
@@ -51,19 +52,6 @@ def gather_states(source: Path, target: Path, chunks: Sequence[Sequence[Rows]]) 
 
 def _read(source: Path, rows: Rows) -> Any:
     return np.load(source / state_file(rows.chunk), mmap_mode="r")[rows.start : rows.end]
-
-
-def _joined(parts: Sequence[Any]) -> Any:
-    """One array of several: bits of bfloat16 (uint16) where any part has them, since float16 lacks its range."""
-    if len({part.dtype for part in parts}) > 1:
-        parts = [part if part.dtype == np.uint16 else _bfloat16_bits(part) for part in parts]
-    return np.concatenate(parts)
-
-
-def _bfloat16_bits(values: Any) -> Any:
-    """float16 rounded to bfloat16, to even where two are as near, as its bits."""
-    bits = values.astype(np.float32).view(np.uint32)
-    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
 
 
 def _write(path: Path, array: Any) -> None:

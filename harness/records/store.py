@@ -6,6 +6,7 @@ inside of an evaluation's items. It never interprets a record. Layout below the 
     evaluations/KEY/chunks.jsonl     one checksummed line per chunk of items, append only
     evaluations/KEY/states/          the baseline's hidden states, where a divergence needs them
     evaluations/KEY/manifest.json    written last: the evaluation is complete
+    evaluations/KEY/batches.json     what batches went by, from which chunk on
     evaluations/KEY/memory.json      the largest batch that memory allowed, where it ran out
     evaluations/KEY/stopped.json     where an early stop left it; it is not complete
     plans/HASH.jsonl                 items of a task as planned

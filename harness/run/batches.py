@@ -3,17 +3,29 @@ began; the answers are used all the same, and which chunks had which limits is k
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from harness.engines.seam import Facts
 from harness.records.models import BatchLimits, EvaluationManifest
 from harness.records.store import Store
 
 
 class BatchLog:
-    """The limits of one evaluation's chunks so far."""
+    """The limits of one evaluation's chunks so far, and what memory allowed."""
 
     def __init__(self, store: Store, key: str) -> None:
         self._store, self._key = store, key
         self.parts = store.batches(key)
+        self.tokens = store.batch_tokens(key)
+        """Padded tokens of the largest batch, where memory ran out with a larger one."""
+
+    def allowed(self, tokens: int | None) -> bool:
+        """Keep what memory allows, so that a later run need not find it again. Whether that is news."""
+        if tokens is None or tokens == self.tokens:
+            return False
+        self.tokens = tokens
+        self._store.save_batch_tokens(self._key, tokens)
+        return True
 
     def asked(self, chunk: int, facts: Facts) -> str | None:
         """Keep the limits of an engine that was asked chunk number `chunk`, counted from 0, before its answers are
@@ -36,10 +48,14 @@ class BatchLog:
         self._store.save_batches(self._key, parts)
 
 
-def mixed_note(manifest: EvaluationManifest) -> str | None:
-    """A sentence for reports where an evaluation's chunks had unlike limits; None where all had the same."""
-    if len(manifest.batches) < 2:
-        return None
+def batch_notes(manifests: Sequence[EvaluationManifest]) -> tuple[str, ...]:
+    """For reports: evaluations whose chunks had unlike limits, and the smallest batch that memory allowed in any."""
+    notes = [_mixed(manifest) for manifest in manifests if len(manifest.batches) > 1]
+    smallest = min((each.batch_tokens for each in manifests if each.batch_tokens is not None), default=None)
+    return (*notes, *(() if smallest is None else (f"memory ran out: batches of at most {smallest:,} tokens",)))
+
+
+def _mixed(manifest: EvaluationManifest) -> str:
     parts = "; ".join(f"from batch {part.chunk + 1} on {part.words}" for part in manifest.batches)
     return f"{manifest.task} was asked in sessions of unlike memory budgets: {parts}"
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeAlias
 
 from harness.engines.seam import (
     ContinuationScore,
@@ -19,6 +21,7 @@ from harness.engines.seam import (
 from harness.errors import WorkerError
 from harness.plan.build import Request, TaskPlan
 from harness.plan.identity import evaluation_key
+from harness.records.chunks import Chunks
 from harness.records.models import EngineFacts, EvaluationManifest, Host, ItemRecord
 from harness.records.states import state_file
 from harness.records.store import Store
@@ -28,6 +31,8 @@ from harness.run.outlook import ITEMS, Amount
 from harness.run.progress import Reporter
 from harness.run.session import Session
 from harness.worker.client import Worker
+
+Answers: TypeAlias = list[tuple[ContinuationScore, ...]] | list[Generation] | list[WindowScore]
 
 
 def stored_facts(facts: Facts) -> EngineFacts:
@@ -57,43 +62,25 @@ def evaluate(
     """
     identity = session.variant.identity(plan, session.tokenizer, baseline)
     key = evaluation_key(identity)
-    chunks = store.chunks(key)
-    if not baseline:
-        states = None
-    elif states is None:
-        states = store.evaluation_folder(baseline) / "states"
+    chunks, batches = store.chunks(key), BatchLog(store, key)
+    session.remember(batches.tokens)
+    batches.tokens = session.batch_tokens  # what the session knew before is no news
+    ask = _Asking(
+        session=session,
+        plan=plan,
+        chunks=chunks,
+        batches=batches,
+        say=reporter.say,
+        states_out=store.evaluation_folder(key) / "states" if keep_states else None,
+        states_in=(states or store.evaluation_folder(baseline) / "states") if baseline else None,
+    )
     done = len(chunks.load())
     reporter.task(session.variant.name, plan.name, _amount(plan), _amount(plan, 0, done), ITEMS)
     started, began = datetime.now(UTC), time.monotonic()
-    slowest: float | None = None
-    batches = BatchLog(store, key)
-    session.remember(store.batch_tokens(key))
-    kept = session.batch_tokens
     stopped = watch is not None and any(watch.look(key, end) for end in range(1, done + 1))
-
-    def keep_limit() -> None:
-        """What memory allows is stored before more is asked, so that a later run need not find it again."""
-        nonlocal kept
-        if session.batch_tokens != kept:
-            kept = session.batch_tokens
-            assert kept is not None
-            store.save_batch_tokens(key, kept)
-            reporter.say(f"{session.variant.name}: memory ran out, going on in batches of at most {kept:,} tokens")
-
-    def ask(worker: Worker) -> list[ItemRecord]:
-        nonlocal slowest
-        keep_limit()
-        worker.limit_s = session.limit_s(slowest)
-        asked = time.monotonic()
-        records = _chunk(worker, plan, len(chunks.digests), store, key, states, keep_states=keep_states)
-        slowest = max(slowest or 0.0, time.monotonic() - asked)
-        return records
-
     while not stopped and len(chunks.digests) < len(plan.chunks):
         records = session.ask(ask, _flat(plan, len(chunks.digests)))
-        keep_limit()
-        if said := batches.asked(len(chunks.digests), session.facts()):
-            reporter.say(f"{session.variant.name} · {plan.name}: {said}")
+        ask.keep_limits()
         chunks.append(records)
         reporter.advance(_amount(plan, len(chunks.digests) - 1, len(chunks.digests)))
         asked_s = time.monotonic() - began if not done else None
@@ -129,40 +116,65 @@ def _amount(plan: TaskPlan, first: int = 0, end: int | None = None) -> Amount:
     return Amount(items=sum(map(len, chunks)), work=work_of(plan, chunks))
 
 
-def _chunk(
-    worker: Worker,
-    plan: TaskPlan,
-    position: int,
-    store: Store,
-    key: str,
-    states: Path | None,
-    *,
-    keep_states: bool,
-) -> list[ItemRecord]:
-    """Ask one chunk and score the answers item by item."""
-    flat = _flat(plan, position)
-    answers: list[tuple[ContinuationScore, ...]] | list[Generation] | list[WindowScore]
-    if not flat:
-        answers = []
-    elif plan.kind == "choice":
-        answers = worker.score([request for request in flat if isinstance(request, ScoreRequest)])
-    elif plan.kind == "generate":
-        answers = worker.generate([request for request in flat if isinstance(request, GenerateRequest)])
-    else:
-        name = state_file(position)
-        answers = worker.roll(
-            [request for request in flat if isinstance(request, Window)],
-            states_out=str(store.evaluation_folder(key) / "states" / name) if keep_states else None,
-            states_in=str(states / name) if states is not None else None,
-        )
-    if len(answers) != len(flat):
-        raise WorkerError(f"{plan.name}: asked {len(flat)} requests, got {len(answers)} answers")
-    records, cursor = [], 0
-    for index in plan.chunks[position]:
-        count = len(plan.requests[index])
-        records.append(plan.score(index, tuple(answers[cursor : cursor + count])))
-        cursor += count
-    return records
+@dataclass(kw_only=True)
+class _Asking:
+    """Asks a worker the next chunk of an evaluation and scores the answers item by item."""
+
+    session: Session
+    plan: TaskPlan
+    chunks: Chunks
+    batches: BatchLog
+    say: Callable[[str], None]
+    states_out: Path | None
+    """Folder for the states of this variant; None where nobody needs them."""
+    states_in: Path | None
+    """Folder of the baseline's states; None where no divergence is measured."""
+    slowest: float | None = None
+    """Seconds of the slowest chunk so far."""
+
+    def __call__(self, worker: Worker) -> list[ItemRecord]:
+        self._keep_allowed()
+        worker.limit_s = self.session.limit_s(self.slowest)
+        asked, position = time.monotonic(), len(self.chunks.digests)
+        answers = self._answers(worker, position)
+        records, cursor = [], 0
+        for index in self.plan.chunks[position]:
+            count = len(self.plan.requests[index])
+            records.append(self.plan.score(index, tuple(answers[cursor : cursor + count])))
+            cursor += count
+        self.slowest = max(self.slowest or 0.0, time.monotonic() - asked)
+        return records
+
+    def keep_limits(self) -> None:
+        """What batches of the chunk just asked went by, before its answers are stored."""
+        self._keep_allowed()
+        if said := self.batches.asked(len(self.chunks.digests), self.session.facts()):
+            self.say(f"{self.session.variant.name} · {self.plan.name}: {said}")
+
+    def _keep_allowed(self) -> None:
+        """Also before a worker that was started again is asked, which may be killed again."""
+        if self.batches.allowed(tokens := self.session.batch_tokens):
+            self.say(f"{self.session.variant.name}: memory ran out, going on in batches of at most {tokens:,} tokens")
+
+    def _answers(self, worker: Worker, position: int) -> Answers:
+        flat = _flat(self.plan, position)
+        answers: Answers
+        if not flat:
+            answers = []
+        elif self.plan.kind == "choice":
+            answers = worker.score([request for request in flat if isinstance(request, ScoreRequest)])
+        elif self.plan.kind == "generate":
+            answers = worker.generate([request for request in flat if isinstance(request, GenerateRequest)])
+        else:
+            name = state_file(position)
+            answers = worker.roll(
+                [request for request in flat if isinstance(request, Window)],
+                states_out=str(self.states_out / name) if self.states_out is not None else None,
+                states_in=str(self.states_in / name) if self.states_in is not None else None,
+            )
+        if len(answers) != len(flat):
+            raise WorkerError(f"{self.plan.name}: asked {len(flat)} requests, got {len(answers)} answers")
+        return answers
 
 
 def _flat(plan: TaskPlan, position: int) -> list[Request]:

@@ -27,7 +27,7 @@ from harness.records.models import (
 )
 from harness.records.store import Store
 from harness.run.ahead import Ahead
-from harness.run.batches import mixed_note
+from harness.run.batches import batch_notes
 from harness.run.before import NAME, resolve_before
 from harness.run.disagreement import first_disagreement
 from harness.run.early import Watch, stop_words, stoppers
@@ -288,7 +288,7 @@ class _Run:
         facts: EngineFacts | None = None
         disagreement: TokenDisagreement | None = None
         stop: EarlyStop | None = None
-        smallest: int | None = None
+        manifests: list[EvaluationManifest] = []
         watches = self._watches(variant)
         try:
             # The tasks that can stop it come first, so that it is asked as little as possible.
@@ -319,9 +319,7 @@ class _Run:
                 else:
                     self.reporter.say(f"{variant.name} · {plan.name}: {manifest.items} items, already there")
                 facts = facts or manifest.facts
-                if note := mixed_note(manifest):
-                    facts = facts.model_copy(update={"notes": (*facts.notes, note)})
-                smallest = min(filter(None, (smallest, manifest.batch_tokens)), default=None)
+                manifests.append(manifest)
                 if manifest.host.fingerprint == self.host.fingerprint:
                     session.remember(manifest.batch_tokens)
                 if watch is not None and watch.stop is not None:
@@ -338,7 +336,7 @@ class _Run:
             second_pass=dict(again.keys),
             second_pass_failure=again.failure,
             stopped=stop,
-            facts=_with_limit(facts, smallest),
+            facts=_with(facts, batch_notes(manifests)),
             token_disagreement=disagreement,
             log=str(log.relative_to(self.folder)) if log.exists() else None,
             must_be_quantized=variant.spec.must_be_quantized(),
@@ -439,11 +437,8 @@ class _Run:
         )
 
 
-def _with_limit(facts: EngineFacts | None, tokens: int | None) -> EngineFacts | None:
-    """Facts with a note of the batches that memory allowed."""
-    if facts is None or tokens is None:
-        return facts
-    return facts.model_copy(update={"notes": (*facts.notes, f"memory ran out: batches of at most {tokens:,} tokens")})
+def _with(facts: EngineFacts | None, notes: tuple[str, ...]) -> EngineFacts | None:
+    return facts if facts is None or not notes else facts.model_copy(update={"notes": (*facts.notes, *notes)})
 
 
 def _unfit(facts: EngineFacts, spec: Variant) -> bool:

@@ -49,3 +49,13 @@ def test_an_engine_without_limits_keeps_nothing(tmp_path: Path) -> None:
     """No file, nothing to say."""
     assert BatchLog(Store(tmp_path), "k").asked(0, facts(None, None)) is None
     assert Store(tmp_path).batches("k") == ()
+
+
+def test_what_memory_allows_is_kept_when_it_is_news(tmp_path: Path) -> None:
+    """For a later run of the same evaluation; the same again is written no second time."""
+    store = Store(tmp_path)
+    log = BatchLog(store, "k")
+    assert log.tokens is None
+    assert [log.allowed(tokens) for tokens in (None, 90, 90, 45)] == [False, True, False, True]
+    assert BatchLog(store, "k").tokens == 45
+    assert not BatchLog(store, "k").allowed(45)
