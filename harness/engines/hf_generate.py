@@ -61,13 +61,17 @@ class Generator:
         return self._reach.within(len(request.prompt) + request.max_new_tokens)
 
     def _batches(self, requests: Sequence[GenerateRequest], indices: Sequence[int]) -> list[list[int]]:
-        """Requests, longest first, in batches whose states fit; one by one where frequencies change on the way."""
+        """Requests, longest first, in batches whose states fit beside those of their common beginning.
+
+        One by one where frequencies change on the way.
+        """
         sizes = {index: len(requests[index].prompt) + requests[index].max_new_tokens for index in indices}
+        room = self._room.cache_tokens - requests[indices[0]].shared
         order = sorted(indices, key=lambda index: (-sizes[index], index))
         batches, start = [], 0
         while start < len(order):
             longest = sizes[order[start]]
-            width = 1 if self._reach.company(longest) else max(1, self._room.cache_tokens // longest)
+            width = 1 if self._reach.company(longest) else max(1, room // longest)
             batches.append(order[start : start + width])
             start += width
         return batches

@@ -100,6 +100,23 @@ def test_a_small_budget_makes_small_batches(build: Build, spec: Spec) -> None:
     assert narrow.generate(asked) == wide.generate(asked)
 
 
+def test_a_common_beginning_takes_its_part_of_the_room(
+    build: Build, spec: Spec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Room for 50 tokens: 12 in front of all, and two rows of 12 + 4 in each batch."""
+    engine, sizes = load(spec(build("llama"))), []
+    engine._generator._room = dataclasses.replace(engine._generator._room, cache_tokens=50)
+    decode = GreedyDecoder.decode
+
+    def noted(self: GreedyDecoder, requests: list[GenerateRequest], *rest: Any) -> list[list[int]]:
+        sizes.append(len(requests))
+        return decode(self, requests, *rest)
+
+    monkeypatch.setattr(GreedyDecoder, "decode", noted)
+    engine.generate([GenerateRequest(prompt=(*HEAD, 5), max_new_tokens=3, shared=len(HEAD)) for _ in range(7)])
+    assert sizes == [2, 2, 2, 1]
+
+
 def test_prompts_of_several_passes_go_on_together(build: Build, spec: Spec) -> None:
     """Prefill in passes of unlike width, one batch of answers: 70 and 3 tokens, then what follows both."""
     folder = build("llama")

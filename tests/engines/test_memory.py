@@ -12,7 +12,7 @@ from harness.engines.hf_room import Room
 from tests.engines.tiny import Build
 
 ROOT = Path(__file__).parents[2]
-BUDGET = 64 * 2**20
+BUDGET = 128 * 2**20
 WIDE = {
     "num_hidden_layers": 16,
     "hidden_size": 256,
