@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from others import OTHERS
 from rich.console import Console
 
 import harness
@@ -32,11 +33,19 @@ MODEL = ROOT / ".cache" / "demo-model" / "SmolLM2-135M-Instruct"
 PLACE = ROOT / ".cache" / "methods"
 DATA = ROOT.parent / "shared" / "data"
 DOCUMENTS, CHARACTERS, PAIRS_A_FILE = 20, 2000, 25
-READERS = "readers"
 SHORT = {"bits": "b", "group_size": "g"}
 """How parameters are written in the names of variants."""
 PRECISIONS = ("bfloat16", "float16")
 BASE: Mapping[str, Any] = {"float32": {"baseline": True, "dtype": "float32"}}
+FURTHER: Mapping[str, tuple[Mapping[str, Any], ...]] = {
+    "gptq": (
+        {"bits": 4, "group_size": 32, "sym": False},
+        {"bits": 4, "group_size": 32, "damp_percent": 0.1, "tool": "gptqmodel"},
+    ),
+    "awq": ({"group_size": 32, "zero_point": False},),
+    "hqq": ({"bits": 4, "group_size": 32}, {"bits": 4, "axis": 0}),
+}
+"""Parameters that the methods' own examples, which CI runs on a tiny model, leave alone."""
 
 
 def write_data(data: Path) -> None:
@@ -68,40 +77,18 @@ def blocks(only: list[str]) -> list[tuple[str, Mapping[str, Any]]]:
     """Variant name and `quantize` block of every example: each method's first, then each one's second, and so on."""
     found = []
     for name, method in METHODS.items():
-        for place, block in enumerate(method.examples if not only or name in only else ()):
-            words = [name]
-            for key, value in block.items():
-                short = SHORT.get(key, key.replace("_", "-"))
-                words.append(short if value is True else f"{short}{value}" if isinstance(value, int) else str(value))
-            found.append((place, ".".join(words), block))
+        examples = (*method.examples, *FURTHER.get(name, ())) if not only or name in only else ()
+        found += [(place, ".".join([name, *map(_word, block.items())]), block) for place, block in enumerate(examples)]
     return [(name, block) for _, name, block in sorted(found, key=lambda each: each[0])]
 
 
-def artifact(method: str, **asked: Any) -> Path | None:
-    """Folder of a checkpoint that was made with these parameters by the method's first tool; None before it is."""
-    wanted = {"method": method, **asked}
-    for card in sorted((PLACE / "artifacts").glob(f"{method}-*/card.json")):
-        found = json.loads(card.read_text())["parameters"]
-        if "tool" not in found and wanted.items() <= found.items():
-            return card.parent / "model"
-    return None
-
-
-def write_readers() -> Path | None:
-    """A suite of checkpoints made before, read by other libraries than those that made them; None where none is."""
-    variants: dict[str, Any] = {}
-    if (gptq := artifact("gptq", bits=4, group_size=32)) is not None:
-        variants["gptq.b4.g32.folder"] = {"path": str(gptq)}
-        variants["gptq.b4.g32.by-auto-gptq"] = {"path": str(gptq), "environment": "auto-gptq"}
-    for kind in ("Q4_K_M", "Q8_0"):
-        if (gguf := artifact("gguf", type=kind)) is not None:
-            file = next(gguf.glob("*.gguf"))
-            variants[f"gguf.{kind}.by-transformers"] = {
-                "path": str(gguf),
-                "gguf_file": file.name,
-                "tokenizer": str(MODEL),
-            }
-    return write("readers.yaml", "readers", {**BASE, **variants}) if variants else None
+def _word(parameter: tuple[str, Any]) -> str:
+    """A parameter in a variant's name: `b4`, `nf4`, `desc-act`, `no-sym`, `damp-percent0.1`."""
+    key, value = parameter
+    short = SHORT.get(key, key.replace("_", "-"))
+    if isinstance(value, bool):
+        return short if value else f"no-{short}"
+    return value if isinstance(value, str) else f"{short}{value}"
 
 
 def write_suite(only: list[str], skip: list[str]) -> Path:
@@ -125,7 +112,7 @@ def write_suite(only: list[str], skip: list[str]) -> Path:
 
 
 def write(file: str, name: str, variants: Mapping[str, Any]) -> Path:
-    suite = {
+    suite: dict[str, Any] = {
         "suite": name,
         "model": str(MODEL),
         "variants": variants,
@@ -144,6 +131,8 @@ def write(file: str, name: str, variants: Mapping[str, Any]) -> Path:
         },
         "speed": {"workloads": [{"batch": 1, "prompt_tokens": 64, "new_tokens": 8}], "pairs": 6},
     }
+    if any("url" in each for each in variants.values()):
+        del suite["tasks"]["wikitext"]  # a server shows no whole distribution
     path = PLACE / file
     path.write_text(json.dumps(suite, indent=1))
     return path
@@ -164,6 +153,12 @@ NOTES = """## What to know before reading it
 - autoawq was paused for other work while it made its checkpoint; one of the 30 layers takes it 35 s of idle cores.
   As it comes, autoawq 0.2.9 spoils the weights on a CPU (PPL ratio 46,562 here): after every scale it tries, it goes
   back to a copy that is none. The recipe gives it a copy.
+- `folder`, `by-auto-gptq` and `by-transformers` are the checkpoints of other rows, read by another library: auto-gptq's
+  answers are gptqmodel's. The rows of `adapter` are one LoRA adapter, against the same adapter on the float32 base. The
+  rows of `served` are llama.cpp's server on loopback: no weights and no whole distributions to be seen, only answers.
+- auto-round computes GPTQ and AWQ alike and lays them out differently: `gptq.b4.g32.no-sym` is `awq.g32`, and
+  `awq.g32.no-zero-point` is `gptq.b4.g32`. Symmetric is the better one here: the weights of a layer are off by 7.5 %,
+  asymmetric ones by 8.1 %. hqq's zero point is no whole number and meets this model's grid exactly in groups of 32.
 - float16 is slow on a CPU without float16 arithmetic; prefill and decode above are torch's own. Scoring computes such
   products in float32 and rounds them: 512 tokens of gptq.b4.g-1 take 2 s instead of 42. In `dtype: bfloat16` that
   checkpoint's prefill of 64 tokens takes 0.36 s instead of 5.5, a decoding step the same 0.3 s.
@@ -199,7 +194,7 @@ def row_of(candidate: CandidateVerdict, facts: EngineFacts, artifact: Mapping[st
         found = speed.get(metric)
         return "–" if found is None or facts.dequantised else f"{found:.2f}"
 
-    rise = measures["perplexity"].change
+    rise = measures["perplexity"].change if "perplexity" in measures else None
     return (
         candidate.variant,
         "–" if rise is None else f"{1 + rise:.4f}",
@@ -213,7 +208,8 @@ def row_of(candidate: CandidateVerdict, facts: EngineFacts, artifact: Mapping[st
         ratio("prefill_tokens_per_s"),
         ratio("decode_tokens_per_s"),
         "–" if artifact is None else f"{artifact['seconds']:.0f}",
-        ", ".join(f"{count} {kind}" for kind, count in facts.quantized_kinds.items()) or facts.dtype,
+        ", ".join(f"{count} {kind}" for kind, count in facts.quantized_kinds.items())
+        or ("–" if facts.engine == "served" else facts.dtype),
     )
 
 
@@ -269,7 +265,9 @@ def not_here(rows: list[tuple[str, ...]], only: list[str], skip: list[str]) -> l
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, default=DATA, help="folder with wikitext-2, blimp and moby-dick")
-    parser.add_argument("--only", action="append", default=[], help=f"a method, or {READERS} (repeatable); prints")
+    parser.add_argument(
+        "--only", action="append", default=[], help=f"a method, {', '.join(OTHERS)} (repeatable); prints"
+    )
     parser.add_argument("--skip", action="append", default=[], help="a variant to leave out (repeatable)")
     given = parser.parse_args()
     if not (given.data / "wikitext-2" / "valid.txt").is_file():
@@ -282,8 +280,12 @@ def main() -> None:
     with reporter(Console(stderr=True)) as progress:
         manifest = run_suite(loaded, options, progress)
         rows = list(rows_of(manifest, options.results))
-        if (not given.only or READERS in given.only) and (readers := write_readers()) is not None:
-            rows += rows_of(run_suite(load_suite(readers), options, progress), options.results)
+        for name in [each for each in OTHERS if not given.only or each in given.only]:
+            with OTHERS[name](PLACE, MODEL) as variants:
+                if variants:
+                    own = any(each.get("baseline") for each in variants.values())
+                    suite = load_suite(write(f"{name}.yaml", name, variants if own else {**BASE, **variants}))
+                    rows += rows_of(run_suite(suite, options, progress), options.results)
     text = (
         page(rows, manifest)
         + NOTES

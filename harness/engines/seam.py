@@ -17,6 +17,10 @@ SCRATCH = "QUANTGATE_SCRATCH"
 the process is killed."""
 
 
+WITHOUT_DISTRIBUTION = frozenset({"served", "vllm"})
+"""Engines that show no whole distribution, so that no divergence is measured on them."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LoadSpec:
     """What to load and how. Paths are absolute; `path` may be a hub id when `is_hub` is set."""

@@ -1,7 +1,7 @@
-"""vLLM's offline engine: the runtime of many deployments, on CUDA. Needs the `vllm` environment.
+"""vLLM's offline engine: the runtime of many deployments. Needs the `vllm` environment, or another one with vLLM.
 
 Scores come from `prompt_logprobs`, which vLLM gives for every prompt token. It gives no hidden states and no whole
-distribution, so divergence needs another engine. Written from vLLM's documentation and not run by us yet.
+distribution, so divergence needs another engine. Run with vLLM 0.32's build for CPUs; not yet on CUDA.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import time as clock
 from collections.abc import Sequence
-from importlib.metadata import version
 from itertools import pairwise
 from typing import Any
 
@@ -26,6 +25,8 @@ from harness.engines.seam import (
     Workload,
 )
 from harness.errors import EngineError
+
+REPACKED = "vLLM repacks linear weights here and shows them no more: their bytes, bits and finiteness are not known"
 
 
 def load(spec: LoadSpec) -> VllmEngine:
@@ -48,23 +49,47 @@ def load(spec: LoadSpec) -> VllmEngine:
             trust_remote_code=spec.trust_remote_code,
             seed=spec.seed,
             enable_prefix_caching=False,
+            **_memory(spec),
         )
     except (RuntimeError, ValueError, OSError) as error:
         raise EngineError(f"{spec.path}: vLLM could not load it: {(str(error).splitlines() or [''])[0]}") from error
     return VllmEngine(vllm, llm, spec, clock.perf_counter() - started)
 
 
+def _memory(spec: LoadSpec) -> dict[str, float]:
+    """Bytes of the cache, since another variant may be in the same memory; vLLM by itself takes nine tenths of it all.
+
+    The suite's budget, or the largest power of two within half of what is free, as the transformers engine has it.
+    """
+    import torch
+
+    from harness.engines.hf_room import free_bytes
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    free = free_bytes(device)
+    settings: dict[str, float] = {"kv_cache_memory_bytes": spec.memory_budget or 1 << (free.bit_length() - 2)}
+    if device.type == "cuda":  # what vLLM wants to find free before it starts
+        settings["gpu_memory_utilization"] = 0.9 * free / torch.cuda.mem_get_info()[1]
+    return settings
+
+
 def inspect(model: Any) -> dict[str, Any]:
-    """Counts and bytes of a loaded vLLM model; runs where the model is."""
+    """Counts and bytes of a loaded vLLM model; runs where the model is.
+
+    On a CPU vLLM repacks weights into handles that are no tensors of the model: their bytes cannot be read off.
+    """
     kinds: dict[str, int] = {}
-    linear = weights = bits = 0
+    linear = weights = bits = hidden = 0
     for module in model.modules():
         method = getattr(module, "quant_method", None)
         if method is None or not hasattr(module, "output_size"):
             continue
         linear += 1
-        weights += int(module.input_size) * int(module.output_size)
-        bits += 8 * sum(each.numel() * each.element_size() for each in module.parameters(recurse=False))
+        size = int(module.input_size) * int(module.output_size)
+        own = 8 * sum(each.numel() * each.element_size() for each in module.parameters(recurse=False) if each.dim() > 1)
+        weights, bits = weights + size, bits + own
+        if own < size:  # less than a bit a weight
+            hidden += size
         if not type(method).__name__.startswith("Unquantized"):
             kinds[type(method).__name__] = kinds.get(type(method).__name__, 0) + 1
     tensors = {each.untyped_storage().data_ptr(): each.untyped_storage().nbytes() for each in model.parameters()}
@@ -75,11 +100,12 @@ def inspect(model: Any) -> dict[str, Any]:
     return {
         "linear": linear,
         "kinds": kinds,
-        "bits": bits / weights if weights else None,
-        "bytes": sum(tensors.values()),
-        "parameters": sum(each.numel() for each in model.parameters()),
+        "bits": bits / weights if weights and not hidden else None,
+        "bytes": sum(tensors.values()) if not hidden else None,
+        "parameters": hidden + sum(each.numel() for each in model.parameters()),
         "broken": broken[:20],
         "architecture": type(model).__name__,
+        "device": next(model.parameters()).device.type,
     }
 
 
@@ -87,6 +113,9 @@ class VllmEngine:
     """One model in vLLM."""
 
     def __init__(self, vllm: Any, llm: Any, spec: LoadSpec, load_s: float) -> None:
+        import torch
+        import transformers
+
         self._vllm, self._llm, self._spec = vllm, llm, spec
         self._tokenizer = llm.get_tokenizer()
         config = llm.llm_engine.model_config
@@ -98,7 +127,7 @@ class VllmEngine:
             model_type=str(config.hf_config.model_type),
             parameters=seen["parameters"],
             dtype=str(config.dtype).removeprefix("torch."),
-            device="cuda",
+            device=seen["device"],
             linear_modules=seen["linear"],
             quantized_modules=sum(seen["kinds"].values()),
             quantized_kinds=seen["kinds"],
@@ -107,10 +136,13 @@ class VllmEngine:
             kernels=(f"vllm {config.quantization}",) if config.quantization else (),
             vocabulary=int(config.get_vocab_size()),
             context_length=self._longest,
-            versions={name: version(name) for name in ("vllm", "torch", "transformers")},
+            versions={each.__name__: each.__version__ for each in (vllm, torch, transformers)},
             non_finite=tuple(seen["broken"]),
             load_s=load_s,
-            notes=("fused layers count once: vLLM joins query, key and value",),
+            notes=(
+                "fused layers count once: vLLM joins query, key and value",
+                *(() if seen["bytes"] is not None else (REPACKED,)),
+            ),
         )
 
     def facts(self) -> Facts:
@@ -206,12 +238,15 @@ class VllmEngine:
     def device_peaks(self) -> tuple[int | None, int | None]:
         import torch
 
+        if self._facts.device != "cuda":
+            return None, None
         return torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
 
     def reset_device_peaks(self) -> None:
         import torch
 
-        torch.cuda.reset_peak_memory_stats()
+        if self._facts.device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
 
     def close(self) -> None:
         del self._llm

@@ -145,7 +145,10 @@ def judge_documents(gate: Gate, documents: DocumentPairs, *, alpha: float) -> Ju
     metric = lookup(gate.metric)
     divergence = metric is not None and metric.kind == "divergence"
     if divergence and documents.divergence is None:
-        return Judgement.none("no divergence was measured (perplexity.divergence is false, or by document slice)")
+        return Judgement.none(
+            "no divergence was measured (perplexity.divergence is false, by document slice, or an engine that shows no "
+            "whole distribution: a server, vLLM)"
+        )
     if gate.form == "max_increase":
         level = increase_of(documents, gate.metric, alpha=alpha)
     elif divergence:

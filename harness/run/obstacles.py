@@ -15,7 +15,7 @@ from harness.run.runtimes import Runtime, loading, making
 from harness.run.variants import resolve_place
 from harness.spec.load import LoadedSuite
 from harness.spec.models import Base, Variant
-from harness.spec.places import resolve_file
+from harness.spec.places import resolve_file, resolve_model
 from harness.worker.versions import gpu_count
 
 
@@ -44,8 +44,8 @@ def _base(loaded: LoadedSuite, base: Base) -> list[str]:
 
 def _variant(loaded: LoadedSuite, name: str, variant: Variant) -> list[str]:
     found = []
-    if variant.adapter is not None and find_spec("peft") is None:
-        found.append("peft is not installed: pip install 'quantgate[peft]'")
+    if variant.adapter is not None:
+        found.extend(_adapter(loaded, name, variant.adapter))
     if variant.device.startswith("cuda") and gpu_count() == 0:
         found.append(f"device {variant.device}, but no NVIDIA GPU is visible here")
     if variant.runtime in ("scripted", "served"):
@@ -64,6 +64,17 @@ def _variant(loaded: LoadedSuite, name: str, variant: Variant) -> list[str]:
     if place is not None and variant.quantize is not None:
         found.extend(_told(partial(check_source, place, variant)))
     return [*found, *_method(loaded, variant, source)]
+
+
+def _adapter(loaded: LoadedSuite, name: str, adapter: str) -> list[str]:
+    found = [] if find_spec("peft") is not None else ["peft is not installed: pip install 'quantgate[peft]'"]
+    try:
+        place = resolve_model(loaded, adapter, f"variants.{name}.adapter")
+    except SuiteError as error:
+        return [*found, error.problems[0].message]
+    if not place.is_hub and not (Path(place.path) / "adapter_config.json").is_file():
+        found.append(f"{place.path} has no adapter_config.json, so it is no adapter")
+    return found
 
 
 def _method(loaded: LoadedSuite, variant: Variant, source: Source | None) -> list[str]:

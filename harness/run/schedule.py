@@ -11,6 +11,7 @@ from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
+from harness.engines.seam import WITHOUT_DISTRIBUTION
 from harness.errors import EngineError, RunError, UsageError, WorkerError
 from harness.plan.build import TaskPlan, plan_suite
 from harness.plan.tokens import Tokenizer
@@ -207,7 +208,7 @@ class _Run:
 
     def _wanted(self, variant: RunVariant) -> bool:
         """Whether any evaluation of the variant is missing."""
-        states = {} if variant.spec.baseline else self._baseline_keys()
+        states = self._states(variant)
         keys = (variant.key(plan, self.tokenizer.identity, states.get(plan.name)) for plan in self.plans)
         return self.options.fresh or any(self.store.evaluation(key) is None for key in keys)
 
@@ -215,7 +216,7 @@ class _Run:
 
     def _baseline(self) -> VariantRun:
         try:
-            return self._evaluate(self.baseline, {})
+            return self._evaluate(self.baseline)
         except (EngineError, WorkerError) as error:
             self.store.check_writable(0)
             raise RunError(f"the baseline {self.baseline.name} could not be run: {error}") from error
@@ -226,7 +227,7 @@ class _Run:
             return None
         try:
             variant = self._within(resolve_before(self.loaded, offline=self.options.offline))
-            return self._evaluate(variant, {plan.name: "" for plan in self.plans if plan.kind == "perplexity"})
+            return self._evaluate(variant)
         except (EngineError, WorkerError) as error:
             self.store.check_writable(0)
             why = str(error).removeprefix(f"{NAME}: ")
@@ -259,7 +260,7 @@ class _Run:
         try:
             if isinstance(variant, EngineError):
                 raise variant
-            run = self._evaluate(variant, self._baseline_keys())
+            run = self._evaluate(variant)
             if run.stopped is not None:
                 return run
             sound = run.token_disagreement is None and run.facts is not None and not _unfit(run.facts, spec)
@@ -274,14 +275,22 @@ class _Run:
             run = run.model_copy(update={"failure": str(error)})
         return run
 
-    def _baseline_keys(self) -> dict[str, str]:
-        """Task to the baseline's evaluation, where a divergence is measured from it."""
+    def _states(self, variant: RunVariant) -> dict[str, str]:
+        """Task to the baseline's evaluation, where a divergence is measured from it.
+
+        Empty instead of a key for the model before fine-tuning and for engines that show no whole distribution.
+        """
+        if variant.spec.baseline:
+            return {}
+        if variant.name == NAME or variant.load.engine in WITHOUT_DISTRIBUTION:
+            return {plan.name: "" for plan in self.plans if plan.kind == "perplexity"}
         return {
             plan.name: self.baseline.key(plan, self.tokenizer.identity, None) for plan in self.plans if plan.divergence
         }
 
-    def _evaluate(self, variant: RunVariant, states: dict[str, str]) -> VariantRun:
+    def _evaluate(self, variant: RunVariant) -> VariantRun:
         """Every missing evaluation of one variant; stops early when its weights or tokens make it INVALID."""
+        states = self._states(variant)
         log = self.folder / "logs" / f"{variant.name}.log"
         session = self.ahead.session(variant)
         keys: dict[str, str] = {}

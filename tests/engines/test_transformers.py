@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.engines import transformers as engine
-from harness.engines.seam import GenerateRequest, LoadSpec, ScoreRequest, Window, Workload
+from harness.engines.seam import GenerateRequest, LoadSpec, ScoreRequest, Window
 from harness.errors import EngineError
 from tests.engines.tiny import Make, plain_model
 
@@ -89,13 +89,6 @@ def test_generation_stops_at_a_stop_string(make_model: Make) -> None:
     cut = loaded.generate([GenerateRequest(prompt=(5, 6, 7), max_new_tokens=8, until=(stop,))])[0]
     assert cut.text == free.text.split(stop)[0]
     assert cut.finish == "stop"
-
-
-def test_timing_runs_the_exact_shape(make_model: Make) -> None:
-    """new_tokens - 1 gaps that add up to the time after the first token."""
-    timing = engine.load(spec(make_model("llama"))).time(Workload(batch=2, prompt_tokens=16, new_tokens=5))
-    assert len(timing.inter_token_s) == 4
-    assert timing.end_to_end_s == pytest.approx(timing.ttft_s + sum(timing.inter_token_s))
 
 
 def test_facts_of_full_precision(make_model: Make) -> None:

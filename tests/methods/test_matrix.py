@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from harness.engines.seam import Facts
+from harness.engines.seam import Facts, Workload
 from harness.errors import EngineError
 from harness.methods import METHODS, filled
 from harness.methods.base import Block, Method
@@ -109,9 +109,11 @@ def load_and_score(folder: Path, variants: dict[str, Any], name: str) -> tuple[F
     log = folder / f"{name}.log"
     with Worker(name, log=log, interpreter=runtime.interpreter, environment=runtime.variables) as worker:
         facts = worker.load(variant.load)
+        assert len(worker.time(TIMED).inter_token_s) == TIMED.new_tokens - 1
         return facts, log_probs(worker.score(PROBES))
 
 
+TIMED = Workload(batch=1, prompt_tokens=8, new_tokens=3)
 GPTQ = {
     "method": "gptq",
     "tool": "gptqmodel",

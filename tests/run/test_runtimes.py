@@ -130,6 +130,15 @@ def test_a_configuration_that_cannot_be_read(tmp_path: Path, text: str, says: st
     assert str(tmp_path / "m" / "config.json") in said
 
 
+@pytest.mark.parametrize(
+    ("adapter", "says"), [("./gone", "no model folder at ./gone"), ("./model", "has no adapter_config.json")]
+)
+def test_an_adapter_that_is_none(tmp_path: Path, adapter: str, says: str) -> None:
+    """Found by `check`, before anything is loaded."""
+    (said,) = obstacles(suite(tmp_path, adapter=adapter))
+    assert says in said
+
+
 # -- hub ids
 
 
