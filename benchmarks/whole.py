@@ -1,6 +1,6 @@
 """A whole `quantgate run` beside lm-eval twice, what a second candidate adds, and what divergence costs.
 
-    python benchmarks/whole.py [--share 0.3] [--rounds 2] [--only whole|divergence]
+    python benchmarks/whole.py [--share 0.3] [--rounds 2] [--only whole|second|divergence]
 
 Both sides start as fresh processes: imports, loading, tokenising, scoring, results on disk. lm-eval runs once per
 model, at the batch sizes that bench.py found best, and a script compares its samples; quantgate's time holds
@@ -96,8 +96,8 @@ def suite(made: dict[str, Workload], folder: Path, *candidates: str) -> Path:
 
 
 def whole(made: dict[str, Workload], folder: Path, rounds: int) -> tuple[dict[str, list[float]], dict[str, str]]:
-    """Seconds a round of both sides, in turns, and of adding a candidate; and how alike both answer."""
-    found: dict[str, list[float]] = {name: [] for pair in list(RATIOS.values())[:2] for name in pair}
+    """Seconds a round of both sides, in turns; and how alike both answer."""
+    found: dict[str, list[float]] = {"lm-eval": [], "quantgate": []}
     same: dict[str, str] = {}
     for number in range(rounds):
         place = folder / f"round{number}"
@@ -107,12 +107,22 @@ def whole(made: dict[str, Workload], folder: Path, rounds: int) -> tuple[dict[st
         for name in sides if number % 2 == 0 else reversed(sides):
             found[name].append(sides[name](made, place))
         same = same or likeness(made, place)
+    return found, same
+
+
+def second(made: dict[str, Workload], folder: Path, rounds: int) -> dict[str, list[float]]:
+    """Seconds a round of adding a candidate to a suite that was run, and of a run of that candidate alone."""
+    found: dict[str, list[float]] = {"second candidate": [], "candidate alone": []}
+    for number in range(rounds):
+        place = folder / f"second{number}"
+        place.mkdir()
+        quantgate_run(made, place)
         more = [*quantgate(place, "results"), str(suite(made, place, "nf4", "int8"))]
         found["second candidate"].append(run(more, place / "log", 10, 11))
         alone = quantgate(place, "alone")
         run([*alone, str(suite(made, place))], place / "log", 10, 11)
         found["candidate alone"].append(run([*alone, str(suite(made, place, "int8"))], place / "log", 10, 11))
-    return found, same
+    return found
 
 
 def quantgate(place: Path, results: str) -> list[str]:
@@ -210,15 +220,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--share", type=float, default=0.3, help="of the items")
-    parser.add_argument("--only", choices=("whole", "divergence"), help="one of the two measurements")
+    parser.add_argument("--only", choices=("whole", "second", "divergence"), help="one measurement")
     parser.add_argument("--rounds", type=int, default=2)
     asked = parser.parse_args()
     stored: dict[str, list[str]] = json.loads(WHOLE.read_text()) if WHOLE.exists() else {}
     with tempfile.TemporaryDirectory(prefix="bench-") as place:
         made = workloads(asked.data, Path(place), asked.share)
-        if asked.only != "whole":
+        if asked.only in (None, "divergence"):
             stored["divergence"] = lines(divergence(made, Path(place), asked.rounds), {}, asked.share)
-        if asked.only != "divergence":
+        if asked.only in (None, "second"):
+            stored["second"] = lines(second(made, Path(place), asked.rounds), {}, asked.share)
+        if asked.only in (None, "whole"):
             stored["whole"] = lines(*whole(made, Path(place), asked.rounds), asked.share)
     WHOLE.write_text(json.dumps(stored, indent=1) + "\n")
     write_page()

