@@ -116,6 +116,24 @@ def print_tasks(plans: Sequence[TaskPlan], console: Console) -> None:
 
 def print_forecast(found: Forecast, console: Console) -> None:
     """The table of gates, a sentence for each that cannot be expected to PASS, noise and time."""
+    if found.gates:
+        _print_gates(found, console)
+    else:
+        console.print("\nthe suite sets no gate: everything is measured, nothing is judged")
+    for row in found.gates:
+        if not row.enough:
+            console.print(f"! {row.gate}  {row.says}", markup=False, highlight=False)
+    for tight in found.tight:
+        says = f"! {tight.gate}  {tight.says} (noise floor of {found.noise_run})"
+        console.print(says, markup=False, highlight=False)
+    for where, says in found.creeping:
+        console.print(f"! {where}  {says}", markup=False, highlight=False)
+    if any(row.certifies is None and row.enough for row in found.gates):
+        console.print("  unknown: how much these figures spread shows in the first run")
+    console.print(f"\n{time_words(found.times)}", markup=False, highlight=False)
+
+
+def _print_gates(found: Forecast, console: Console) -> None:
     console.print("\nwhat each gate can certify with 80 % power", style="bold")
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
     columns = ("", "gate", "judges", "limit", "count", "certifies", "needs", "by")
@@ -136,17 +154,6 @@ def print_forecast(found: Forecast, console: Console) -> None:
         table.add_row(*map(Text, cells[: len(headings)]))
     console.print(table)
     console.print()
-    for row in found.gates:
-        if not row.enough:
-            console.print(f"! {row.gate}  {row.says}", markup=False, highlight=False)
-    for tight in found.tight:
-        says = f"! {tight.gate}  {tight.says} (noise floor of {found.noise_run})"
-        console.print(says, markup=False, highlight=False)
-    for where, says in found.creeping:
-        console.print(f"! {where}  {says}", markup=False, highlight=False)
-    if any(row.certifies is None and row.enough for row in found.gates):
-        console.print("  unknown: how much these figures spread shows in the first run")
-    console.print(f"\n{time_words(found.times)}", markup=False, highlight=False)
 
 
 def time_words(times: Sequence[VariantTime]) -> str:

@@ -65,6 +65,14 @@ def test_what_cannot_run_here_is_exit_code_3(tmp_path: Path, capsys: pytest.Capt
     assert "what each gate can certify" in out
 
 
+def test_a_suite_without_gates_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Instead of a table without rows."""
+    path = write(tmp_path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "gates": []}))
+    assert plan_command(path, results=tmp_path / "r", limit=None, as_json=False) == 0
+    assert "the suite sets no gate: everything is measured, nothing is judged" in capsys.readouterr().out
+
+
 def test_a_limit_of_nothing_is_refused(tmp_path: Path) -> None:
     """As `run`."""
     with pytest.raises(UsageError, match="--limit: expected a whole number from 1, got 0"):
