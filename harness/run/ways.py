@@ -36,6 +36,10 @@ RANK, TARGETS = 4, ("q_proj", "v_proj")
 """Of the adapter."""
 PROMPT = GenerateRequest(prompt=(5, 6, 7, 8), max_new_tokens=2)
 ANSWER = " a b"
+NO_VLLM = (
+    "the vllm environment is for CUDA, and no NVIDIA GPU is visible here; vLLM's build for CPUs may be an "
+    "`environment` of your own"
+)
 
 
 def _auto_gptq(name: str, model: Path, scratch: Path) -> Attempt:
@@ -118,7 +122,7 @@ def _served(name: str, model: Path, scratch: Path) -> Attempt:
 
 def _vllm(name: str, model: Path, scratch: Path) -> Attempt:
     if gpu_count() == 0:
-        return Attempt(method=name, state="not here", says="vLLM computes on CUDA, and no NVIDIA GPU is visible here")
+        return Attempt(method=name, state="not here", says=NO_VLLM)
     variant = {"engine": "vllm", "dtype": "float16"}
     return tried(name, lambda: load_and_score(name, variant, model, scratch), block={}, bits=FULL_BITS)
 

@@ -15,7 +15,7 @@ from harness.errors import EngineError, UsageError
 from harness.methods import METHODS
 from harness.run.attempts import tried
 from harness.run.tiny import tiny_model
-from harness.run.ways import WAYS, attempt_way, write_adapter, write_gguf
+from harness.run.ways import NO_VLLM, WAYS, attempt_way, write_adapter, write_gguf
 from harness.worker.versions import gpu_count
 
 FACTS = Facts(engine="e", architecture="a", model_type="m", parameters=1, dtype="float32", device="cpu")
@@ -64,7 +64,7 @@ def test_vllm_is_judged_by_the_gpus_that_are_here(model: Path, tmp_path: Path) -
     if gpu_count():
         pytest.skip("a GPU is visible here")
     found = attempt_way("vllm", model, tmp_path)
-    assert (found.state, found.says) == ("not here", "vLLM computes on CUDA, and no NVIDIA GPU is visible here")
+    assert (found.state, found.says) == ("not here", NO_VLLM)
 
 
 def test_served_asks_a_server(model: Path, tmp_path: Path) -> None:
