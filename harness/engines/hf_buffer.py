@@ -46,8 +46,9 @@ class Buffer(DynamicLayer):
 def joined(parts: Sequence[Any], head: int, longest: int, room: int) -> Cache:
     """One cache of several prefilled ones, one under the other, with `room` columns more.
 
-    Each part has `head` columns that all rows share and then its own, padded on the left; the result is padded on the
-    left to `longest` own columns. The parts' states are let go layer by layer, so that they are never there twice.
+    Each part has `head` columns that all rows share and, where there are any, its own apart as `own`, padded on the
+    left; the result is padded on the left to `longest` own columns. The parts' states are let go layer by layer, so
+    that they are never there twice.
     Raises `ValueError` for a cache that is not made of one column per token.
     """
     rows = sum(part.layers[0].keys.shape[0] for part in parts)
@@ -57,12 +58,14 @@ def joined(parts: Sequence[Any], head: int, longest: int, room: int) -> Cache:
             raise ValueError(f"layer {number} keeps {type(first).__name__}, not keys and values")
         buffer, at = Buffer(first.keys, rows, head + longest + room), 0
         for part in parts:
-            keys, values = part.layers[number].keys, part.layers[number].values
-            place, own = slice(at, at + keys.shape[0]), keys.shape[-2] - head
-            buffer.put(place, 0, keys[:, :, :head], values[:, :, :head])
-            buffer.put(place, head + longest - own, keys[:, :, head:], values[:, :, head:])
+            layer = part.layers[number]
+            keys, values = layer.own if head else (layer.keys, layer.values)
+            place = slice(at, at + keys.shape[0])
+            if head:
+                buffer.put(place, 0, layer.keys, layer.values)
+            buffer.put(place, head + longest - keys.shape[-2], keys, values)
             at += keys.shape[0]
-            part.layers[number].keys = part.layers[number].values = None
+            layer.keys = layer.values = layer.own = None
         buffer.filled = head + longest
         buffers.append(buffer)
     return Cache(layers=buffers)

@@ -22,15 +22,13 @@ class Heads:
     def before(self, head: tuple[int, ...], stem: int, rows: int, *, extended: bool = False) -> Any:
         """A cache with the states of `head` in front of `rows` rows.
 
-        `stem`: leading tokens of `head` to compute apart, since other heads have them too. `extended`: the cache keeps
-        the states of the rows' own tokens, and with them the head's once for every row; otherwise a layer has them
-        only while it is computed.
+        `stem`: leading tokens of `head` to compute apart, since other heads have them too. A layer has the head and the
+        rows' own tokens together only while it is computed. `extended`: it keeps the own ones, as `own`.
         """
         found = _spread(self._states(head, stem), rows)
-        if not extended:
-            for layer in found.layers:
-                kind: Any = type(layer)
-                layer.__class__ = _forgetful(kind)
+        for layer in found.layers:
+            kind: Any = type(layer)
+            layer.__class__ = _forgetful(kind, extended)
         return found
 
     def forget(self) -> None:
@@ -59,17 +57,20 @@ class Heads:
 
 
 @cache
-def _forgetful(kind: type) -> type:
-    """A cache layer that puts its states in front of new ones and does not keep the result."""
+def _forgetful(kind: type, extended: bool) -> type:
+    """A cache layer that puts its states in front of new ones and keeps the new ones at most (see `Heads.before`)."""
 
     class Forgetful(kind):  # type: ignore[misc]  # the layer's class is known only now
         keys: Any
         values: Any
+        own: Any
 
-        def update(self, *args: Any, **keywords: Any) -> Any:
+        def update(self, key_states: Any, value_states: Any, *args: Any, **keywords: Any) -> Any:
             held = self.keys, self.values
-            found = super().update(*args, **keywords)
+            found = super().update(key_states, value_states, *args, **keywords)
             self.keys, self.values = held
+            if extended:
+                self.own = key_states, value_states
             return found
 
     return Forgetful
