@@ -24,8 +24,6 @@ from typing import Any
 
 from workloads import Workload, workloads
 
-from harness.worker.client import DEFAULTS
-
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = ROOT / ".cache" / "demo-model" / "SmolLM2-135M-Instruct"
 DATA = ROOT.parent / "shared" / "data"
@@ -48,7 +46,7 @@ class Side:
         self._log = (folder / f"{workload.name}.{dtype}.{kind}.log").open("w")
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True,
-            env={**(DEFAULTS if kind == "engine" else {}), **os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
         self.kind = kind
         self._answer()

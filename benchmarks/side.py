@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,7 @@ class OurSide:
 def our_side(model: Model, workload: dict[str, Any]) -> Run:
     """quantgate's own way from the text to the stored records, with a worker process."""
     from harness.records.store import Store
+    from harness.run.company import Usage, alone
     from harness.run.evaluate import evaluate
     from harness.run.host import this_host
     from harness.run.progress import Silent
@@ -127,7 +129,10 @@ def our_side(model: Model, workload: dict[str, Any]) -> Run:
 
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     side, host = OurSide(model, workload, folder), this_host()
-    session = Session(side.variant, side.tokenizer.identity, lambda: Worker("bench", log=folder / "worker.log"), print)
+    spins = alone(Usage.now())
+    print(f"threads {'spin' if spins else 'sleep'} while they wait")
+    start = partial(Worker, "bench", log=folder / "worker.log", spins=spins)
+    session = Session(side.variant, side.tokenizer.identity, start, print)
     session.facts()
 
     def run(request: dict[str, Any]) -> list[Any]:

@@ -6,6 +6,7 @@ import copy
 from functools import cache
 from typing import Any
 
+from harness.engines.hf_attention import put_before
 from harness.engines.hf_load import input_device
 
 KEPT = 3
@@ -19,16 +20,19 @@ class Heads:
         self._model, self._trunk, self._most = model, trunk, most
         self._known: dict[tuple[int, ...], Any] = {}
 
-    def before(self, head: tuple[int, ...], stem: int, rows: int, *, extended: bool = False) -> Any:
+    def before(
+        self, head: tuple[int, ...], stem: int, rows: int, *, extended: bool = False, apart: bool = False
+    ) -> Any:
         """A cache with the states of `head` in front of `rows` rows.
 
         `stem`: leading tokens of `head` to compute apart, since other heads have them too. A layer has the head and the
-        rows' own tokens together only while it is computed. `extended`: it keeps the own ones, as `own`.
+        rows' own tokens together only while it is computed. `extended`: it keeps the own ones, as `own`. `apart`: it
+        never has them together, and `attention_apart` is told of the head.
         """
         found = _spread(self._states(head, stem), rows)
         for layer in found.layers:
             kind: Any = type(layer)
-            layer.__class__ = _forgetful(kind, extended)
+            layer.__class__ = _apart(kind) if apart else _forgetful(kind, extended)
         return found
 
     def forget(self) -> None:
@@ -74,6 +78,20 @@ def _forgetful(kind: type, extended: bool) -> type:
             return found
 
     return Forgetful
+
+
+@cache
+def _apart(kind: type) -> type:
+    """A cache layer that leaves its states where they are and passes new ones on with a note of them."""
+
+    class Apart(kind):  # type: ignore[misc]  # the layer's class is known only now
+        keys: Any
+        values: Any
+
+        def update(self, key_states: Any, value_states: Any, *_: Any, **__: Any) -> Any:
+            return put_before(key_states, (self.keys[:1], self.values[:1])), value_states
+
+    return Apart
 
 
 def _spread(known: Any, rows: int) -> Any:

@@ -9,10 +9,12 @@ padded on the right, as lm-eval does it. Which one a model can take is tried at 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from harness.engines.hf_attention import attends_apart, attention_apart
 from harness.engines.hf_cache import Heads
 from harness.engines.hf_head import Head
 from harness.engines.hf_load import core_of, input_device
@@ -35,6 +37,12 @@ LONG_TRIAL, LONG_TRIAL_OTHERS = 160, 1088
 and for those that bring their own code."""
 LONG_TARGETS, FEWEST_LONG = 9, 4
 """Tokens of each of its continuations, and how long it has to be for there to be anything to try."""
+WAYS = (
+    (True, True, "attention to common beginnings where they lie"),
+    (False, True, "states of common beginnings"),
+    (False, False, "a 4-D attention mask"),
+)
+"""Ways of a shared pass, the fastest first: whether it attends apart, whether it keeps beginnings, and its name."""
 CANNOT = (RuntimeError, TypeError, ValueError, IndexError, AttributeError, NotImplementedError)
 """What a model raises that does not take a pass of some kind."""
 
@@ -61,7 +69,15 @@ class Scorer:
     """Scores requests on one model in the way that was found to be right for it."""
 
     def __init__(
-        self, model: Any, head: Head, room: Room, *, path: str, reason: str, keeps_heads: bool = False
+        self,
+        model: Any,
+        head: Head,
+        room: Room,
+        *,
+        path: str,
+        reason: str,
+        keeps_heads: bool = False,
+        apart: bool = False,
     ) -> None:
         self._model, self._head, self.room = model, head, room
         self.path = path
@@ -71,6 +87,8 @@ class Scorer:
         """Largest difference in nats by which ways, batches and caches may differ on this model."""
         self.heads = Heads(model, head.trunk, room.head_tokens) if keeps_heads else None
         """What is computed before the rows of many requests; None for a model that cannot have it."""
+        self._apart = apart
+        """Whether rows attend to such states where they lie."""
         self.reach = Reach.of(model)
 
     @classmethod
@@ -92,9 +110,9 @@ class Scorer:
             alone = [plain.score([trial])[0] for trial in trials]
             plain.tolerance = max(AGREES_OTHER, SPREAD * _difference(expected, alone))
         reasons: list[str] = []
-        for keeps_heads, way in ((True, "states of common beginnings"), (False, "a 4-D attention mask")):
+        for apart, keeps_heads, way in WAYS if attends_apart(model) else WAYS[1:]:
             name = way
-            tree = cls(model, head, room, path="tree", reason="; ".join(reasons), keeps_heads=keeps_heads)
+            tree = cls(model, head, room, path="tree", reason="; ".join(reasons), keeps_heads=keeps_heads, apart=apart)
             tree.tolerance = plain.tolerance
             try:
                 difference = _difference(expected, tree.score(trials))
@@ -178,13 +196,16 @@ class Scorer:
         spots = sorted({(number, spot) for number, row in enumerate(rows) for spot, _, _ in row.targets})
         where = {spot: place for place, spot in enumerate(spots)}
         self.reach.fresh()
-        with torch.no_grad():
-            inputs = tree_inputs(rows, len(head), dtype) if batch[0].tree else plain_inputs(rows)
+        apart = self._apart and batch[0].tree
+        with torch.no_grad(), attention_apart() if apart else nullcontext():
+            before = 0 if apart else len(head)
+            inputs = tree_inputs(rows, before, dtype) if batch[0].tree else plain_inputs(rows)
             inputs = {"input_ids": padded_ids(rows), **inputs}
             inputs = {name: value.to(device) for name, value in inputs.items()}
             if head:
                 assert self.heads is not None
-                inputs |= {"past_key_values": self.heads.before(head, batch[0].stem, len(rows)), "use_cache": True}
+                states = self.heads.before(head, batch[0].stem, len(rows), apart=apart)
+                inputs |= {"past_key_values": states, "use_cache": True}
             index = torch.tensor(spots)
             if self._head.trunk is None:
                 logits = self._model(use_cache=False, **inputs).logits

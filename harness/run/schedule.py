@@ -30,6 +30,7 @@ from harness.records.store import Store
 from harness.run.ahead import Ahead
 from harness.run.batches import batch_notes
 from harness.run.before import NAME, resolve_before
+from harness.run.company import Usage, alone
 from harness.run.disagreement import first_disagreement
 from harness.run.early import Watch, stop_words, stoppers
 from harness.run.evaluate import evaluate, stored_facts
@@ -124,7 +125,7 @@ class _Run:
     def __init__(self, loaded: LoadedSuite, options: RunOptions, store: Store, reporter: Reporter) -> None:
         self.loaded, self.suite, self.options = loaded, loaded.suite, options
         self.store, self.reporter = store, reporter
-        self.started, self.began = datetime.now(UTC), time.monotonic()
+        self.started, self.began, self.since = datetime.now(UTC), time.monotonic(), Usage.now()
         self.run_id = new_run_id(self.started)
         self.folder = store.run_folder(self.suite.suite, self.run_id)
         self.host: Host = this_host()
@@ -184,7 +185,7 @@ class _Run:
                 )
         return plans
 
-    def _start(self, variant: RunVariant, suffix: str = "") -> Worker:
+    def _start(self, variant: RunVariant, suffix: str = "", *, spins: bool = False) -> Worker:
         return Worker(
             variant.name,
             log=self.folder / "logs" / f"{variant.name}{suffix}.log",
@@ -192,7 +193,17 @@ class _Run:
             environment=variant.runtime.variables,
             hang_s=min(HANG_S, self.options.stuck_after or HANG_S),
             limit_s=self.options.stuck_after or LIMIT_S,
+            spins=spins,
         )
+
+    @cached_property
+    def _alone(self) -> bool:
+        """Found out once, before the first worker is company itself."""
+        return alone(self.since)
+
+    def _start_scoring(self, variant: RunVariant) -> Worker:
+        own = variant.load.engine == "transformers" and variant.load.device.partition(":")[0] == "cpu"
+        return self._start(variant, spins=own and self._alone)
 
     def _start_timing(self, variant: RunVariant) -> Worker:
         return self._start(variant, ".speed")
@@ -201,7 +212,7 @@ class _Run:
         return Session(
             variant,
             self.tokenizer.identity,
-            lambda: self._start(variant),
+            lambda: self._start_scoring(variant),
             self.reporter.say,
             stuck_after=self.options.stuck_after,
         )

@@ -42,13 +42,11 @@ LIMIT_S = 3600.0
 POLL_S = 1.0
 LOG_LINES = 12
 """Lines of the log that go into an error."""
-DEFAULTS = {
-    "PYTHONUNBUFFERED": "1",
-    # Threads that spin while they wait take the cores from whoever they wait for: on two shared cores a float32
-    # forward pass took 1.7 times as long.
-    "OMP_WAIT_POLICY": "PASSIVE",
-}
+DEFAULTS = {"PYTHONUNBUFFERED": "1"}
 """What a worker's environment holds unless the user's own says otherwise."""
+SLEEPING = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""The same for threads that sleep while they wait: ones that spin take the processors from others, and from each other
+where several workers compute."""
 _MAIN = Path(__file__).with_name("main.py")
 
 
@@ -65,7 +63,9 @@ class Worker:
         hang_s: float = HANG_S,
         limit_s: float = LIMIT_S,
         vmstat: Path = VMSTAT,
+        spins: bool = False,
     ) -> None:
+        """`spins`: its threads wait as OpenMP's do by default: faster where nobody else needs the processors."""
         self.variant, self.log, self._hang_s = variant, log, hang_s
         self._vmstat, self._kills = vmstat, memory_kills(vmstat)
         self.limit_s = limit_s
@@ -90,7 +90,7 @@ class Worker:
                 stderr=stream,
                 pass_fds=(theirs_in, theirs_out),
                 start_new_session=True,
-                env={**DEFAULTS, **os.environ, **(environment or {}), SCRATCH: scratch},
+                env={**DEFAULTS, **({} if spins else SLEEPING), **os.environ, **(environment or {}), SCRATCH: scratch},
             )  # fmt: skip
         os.close(theirs_in)
         os.close(theirs_out)
