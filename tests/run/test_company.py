@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from harness.run import company
 from harness.run.company import Usage, alone, limited, others
+from harness.run.schedule import _Run
 from harness.worker.client import Worker
 
 
@@ -75,3 +78,25 @@ def test_a_workers_threads_wait_as_asked_and_as_the_user_says(
         assert found.get("OMP_WAIT_POLICY") == expected
     finally:
         worker.close()
+
+
+@pytest.mark.parametrize(
+    ("engine", "device", "by_itself", "expected"),
+    [
+        ("transformers", "cpu", True, True),
+        ("transformers", "cpu", False, False),
+        ("transformers", "cuda:0", True, False),
+        ("llama.cpp", "cpu", True, False),
+    ],
+)
+def test_scoring_workers_spin_where_a_run_is_alone_and_timing_ones_never(
+    monkeypatch: pytest.MonkeyPatch, engine: str, device: str, by_itself: bool, expected: bool
+) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(_Run, "_start", lambda *_, spins=False: asked.append(spins))
+    run = object.__new__(_Run)
+    run.__dict__["_alone"] = by_itself
+    variant: Any = SimpleNamespace(load=SimpleNamespace(engine=engine, device=device))
+    run._start_scoring(variant)
+    run._start_timing(variant)
+    assert asked == [expected, False]
