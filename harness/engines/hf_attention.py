@@ -17,11 +17,15 @@ BEFORE = "_quantgate_before"
 
 
 def attends_apart(model: Any) -> bool:
-    """Whether a model attends by transformers' `sdpa` on the processor. What it makes of it, a trial has to show."""
+    """Whether a model attends by transformers' `sdpa` on the processor. What it makes of it, a trial has to show.
+
+    Before 4.48, which auto-gptq needs, transformers kept no table of attention functions."""
+    from transformers import modeling_utils
+
     from harness.engines.hf_load import core_of, input_device
 
-    config = core_of(model).config
-    return getattr(config, "_attn_implementation", None) == "sdpa" and input_device(model).type == "cpu"
+    sdpa = getattr(core_of(model).config, "_attn_implementation", None) == "sdpa"
+    return sdpa and hasattr(modeling_utils, "ALL_ATTENTION_FUNCTIONS") and input_device(model).type == "cpu"
 
 
 def put_before(keys: Any, before: tuple[Any, Any]) -> Any:
@@ -35,11 +39,12 @@ def attention_apart() -> Iterator[None]:
     """Within the block, transformers' `sdpa` is this module's attention."""
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-    ALL_ATTENTION_FUNCTIONS["sdpa"] = _Attention(ALL_ATTENTION_FUNCTIONS["sdpa"])
+    plain = ALL_ATTENTION_FUNCTIONS["sdpa"]
+    ALL_ATTENTION_FUNCTIONS["sdpa"] = _Attention(plain)
     try:
         yield
     finally:
-        del ALL_ATTENTION_FUNCTIONS["sdpa"]
+        ALL_ATTENTION_FUNCTIONS["sdpa"] = plain
 
 
 class _Attention:

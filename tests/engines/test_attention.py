@@ -93,6 +93,15 @@ def test_both_ways_to_a_beginning_agree(family: str, build: Build, spec: Spec) -
                 assert first.log_probs == pytest.approx(second.log_probs, abs=EXACT)
 
 
+def test_a_transformers_without_a_table_of_attention_attends_as_it_does(
+    build: Build, spec: Spec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """auto-gptq's environment holds transformers 4.45."""
+    model = load_model(spec(build("llama"))).model
+    monkeypatch.delattr("transformers.modeling_utils.ALL_ATTENTION_FUNCTIONS")
+    assert not attends_apart(model)
+
+
 @pytest.mark.parametrize(("family", "expected"), [("llama", True), ("gpt2", True), ("gptoss", False)])
 def test_the_fastest_way_that_holds_is_taken(family: str, expected: bool, build: Build, spec: Spec) -> None:
     """gpt-oss attends in a way of its own, with sinks."""
