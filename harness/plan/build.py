@@ -18,7 +18,7 @@ from harness.engines.seam import (
     WindowScore,
 )
 from harness.errors import Problem, SuiteError
-from harness.plan.order import BATCHING, PADDED_TOKENS, PADDING, Order, in_blocks, in_one
+from harness.plan.order import ANSWERED_TOKENS, BATCHING, PADDED_TOKENS, PADDING, Order, in_blocks, in_one
 from harness.plan.tokens import Encoded, Tokenizer
 from harness.records.models import Failed, ItemRecord, PlannedItem
 from harness.spec.load import LoadedSuite
@@ -74,8 +74,13 @@ class TaskPlan:
         if self.kind == "perplexity":
             return in_one(heads, lengths)
         clusters = [item.cluster for item in self.items]
-        padding = PADDING if self.kind == "choice" else PADDED_TOKENS
-        return in_blocks(heads, lengths, clusters, seed=self.hash, padding=padding)
+        padding = PADDING if self.kind == "choice" else None
+        return in_blocks(heads, lengths, clusters, seed=self.hash, tokens=self.batch_tokens, padding=padding)
+
+    @property
+    def batch_tokens(self) -> int:
+        """The most tokens in a batch, padding included."""
+        return ANSWERED_TOKENS if self.kind == "generate" else PADDED_TOKENS
 
     @cached_property
     def chunks(self) -> tuple[tuple[int, ...], ...]:

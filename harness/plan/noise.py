@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 
 from harness.plan.build import Answer, TaskPlan, sample
-from harness.plan.order import PADDED_TOKENS
+from harness.plan.order import ANSWERED_TOKENS, PADDED_TOKENS
 from harness.records.models import ItemRecord
 from harness.spec.models import NoiseFloor
 
@@ -24,7 +24,8 @@ FEWEST = 8
 WIDEST = 32
 """Items of a batch, where the first pass goes up to twice as many."""
 BATCHING = (
-    f"second pass: a seeded order, at least two batches, at most {PADDED_TOKENS} padded tokens and {WIDEST} items"
+    f"second pass: a seeded order, at least two batches, at most {PADDED_TOKENS} padded tokens "
+    f"({ANSWERED_TOKENS} where answers are generated) and {WIDEST} items"
 )
 DOCUMENT_BATCHING = "second pass: documents that had company alone, those that were alone together"
 
@@ -84,7 +85,7 @@ def _mixed(plan: TaskPlan, chosen: Sequence[int], seed: int) -> tuple[tuple[int,
     widest = 0
     for index in order:
         widest = max(widest, plan.length(chosen[index]))
-        if not batches or len(batches[-1]) == most or (len(batches[-1]) + 1) * widest > PADDED_TOKENS:
+        if not batches or len(batches[-1]) == most or (len(batches[-1]) + 1) * widest > plan.batch_tokens:
             batches.append([])
             widest = plan.length(chosen[index])
         batches[-1].append(index)

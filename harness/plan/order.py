@@ -21,6 +21,10 @@ TOGETHER = 16
 """Items with a beginning of their own that stay in one block, so that it is computed once. A beginning that more
 items share costs each of them little when every block computes it again."""
 PADDED_TOKENS = 4096
+ANSWERED_TOKENS = 8192
+"""Padded tokens of a batch of answers, where every step reads all weights for as many rows as there are. An engine cuts
+it where their states do not fit. Twice as many would put an hour's work into one call where answers are made one by one
+and slowly, and a call of an hour is taken for stuck."""
 MOST_ITEMS = 64
 PADDING = 128
 """Tokens of padding in a batch of scored options: more would cost more than the next batch does. Generation is not held
@@ -28,7 +32,8 @@ to it, for there every batch repeats every step."""
 BATCHING = (
     f"shared beginnings computed once; shuffled by hash into blocks of {FIRST} items and then of as many as before, "
     f"clusters and up to {TOGETHER} items with one beginning whole; inside a block sorted by length, at most "
-    f"{PADDED_TOKENS} padded tokens, {PADDING} of them padding where options are scored, and {MOST_ITEMS} items a batch"
+    f"{PADDED_TOKENS} padded tokens ({ANSWERED_TOKENS} where answers are generated), {PADDING} of them padding where "
+    f"options are scored, and {MOST_ITEMS} items a batch"
 )
 BATCHING_WHOLE = (
     f"shared beginnings computed once; sorted by length, at most {PADDED_TOKENS} padded tokens and {MOST_ITEMS} items "
@@ -51,22 +56,23 @@ def in_blocks(
     clusters: Sequence[str | None],
     *,
     seed: str,
-    padding: int = PADDED_TOKENS,
+    tokens: int = PADDED_TOKENS,
+    padding: int | None = None,
 ) -> Order:
     """Shuffled blocks of n items. `heads`: the tokens an item's first request shares with others, [n]; `lengths`:
     tokens it puts into a batch, [n]; `clusters`: [n], None for an item in none; `seed`: what is asked, as a hash;
-    `padding`: the most tokens of it in a batch."""
+    `tokens`: the most in a batch, padding included; `padding`: the most of that, None for any."""
     chunks: list[tuple[int, ...]] = []
     ends: list[int] = []
     for block in _blocks(_units(heads, clusters), seed):
-        chunks += _batches(block, heads, lengths, padding)
+        chunks += _batches(block, heads, lengths, tokens, padding)
         ends.append(len(chunks))
     return Order(chunks=tuple(chunks), ends=tuple(ends))
 
 
 def in_one(heads: Sequence[tuple[int, ...]], lengths: Sequence[int]) -> Order:
     """All items as one block, for tasks that cannot be stopped: nothing to shuffle, and the least padding."""
-    chunks = _batches(range(len(lengths)), heads, lengths, PADDED_TOKENS)
+    chunks = _batches(range(len(lengths)), heads, lengths, PADDED_TOKENS, None)
     return Order(chunks=tuple(chunks), ends=(len(chunks),))
 
 
@@ -101,7 +107,11 @@ def _blocks(units: Sequence[Sequence[int]], seed: str) -> list[list[int]]:
 
 
 def _batches(
-    members: Sequence[int], heads: Sequence[tuple[int, ...]], lengths: Sequence[int], padding: int
+    members: Sequence[int],
+    heads: Sequence[tuple[int, ...]],
+    lengths: Sequence[int],
+    tokens: int,
+    padding: int | None,
 ) -> list[tuple[int, ...]]:
     """Batches of the members: those with one beginning next to each other, longest first, filled by tokens."""
     longest: dict[tuple[int, ...], int] = {}
@@ -114,7 +124,8 @@ def _batches(
     for index in order:
         widest, filled = max(widest, lengths[index]), filled + lengths[index]
         padded = (len(current) + 1) * widest
-        if current and (padded > PADDED_TOKENS or padded - filled > padding or len(current) == MOST_ITEMS):
+        wide = padded > tokens or (padding is not None and padded - filled > padding)
+        if current and (wide or len(current) == MOST_ITEMS):
             chunks.append(tuple(current))
             current, widest, filled = [], lengths[index], lengths[index]
         current.append(index)

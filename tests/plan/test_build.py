@@ -17,7 +17,7 @@ from harness.engines.scripted import ScriptedTokenizer
 from harness.engines.seam import ScoreRequest
 from harness.errors import SuiteError
 from harness.plan.build import plan_suite, plan_texts, sample
-from harness.plan.order import MOST_ITEMS, PADDED_TOKENS
+from harness.plan.order import ANSWERED_TOKENS, MOST_ITEMS, PADDED_TOKENS
 from harness.records.models import Failed
 
 LoadSuite = Callable[..., Any]
@@ -76,14 +76,15 @@ def test_batches_hold_every_item_once_within_the_policy(suite_of: LoadSuite, wri
         assert sorted(index for chunk in plan.chunks for index in chunk) == list(range(300))
         lengths = [[plan.length(index) for index in chunk] for chunk in plan.chunks]
         assert all(len(chunk) <= MOST_ITEMS for chunk in lengths)
-        assert all(len(chunk) == 1 or len(chunk) * max(chunk) <= PADDED_TOKENS for chunk in lengths)
+        assert all(len(chunk) == 1 or len(chunk) * max(chunk) <= plan.batch_tokens for chunk in lengths)
         assert (len(plan.order.ends) == 1) == (plan.kind == "perplexity")
         for first, end in pairwise([0, *plan.order.ends]):
             block = [index for chunk in plan.chunks[first:end] for index in chunk]
             for head in {plan._head(index) for index in block}:
                 flat = [plan.length(index) for index in block if plan._head(index) == head]
                 assert flat == sorted(flat, reverse=True)
-        assert str(PADDED_TOKENS) in plan.batching
+        assert plan.batch_tokens == (ANSWERED_TOKENS if plan.kind == "generate" else PADDED_TOKENS)
+        assert str(plan.batch_tokens) in plan.batching
         assert str(MOST_ITEMS) in plan.batching
         assert ("blocks" in plan.batching) == (plan.kind != "perplexity")
 

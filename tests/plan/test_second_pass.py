@@ -11,10 +11,11 @@ from harness.engines.scripted import ScriptedEngine, ScriptedTokenizer
 from harness.engines.seam import LoadSpec, ScoreRequest
 from harness.plan.build import TaskPlan, plan_suite
 from harness.plan.noise import DOCUMENTS, ITEMS, WIDEST, SecondPass, second_pass
-from harness.plan.order import PADDED_TOKENS
+from harness.plan.order import ANSWERED_TOKENS, PADDED_TOKENS
 from harness.spec.models import NoiseFloor
 
 CHOICE = {"data": "rows.jsonl", "prompt": "{{text}}", "choices": ["yes", "no"], "answer": "yes"}
+GENERATE = {"data": "rows.jsonl", "prompt": "{{text}}", "answer": "yes", "max_new_tokens": 300}
 READ = {"data": "rows.jsonl", "window": 16}
 
 
@@ -57,6 +58,16 @@ def test_every_chosen_item_once_and_in_other_batches(planned: Any, items: int) -
     assert max(map(len, found.chunks)) <= WIDEST
     for batch in found.chunks:
         assert len(batch) == 1 or len(batch) * max(map(found.length, batch)) <= PADDED_TOKENS
+
+
+def test_long_answers_share_wide_batches(planned: Any) -> None:
+    """Answers of 300 tokens: a limit made for scoring would ask eleven at a time."""
+    plan = planned(64, {"generate": GENERATE})
+    assert max(map(len, plan.chunks)) > 16
+    found = again(plan, items=64)
+    assert max(map(len, found.chunks)) > 16
+    for batch in found.chunks:
+        assert len(batch) * max(map(found.length, batch)) <= ANSWERED_TOKENS
 
 
 def test_documents_change_company(planned: Any) -> None:
