@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -117,8 +117,11 @@ class OurSide:
         return plan_suite(self.loaded, self.tokenizer, context_length=None, limit=items)[0]
 
 
-def our_side(model: Model, workload: dict[str, Any]) -> Run:
-    """quantgate's own way from the text to the stored records, with a worker process."""
+def our_side(model: Model, workload: dict[str, Any], *, at_once: bool = False) -> Run:
+    """quantgate's own way from the text to the stored records, with a worker process.
+
+    `at_once`: of an engine that answers from a hash, so that what takes time is everything around an engine.
+    """
     from harness.records.store import Store
     from harness.run.company import Usage, alone
     from harness.run.evaluate import evaluate
@@ -129,6 +132,8 @@ def our_side(model: Model, workload: dict[str, Any]) -> Run:
 
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     side, host = OurSide(model, workload, folder), this_host()
+    if at_once:
+        side.variant = replace(side.variant, load=replace(side.variant.load, engine="scripted"))
     spins = alone(Usage.now())
     print(f"threads {'spin' if spins else 'sleep'} while they wait")
     start = partial(Worker, "bench", log=folder / "worker.log", spins=spins)

@@ -1,6 +1,6 @@
-"""A whole `quantgate run` beside lm-eval twice, what a second candidate adds, and what divergence costs.
+"""A whole `quantgate run` beside lm-eval twice, what a second candidate adds, and what divergence and the harness cost.
 
-    python benchmarks/whole.py [--share 0.3] [--rounds 2] [--only whole|second|divergence]
+    python benchmarks/whole.py [--share 0.3] [--rounds 2] [--only whole|second|divergence|harness]
 
 Both sides start as fresh processes: imports, loading, tokenising, scoring, results on disk. lm-eval runs once per
 model, at the batch sizes that bench.py found best, and a script compares its samples; quantgate's time holds
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import DATA, MODEL, ROOT, ROWS, WHOLE, equality, write_page
-from side import Model, OurSide, lm_eval_side, our_result, plain_side
+from side import Model, OurSide, engine_side, lm_eval_side, our_result, our_side, plain_side
 from workloads import Workload, workloads
 
 BATCH = 16
@@ -200,6 +200,33 @@ def divergence(made: dict[str, Workload], folder: Path, rounds: int) -> dict[str
     return {**seconds, "bytes of states": [float(stored)], "bytes of 16-bit logits": [float(positions * 49_152 * 2)]}
 
 
+def harness(made: dict[str, Workload], rounds: int, share: float) -> list[str]:
+    """What is done around the engine, beside the bare engine's loop over the same batches.
+
+    The whole way, from the text to the stored records and through the worker's pipes, with an engine that answers at
+    once: a few seconds, where the difference of two long times would drown in the machine's noise.
+    """
+    text = []
+    for workload in made.values():
+        model, asked = Model(path=str(MODEL), device="cpu", dtype="float32"), asdict(workload)
+        sides = {"around": our_side(model, asked, at_once=True), "engine": engine_side(model, asked)}
+        for side in sides.values():
+            side({"items": 2})
+        found: dict[str, list[float]] = {name: [] for name in sides}
+        for _ in range(rounds):
+            for name, side in sides.items():
+                request: dict[str, Any] = {}
+                side(request)
+                found[name].append(request["wall"])
+        shares = sorted(one / other for one, other in zip(found["around"], found["engine"], strict=True))
+        seconds = f"{statistics.median(found['around']):.2f} s beside {statistics.median(found['engine']):.1f} s"
+        text.append(
+            f"- around the engine, {workload.title}: **{statistics.median(shares):.1%}** of the bare engine's time "
+            f"({shares[0]:.1%} – {shares[-1]:.1%} in {rounds} rounds); {seconds}; {share:.0%} of the items"
+        )
+    return text
+
+
 def lines(found: dict[str, list[float]], same: dict[str, str], share: float) -> list[str]:
     """The page's part: a line a ratio, then how alike both sides answered."""
     text = []
@@ -220,7 +247,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--share", type=float, default=0.3, help="of the items")
-    parser.add_argument("--only", choices=("whole", "second", "divergence"), help="one measurement")
+    parser.add_argument("--only", choices=("whole", "second", "divergence", "harness"), help="one measurement")
     parser.add_argument("--rounds", type=int, default=2)
     asked = parser.parse_args()
     stored: dict[str, list[str]] = json.loads(WHOLE.read_text()) if WHOLE.exists() else {}
@@ -228,6 +255,8 @@ def main() -> None:
         made = workloads(asked.data, Path(place), asked.share)
         if asked.only in (None, "divergence"):
             stored["divergence"] = lines(divergence(made, Path(place), asked.rounds), {}, asked.share)
+        if asked.only in (None, "harness"):
+            stored["harness"] = harness(made, asked.rounds, asked.share)
         if asked.only in (None, "second"):
             stored["second"] = lines(second(made, Path(place), asked.rounds), {}, asked.share)
         if asked.only in (None, "whole"):

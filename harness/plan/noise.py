@@ -24,7 +24,7 @@ FEWEST = 8
 WIDEST = 32
 """Items of a batch, where the first pass goes up to twice as many."""
 BATCHING = (
-    f"second pass: a seeded order, at least two batches, at most {PADDED_TOKENS} padded tokens "
+    f"second pass: a seeded order, other batches than the first, at most {PADDED_TOKENS} padded tokens "
     f"({ANSWERED_TOKENS} where answers are generated) and {WIDEST} items"
 )
 DOCUMENT_BATCHING = "second pass: documents that had company alone, those that were alone together"
@@ -77,10 +77,11 @@ def _wanted(there: int, asked: int | None, most: int) -> int:
 
 
 def _mixed(plan: TaskPlan, chosen: Sequence[int], seed: int) -> tuple[tuple[int, ...], ...]:
-    """Batches in a seeded order, so that items meet others than by length."""
+    """Batches in a seeded order, so that items meet others than by length; in one where that is none of the first."""
     order = list(range(len(chosen)))
     random.Random(f"{seed}/{plan.name}/batches").shuffle(order)
-    most = min(WIDEST, max(1, len(order) // 2))
+    same = any(set(chunk) == set(chosen) for chunk in plan.chunks)
+    most = min(WIDEST, max(1, len(order) // 2)) if same else WIDEST
     batches: list[list[int]] = []
     widest = 0
     for index in order:

@@ -201,9 +201,13 @@ class _Run:
         """Found out once, before the first worker is company itself."""
         return alone(self.since)
 
-    def _start_scoring(self, variant: RunVariant) -> Worker:
+    def _spins(self, variant: RunVariant) -> bool:
+        """Whether the threads that score it spin while they wait."""
         own = variant.load.engine == "transformers" and variant.load.device.partition(":")[0] == "cpu"
-        return self._start(variant, spins=own and self._alone)
+        return own and self._alone
+
+    def _start_scoring(self, variant: RunVariant) -> Worker:
+        return self._start(variant, spins=self._spins(variant))
 
     def _start_timing(self, variant: RunVariant) -> Worker:
         return self._start(variant, ".speed")
@@ -310,6 +314,7 @@ class _Run:
         stop: EarlyStop | None = None
         manifests: list[EvaluationManifest] = []
         watches = self._watches(variant)
+        checked = False
         try:
             # The tasks that can stop it come first, so that it is asked as little as possible.
             for plan in sorted(self.plans, key=lambda plan: plan.name not in watches):
@@ -320,12 +325,13 @@ class _Run:
                 if manifest is None and watch is not None:
                     manifest = watch.recall(key)
                 if manifest is None:
-                    if not session.started:
-                        facts = stored_facts(session.facts())
+                    if not checked:
+                        facts, checked = self._load(session), True
                         disagreement = None if _unfit(facts, variant.spec) else first_disagreement(session, self.plans)
                         if _unfit(facts, variant.spec) or disagreement is not None:
                             break
-                        self.ahead.begin(after=variant)
+                        if not self._spins(variant):
+                            self.ahead.begin(after=variant)
                     manifest = evaluate(
                         session,
                         plan,
@@ -364,6 +370,15 @@ class _Run:
             artifact=dict(variant.artifact) if variant.artifact is not None else None,
             calibration=tuple(overlap_with(plan, variant.calibration) for plan in self.plans if variant.calibration),
         )
+
+    def _load(self, session: Session) -> EngineFacts:
+        """What was loaded. Loading takes one core; threads that spin lose more to it than it takes, so that where they
+        will, the next variant loads beside this one, and both are waited for."""
+        if self._spins(session.variant) and not session.started:
+            self.ahead.begin(after=session.variant)
+            session.begin()
+            self.ahead.settle()
+        return stored_facts(session.facts())
 
     def _second_passes(self, session: Session, first: dict[str, str]) -> SecondPasses:
         """The baseline against itself, where the suite asks for it and the baseline was asked everything once."""

@@ -70,6 +70,14 @@ def test_long_answers_share_wide_batches(planned: Any) -> None:
         assert len(batch) * max(map(found.length, batch)) <= ANSWERED_TOKENS
 
 
+def test_one_batch_where_the_first_pass_had_another(planned: Any) -> None:
+    """Few of many items are company enough; only where they were a batch already, there are two."""
+    plan = planned(40, {"choice": CHOICE})
+    assert [len(batch) for batch in again(plan, items=8).chunks] == [8]
+    alone = planned(8, {"choice": CHOICE})
+    assert [len(batch) for batch in again(alone, items=8).chunks] == [4, 4]
+
+
 def test_documents_change_company(planned: Any) -> None:
     """Documents that shared a batch are asked alone; long ones that filled a batch each are asked together."""
     short = again(planned(40, {"perplexity": READ}))

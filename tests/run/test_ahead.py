@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import harness
 from harness.engines.seam import LoadSpec
 from harness.errors import EngineError
+from harness.run import ahead, schedule
 from harness.run.ahead import Ahead, room
 from harness.run.runtimes import Runtime
+from harness.run.schedule import _Run
 from harness.run.session import Session
 from harness.run.variants import RunVariant
 from harness.spec.models import Variant
@@ -92,16 +96,74 @@ def test_the_next_in_order_is_begun_once_and_handed_over(tmp_path: Path) -> None
         return Noted(each, "t", lambda: Worker("v", log=tmp_path / "v.log"), print)
 
     order = [variant(name, tmp_path) for name in ("a", "b", "c", "d")]
-    ahead = Ahead(order, start, lambda each: each.name != "c")
+    own = Ahead(order, start, lambda each: each.name != "c")
     for each in (order[0], order[0], order[1], order[3]):
-        ahead.begin(after=each)
+        own.begin(after=each)
     assert begun == ["b"]
-    taken = ahead.session(order[1])
+    taken = own.session(order[1])
     assert taken.variant is order[1]
-    assert ahead.session(order[1]) is not taken
-    ahead.begin(after=order[2])
+    assert own.session(order[1]) is not taken
+    own.begin(after=order[2])
     assert begun == ["b", "d"]
-    ahead.close()
+    own.close()
+
+
+@pytest.mark.parametrize(
+    ("spins", "begun", "expected"),
+    [
+        (True, False, ["begin b", "begin a", "settle b", "facts a"]),
+        (True, True, ["facts a"]),
+        (False, False, ["facts a"]),
+    ],
+)
+def test_where_threads_spin_two_load_side_by_side_and_nothing_scores_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spins: bool, begun: bool, expected: list[str]
+) -> None:
+    """Unless the variant was loaded beside the one before it."""
+    done: list[str] = []
+
+    class Noted(Session):
+        def begin(self) -> None:
+            done.append(f"begin {self.variant.name}")
+
+        def settle(self) -> None:
+            done.append(f"settle {self.variant.name}")
+
+        def facts(self) -> Any:
+            done.append(f"facts {self.variant.name}")
+
+        @property
+        def started(self) -> bool:
+            return begun
+
+    def start(each: RunVariant) -> Session:
+        return Noted(each, "t", lambda: Worker("v", log=tmp_path / "v.log"), print)
+
+    monkeypatch.setattr(schedule, "stored_facts", lambda facts: facts)
+    order = [variant(name, tmp_path) for name in ("a", "b")]
+    run = object.__new__(_Run)
+    run.__dict__["_alone"] = spins
+    run.ahead = Ahead(order, start, lambda _: True)
+    run._load(start(order[0]))
+    assert done == expected
+
+
+def test_a_model_that_was_there_before_a_timing_is_looked_at_all_the_same(
+    write_suite: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A timing waits for what loads ahead; what it loaded has its tokens compared as every other."""
+    monkeypatch.setattr(ahead, "room", lambda _: True)
+    small, late = ({"quantized_modules": 12}, {"quantized_modules": 12, "digest": "late", "tokens": "shift"})
+    variants = {
+        "full": {"engine": "scripted", "baseline": True, "script": {}},
+        "small": {"engine": "scripted", "quantized": True, "script": small},
+        "late": {"engine": "scripted", "quantized": True, "script": late},
+    }
+    speed = {"workloads": [{"batch": 1, "prompt_tokens": 8, "new_tokens": 4}], "pairs": 2}
+    run = harness.run(write_suite(variants=variants, speed=speed), results=tmp_path / "r")
+    found = {each.variant: each for each in run.verdict.candidates}
+    assert "its tokenizer disagrees" in found["late"].sentence
+    assert "its tokenizer disagrees" not in found["small"].sentence
 
 
 def test_room_is_for_local_models_that_fit_twice_beside_what_is_needed(tmp_path: Path) -> None:
