@@ -74,8 +74,8 @@ def test_one_batch_where_the_first_pass_had_another(planned: Any) -> None:
     """Few of many items are company enough; only where they were a batch already, there are two."""
     plan = planned(40, {"choice": CHOICE})
     assert [len(batch) for batch in again(plan, items=8).chunks] == [8]
-    alone = planned(8, {"choice": CHOICE})
-    assert [len(batch) for batch in again(alone, items=8).chunks] == [4, 4]
+    alone = planned(4, {"choice": CHOICE})
+    assert [len(batch) for batch in again(alone, items=4).chunks] == [2, 2]
 
 
 def test_documents_change_company(planned: Any) -> None:
