@@ -22,6 +22,8 @@ from typing import Any
 
 import psutil
 
+from harness.engines.seam import Engine
+
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
 Run = Callable[[dict[str, Any]], list[Any]]
 
@@ -191,13 +193,16 @@ def our_result(item: Any) -> Any:
     return [option.log_likelihood for option in item.options]
 
 
-def engine_side(model: Model, workload: dict[str, Any]) -> Run:
-    """The bare engine in this process on the same batches: no worker, no pipe, no records."""
-    from harness.engines.transformers import load
+def engine_side(model: Model, workload: dict[str, Any], *, at_once: bool = False) -> Run:
+    """The bare engine in this process on the same batches: no worker, no pipe, no records.
+
+    `at_once`: the one that answers from a hash.
+    """
+    from harness.engines import scripted, transformers
 
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     side = OurSide(model, workload, folder)
-    engine = load(side.variant.load)
+    engine: Engine = (scripted if at_once else transformers).load(side.variant.load)
     kinds: dict[str, Callable[[Any], list[Any]]] = {
         "choice": engine.score,
         "generate": engine.generate,

@@ -121,7 +121,7 @@ class Worker:
         return [tuple(ids) for ids in found]
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[tuple[ContinuationScore, ...]]:
-        found = self._call("score", {"requests": [asdict(each) for each in requests]})
+        found = self._call("score", {"requests": [vars(each) for each in requests]})
         return [
             tuple(ContinuationScore(log_probs=tuple(each["log_probs"]), greedy=each["greedy"]) for each in answer)
             for answer in found
@@ -131,7 +131,7 @@ class Worker:
         self, windows: Sequence[Window], *, states_out: str | None = None, states_in: str | None = None
     ) -> list[WindowScore]:
         args = {
-            "windows": [asdict(each) for each in windows],
+            "windows": [vars(each) for each in windows],
             "states_out": states_out,
             "states_in": states_in,
         }
@@ -146,7 +146,7 @@ class Worker:
         ]
 
     def generate(self, requests: Sequence[GenerateRequest]) -> list[Generation]:
-        found = self._call("generate", {"requests": [asdict(each) for each in requests]})
+        found = self._call("generate", {"requests": [vars(each) for each in requests]})
         return [Generation(**{**each, "tokens": tuple(each["tokens"])}) for each in found]
 
     def time(self, workload: Workload) -> Timing:

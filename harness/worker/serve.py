@@ -92,14 +92,14 @@ class Server:
             for each in args["requests"]
         ]
         answers = self._halving(requests, self._loaded().score)
-        return [[asdict(each) for each in answer] for answer in answers]
+        return [[vars(each) for each in answer] for answer in answers]
 
     def _generate(self, args: dict[str, Any]) -> object:
         requests = [
             GenerateRequest(**{**each, "prompt": tuple(each["prompt"]), "until": tuple(each["until"])})
             for each in args["requests"]
         ]
-        return [asdict(answer) for answer in self._halving(requests, self._loaded().generate)]
+        return [vars(answer) for answer in self._halving(requests, self._loaded().generate)]
 
     def _roll(self, args: dict[str, Any]) -> object:
         from harness.engines.states import Chunk  # numpy, which not every engine brings
@@ -108,7 +108,7 @@ class Server:
         engine = self._loaded()
         with Chunk(windows, args["states_out"], args["states_in"]) as chunk:
             scores = self._halving(windows, lambda part: chunk.ask(part, engine.roll))
-        return [asdict(score) for score in scores]
+        return [vars(score) for score in scores]
 
     def _limit_batches(self, args: dict[str, Any]) -> None:
         """Go by what another worker found."""
