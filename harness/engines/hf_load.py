@@ -41,6 +41,11 @@ class Loaded:
     """The .gguf file that was dequantised."""
 
 
+NO_MEMORY = ("can't allocate memory", "not enough memory", "could not create a primitive\n", "could not create a memory")
+"""What torch says where the processor's memory is used up. The third is oneDNN's, of a product that it can compute; of
+one that it cannot, it says `primitive descriptor`."""
+
+
 @contextmanager
 def translated(path: str) -> Iterator[None]:
     """Foreign exceptions become ours, in this one place."""
@@ -57,7 +62,7 @@ def translated(path: str) -> Iterator[None]:
         raise OutOfMemoryError("the machine's memory is used up") from error
     except RuntimeError as error:
         text = str(error)
-        if "can't allocate memory" in text or "not enough memory" in text:
+        if any(each in f"{text}\n" for each in NO_MEMORY):
             raise OutOfMemoryError(text.splitlines()[0]) from error
         raise EngineError(f"{path}: {text.splitlines()[0]}") from error
     except (OSError, ValueError, ImportError, KeyError) as error:

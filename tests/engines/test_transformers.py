@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from harness.engines import transformers as engine
-from harness.engines.seam import GenerateRequest, LoadSpec, ScoreRequest, Window
+from harness.engines.hf_load import translated
+from harness.engines.seam import GenerateRequest, LoadSpec, OutOfMemoryError, ScoreRequest, Window
 from harness.errors import EngineError
 from tests.engines.tiny import Make, plain_model
 
@@ -249,3 +250,23 @@ def test_placement_is_handed_through(make_model: Make) -> None:
     assert placed.facts().device == "cpu"
     with pytest.raises(EngineError, match=r"(?i)device"):
         engine.load(spec(path, device_map="nowhere"))
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        "[enforce fail at alloc_cpu.cpp:121] data. DefaultCPUAllocator: can't allocate memory: you tried to allocate 9",
+        "DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes.",
+        "could not create a primitive",
+    ],
+)
+def test_what_torch_says_of_memory_that_is_used_up(says: str) -> None:
+    """The last is oneDNN's."""
+    with pytest.raises(OutOfMemoryError), translated("model"):
+        raise RuntimeError(says)
+
+
+def test_a_product_that_cannot_be_computed_is_no_lack_of_memory() -> None:
+    """oneDNN says it in nearly the same words."""
+    with pytest.raises(EngineError, match="descriptor"), translated("model"):
+        raise RuntimeError("could not create a primitive descriptor for the matmul primitive")
