@@ -41,8 +41,11 @@ class Loaded:
     """The .gguf file that was dequantised."""
 
 
-NO_MEMORY = ("can't allocate memory", "not enough memory", "could not create a primitive\n", "could not create a memory")
-"""What torch says where the processor's memory is used up. The third is oneDNN's, of a product that it can compute; of
+NO_MEMORY = (
+    *("can't allocate memory", "not enough memory"),
+    *("could not create a primitive\n", "could not create a memory"),
+)
+"""What torch says where the processor's memory is used up. The last are oneDNN's, of a product that it can compute; of
 one that it cannot, it says `primitive descriptor`."""
 
 
