@@ -193,7 +193,7 @@ def main() -> None:
         "--only", action="append", default=[], help="a workload: choice, examples, generate, perplexity"
     )
     parser.add_argument("--dtype", action="append", default=[], choices=["float32", "nf4"])
-    parser.add_argument("--peer", action="append", default=[], choices=["lm-eval", "plain", "engine"])
+    parser.add_argument("--peer", action="append", default=[], choices=["lm-eval", "plain"])
     parser.add_argument("--share", type=float, default=1.0, help="of the items")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
@@ -235,7 +235,7 @@ def write_page() -> None:
 
 def measure(workload: Workload, dtype: str, asked: argparse.Namespace, folder: Path) -> list[Row]:
     """Ours against every peer of this workload."""
-    peers = ["lm-eval", "engine"] + (["plain"] if workload.name == "perplexity" else [])
+    peers = ["lm-eval"] + (["plain"] if workload.name == "perplexity" else [])
     ours = Side("ours", asked, dtype, workload, folder)
     found = []
     for kind in peers:

@@ -1,6 +1,6 @@
 """One side of a comparison in a process of its own: loads once, then runs a workload as often as it is told.
 
-    python benchmarks/side.py ours|engine|lm-eval|plain MODEL DEVICE DTYPE WORKLOAD.json
+    python benchmarks/side.py ours|lm-eval|plain MODEL DEVICE DTYPE WORKLOAD.json
 
 Each line of standard input is a request (`{"batch": 8, "items": 16}`); each answer on standard output gives wall-clock
 and processor seconds and every item's result. What others print goes to standard error.
@@ -264,7 +264,7 @@ def processor_seconds() -> float:
     return sum(each.user + each.system for each in times)
 
 
-SIDES = {"ours": our_side, "engine": engine_side, "lm-eval": lm_eval_side, "plain": plain_side}
+SIDES = {"ours": our_side, "lm-eval": lm_eval_side, "plain": plain_side}
 
 
 def main() -> None:
