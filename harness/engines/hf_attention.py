@@ -19,7 +19,7 @@ BEFORE = "_quantgate_before"
 def attends_apart(model: Any) -> bool:
     """Whether a model attends by transformers' `sdpa` on the processor. What it makes of it, a trial has to show.
 
-    Before 4.48, which auto-gptq needs, transformers kept no table of attention functions."""
+    An older transformers, which auto-gptq needs, has no table of attention functions to put another into."""
     from transformers import modeling_utils
 
     from harness.engines.hf_load import core_of, input_device

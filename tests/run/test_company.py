@@ -74,9 +74,10 @@ def test_a_workers_threads_wait_as_asked_and_as_the_user_says(
     worker = Worker("v", log=tmp_path / "log", spins=spins)
     try:
         place = Path(f"/proc/{worker.pid}/environ")
-        while not (text := place.read_bytes()):  # empty for a moment, while the process becomes the worker
-            time.sleep(0.01)
-        environment = text.split(b"\0")
+        deadline = time.monotonic() + 10
+        while not place.read_bytes() and time.monotonic() < deadline:
+            time.sleep(0.01)  # empty for a moment, while the process becomes the worker
+        environment = place.read_bytes().split(b"\0")
         found = dict(os.fsdecode(each).partition("=")[::2] for each in environment if b"=" in each)
         assert found.get("OMP_WAIT_POLICY") == expected
     finally:
