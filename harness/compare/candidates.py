@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from harness.compare.behaviour import Behaviour, behaviour
-from harness.compare.documents import DocumentPairs, document_pairs
-from harness.compare.early import Part, largest_cluster
-from harness.compare.flips import Reader, find_flips
+from harness.compare.flips import Reader
 from harness.compare.noise import NoisePairs, noise_pairs
-from harness.compare.pairs import PairedMetric, PairingError, Pairs, Side, lay_out, pair_items, paired_metric
+from harness.compare.pairs import PairingError, Pairs, pair_items
 from harness.compare.promoted import (
     MOST_VERSIONS,
     Version,
@@ -19,44 +16,17 @@ from harness.compare.promoted import (
     promoted_versions,
     why_anew,
 )
+from harness.compare.sides import Items, Paired, pair_sides
 from harness.compare.slices import MissingSlices, missing_slices
 from harness.compare.timing import SpeedPairs, speed_pairs
-from harness.compare.triples import Triple, task_triples
-from harness.errors import RecordError
-from harness.records.columns import Indices, ItemColumns, PlanColumns
 from harness.records.models import (
-    EarlyStop,
     EvaluationManifest,
-    ItemRecord,
     MemoryFigures,
-    PlannedItem,
     RunManifest,
     SpeedRecord,
     VariantRun,
 )
 from harness.records.store import Store
-from harness.records.verdict import Flip
-
-
-@dataclass(frozen=True, kw_only=True)
-class Paired:
-    """Everything paired between two sides: per-item metrics and documents, by task."""
-
-    metrics: Mapping[tuple[str, str], PairedMetric]
-    """(task, metric) to its pairs."""
-    documents: Mapping[str, DocumentPairs]
-    broken: Mapping[str, str]
-    """Task to why it could not be paired."""
-    flips: tuple[Flip, ...]
-    flips_total: Mapping[str, int]
-    behaviours: Mapping[str, Behaviour]
-    """Task to how both sides answered."""
-    triples: Mapping[tuple[str, str], Triple] = field(default_factory=dict)
-    """(task, metric) to both sides beside the model before fine-tuning, where there is one."""
-    untripled: Mapping[str, str] = field(default_factory=dict)
-    """Task to why that model could not be set beside them."""
-    parts: Mapping[str, Part] = field(default_factory=dict)
-    """Task to what is there of it, where the variant was stopped early: its metrics are over that part alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +94,7 @@ class VersionPairs:
 
 def compare_run(store: Store, run: RunManifest) -> Comparison:
     """Pair every candidate of a run with its baseline. Raises `RecordError` for missing or damaged records."""
-    items = _Items(store, run)
+    items = Items(store, run)
     baseline = run.variants[run.baseline]
     promoted = promoted_versions(store, run)
     series, starts_anew = _series(items, promoted)
@@ -138,9 +108,9 @@ def compare_run(store: Store, run: RunManifest) -> Comparison:
             CandidateComparison(
                 variant=name,
                 run=variant,
-                paired=_pair(items, baseline, variant, base=run.base),
+                paired=pair_sides(items, baseline, variant, base=run.base),
                 reference=_with_reference(items, promoted[-1], variant) if promoted else None,
-                clean=_pair(items, baseline, variant, without=copied, base=run.base) if copied else None,
+                clean=pair_sides(items, baseline, variant, without=copied, base=run.base) if copied else None,
                 clean_reference=_with_reference(items, promoted[-1], variant, apart=True)
                 if copied and promoted
                 else None,
@@ -151,7 +121,7 @@ def compare_run(store: Store, run: RunManifest) -> Comparison:
         )
     return Comparison(
         run=run,
-        baseline=_pair(items, baseline, baseline),
+        baseline=pair_sides(items, baseline, baseline),
         baseline_manifests=_manifests(store, baseline),
         candidates=tuple(candidates),
         reference_name=promoted[-1].name if promoted else None,
@@ -164,64 +134,12 @@ def compare_run(store: Store, run: RunManifest) -> Comparison:
     )
 
 
-class _Items:
-    """Reads each evaluation and each plan once, as columns."""
-
-    def __init__(self, store: Store, run: RunManifest) -> None:
-        self.store = store
-        self.run = run
-        self._sides: dict[tuple[str, int | None], Side] = {}
-        self._plans: dict[str, PlanColumns] = {}
-
-    def side(self, task: str, key: str) -> Side:
-        if (key, None) not in self._sides:
-            columns = self.store.columns(key, self.run.tasks[task].metrics)
-            self._sides[key, None] = lay_out(self.plan(task), columns)
-        return self._sides[key, None]
-
-    def asked(self, task: str, variant: VariantRun) -> Side:
-        """What a variant did on a task, or on the part of it that it was asked before it was stopped."""
-        stop = variant.stopped
-        if stop is None or task in variant.evaluations:
-            return self.side(task, variant.evaluations[task])
-        place = stop.evaluation, stop.chunks
-        if place not in self._sides:
-            columns = self._part(stop, self.run.tasks[task].metrics)
-            self._sides[place] = lay_out(self.plan(task), columns, stopped=True)
-        return self._sides[place]
-
-    def _part(self, stop: EarlyStop, metrics: Sequence[str]) -> ItemColumns:
-        columns, digest = self.store.part(stop.evaluation, metrics, first=stop.chunks)
-        if digest != stop.digest:
-            raise RecordError(
-                f"{self.store.evaluation_folder(stop.evaluation)}: holds other answers than those at which the run was "
-                "stopped early; run the suite again."
-            )
-        return columns
-
-    def plan(self, task: str) -> PlanColumns:
-        if task not in self._plans:
-            self._plans[task] = self.store.plan_columns(self.run.tasks[task].plan)
-        return self._plans[task]
-
-    def reader(self, task: str, keys: tuple[str, str], pairs: Pairs) -> Reader:
-        """Reads some of the pairs in full, from the evaluations with these keys."""
-
-        def read(wanted: Indices) -> Iterable[tuple[PlannedItem, ItemRecord, ItemRecord]]:
-            planned = self.store.planned(self.run.tasks[task].plan, pairs.plan.lines[pairs.places[wanted]].tolist())
-            left = self.store.records(keys[0], pairs.baseline, wanted.tolist())
-            right = self.store.records(keys[1], pairs.candidate, wanted.tolist())
-            return zip(planned, left, right, strict=True)
-
-        return read
-
-
 def _manifests(store: Store, variant: VariantRun) -> dict[str, EvaluationManifest]:
     found = {task: store.evaluation(key) for task, key in variant.evaluations.items()}
     return {task: manifest for task, manifest in found.items() if manifest is not None}
 
 
-def _with_reference(items: _Items, version: Version, variant: VariantRun, *, apart: bool = False) -> Paired | None:
+def _with_reference(items: Items, version: Version, variant: VariantRun, *, apart: bool = False) -> Paired | None:
     """A candidate beside the last promoted version, on the tasks that asked both the same.
 
     `apart`: without the items that share passages with the calibration data of either.
@@ -232,12 +150,12 @@ def _with_reference(items: _Items, version: Version, variant: VariantRun, *, apa
     unlike = {task: why for task in items.run.tasks if (why := other_plan(items.run, version, task))}
     tasks = frozenset(items.run.tasks) - frozenset(unlike)
     without = _copied(variant, version.found) if apart else None
-    paired = _pair(items, version.found, variant, tasks=tasks, earlier=version.label, without=without)
+    paired = pair_sides(items, version.found, variant, tasks=tasks, earlier=version.label, without=without)
     documents = {task: replace(each, divergence=None) for task, each in paired.documents.items()}
     return replace(paired, documents=documents, broken={**paired.broken, **unlike})
 
 
-def _series(items: _Items, promoted: Sequence[Version]) -> tuple[tuple[VersionPairs, ...], dict[str, str]]:
+def _series(items: Items, promoted: Sequence[Version]) -> tuple[tuple[VersionPairs, ...], dict[str, str]]:
     """The promoted versions that were compared with this run's own baseline, from the newest back, task by task."""
     baseline = items.run.variants[items.run.baseline]
     members: dict[str, list[int]] = {}
@@ -265,8 +183,8 @@ def _series(items: _Items, promoted: Sequence[Version]) -> tuple[tuple[VersionPa
         found.append(
             VersionPairs(
                 version=version,
-                step=_pair(items, left, version.found, tasks=tasks, earlier=version.label),
-                total=_pair(items, baseline, version.found, tasks=tasks, earlier=version.label),
+                step=pair_sides(items, left, version.found, tasks=tasks, earlier=version.label),
+                total=pair_sides(items, baseline, version.found, tasks=tasks, earlier=version.label),
                 first=first,
                 earlier={task: len(members[task]) - len(shown[task]) for task in first},
             )
@@ -289,88 +207,6 @@ def _copied(*variants: VariantRun) -> dict[str, frozenset[str]]:
     return found
 
 
-def _pair(
-    items: _Items,
-    left: VariantRun,
-    right: VariantRun,
-    *,
-    without: Mapping[str, frozenset[str]] | None = None,
-    tasks: frozenset[str] | None = None,
-    earlier: str = "",
-    base: VariantRun | None = None,
-) -> Paired:
-    """Pair two sides on every task both evaluated (or those of `tasks`). Slices and clusters come from the plan.
-
-    `earlier`: the promoted version on one of the sides. What is wrong with its records breaks its own pairs and nothing
-    else, and its flips are not looked up.
-    """
-    metrics: dict[tuple[str, str], PairedMetric] = {}
-    documents: dict[str, DocumentPairs] = {}
-    broken: dict[str, str] = {}
-    flips: list[Flip] = []
-    triples: dict[tuple[str, str], Triple] = {}
-    untripled: dict[str, str] = {}
-    totals: dict[str, int] = {}
-    behaviours: dict[str, Behaviour] = {}
-    for task, facts in items.run.tasks.items():
-        if task not in left.answered or task not in right.answered or (tasks is not None and task not in tasks):
-            continue
-        keys = left.answered[task], right.answered[task]
-        try:
-            pairs = pair_items(
-                task,
-                items.plan(task),
-                items.asked(task, left),
-                items.asked(task, right),
-                names=(earlier or left.variant, right.variant),
-                without=(without or {}).get(task, frozenset()),
-            )
-            read = items.reader(task, keys, pairs)
-            behaved = None if earlier else behaviour(task, pairs, read, lower_is_better=facts.lower_is_better)
-            if behaved is not None:
-                behaviours[task] = behaved
-            if facts.kind == "perplexity":
-                documents[task] = document_pairs(task, pairs)
-            for metric in facts.metrics:
-                metrics[task, metric] = paired_metric(
-                    task, metric, pairs, higher_is_better=metric not in facts.lower_is_better
-                )
-            if base is not None and task in base.evaluations and task in right.evaluations:
-                try:
-                    side = items.side(task, base.evaluations[task])
-                    beside = task_triples(task, pairs, side, [metrics[task, metric] for metric in facts.metrics])
-                    triples.update({(task, each.metric): each for each in beside})
-                except PairingError as error:
-                    untripled[task] = str(error)
-            shown = primary_metric([metrics[task, metric] for metric in facts.metrics])
-            if shown is not None and left is not right and not earlier:
-                found, totals[task] = find_flips(task, shown, pairs, read)
-                flips.extend(found)
-        except PairingError as error:
-            broken[task] = str(error)
-        except RecordError as error:
-            if not earlier:
-                raise
-            broken[task] = f"the records of {earlier} cannot be read: {error}"
-    return Paired(
-        metrics=metrics,
-        documents=documents,
-        broken=broken,
-        flips=tuple(flips),
-        flips_total=totals,
-        triples=triples,
-        untripled=untripled,
-        behaviours=behaviours,
-        parts=_parts(items, left, right),
-    )
-
-
-def _parts(items: _Items, *sides: VariantRun) -> dict[str, Part]:
-    """The tasks at which a side was stopped."""
-    stops = [each.stopped for each in sides if each.stopped is not None and each.stopped.task in items.run.tasks]
-    return {stop.task: Part(stop=stop, largest=largest_cluster(items.plan(stop.task))) for stop in stops}
-
-
 def one_task(
     store: Store, run: RunManifest, task: str, variant: str, *, to_reference: bool = False, clean: bool = False
 ) -> tuple[Pairs, Reader, tuple[VariantRun, VariantRun]]:
@@ -381,7 +217,7 @@ def one_task(
     gives what reads pairs in full, and both sides. Raises `PairingError`, also for a task that a side has not;
     `RecordError` for damaged records.
     """
-    items, right, left = _Items(store, run), run.variants[variant], run.variants.get(run.baseline)
+    items, right, left = Items(store, run), run.variants[variant], run.variants.get(run.baseline)
     if to_reference:
         promoted = promoted_versions(store, run)
         left = promoted[-1].found if promoted else None
@@ -397,8 +233,3 @@ def one_task(
         without=_copied(right, *([left] if to_reference else [])).get(task, frozenset()) if clean else frozenset(),
     )
     return pairs, items.reader(task, keys, pairs), (left, right)
-
-
-def primary_metric(metrics: Sequence[PairedMetric]) -> str | None:
-    """The metric whose flips are shown: the first binary one."""
-    return next((metric.metric for metric in metrics if metric.kind == "binary"), None)

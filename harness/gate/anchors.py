@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from harness.compare.candidates import CandidateComparison, Comparison, Paired
+from harness.compare.candidates import CandidateComparison, Comparison
 from harness.compare.documents import DocumentPairs
 from harness.compare.measures import ANY_MARGIN, drop_of, increase_of
 from harness.compare.pairs import PairedMetric
 from harness.compare.promoted import Version
+from harness.compare.sides import Paired
 from harness.gate.forms import Judgement
 from harness.gate.words import percent, points
 from harness.records.models import SpeedRecord

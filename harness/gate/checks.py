@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.compare.candidates import CandidateComparison, Comparison, Paired
+from harness.compare.candidates import CandidateComparison, Comparison
+from harness.compare.sides import Paired
 from harness.gate.early import stop_check
 from harness.records.models import GRAM, SHORT_GRAM, EngineFacts, VariantRun
 from harness.records.verdict import Check

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from harness.compare.candidates import CandidateComparison, Comparison, Paired
+from harness.compare.candidates import CandidateComparison, Comparison
 from harness.compare.documents import DocumentPairs
 from harness.compare.early import chances
 from harness.compare.measures import only_documents
 from harness.compare.pairs import PairedMetric
+from harness.compare.sides import Paired
 from harness.compare.triples import Triple
 from harness.gate.anchors import in_its_words, no_reference, reference_memory, unsound
 from harness.gate.early import judge_part, not_judged

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
-from harness.compare.candidates import CandidateComparison, Comparison, Paired
+from harness.compare.candidates import CandidateComparison, Comparison
 from harness.compare.documents import kl_histogram
 from harness.compare.measures import likelihood_level
+from harness.compare.sides import Paired
 from harness.compare.slice_rows import document_measures_with_slices, measure_with_slices
 from harness.compare.timing import speed_rows
 from harness.gate.anchors import creep, promoted_steps

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from harness.compare.behaviour import Behaviour, Marked
-from harness.compare.candidates import CandidateComparison, Comparison, Paired
+from harness.compare.candidates import CandidateComparison, Comparison
 from harness.compare.measures import ANY_MARGIN, drop_of, increase_of
+from harness.compare.sides import Paired
 from harness.compare.slices import MissingSlices
 from harness.gate.words import percent, points, some
 from harness.records.verdict import Check

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from harness.compare.candidates import CandidateComparison, Comparison, Paired
+from harness.compare.candidates import CandidateComparison, Comparison
+from harness.compare.sides import Paired
 from harness.compare.triples import Triple, retained_measure, retained_of, undefined
 from harness.gate.forms import BROKEN, Judgement
 from harness.gate.limits import Estimate
