@@ -20,7 +20,8 @@ ITEMS, DOCUMENTS = 64, 4
 """The most that a second pass asks again of a task where the suite gives no number."""
 SHARE = 4
 """Where the suite gives no number, at most one item in so many: a small task is not run twice for its noise."""
-FEWEST = 8
+FEWEST_ITEMS, FEWEST_DOCUMENTS = 8, 2
+"""What is asked again of a task however small. Two documents can be alone and together."""
 WIDEST = 32
 """Items of a batch, where the first pass goes up to twice as many."""
 BATCHING = (
@@ -50,7 +51,10 @@ def second_pass(plan: TaskPlan, noise: NoiseFloor, seed: int) -> SecondPass | No
     if not askable:
         return None
     documents = plan.kind == "perplexity"
-    wanted = _wanted(len(askable), noise.documents if documents else noise.items, DOCUMENTS if documents else ITEMS)
+    if documents:
+        wanted = _wanted(len(askable), noise.documents, FEWEST_DOCUMENTS, DOCUMENTS)
+    else:
+        wanted = _wanted(len(askable), noise.items, FEWEST_ITEMS, ITEMS)
     chosen = tuple(askable[place] for place in sample(len(askable), wanted, seed, f"{plan.name}/second pass"))
 
     def score(index: int, answers: Sequence[Answer]) -> ItemRecord:
@@ -71,9 +75,9 @@ def second_pass(plan: TaskPlan, noise: NoiseFloor, seed: int) -> SecondPass | No
     )
 
 
-def _wanted(there: int, asked: int | None, most: int) -> int:
-    """How many are asked again: as many as the suite says, or by the defaults."""
-    return min(asked if asked is not None else min(most, max(min(FEWEST, most), there // SHARE)), there)
+def _wanted(there: int, asked: int | None, fewest: int, most: int) -> int:
+    """How many are asked again: as many as the suite says, or a share of them within bounds."""
+    return min(asked if asked is not None else min(most, max(fewest, there // SHARE)), there)
 
 
 def _mixed(plan: TaskPlan, chosen: Sequence[int], seed: int) -> tuple[tuple[int, ...], ...]:

@@ -47,6 +47,14 @@ def test_how_many(planned: Any, items: int, asked: int | None, expected: int) ->
     assert len(found.items) == len(found.chosen) == expected
 
 
+@pytest.mark.parametrize(
+    ("documents", "asked", "expected"), [(1, None, 1), (5, None, 2), (12, None, 3), (100, None, DOCUMENTS), (5, 4, 4)]
+)
+def test_how_many_documents(planned: Any, documents: int, asked: int | None, expected: int) -> None:
+    """By default at most 4 and at most a quarter, but 2 where there are so many."""
+    assert len(again(planned(documents, {"perplexity": READ}), documents=asked).items) == expected
+
+
 @pytest.mark.parametrize("items", [2, 9, 100, 300])
 def test_every_chosen_item_once_and_in_other_batches(planned: Any, items: int) -> None:
     """No batch of the second pass holds the same items as one of the first, and none is as wide as it may be there."""
