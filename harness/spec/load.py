@@ -54,7 +54,9 @@ def load_suite(path: Path) -> LoadedSuite:
             raise SuiteError((Problem(place=shown, key="", message="a suite of over 5 MB is no suite"),))
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise SuiteError((Problem(place=shown, key="", message="no such suite file"),)) from None
+        raise SuiteError(
+            (Problem(place=shown, key="", message="no such suite file; `quantgate init MODEL` writes one"),)
+        ) from None
     except IsADirectoryError:
         raise SuiteError((Problem(place=shown, key="", message="expected a file, got a folder"),)) from None
     except UnicodeDecodeError as error:
