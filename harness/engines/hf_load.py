@@ -92,8 +92,6 @@ def load_model(spec: LoadSpec, scratch: str | None = None) -> Loaded:
     import transformers
 
     transformers.utils.logging.disable_progress_bar()
-    if spec.threads is not None:
-        torch.set_num_threads(spec.threads)
     torch.manual_seed(spec.seed)
     path, adapter = _base_and_adapter(spec)
     local = Path(path).is_dir()
@@ -122,6 +120,22 @@ def load_model(spec: LoadSpec, scratch: str | None = None) -> Loaded:
         dequantised=_dequantised(spec, model),
         gguf=Path(path) / spec.gguf_file if spec.gguf_file is not None and local else None,
     )
+
+
+@contextmanager
+def cores(spec: LoadSpec) -> Iterator[None]:
+    """As many threads as the spec says; while loading only one, where the other cores load another model."""
+    import torch
+
+    if spec.threads is not None:
+        torch.set_num_threads(spec.threads)
+    usual = torch.get_num_threads()
+    if spec.one_core:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(usual)
 
 
 def _keywords(spec: LoadSpec, path: str, method: Method | None, scratch: str | None) -> dict[str, Any]:

@@ -47,6 +47,8 @@ class LoadSpec:
     allow_pickle: bool = False
     offline: bool = False
     threads: int | None = None
+    one_core: bool = False
+    """Load on one core, while another model loads on another; scoring has every core all the same."""
     memory_budget: int | None = None
     """Bytes that scoring may take beside the weights; None is half of what is free once they are loaded."""
     seed: int = 0

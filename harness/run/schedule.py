@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
@@ -30,7 +30,7 @@ from harness.records.store import Store
 from harness.run.ahead import Ahead
 from harness.run.batches import batch_notes
 from harness.run.before import NAME, resolve_before
-from harness.run.company import Usage, alone
+from harness.run.company import Usage
 from harness.run.disagreement import first_disagreement
 from harness.run.early import Watch, stop_words, stoppers
 from harness.run.evaluate import evaluate, stored_facts
@@ -41,10 +41,10 @@ from harness.run.progress import Reporter
 from harness.run.session import Session
 from harness.run.timing import Timer, speed_key
 from harness.run.variants import RunVariant, context_length, resolve_variant, suite_tokenizer
+from harness.run.workers import Workers
 from harness.spec.definition import task_definition
 from harness.spec.load import LoadedSuite
 from harness.spec.models import Variant
-from harness.worker.client import HANG_S, LIMIT_S, Worker
 
 STATE_BYTES_PER_TOKEN = 16_384
 """Generous size of a stored hidden state (8192 wide, 16 bits), for the free-space check."""
@@ -119,27 +119,47 @@ def run_suite(loaded: LoadedSuite, options: RunOptions, reporter: Reporter) -> R
         return _Run(loaded, options, store, reporter).go()
 
 
+@dataclass(kw_only=True)
+class _Found:
+    """What one variant has shown so far."""
+
+    keys: dict[str, str] = field(default_factory=dict)
+    """Task to its whole evaluation."""
+    manifests: list[EvaluationManifest] = field(default_factory=list)
+    facts: EngineFacts | None = None
+    disagreement: TokenDisagreement | None = None
+    stop: EarlyStop | None = None
+    checked: bool = False
+    """Whether its weights and tokens were looked at in this run."""
+
+    def fit(self, spec: Variant) -> bool:
+        return self.facts is not None and not _unfit(self.facts, spec) and self.disagreement is None
+
+
 class _Run:
     """The state of one run while it is made."""
 
     def __init__(self, loaded: LoadedSuite, options: RunOptions, store: Store, reporter: Reporter) -> None:
         self.loaded, self.suite, self.options = loaded, loaded.suite, options
         self.store, self.reporter = store, reporter
-        self.started, self.began, self.since = datetime.now(UTC), time.monotonic(), Usage.now()
+        self.started, self.began, since = datetime.now(UTC), time.monotonic(), Usage.now()
         self.run_id = new_run_id(self.started)
         self.folder = store.run_folder(self.suite.suite, self.run_id)
         self.host: Host = this_host()
         self.baseline = self._within(resolve_variant(loaded, self.suite.baseline, offline=options.offline))
         self.tokenizer: Tokenizer = suite_tokenizer(self.baseline)
         self.plans: tuple[TaskPlan, ...] = ()
-        self.ahead = Ahead((), self._session, self._wanted)
+        self.workers = Workers(
+            self.folder / "logs", self.tokenizer.identity, reporter.say, stuck_after=options.stuck_after, since=since
+        )
+        self.ahead = Ahead((), self.workers.session, self._wanted)
 
     def go(self) -> RunManifest:
         self.plans = self._plan()
         names = [name for name in self.suite.candidates if name in (self.options.variants or self.suite.candidates)]
         candidates = {name: self._resolve(name) for name in names}
         ready = [each for each in candidates.values() if isinstance(each, RunVariant)]
-        self.ahead = Ahead((self.baseline, *ready), self._session, self._wanted)
+        self.ahead = Ahead((self.baseline, *ready), self.workers.session, self._wanted)
         self.reporter.expect(
             expected(
                 self.suite,
@@ -153,7 +173,7 @@ class _Run:
                 timed=not self.options.tasks,
             )
         )
-        timer = Timer(self.baseline, self._start_timing, self.suite.speed) if self.suite.speed else None
+        timer = Timer(self.baseline, self.workers.timing, self.suite.speed) if self.suite.speed else None
         try:
             runs = {self.baseline.name: self._baseline()}
             base = self._before()
@@ -184,42 +204,6 @@ class _Run:
                     f"{plan.name}: {long} of {len(plan.items)} items do not fit the model's context and are left out"
                 )
         return plans
-
-    def _start(self, variant: RunVariant, suffix: str = "", *, spins: bool = False) -> Worker:
-        return Worker(
-            variant.name,
-            log=self.folder / "logs" / f"{variant.name}{suffix}.log",
-            interpreter=variant.runtime.interpreter,
-            environment=variant.runtime.variables,
-            hang_s=min(HANG_S, self.options.stuck_after or HANG_S),
-            limit_s=self.options.stuck_after or LIMIT_S,
-            spins=spins,
-        )
-
-    @cached_property
-    def _alone(self) -> bool:
-        """Found out once, before the first worker is company itself."""
-        return alone(self.since)
-
-    def _spins(self, variant: RunVariant) -> bool:
-        """Whether the threads that score it spin while they wait."""
-        own = variant.load.engine == "transformers" and variant.load.device.partition(":")[0] == "cpu"
-        return own and self._alone
-
-    def _start_scoring(self, variant: RunVariant) -> Worker:
-        return self._start(variant, spins=self._spins(variant))
-
-    def _start_timing(self, variant: RunVariant) -> Worker:
-        return self._start(variant, ".speed")
-
-    def _session(self, variant: RunVariant) -> Session:
-        return Session(
-            variant,
-            self.tokenizer.identity,
-            lambda: self._start_scoring(variant),
-            self.reporter.say,
-            stuck_after=self.options.stuck_after,
-        )
 
     def _wanted(self, variant: RunVariant) -> bool:
         """Whether any evaluation of the variant is missing."""
@@ -305,65 +289,22 @@ class _Run:
 
     def _evaluate(self, variant: RunVariant) -> VariantRun:
         """Every missing evaluation of one variant; stops early when its weights or tokens make it INVALID."""
-        states = self._states(variant)
-        log = self.folder / "logs" / f"{variant.name}.log"
+        log = self.workers.log(variant)
         session = self.ahead.session(variant)
-        keys: dict[str, str] = {}
-        facts: EngineFacts | None = None
-        disagreement: TokenDisagreement | None = None
-        stop: EarlyStop | None = None
-        manifests: list[EvaluationManifest] = []
-        watches = self._watches(variant)
-        checked = False
+        found = _Found()
         try:
-            # The tasks that can stop it come first, so that it is asked as little as possible.
-            for plan in sorted(self.plans, key=lambda plan: plan.name not in watches):
-                key = variant.key(plan, self.tokenizer.identity, states.get(plan.name))
-                if self.options.fresh:
-                    self.store.discard(key)
-                manifest, watch = self.store.evaluation(key), watches.get(plan.name)
-                if manifest is None and watch is not None:
-                    manifest = watch.recall(key)
-                if manifest is None:
-                    if not checked:
-                        facts, checked = self._load(session), True
-                        disagreement = None if _unfit(facts, variant.spec) else first_disagreement(session, self.plans)
-                        if _unfit(facts, variant.spec) or disagreement is not None:
-                            break
-                        if not self._spins(variant):
-                            self.ahead.begin(after=variant)
-                    manifest = evaluate(
-                        session,
-                        plan,
-                        self.store,
-                        self.host,
-                        self.reporter,
-                        baseline=states.get(plan.name),
-                        keep_states=plan.divergence and variant.spec.baseline,
-                        watch=watch,
-                    )
-                else:
-                    self.reporter.say(f"{variant.name} · {plan.name}: {manifest.items} items, already there")
-                facts = facts or manifest.facts
-                manifests.append(manifest)
-                if manifest.host.fingerprint == self.host.fingerprint:
-                    session.remember(manifest.batch_tokens)
-                if watch is not None and watch.stop is not None:
-                    stop = watch.stop
-                    self.reporter.say(f"{variant.name} · {plan.name}: {stop_words(stop)}")
-                    break
-                keys[plan.name] = key
-            again = self._second_passes(session, keys)
+            self._ask_tasks(variant, session, found)
+            again = self._second_passes(session, found.keys)
         finally:
             session.close()
         return VariantRun(
             variant=variant.name,
-            evaluations=keys,
+            evaluations=found.keys,
             second_pass=dict(again.keys),
             second_pass_failure=again.failure,
-            stopped=stop,
-            facts=_with(facts, batch_notes(manifests)),
-            token_disagreement=disagreement,
+            stopped=found.stop,
+            facts=_with(found.facts, batch_notes(found.manifests)),
+            token_disagreement=found.disagreement,
             log=str(log.relative_to(self.folder)) if log.exists() else None,
             must_be_quantized=variant.spec.must_be_quantized(),
             environment=variant.runtime.name,
@@ -371,12 +312,62 @@ class _Run:
             calibration=tuple(overlap_with(plan, variant.calibration) for plan in self.plans if variant.calibration),
         )
 
+    def _ask_tasks(self, variant: RunVariant, session: Session, found: _Found) -> None:
+        """What is stored of each task, and what is not is asked, up to where the variant is unfit or stopped."""
+        states, watches = self._states(variant), self._watches(variant)
+        # The tasks that can stop it come first, so that it is asked as little as possible.
+        for plan in sorted(self.plans, key=lambda plan: plan.name not in watches):
+            key, watch = variant.key(plan, self.tokenizer.identity, states.get(plan.name)), watches.get(plan.name)
+            manifest = self._stored(key, watch)
+            if manifest is not None:
+                self.reporter.say(f"{variant.name} · {plan.name}: {manifest.items} items, already there")
+            elif self._fit(session, found):
+                manifest = evaluate(
+                    session,
+                    plan,
+                    self.store,
+                    self.host,
+                    self.reporter,
+                    baseline=states.get(plan.name),
+                    keep_states=plan.divergence and variant.spec.baseline,
+                    watch=watch,
+                )
+            else:
+                return
+            found.facts = found.facts or manifest.facts
+            found.manifests.append(manifest)
+            if manifest.host.fingerprint == self.host.fingerprint:
+                session.remember(manifest.batch_tokens)
+            if watch is not None and watch.stop is not None:
+                found.stop = watch.stop
+                self.reporter.say(f"{variant.name} · {plan.name}: {stop_words(watch.stop)}")
+                return
+            found.keys[plan.name] = key
+
+    def _stored(self, key: str, watch: Watch | None) -> EvaluationManifest | None:
+        """The whole evaluation, or the part after which the variant was stopped."""
+        if self.options.fresh:
+            self.store.discard(key)
+        return self.store.evaluation(key) or (watch.recall(key) if watch is not None else None)
+
+    def _fit(self, session: Session, found: _Found) -> bool:
+        """Whether the variant's numbers can mean anything, by its weights and tokens. Looked at when it is first
+        asked."""
+        spec = session.variant.spec
+        if not found.checked:
+            found.facts, found.checked = self._load(session), True
+            if not _unfit(found.facts, spec):
+                found.disagreement = first_disagreement(session, self.plans)
+            if found.fit(spec) and not self.workers.spin(session.variant):
+                self.ahead.begin(after=session.variant)
+        return found.fit(spec)
+
     def _load(self, session: Session) -> EngineFacts:
         """What was loaded. Loading takes one core; threads that spin lose more to it than it takes, so that where they
-        will, the next variant loads beside this one, and both are waited for."""
-        if self._spins(session.variant) and not session.started:
-            self.ahead.begin(after=session.variant)
-            session.begin()
+        will, the next variant loads beside this one, each on a core, and both are waited for."""
+        if self.workers.spin(session.variant) and not session.started:
+            beside = self.ahead.begin(after=session.variant, one_core=True)
+            session.begin(one_core=beside)
             self.ahead.settle()
         return stored_facts(session.facts())
 

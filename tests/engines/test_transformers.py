@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from harness.engines import transformers as engine
-from harness.engines.hf_load import translated
+from harness.engines.hf_load import Loaded, load_model, translated
 from harness.engines.seam import GenerateRequest, LoadSpec, OutOfMemoryError, ScoreRequest, Window
 from harness.errors import EngineError
 from tests.engines.tiny import Make, plain_model
@@ -28,8 +29,6 @@ def spec(path: Path, **changes: Any) -> LoadSpec:
 
 def plain(path: Path, tokens: list[int]) -> Any:
     """float32 log-probabilities after every token by the model's own forward pass, [tokens, vocabulary]."""
-    import torch
-
     model = plain_model(path)
     with torch.inference_mode():
         return torch.log_softmax(model(input_ids=torch.tensor([tokens])).logits[0].float(), -1)
@@ -52,7 +51,6 @@ def test_windows_equal_a_plain_loop_and_diverge_not_from_themselves(make_model: 
 
 def test_divergence_equals_whole_logits(make_model: Make, tmp_path: Path) -> None:
     """KL, top-1 agreement and change of the true token's probability between two different models."""
-    import torch
 
     def shake(model: Any) -> None:
         for parameter in model.parameters():
@@ -129,6 +127,29 @@ def test_half_precision(make_model: Make) -> None:
     assert (facts.dtype, facts.bits_per_weight) == ("bfloat16", 16.0)
 
 
+@pytest.mark.parametrize("one_core", [False, True])
+def test_a_model_that_loads_beside_another_leaves_it_the_other_cores(
+    make_model: Make, monkeypatch: pytest.MonkeyPatch, one_core: bool
+) -> None:
+    """Afterwards it scores on all of them."""
+    seen: list[int] = []
+
+    def noted(loaded: LoadSpec, scratch: str | None = None) -> Loaded:
+        seen.append(torch.get_num_threads())
+        return load_model(loaded, scratch)
+
+    monkeypatch.setattr(engine, "load_model", noted)
+    usual = torch.get_num_threads()
+    try:
+        engine.load(spec(make_model(), threads=3, one_core=one_core))
+        assert (seen, torch.get_num_threads()) == ([1 if one_core else 3], 3)
+        with pytest.raises(EngineError):
+            engine.load(spec(Path("nowhere"), threads=2, one_core=one_core))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(usual)
+
+
 def test_nan_weights_are_found(make_model: Make) -> None:
     """A single NaN in a single tensor is named."""
 
@@ -149,7 +170,6 @@ def test_equal_weights_have_equal_digests(make_model: Make) -> None:
 
 def test_pickled_weights_are_refused(make_model: Make) -> None:
     """A folder with pickles only is refused with what to do, and taken when the suite allows it."""
-    import torch
     from safetensors.torch import load_file
 
     path = make_model("llama")
@@ -180,7 +200,6 @@ def test_a_folder_without_a_model(tmp_path: Path) -> None:
 def test_adapters(make_model: Make, tmp_path: Path, direct: bool) -> None:
     """A PEFT adapter on its base, and an adapter folder that names its base, score alike and unlike the base."""
     import peft
-    import torch
     import transformers
 
     path = make_model("llama")

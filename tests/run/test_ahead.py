@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -89,7 +90,7 @@ def test_the_next_in_order_is_begun_once_and_handed_over(tmp_path: Path) -> None
     begun: list[str] = []
 
     class Noted(Session):
-        def begin(self) -> None:
+        def begin(self, *, one_core: bool = False) -> None:
             begun.append(self.variant.name)
 
     def start(each: RunVariant) -> Session:
@@ -109,22 +110,23 @@ def test_the_next_in_order_is_begun_once_and_handed_over(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("spins", "begun", "expected"),
+    ("spins", "begun", "names", "expected"),
     [
-        (True, False, ["begin b", "begin a", "settle b", "facts a"]),
-        (True, True, ["facts a"]),
-        (False, False, ["facts a"]),
+        (True, False, "ab", ["begin b on one core", "begin a on one core", "settle b", "facts a"]),
+        (True, False, "a", ["begin a", "facts a"]),
+        (True, True, "ab", ["facts a"]),
+        (False, False, "ab", ["facts a"]),
     ],
 )
 def test_where_threads_spin_two_load_side_by_side_and_nothing_scores_meanwhile(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spins: bool, begun: bool, expected: list[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spins: bool, begun: bool, names: str, expected: list[str]
 ) -> None:
-    """Unless the variant was loaded beside the one before it."""
+    """Unless the variant was loaded beside the one before it. One that loads alone has every core."""
     done: list[str] = []
 
     class Noted(Session):
-        def begin(self) -> None:
-            done.append(f"begin {self.variant.name}")
+        def begin(self, *, one_core: bool = False) -> None:
+            done.append(f"begin {self.variant.name}" + " on one core" * one_core)
 
         def settle(self) -> None:
             done.append(f"settle {self.variant.name}")
@@ -140,9 +142,9 @@ def test_where_threads_spin_two_load_side_by_side_and_nothing_scores_meanwhile(
         return Noted(each, "t", lambda: Worker("v", log=tmp_path / "v.log"), print)
 
     monkeypatch.setattr(schedule, "stored_facts", lambda facts: facts)
-    order = [variant(name, tmp_path) for name in ("a", "b")]
+    order = [variant(name, tmp_path) for name in names]
     run = object.__new__(_Run)
-    run.__dict__["_alone"] = spins
+    run.workers = MagicMock(spin=lambda _: spins)
     run.ahead = Ahead(order, start, lambda _: True)
     run._load(start(order[0]))
     assert done == expected

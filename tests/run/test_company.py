@@ -7,12 +7,14 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
-from harness.run import company
+from harness.engines.seam import LoadSpec
+from harness.run import company, workers
 from harness.run.company import Usage, alone, limited, others
-from harness.run.schedule import _Run
+from harness.run.workers import Workers
 from harness.worker.client import Worker
 
 
@@ -94,13 +96,20 @@ def test_a_workers_threads_wait_as_asked_and_as_the_user_says(
     ],
 )
 def test_scoring_workers_spin_where_a_run_is_alone_and_timing_ones_never(
-    monkeypatch: pytest.MonkeyPatch, engine: str, device: str, by_itself: bool, expected: bool
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, engine: str, device: str, by_itself: bool, expected: bool
 ) -> None:
     asked: list[bool] = []
-    monkeypatch.setattr(_Run, "_start", lambda *_, spins=False: asked.append(spins))
-    run = object.__new__(_Run)
-    run.__dict__["_alone"] = by_itself
-    variant: Any = SimpleNamespace(load=SimpleNamespace(engine=engine, device=device))
-    run._start_scoring(variant)
-    run._start_timing(variant)
+
+    def started(*_: object, spins: bool, **__: object) -> MagicMock:
+        asked.append(spins)
+        return MagicMock()
+
+    monkeypatch.setattr(workers, "Worker", started)
+    monkeypatch.setattr(workers, "alone", lambda _: by_itself)
+    made = Workers(tmp_path, "t", print, stuck_after=None, since=Usage.now())
+    variant: Any = SimpleNamespace(
+        name="v", load=LoadSpec(variant="v", engine=engine, path="p", device=device), runtime=MagicMock()
+    )
+    made.session(variant).begin()
+    made.timing(variant)
     assert asked == [expected, False]
