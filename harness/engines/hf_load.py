@@ -123,19 +123,20 @@ def load_model(spec: LoadSpec, scratch: str | None = None) -> Loaded:
 
 
 @contextmanager
-def cores(spec: LoadSpec) -> Iterator[None]:
-    """As many threads as the spec says; while loading only one, where the other cores load another model."""
+def loading_threads(spec: LoadSpec) -> Iterator[None]:
+    """As many threads as the spec says, and while loading half of them where another model loads beside this one.
+
+    They are set even where they stay: torch then also tells MKL not to choose for itself, and a model shall compute the
+    same whatever it was loaded beside.
+    """
     import torch
 
-    if spec.threads is not None:
-        torch.set_num_threads(spec.threads)
-    usual = torch.get_num_threads()
-    if spec.one_core:
-        torch.set_num_threads(1)
+    threads = spec.threads or torch.get_num_threads()
+    torch.set_num_threads(max(1, threads // 2) if spec.beside else threads)
     try:
         yield
     finally:
-        torch.set_num_threads(usual)
+        torch.set_num_threads(threads)
 
 
 def _keywords(spec: LoadSpec, path: str, method: Method | None, scratch: str | None) -> dict[str, Any]:

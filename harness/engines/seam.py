@@ -47,8 +47,8 @@ class LoadSpec:
     allow_pickle: bool = False
     offline: bool = False
     threads: int | None = None
-    one_core: bool = False
-    """Load on one core, while another model loads on another; scoring has every core all the same."""
+    beside: bool = False
+    """Another model loads at the same time: transformers leaves it half of the cores until this one is loaded."""
     memory_budget: int | None = None
     """Bytes that scoring may take beside the weights; None is half of what is free once they are loaded."""
     seed: int = 0

@@ -12,7 +12,7 @@ from harness.engines.hf_facts import gather_facts
 from harness.engines.hf_generate import Generator
 from harness.engines.hf_head import Head
 from harness.engines.hf_linear import faster_products
-from harness.engines.hf_load import Loaded, cores, load_model, translated
+from harness.engines.hf_load import Loaded, load_model, loading_threads, translated
 from harness.engines.hf_places import placing
 from harness.engines.hf_roll import roll
 from harness.engines.hf_room import Room
@@ -35,7 +35,7 @@ from harness.engines.seam import (
 def load(spec: LoadSpec) -> TransformersEngine:
     """Load a model and verify how it can be scored. Raises `EngineError`."""
     started = clock.perf_counter()
-    with translated(spec.path), placing(spec) as scratch, cores(spec):
+    with translated(spec.path), placing(spec) as scratch, loading_threads(spec):
         loaded = load_model(spec, scratch)
         head = Head.find(loaded.model)
         room = Room.of(loaded.model, head, spec.memory_budget)

@@ -21,7 +21,7 @@ ITEMS, DOCUMENTS = 64, 4
 SHARE = 4
 """Where the suite gives no number, at most one item in so many: a small task is not run twice for its noise."""
 FEWEST_ITEMS, FEWEST_DOCUMENTS = 8, 2
-"""What is asked again of a task however small. Two documents can be alone and together."""
+"""The share of a small task is no less. Two documents can be asked together."""
 WIDEST = 32
 """Items of a batch, where the first pass goes up to twice as many."""
 BATCHING = (

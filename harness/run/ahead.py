@@ -38,16 +38,16 @@ class Ahead:
         """The variant's session, loading already or new. The caller closes it."""
         return self._loading.pop(variant.name, None) or self._start(variant)
 
-    def begin(self, after: RunVariant, *, one_core: bool = False) -> bool:
+    def begin(self, after: RunVariant, *, beside: bool = False) -> bool:
         """Begin to load what runs after this variant, if there is anything for it to do and room for it.
 
-        `one_core`: leave the other cores to a model that loads at the same time. Returns whether a load was begun.
+        `beside`: it shares the cores with a model that loads at the same time. Returns whether a load was begun.
         """
         following = self._next.get(after.name)
         if following is None or following.name in self._loading or not self._wanted(following) or not room(following):
             return False
         self._loading[following.name] = self._start(following)
-        self._loading[following.name].begin(one_core=one_core)
+        self._loading[following.name].begin(beside=beside)
         return True
 
     def settle(self) -> None:

@@ -321,7 +321,7 @@ class _Run:
             manifest = self._stored(key, watch)
             if manifest is not None:
                 self.reporter.say(f"{variant.name} · {plan.name}: {manifest.items} items, already there")
-            elif self._fit(session, found):
+            elif self._may_ask(session, found):
                 manifest = evaluate(
                     session,
                     plan,
@@ -350,24 +350,23 @@ class _Run:
             self.store.discard(key)
         return self.store.evaluation(key) or (watch.recall(key) if watch is not None else None)
 
-    def _fit(self, session: Session, found: _Found) -> bool:
-        """Whether the variant's numbers can mean anything, by its weights and tokens. Looked at when it is first
-        asked."""
+    def _may_ask(self, session: Session, found: _Found) -> bool:
+        """Whether the variant's numbers can mean anything, by its weights and tokens. Loads it the first time."""
         spec = session.variant.spec
         if not found.checked:
             found.facts, found.checked = self._load(session), True
             if not _unfit(found.facts, spec):
                 found.disagreement = first_disagreement(session, self.plans)
-            if found.fit(spec) and not self.workers.spin(session.variant):
+            if found.fit(spec) and not self.workers.spins(session.variant):
                 self.ahead.begin(after=session.variant)
         return found.fit(spec)
 
     def _load(self, session: Session) -> EngineFacts:
-        """What was loaded. Loading takes one core; threads that spin lose more to it than it takes, so that where they
-        will, the next variant loads beside this one, each on a core, and both are waited for."""
-        if self.workers.spin(session.variant) and not session.started:
-            beside = self.ahead.begin(after=session.variant, one_core=True)
-            session.begin(one_core=beside)
+        """What was loaded. Scoring with threads that spin loses more to a load beside it than the load takes, so that
+        where they will, the next variant loads beside this one, each on half of the cores, and both are waited for."""
+        if self.workers.spins(session.variant) and not session.started:
+            beside = self.ahead.begin(after=session.variant, beside=True)
+            session.begin(beside=beside)
             self.ahead.settle()
         return stored_facts(session.facts())
 

@@ -105,13 +105,13 @@ class Session:
             return self._stuck_after
         return LIMIT_S if slowest_s is None else max(FEWEST_S, TIMES_SLOWEST * slowest_s)
 
-    def begin(self, *, one_core: bool = False) -> None:
+    def begin(self, *, beside: bool = False) -> None:
         """Start loading, and come back at once. What goes wrong is told to whoever asks first."""
         if self._worker is None:
             self._worker = self._start()
             self._loading = True
             try:
-                self._worker.begin_load(replace(self.variant.load, one_core=one_core))
+                self._worker.begin_load(replace(self.variant.load, beside=beside))
             except WorkerError:
                 self.close()
 

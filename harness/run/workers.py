@@ -29,7 +29,7 @@ class Workers:
         return Session(
             variant,
             self._tokenizer,
-            lambda: self._start(variant, self.log(variant), spins=self.spin(variant)),
+            lambda: self._start(variant, self.log(variant), spins=self.spins(variant)),
             self._say,
             stuck_after=self._stuck_after,
         )
@@ -42,7 +42,7 @@ class Workers:
         """Where the worker that scores writes what libraries print."""
         return self._logs / f"{variant.name}.log"
 
-    def spin(self, variant: RunVariant) -> bool:
+    def spins(self, variant: RunVariant) -> bool:
         """Whether the threads that score it spin while they wait."""
         own = variant.load.engine == "transformers" and variant.load.device.partition(":")[0] == "cpu"
         return own and self._alone

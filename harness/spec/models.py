@@ -379,7 +379,7 @@ class NoiseFloor(Spec):
     items: Annotated[int, Field(ge=1)] | None = None
     """A seeded sample of this many; when left out 64, at most a quarter of the task, at least 8."""
     documents: Annotated[int, Field(ge=1)] | None = None
-    """Of a perplexity task; when left out 4."""
+    """Of a perplexity task; when left out 4, at most a quarter of the task, at least 2."""
 
 
 def _as_noise_floor(value: object) -> object:

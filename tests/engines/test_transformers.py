@@ -127,9 +127,9 @@ def test_half_precision(make_model: Make) -> None:
     assert (facts.dtype, facts.bits_per_weight) == ("bfloat16", 16.0)
 
 
-@pytest.mark.parametrize("one_core", [False, True])
-def test_a_model_that_loads_beside_another_leaves_it_the_other_cores(
-    make_model: Make, monkeypatch: pytest.MonkeyPatch, one_core: bool
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_model_that_loads_beside_another_leaves_it_half_of_the_cores(
+    make_model: Make, monkeypatch: pytest.MonkeyPatch, beside: bool
 ) -> None:
     """Afterwards it scores on all of them."""
     seen: list[int] = []
@@ -141,11 +141,11 @@ def test_a_model_that_loads_beside_another_leaves_it_the_other_cores(
     monkeypatch.setattr(engine, "load_model", noted)
     usual = torch.get_num_threads()
     try:
-        engine.load(spec(make_model(), threads=3, one_core=one_core))
-        assert (seen, torch.get_num_threads()) == ([1 if one_core else 3], 3)
+        engine.load(spec(make_model(), threads=2, beside=beside))
+        assert (seen, torch.get_num_threads()) == ([1 if beside else 2], 2)
         with pytest.raises(EngineError):
-            engine.load(spec(Path("nowhere"), threads=2, one_core=one_core))
-        assert torch.get_num_threads() == 2
+            engine.load(spec(Path("nowhere"), threads=1, beside=beside))
+        assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(usual)
 

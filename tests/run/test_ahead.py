@@ -67,6 +67,25 @@ def test_a_worker_killed_while_it_loads_is_started_again(tmp_path: Path) -> None
     assert "starting the worker again" in said[0]
 
 
+def test_what_loads_beside_another_is_told_so_and_only_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that is started again loads by itself."""
+    told: list[bool] = []
+    begin_load = Worker.begin_load
+
+    def noted(worker: Worker, spec: LoadSpec) -> None:
+        told.append(spec.beside)
+        begin_load(worker, spec)
+
+    monkeypatch.setattr(Worker, "begin_load", noted)
+    started: list[Worker] = []
+    own = session(tmp_path, [], started)
+    own.begin(beside=True)
+    os.kill(started[0].pid, signal.SIGKILL)
+    assert own.facts().linear_modules > 0
+    own.close()
+    assert told == [True, False]
+
+
 def test_settling_waits_and_keeps_the_fault_for_whoever_asks(tmp_path: Path) -> None:
     """A model that cannot be loaded fails its own evaluation, not the timing that waited for the load."""
     own = session(tmp_path, [])
@@ -90,7 +109,7 @@ def test_the_next_in_order_is_begun_once_and_handed_over(tmp_path: Path) -> None
     begun: list[str] = []
 
     class Noted(Session):
-        def begin(self, *, one_core: bool = False) -> None:
+        def begin(self, *, beside: bool = False) -> None:
             begun.append(self.variant.name)
 
     def start(each: RunVariant) -> Session:
@@ -112,7 +131,7 @@ def test_the_next_in_order_is_begun_once_and_handed_over(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("spins", "begun", "names", "expected"),
     [
-        (True, False, "ab", ["begin b on one core", "begin a on one core", "settle b", "facts a"]),
+        (True, False, "ab", ["begin b beside", "begin a beside", "settle b", "facts a"]),
         (True, False, "a", ["begin a", "facts a"]),
         (True, True, "ab", ["facts a"]),
         (False, False, "ab", ["facts a"]),
@@ -125,8 +144,8 @@ def test_where_threads_spin_two_load_side_by_side_and_nothing_scores_meanwhile(
     done: list[str] = []
 
     class Noted(Session):
-        def begin(self, *, one_core: bool = False) -> None:
-            done.append(f"begin {self.variant.name}" + " on one core" * one_core)
+        def begin(self, *, beside: bool = False) -> None:
+            done.append(f"begin {self.variant.name}" + " beside" * beside)
 
         def settle(self) -> None:
             done.append(f"settle {self.variant.name}")
@@ -144,7 +163,7 @@ def test_where_threads_spin_two_load_side_by_side_and_nothing_scores_meanwhile(
     monkeypatch.setattr(schedule, "stored_facts", lambda facts: facts)
     order = [variant(name, tmp_path) for name in names]
     run = object.__new__(_Run)
-    run.workers = MagicMock(spin=lambda _: spins)
+    run.workers = MagicMock(spins=lambda _: spins)
     run.ahead = Ahead(order, start, lambda _: True)
     run._load(start(order[0]))
     assert done == expected

@@ -127,7 +127,7 @@ def test_files_that_are_no_suite(tmp_path: Path, content: str, expected: str) ->
 
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
     """The name as it was typed."""
-    with pytest.raises(SuiteError, match=r"nowhere\.yaml: no such suite file"):
+    with pytest.raises(SuiteError, match=r"nowhere\.yaml: no such suite file; `quantgate init MODEL`"):
         load_suite(Path("nowhere.yaml"))
     with pytest.raises(SuiteError, match="expected a file, got a folder"):
         load_suite(tmp_path)
