@@ -74,13 +74,13 @@ def test_what_loads_beside_another_is_told_so_and_only_then(tmp_path: Path, monk
 
     def noted(worker: Worker, spec: LoadSpec) -> None:
         told.append(spec.beside)
+        if spec.beside:
+            os.kill(worker.pid, signal.SIGKILL)
         begin_load(worker, spec)
 
     monkeypatch.setattr(Worker, "begin_load", noted)
-    started: list[Worker] = []
-    own = session(tmp_path, [], started)
+    own = session(tmp_path, [])
     own.begin(beside=True)
-    os.kill(started[0].pid, signal.SIGKILL)
     assert own.facts().linear_modules > 0
     own.close()
     assert told == [True, False]
