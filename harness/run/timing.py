@@ -54,9 +54,9 @@ class Timer:
 
     def _measure(self, candidate: RunVariant, host: Host, reporter: Reporter) -> SpeedRecord:
         workloads = tuple(Workload(**workload.model_dump()) for workload in self._speed.workloads)
-        reporter.task(candidate.name, "speed", _pairs(pairs_of(self._speed)), _pairs(0), PAIRS)
         baseline = self._baseline_worker()
         worker = _loaded(self._start, candidate)
+        reporter.task(candidate.name, "speed", _pairs(pairs_of(self._speed)), _pairs(0), PAIRS)  # loading is no pair
         try:
             times = [self._workload(baseline, worker, workload, reporter) for workload in workloads]
             record = SpeedRecord(
