@@ -1,13 +1,15 @@
 """Matrix products that a processor computes faster in another way, while a model is scored on it.
 
 float32 by oneDNN where MKL is slower: MKL, which torch takes, keeps its fastest kernels for Intel's processors.
-float16 in float32 where the processor has no float16 arithmetic: torch then multiplies number by number. The values
-are the same but for rounding; see benchmarks/NOTES.md for what was measured. Timings of a variant run without this:
-they measure what the variant's own libraries do.
+float16 and bfloat16 in float32 where the processor has no instructions for them: torch then multiplies number by
+number. Sums are in float32 either way and rounded once at their end, so the values are the same but for the order of
+the sums; see benchmarks/NOTES.md for what was measured. Timings of a variant run without this: they measure what the
+variant's own libraries do.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
@@ -17,7 +19,7 @@ from typing import Any
 ROWS = 2
 """A single row goes to MKL, which is as fast there."""
 WIDE_ROWS = 16
-"""float16 rows from which on making the weights float32 pays."""
+"""Rows of a 16-bit product from which on making the weights float32 pays."""
 WIDE_VALUES = 1 << 20
 """Weights that are made float32 at once: 4 MiB stay in the processor's cache."""
 TRIAL_ROWS = 64
@@ -27,8 +29,16 @@ ROUNDS = 4e-3
 """The same where the product is rounded to float16."""
 SLOW_WITH_MKL = frozenset({"AuthenticAMD", "HygonGenuine"})
 """Vendors, as /proc/cpuinfo has them."""
-FLOAT16_ARITHMETIC = frozenset({"avx512_fp16", "amx_fp16"})
-"""Flags in /proc/cpuinfo of the x86 processors that multiply in float16."""
+ARITHMETIC = {
+    "float16": frozenset({"avx512_fp16", "amx_fp16"}),
+    "bfloat16": frozenset({"avx512_bf16", "amx_bf16"}),
+}
+"""Flags in /proc/cpuinfo of the x86 processors that multiply in a 16-bit format."""
+CAPS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+"""Variables that forbid oneDNN, which multiplies for torch, newer instructions; the first one that is set counts."""
+CAPPED = frozenset({"sse41", "avx", "avx2", "avx2_vnni", "avx2_vnni_2", "avx512_core", "avx512_core_vnni"})
+"""Their values under which there is no arithmetic in either format."""
+CAPPED_FOR = {"float16": CAPPED | {"avx512_core_bf16"}, "bfloat16": CAPPED}
 FOLLOWS = frozenset({"TorchLinear"})
 """Layers that unpack their weights into the format they are asked in: gptqmodel's plain kernel."""
 
@@ -39,7 +49,7 @@ def linear(values: Any, weight: Any, bias: Any) -> Any:
 
     if _suits(values, weight):
         return torch.ops.mkldnn._linear_pointwise(values, weight, bias, "none", [], "")
-    if _is_slow_half(values, weight):
+    if _is_slow(values, weight):
         return _widened(values, weight, bias)
     return torch.nn.functional.linear(values, weight, bias)
 
@@ -64,8 +74,10 @@ def products_notes(model: Any) -> list[str]:
     notes = []
     if usable() and plain_layers(model, torch.float32):
         notes.append("float32 products: oneDNN while scoring, MKL while timing")
-    if widens() and (plain_layers(model, torch.float16) or _following(model)):
-        notes.append("float16 products: in float32 and rounded while scoring, torch's float16 while timing")
+    for dtype in _widened_formats():
+        if plain_layers(model, dtype) or (dtype == torch.float16 and _following(model)):
+            name = _name(dtype)
+            notes.append(f"{name} products: in float32 and rounded while scoring, torch's {name} while timing")
     return notes
 
 
@@ -76,10 +88,18 @@ def _forwards(model: Any) -> list[tuple[Any, Callable[[Any], Any]]]:
     found: list[tuple[Any, Callable[[Any], Any]]] = []
     if usable():
         found += [(layer, partial(_forward, layer)) for layer in plain_layers(model, torch.float32)]
-    if widens():
-        found += [(layer, partial(_forward, layer)) for layer in plain_layers(model, torch.float16)]
-        found += [(layer, partial(_asked_wide, layer.forward)) for layer in _following(model)]
+    for dtype in _widened_formats():
+        found += [(layer, partial(_forward, layer)) for layer in plain_layers(model, dtype)]
+        if dtype == torch.float16:
+            found += [(layer, partial(_asked_wide, layer.forward)) for layer in _following(model)]
     return found
+
+
+def _widened_formats() -> list[Any]:
+    """The 16-bit formats that are multiplied in float32 here."""
+    import torch
+
+    return [getattr(torch, name) for name in ARITHMETIC if widens(name)]
 
 
 @cache
@@ -100,10 +120,28 @@ def usable() -> bool:
 
 
 @cache
-def widens() -> bool:
-    """Whether float16 numbers are multiplied one by one here: an x86 processor without float16 arithmetic."""
+def widens(name: str) -> bool:
+    """Whether numbers of a format are multiplied one by one here, and float32 agrees with that on a trial.
+
+    `name`: float16 or bfloat16. So it is on an x86 processor without the instructions, or where oneDNN may not use
+    them. ATEN_CPU_CAPABILITY alone changes no product: oneDNN does not ask for it.
+    """
+    import torch
+
     flags = _described("flags")
-    return flags is not None and FLOAT16_ARITHMETIC.isdisjoint(flags.split())
+    if flags is None or (has_arithmetic(name, flags) and torch.backends.mkldnn.is_available()):
+        return False
+    source = torch.Generator().manual_seed(0)
+    values, weight = (torch.randn(size, 96, generator=source).to(getattr(torch, name)) for size in (TRIAL_ROWS, 80))
+    expected = torch.nn.functional.linear(values, weight).float()
+    off = (_widened(values, weight, None).float() - expected).abs().max()
+    return bool(off <= torch.finfo(values.dtype).eps * expected.abs().max())
+
+
+def has_arithmetic(name: str, flags: str) -> bool:
+    """Whether a processor of these flags multiplies in float16 or bfloat16, and oneDNN may use that."""
+    cap = next((os.environ[key] for key in CAPS if key in os.environ), "")
+    return cap.lower() not in CAPPED_FOR[name] and not ARITHMETIC[name].isdisjoint(flags.split())
 
 
 def _forward(layer: Any, values: Any) -> Any:
@@ -120,7 +158,7 @@ def _asked_wide(forward: Callable[[Any], Any], values: Any) -> Any:
 
 
 def _widened(values: Any, weight: Any, bias: Any) -> Any:
-    """A float16 product in float32, a block of the weights at a time, and rounded."""
+    """A 16-bit product in float32, a block of the weights at a time, and rounded."""
     import torch
 
     wide, blocks = values.float(), weight.split(max(1, WIDE_VALUES // weight.shape[1]))
@@ -134,10 +172,14 @@ def _suits(values: Any, weight: Any) -> bool:
     return usable() and _both(torch.float32, values, weight) and values.numel() >= ROWS * values.shape[-1]
 
 
-def _is_slow_half(values: Any, weight: Any) -> bool:
-    import torch
+def _is_slow(values: Any, weight: Any) -> bool:
+    name = _name(values.dtype)
+    few = values.numel() < WIDE_ROWS * values.shape[-1]
+    return name in ARITHMETIC and not few and _both(values.dtype, values, weight) and widens(name)
 
-    return _both(torch.float16, values, weight) and values.numel() >= WIDE_ROWS * values.shape[-1] and widens()
+
+def _name(dtype: Any) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _both(dtype: Any, values: Any, weight: Any) -> bool:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,10 +15,22 @@ import torch
 
 from harness.engines import hf_linear
 from harness.engines import transformers as engine
-from harness.engines.hf_linear import ROWS, WIDE_ROWS, faster_products, linear, plain_layers, usable, widens
+from harness.engines.hf_linear import (
+    ARITHMETIC,
+    CAPS,
+    ROWS,
+    WIDE_ROWS,
+    faster_products,
+    has_arithmetic,
+    linear,
+    plain_layers,
+    usable,
+    widens,
+)
 from harness.engines.seam import GenerateRequest, ScoreRequest, Window, Workload
 from tests.engines.tiny import Make, Spec
 
+HALVES = (torch.float16, torch.bfloat16)
 LAYERS = 14
 """Linear layers of a tiny model, without the output layer, which multiplies in a place of its own."""
 
@@ -30,9 +47,9 @@ def slow_with_mkl(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def no_float16(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """As on an x86 processor without float16 arithmetic."""
-    monkeypatch.setattr(hf_linear, "_described", {"flags": "fpu avx2 avx512f avx512_bf16"}.get)
+def no_halves(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As on an x86 processor without float16 and bfloat16 arithmetic."""
+    monkeypatch.setattr(hf_linear, "_described", {"flags": "fpu avx avx2 fma"}.get)
     for answer in (usable, widens):
         answer.cache_clear()
     yield
@@ -40,10 +57,17 @@ def no_float16(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         answer.cache_clear()
 
 
+def tried() -> None:
+    """The trials, so that they are not seen among a test's own products."""
+    for name in ARITHMETIC:
+        widens(name)
+
+
 @pytest.fixture
 def widened(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Rows of every float16 product that was computed in float32."""
+    """Rows of every 16-bit product that was computed in float32."""
     rows: list[int] = []
+    tried()
     widen = hf_linear._widened
 
     def noted(values: Any, weight: Any, bias: Any) -> Any:
@@ -58,6 +82,7 @@ def widened(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Rows of every product that went to oneDNN."""
     rows: list[int] = []
+    tried()
     suits = hf_linear._suits
 
     def noted(values: Any, weight: Any) -> bool:
@@ -165,42 +190,87 @@ def test_an_engine_scores_with_it_and_times_without(make_model: Make, spec: Spec
     assert "float32 products: oneDNN while scoring, MKL while timing" in loaded.facts().notes
 
 
-@pytest.mark.usefixtures("no_float16")
+@pytest.mark.usefixtures("no_halves")
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("shape", [(WIDE_ROWS, 48), (64, 48), (3, 40, 48)])
 @pytest.mark.parametrize("at_once", [48 * 5, 1 << 20])
-def test_float16_is_multiplied_in_float32_and_rounded(
-    shape: tuple[int, ...], bias: bool, at_once: int, widened: list[int], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("dtype", HALVES)
+def test_16_bits_are_multiplied_in_float32_and_rounded(
+    dtype: torch.dtype,
+    shape: tuple[int, ...],
+    bias: bool,
+    at_once: int,
+    widened: list[int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Within half a unit of float16's last place of the exact product, however many weights are taken at once."""
+    """Within half a unit of the format's last place of the exact product, however many weights are taken at once."""
     monkeypatch.setattr(hf_linear, "WIDE_VALUES", at_once)
     source = torch.Generator().manual_seed(1)
-    values = torch.randn(shape, generator=source).half()
-    weight = torch.randn(32, 48, generator=source).half()
-    added = torch.randn(32, generator=source).half() if bias else None
+    values = torch.randn(shape, generator=source).to(dtype)
+    weight = torch.randn(32, 48, generator=source).to(dtype)
+    added = torch.randn(32, generator=source).to(dtype) if bias else None
     expected = torch.nn.functional.linear(values.double(), weight.double(), None if added is None else added.double())
+    assert widens(str(dtype).removeprefix("torch."))
     found = linear(values, weight, added)
     assert widened == [values.numel() // 48]
-    assert found.dtype == torch.float16
+    assert found.dtype == dtype
     assert found.shape == expected.shape
-    torch.testing.assert_close(found.double(), expected, rtol=2**-11 * 1.01, atol=1e-4)
+    torch.testing.assert_close(found.double(), expected, rtol=torch.finfo(dtype).eps / 2 * 1.01, atol=1e-4)
 
 
-@pytest.mark.usefixtures("no_float16")
-def test_few_rows_and_bfloat16_are_not_widened(widened: list[int]) -> None:
-    """Making the weights float32 costs more than a few rows are worth."""
-    linear(torch.ones(WIDE_ROWS - 1, 8).half(), torch.ones(4, 8).half(), None)
-    linear(torch.ones(WIDE_ROWS, 8).bfloat16(), torch.ones(4, 8).bfloat16(), None)
+@pytest.mark.usefixtures("no_halves")
+def test_few_rows_and_mixed_formats_are_not_widened(widened: list[int]) -> None:
+    """Making the weights float32 costs more than a few rows are worth, and two formats are torch's to refuse."""
+    for dtype in HALVES:
+        linear(torch.ones(WIDE_ROWS - 1, 8).to(dtype), torch.ones(4, 8).to(dtype), None)
+        with pytest.raises(RuntimeError, match="dtype"):
+            linear(torch.ones(WIDE_ROWS, 8).to(dtype), torch.ones(4, 8), None)
     assert widened == []
 
 
-@pytest.mark.parametrize("flags", ["fpu avx512f avx512_fp16", "fpu amx_tile amx_fp16", None])
-def test_float16_arithmetic_is_used_where_it_is(monkeypatch: pytest.MonkeyPatch, flags: str | None) -> None:
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [
+        ("float16", "fpu avx512f avx512_fp16"),
+        ("float16", "fpu amx_tile amx_fp16"),
+        ("float16", None),
+        ("bfloat16", "fpu avx512f avx512_bf16"),
+        ("bfloat16", "fpu amx_tile amx_bf16"),
+        ("bfloat16", None),
+    ],
+)
+def test_16_bit_arithmetic_is_used_where_it_is(monkeypatch: pytest.MonkeyPatch, name: str, flags: str | None) -> None:
     """None: not an x86 processor, or a system that does not say."""
+    for key in CAPS:
+        monkeypatch.delenv(key, raising=False)
     monkeypatch.setattr(hf_linear, "_described", lambda key: flags if key == "flags" else None)
     widens.cache_clear()
-    assert not widens()
+    assert not widens(name)
     widens.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("variables", "float16", "bfloat16"),
+    [
+        ({}, True, True),
+        ({"ONEDNN_MAX_CPU_ISA": "AVX2"}, False, False),
+        ({"DNNL_MAX_CPU_ISA": "avx512_core"}, False, False),
+        ({"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"}, False, True),
+        ({"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_FP16"}, True, True),
+        ({"ONEDNN_MAX_CPU_ISA": "ALL", "DNNL_MAX_CPU_ISA": "AVX2"}, True, True),
+        ({"ATEN_CPU_CAPABILITY": "avx2"}, True, True),
+    ],
+)
+def test_forbidden_instructions_are_none(
+    variables: dict[str, str], float16: bool, bfloat16: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A processor that has everything, under the variables that oneDNN itself goes by."""
+    for key in (*CAPS, "ATEN_CPU_CAPABILITY"):
+        monkeypatch.delenv(key, raising=False)
+    for key, value in variables.items():
+        monkeypatch.setenv(key, value)
+    everything = "fpu avx2 avx512f avx512_bf16 avx512_fp16"
+    assert (has_arithmetic("float16", everything), has_arithmetic("bfloat16", everything)) == (float16, bfloat16)
 
 
 class TorchLinear(torch.nn.Module):
@@ -219,7 +289,7 @@ class TorchLinear(torch.nn.Module):
         return (product + wide).to(self.answers or product.dtype)
 
 
-@pytest.mark.usefixtures("no_float16")
+@pytest.mark.usefixtures("no_halves")
 def test_packed_layers_that_follow_the_format_are_asked_in_float32() -> None:
     """Where a trial shows that they answer the same; one row is asked as it comes."""
     layer = TorchLinear()
@@ -236,7 +306,7 @@ def test_packed_layers_that_follow_the_format_are_asked_in_float32() -> None:
     assert layer.asked[-1] == torch.float16
 
 
-@pytest.mark.usefixtures("no_float16")
+@pytest.mark.usefixtures("no_halves")
 @pytest.mark.parametrize("layer", [TorchLinear(answers=torch.float16), TorchLinear(off=0.5)])
 def test_packed_layers_that_answer_otherwise_are_left_alone(layer: TorchLinear) -> None:
     """One that answers in float16 whatever it is asked in, and one that answers something else in float32."""
@@ -246,12 +316,13 @@ def test_packed_layers_that_answer_otherwise_are_left_alone(layer: TorchLinear) 
     assert layer.asked == [torch.float16]
 
 
-@pytest.mark.usefixtures("no_float16")
-def test_an_engine_scores_float16_in_float32_and_times_without(
-    make_model: Make, spec: Spec, widened: list[int], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("no_halves")
+@pytest.mark.parametrize(("dtype", "close"), [("float16", 2e-2), ("bfloat16", 0.1)])
+def test_an_engine_scores_16_bits_in_float32_and_times_without(
+    make_model: Make, spec: Spec, widened: list[int], monkeypatch: pytest.MonkeyPatch, dtype: str, close: float
 ) -> None:
-    """The scores are those of torch's float16 within its rounding."""
-    loaded = engine.load(spec(make_model("llama"), dtype="float16"))
+    """The scores are those of torch's own format within its rounding."""
+    loaded = engine.load(spec(make_model("llama"), dtype=dtype))
     request = ScoreRequest(context=tuple(range(5, 45)), continuations=((50, 51), (52,)))
     widened.clear()
     found = loaded.score([request])[0]
@@ -259,8 +330,44 @@ def test_an_engine_scores_float16_in_float32_and_times_without(
     widened.clear()
     loaded.time(Workload(prompt_tokens=40, new_tokens=3, batch=2, seed=0))
     assert widened == []
-    assert any(note.startswith("float16 products: in float32") for note in loaded.facts().notes)
-    monkeypatch.setattr(hf_linear, "widens", lambda: False)
+    assert any(note.startswith(f"{dtype} products: in float32") for note in loaded.facts().notes)
+    monkeypatch.setattr(hf_linear, "widens", lambda name: False)
     for ours, torchs in zip(found, loaded.score([request])[0], strict=True):
-        assert sum(ours.log_probs) == pytest.approx(sum(torchs.log_probs), abs=2e-2)
+        assert sum(ours.log_probs) == pytest.approx(sum(torchs.log_probs), abs=close)
     assert widened == []
+
+
+ASKED = """
+import json, sys
+from harness.engines import transformers as engine
+from harness.engines.seam import LoadSpec, ScoreRequest
+loaded = engine.load(LoadSpec(variant="v", engine="transformers", path=sys.argv[1], dtype="bfloat16"))
+request = ScoreRequest(context=tuple(range(5, 45)), continuations=((50, 51), (52,), tuple(range(60, 90))))
+scores = [list(each.log_probs) for each in loaded.score([request])[0]]
+print(json.dumps({"scores": scores, "notes": loaded.facts().notes}))
+"""
+FORBIDDEN = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+"""What stands in for a processor without AVX-512 and bfloat16 instructions."""
+
+
+def asked(model: Path, variables: dict[str, str]) -> dict[str, Any]:
+    """Scores and notes of a bfloat16 model in a process of its own."""
+    plain = {key: value for key, value in os.environ.items() if key not in (*CAPS, "ATEN_CPU_CAPABILITY")}
+    done = subprocess.run(
+        [sys.executable, "-c", ASKED, str(model)],
+        capture_output=True, text=True, check=True, env={**plain, **variables},
+    )  # fmt: skip
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+@pytest.mark.slow
+def test_a_processor_without_the_instructions_scores_as_one_with_them(make_model: Make) -> None:
+    """Every token within 0.05 nats, which is the rounding of bfloat16 in another order of sums; the facts say how."""
+    if hf_linear._described("flags") is None:
+        pytest.skip("not an x86 processor")
+    model = make_model("llama")
+    here, there = asked(model, {}), asked(model, FORBIDDEN)
+    assert any(note.startswith("bfloat16 products: in float32 and rounded") for note in there["notes"])
+    for one, other in zip(here["scores"], there["scores"], strict=True):
+        assert one == pytest.approx(other, abs=0.05)
