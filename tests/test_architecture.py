@@ -10,20 +10,29 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent / "harness"
-VOCABULARY = {"errors", "engines.seam", "engines.scripted", "engines.states"}
+VOCABULARY = {
+    "errors",
+    "engines.seam",
+    "engines.scripted",
+    "engines.states",
+    "engines.gguf_header",
+    "engines.reference",
+}
 """Names for things: anybody may import them. The fake engine is here for its tokenizer, which plans for it; the layout
-of stored states for those who read them from a store."""
+of stored states for those who read them from a store; the head of a .gguf file for what it says of its model;
+what an engine is told to load, as driver and worker both resolve it."""
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "methods": set(),
+    "checkpoints": set(),
     "spec": {"methods"},
     "stats": set(),
     "records": {"spec"},
-    "engines": {"methods"},
-    "worker": {"engines", "methods"},
-    "plan": {"spec", "stats", "records"},
+    "engines": {"methods", "checkpoints"},
+    "worker": {"engines", "methods", "checkpoints"},
+    "plan": {"spec", "stats", "records", "checkpoints"},
     "quantize": {"plan", "methods", "spec", "records"},
-    "run": {"plan", "worker", "records", "spec", "quantize", "methods", "compare"},
+    "run": {"plan", "worker", "records", "spec", "quantize", "methods", "compare", "checkpoints"},
     "compare": {"records", "stats", "spec"},
     "gate": {"compare", "stats", "spec", "records"},
     "report": {"gate", "records"},
@@ -85,7 +94,8 @@ def test_light_modules_load_no_model_library(module: str) -> None:
 def test_the_worker_needs_only_the_standard_library_to_start() -> None:
     """The package, the seam and the errors load without pydantic, numpy or anything else installed."""
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import harness.errors, harness.engines.seam; print(*sys.modules)"
+        "import sys; sys.path.insert(0, sys.argv[1]); import harness.errors, harness.engines.seam, "
+        "harness.checkpoints.contents; print(*sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", code, str(ROOT.parent)], capture_output=True, text=True, check=True

@@ -47,7 +47,7 @@ def examine(methods: tuple[str, ...], *, as_json: bool) -> int:
 
 
 def _machine() -> dict[str, Any]:
-    from harness.plan.identity import cache_folder
+    from harness.checkpoints.contents import cache_folder
     from harness.run.host import this_host
     from harness.worker.versions import library_versions
 

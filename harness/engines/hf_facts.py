@@ -6,7 +6,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from harness.engines.hf_generate import Generator
@@ -76,7 +75,7 @@ def gather_facts(loaded: Loaded, head: Head, scorer: Scorer, generator: Generato
         dequantised=loaded.dequantised if (carried or from_file) and not packed else None,
         bits_per_weight=_bits(linear),
         weight_bytes=sum(sizes.values()),
-        disk_bytes=_disk_bytes(Path(loaded.weights_path)),
+        disk_bytes=loaded.checkpoint.disk_bytes,
         kernels=tuple(kernels),
         vocabulary=int(text.vocab_size),
         context_length=getattr(text, "max_position_embeddings", None),
@@ -296,14 +295,6 @@ def _gguf_kinds(loaded: Loaded) -> dict[str, int]:
     from harness.engines.gguf_header import linear_types
 
     return {kind: count for kind, count in linear_types(loaded.gguf).items() if kind not in ("F32", "F16", "BF16")}
-
-
-def _disk_bytes(path: Path) -> int | None:
-    """Bytes of the weight files of a local folder; None for a hub id."""
-    if not path.is_dir():
-        return None
-    files = [each for pattern in ("*.safetensors", "*.bin", "*.gguf") for each in path.glob(pattern)]
-    return sum(each.stat().st_size for each in files) or None
 
 
 def _device_names(device: Any) -> tuple[str, ...]:

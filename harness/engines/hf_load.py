@@ -12,7 +12,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from harness.checkpoints.resolve import Checkpoint, Location, resolve
 from harness.engines.hf_places import check_places, is_moved, runs_on
+from harness.engines.reference import reference_of
 from harness.engines.seam import LoadSpec, OutOfMemoryError
 from harness.errors import EngineError
 from harness.methods import METHODS
@@ -32,7 +34,7 @@ class Loaded:
 
     model: Any
     tokenizer: Any
-    weights_path: str
+    checkpoint: Checkpoint
     quantized: bool
     """A quantization was asked for or stood in the checkpoint."""
     dequantised: str | None = None
@@ -93,32 +95,35 @@ def load_model(spec: LoadSpec, scratch: str | None = None) -> Loaded:
 
     transformers.utils.logging.disable_progress_bar()
     torch.manual_seed(spec.seed)
-    path, adapter = _base_and_adapter(spec)
-    local = Path(path).is_dir()
+    found = resolve(reference_of(spec))
+    path, revision = found.base.path, found.base.revision
+    local = not found.base.is_hub
     if local:
         _check_folder(Path(path), allow_pickle=spec.allow_pickle, gguf_file=spec.gguf_file)
     method = _method(spec)
     if method is not None and local:
         refuse_twice(Path(path), method.name)
     check_places(spec)
-    model = _from_pretrained(path, _keywords(spec, path, method, scratch))
+    model = _from_pretrained(path, _keywords(spec, path, revision, method, scratch))
     if method is not None and method.apply is not None:
         if is_moved(model):
             raise EngineError(
                 f"{method.name} quantizes a model that lies on one device; leave device_map and max_memory out"
             )
         model = method.apply(model, spec.quantize or {}, spec.device)
-    if adapter is not None:
+    for place, adapter in enumerate(found.adapters):
+        if place:  # what an adapter was trained on, with the adapters before it, is one model
+            model = model.merge_and_unload()
         model = _with_adapter(model, adapter)
     model.eval()
     quantized = method is not None or getattr(model.config, "quantization_config", None) is not None
     return Loaded(
         model=model,
-        tokenizer=_tokenizer(spec, path, local=local),
-        weights_path=path,
+        tokenizer=_tokenizer(spec, found),
+        checkpoint=found,
         quantized=quantized,
         dequantised=_dequantised(spec, model),
-        gguf=Path(path) / spec.gguf_file if spec.gguf_file is not None and local else None,
+        gguf=found.gguf if local else None,
     )
 
 
@@ -139,12 +144,14 @@ def loading_threads(spec: LoadSpec) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _keywords(spec: LoadSpec, path: str, method: Method | None, scratch: str | None) -> dict[str, Any]:
+def _keywords(
+    spec: LoadSpec, path: str, revision: str | None, method: Method | None, scratch: str | None
+) -> dict[str, Any]:
     """What `from_pretrained` is told."""
     old = int(version("transformers").partition(".")[0]) < 5
     local = Path(path).is_dir()
     keywords: dict[str, Any] = {
-        "revision": None if local else spec.revision,
+        "revision": None if local else revision,
         "trust_remote_code": spec.trust_remote_code,
         "use_safetensors": None if spec.allow_pickle else True,
         "torch_dtype" if old else "dtype": dtype_of(spec.dtype) if spec.dtype is not None else "auto",
@@ -204,23 +211,20 @@ def tied_keys(model: Any) -> set[str]:
     return set(tied)
 
 
-def _tokenizer(spec: LoadSpec, path: str, *, local: bool) -> Any:
+def _tokenizer(spec: LoadSpec, found: Checkpoint) -> Any:
     import transformers
 
-    place = spec.tokenizer or path
-    keywords = {"gguf_file": spec.gguf_file} if spec.gguf_file is not None and spec.tokenizer is None else {}
+    place = found.tokenizer
+    keywords = {"gguf_file": spec.gguf_file} if found.gguf_tokenizer else {}
     try:
         return transformers.AutoTokenizer.from_pretrained(
-            place,
-            revision=None if local or spec.tokenizer else spec.revision,
-            trust_remote_code=spec.trust_remote_code,
-            **keywords,
+            place.path, revision=place.revision, trust_remote_code=spec.trust_remote_code, **keywords
         )
     except ValueError:
         # transformers 5 saves a class that transformers 4 does not know; the tokenizer itself is in one file.
-        if not (Path(place) / "tokenizer.json").is_file():
+        if place.folder is None or not (place.folder / "tokenizer.json").is_file():
             raise
-        return transformers.PreTrainedTokenizerFast.from_pretrained(place)
+        return transformers.PreTrainedTokenizerFast.from_pretrained(str(place.folder))
 
 
 def _dequantised(spec: LoadSpec, model: Any) -> str | None:
@@ -232,20 +236,6 @@ def _dequantised(spec: LoadSpec, model: Any) -> str | None:
     if str(getattr(kind, "value", kind)) == "compressed-tensors":
         return "transformers decompresses these weights for computing: quality is theirs, speed and memory are not"
     return None
-
-
-def _base_and_adapter(spec: LoadSpec) -> tuple[str, str | None]:
-    """The weights' place and the adapter's. A path that is itself an adapter names its base."""
-    described = Path(spec.path) / "adapter_config.json"
-    if not described.is_file():
-        return spec.path, spec.adapter
-    if spec.adapter is not None:
-        raise EngineError(f"{spec.path} is an adapter itself; it cannot take another adapter")
-    base = json.loads(described.read_text()).get("base_model_name_or_path")
-    if not base:
-        raise EngineError(f"{described}: base_model_name_or_path is missing; give the base as path and this as adapter")
-    beside = Path(spec.path) / base
-    return (str(beside.resolve()) if beside.is_dir() else str(base)), spec.path
 
 
 def _check_folder(folder: Path, *, allow_pickle: bool, gguf_file: str | None) -> None:
@@ -279,12 +269,12 @@ def _method(spec: LoadSpec) -> Method | None:
     return method
 
 
-def _with_adapter(model: Any, adapter: str) -> Any:
+def _with_adapter(model: Any, adapter: Location) -> Any:
     try:
         import peft
     except ImportError as error:
         raise EngineError("peft is not installed: pip install 'quantgate[peft]'") from error
-    return peft.PeftModel.from_pretrained(model, adapter, is_trainable=False)
+    return peft.PeftModel.from_pretrained(model, adapter.path, is_trainable=False, revision=adapter.revision)
 
 
 def is_old_gptq(path: str) -> bool:

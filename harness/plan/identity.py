@@ -4,30 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
-from pathlib import Path
 
-from harness.errors import RecordError
-from harness.plan.rows import file_hash
+from harness.checkpoints.contents import content_of
+from harness.checkpoints.hub import commit_of
+from harness.checkpoints.resolve import Reference, resolve
 from harness.records.models import Identity
-from harness.records.store import write_atomically
 from harness.spec.models import Variant
-
-_COMMIT = re.compile(r"[0-9a-f]{40}")
-WEIGHT_FILES = (
-    "*.safetensors",
-    "*.bin",
-    "*.pt",
-    "*.pth",
-    "*.gguf",
-    "config.json",
-    "generation_config.json",
-    "quantization_config.json",
-    "quantize_config.json",
-    "adapter_config.json",
-    "*.py",
-)
 
 
 def evaluation_key(identity: Identity) -> str:
@@ -53,80 +35,15 @@ def quantization_text(variant: Variant) -> str:
     return json.dumps(kept, sort_keys=True) if kept else ""
 
 
-def weights_identity(path: str, *, is_hub: bool, revision: str | None) -> str:
-    """Hash of a local folder's weight and configuration files, or a hub id with its revision.
+def weights_identity(path: str, *, is_hub: bool, revision: str | None, fresh: bool = False) -> str:
+    """Hash of everything that is read of a model: weights, configuration, tokenizer and generation settings, the base
+    behind an adapter included. A hub id of which nothing is cached goes by its commit, or by its name.
 
-    Hashes are remembered by path, size, time of change and inode, so that a large model is read once. A branch or
-    tag moves, so it is named by the commit that the local hub cache holds for it, where it holds one.
+    `fresh`: files are hashed again, whatever is remembered of them. Raises `EngineError` for files that say nothing.
     """
-    if is_hub:
-        wanted = revision or "main"
-        return f"hub:{path}@{wanted if _COMMIT.fullmatch(wanted) else _cached_commit(path, wanted) or wanted}"
-    folder = Path(path)
-    files = sorted({each for pattern in WEIGHT_FILES for each in folder.glob(pattern) if each.is_file()})
-    known = _Remembered.read()
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(f"{file.name}:{known.hash(file)}\n".encode())
-    known.save()
-    return f"sha256:{digest.hexdigest()}"
-
-
-def file_identity(file: Path) -> str:
-    """SHA-256 of one file, remembered."""
-    known = _Remembered.read()
-    found = known.hash(file)
-    known.save()
-    return found
-
-
-def _cached_commit(repository: str, revision: str) -> str | None:
-    try:
-        from huggingface_hub import constants
-    except ImportError:
-        return None
-    folder = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}" / "refs"
-    try:
-        found = (folder / revision).read_text().strip()
-    except OSError:
-        return None
-    return found or None
-
-
-class _Remembered:
-    """File hashes in the user's cache. Losing it costs time, nothing else."""
-
-    def __init__(self, place: Path, entries: dict[str, str]) -> None:
-        self._place, self._entries, self._changed = place, entries, False
-
-    @classmethod
-    def read(cls) -> _Remembered:
-        place = cache_folder() / "hashes.json"
-        try:
-            entries = json.loads(place.read_text())
-        except (OSError, ValueError):
-            entries = {}
-        return cls(place, entries if isinstance(entries, dict) else {})
-
-    def hash(self, file: Path) -> str:
-        facts = file.stat()
-        key = f"{file.resolve()}|{facts.st_size}|{facts.st_mtime_ns}|{facts.st_ino}"
-        if key not in self._entries:
-            self._entries[key] = file_hash(file)
-            self._changed = True
-        return self._entries[key]
-
-    def save(self) -> None:
-        if not self._changed:
-            return
-        try:
-            write_atomically(self._place, json.dumps(self._entries).encode())
-        except RecordError:  # a cache that cannot be written is only slower next time
-            return
-
-
-def cache_folder() -> Path:
-    """`$QUANTGATE_CACHE`, or quantgate's folder in the user's cache."""
-    if own := os.environ.get("QUANTGATE_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "quantgate"
+    found = resolve(Reference(path=path, is_hub=is_hub, revision=revision))
+    if not found.is_cached:
+        return f"hub:{path}@{commit_of(path, revision) or revision or 'main'}"
+    content = content_of(found, fresh=fresh)
+    parts = "\0".join((content.weights, content.tokenizer, content.generation))
+    return f"sha256:{hashlib.sha256(parts.encode()).hexdigest()}"

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
+from harness.checkpoints.contents import cache_folder
 from harness.errors import EngineError, SuiteError
 from harness.methods.base import Method
-from harness.plan.identity import cache_folder
 from harness.run.reader import ENGINE_PACKAGES, Source, reader_of, revision_of
 from harness.spec.load import LoadedSuite
 from harness.spec.models import Variant

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.checkpoints.contents import Content, content_of
+from harness.checkpoints.resolve import Checkpoint, Reference, length_in, resolve
+from harness.engines.reference import WITHOUT_FILES, reference_of
 from harness.engines.seam import LoadSpec, Scalar
 from harness.errors import Problem, SuiteError
 from harness.plan.build import TaskPlan
-from harness.plan.identity import evaluation_key, file_identity, quantization_text, weights_identity
+from harness.plan.identity import evaluation_key, quantization_text
 from harness.plan.tokens import HfTokenizer, Tokenizer
 from harness.records.models import Identity
 from harness.run.checkpoints import calibration_texts, make_checkpoint, trusts
@@ -29,13 +32,21 @@ class RunVariant:
     name: str
     spec: Variant
     load: LoadSpec
-    weights: str
     versions: Mapping[str, str]
     runtime: Runtime
+    checkpoint: Checkpoint | None = None
+    """Where its files are; None for an engine that opens none."""
+    content: Content | None = None
+    """What is in them; None where they cannot be read before loading."""
     artifact: Mapping[str, object] | None = None
     """The card of the checkpoint that was made for it."""
     calibration: tuple[str, ...] = ()
     """The texts it was calibrated on."""
+
+    @property
+    def weights(self) -> str:
+        """Identity of weights and adapters together."""
+        return self.content.weights if self.content is not None else _source(self.load)
 
     def identity(self, plan: TaskPlan, tokenizer: str, baseline: str | None) -> Identity:
         """Identity on one task. `tokenizer`: the identity of the plan's; `baseline`: key of the states used."""
@@ -61,13 +72,15 @@ def resolve_variant(
     name: str,
     *,
     offline: bool,
+    fresh: bool = False,
     artifacts: Path | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> RunVariant:
     """Find the variant's weights and say how and where to load them; make its checkpoint where its method makes one.
 
-    `artifacts`: folder of made checkpoints. Raises `SuiteError` for a folder that is not there, `EngineError` for an
-    environment that is not built or a checkpoint that could not be made.
+    `artifacts`: folder of made checkpoints; `fresh`: files are hashed again, whatever is remembered of them. Raises
+    `SuiteError` for a folder that is not there, `EngineError` for an environment that is not built, a checkpoint that
+    could not be made, and files that do not say what belongs together.
     """
     suite, spec = loaded.suite, loaded.suite.variants[name]
     engine = spec.runtime
@@ -103,11 +116,16 @@ def resolve_variant(
         options=_options(spec),
         script=spec.script,
     )
+    checkpoint = resolve(reference_of(load)) if engine not in WITHOUT_FILES else None
+    if checkpoint is not None and checkpoint.base.is_hub and checkpoint.base.path == load.path:
+        load = replace(load, revision=checkpoint.base.revision)  # the commit: a branch may move before it is loaded
+    content = content_of(checkpoint, fresh=fresh) if checkpoint is not None and checkpoint.is_cached else None
     return RunVariant(
         name=name,
         spec=spec,
         load=load,
-        weights=_weights(load, place, adapter),
+        checkpoint=checkpoint,
+        content=content,
         versions=versions,
         runtime=runtime,
         artifact=made.card if made is not None else None,
@@ -121,7 +139,14 @@ def _tokenizer(loaded: LoadedSuite, spec: Variant, *, made: bool) -> str | None:
     asked = spec.tokenizer or (suite.tokenizer if spec.path is None and not made else None)
     if spec.runtime == "served" and asked is None:
         asked = suite.model  # servers that take text only are given the plan's tokens as text
-    return resolve_model(loaded, asked, "tokenizer").path if asked is not None else None
+    if asked is None:
+        return None
+    place = resolve_model(loaded, asked, "tokenizer")
+    if spec.runtime != "served":
+        return place.path
+    revision = suite.revision if asked == suite.model else None
+    found = resolve(Reference(path=place.path, is_hub=place.is_hub, revision=revision)).tokenizer
+    return str(found.folder or found.path)  # it is read as a file here, also where it is an adapter's base's
 
 
 def resolve_place(loaded: LoadedSuite, name: str, spec: Variant) -> ModelPlace:
@@ -146,18 +171,14 @@ def _options(spec: Variant) -> Mapping[str, Scalar] | None:
     return block.model_dump(exclude_none=True) if block is not None else None
 
 
-def _weights(load: LoadSpec, place: ModelPlace, adapter: ModelPlace | None) -> str:
-    """Identity of weights and adapter together."""
+def _source(load: LoadSpec) -> str:
+    """What stands for the weights where no file of them can be read before loading: a script, an address, a hub id."""
     if load.engine == "scripted":
         return f"script:{json.dumps(load.script, sort_keys=True)}"
     if load.engine == "served":
         return f"served:{load.path}"
-    if load.engine == "llama.cpp":
-        return f"gguf:{file_identity(Path(load.path))}"
-    own = weights_identity(place.path, is_hub=place.is_hub, revision=load.revision)
-    if adapter is None:
-        return own
-    return f"{own}+{weights_identity(adapter.path, is_hub=adapter.is_hub, revision=None)}"
+    adapter = f"+{load.adapter}" if load.adapter is not None else ""
+    return f"hub:{load.path}@{load.revision or 'main'}{adapter}"
 
 
 def suite_tokenizer(baseline: RunVariant) -> Tokenizer:
@@ -166,11 +187,9 @@ def suite_tokenizer(baseline: RunVariant) -> Tokenizer:
         from harness.engines.scripted import ScriptedTokenizer
 
         return ScriptedTokenizer()
-    return HfTokenizer(
-        baseline.load.tokenizer or baseline.load.path,
-        revision=baseline.load.revision,
-        trust_remote_code=baseline.load.trust_remote_code,
-    )
+    assert baseline.checkpoint is not None  # a served model is no baseline
+    place = baseline.checkpoint.tokenizer
+    return HfTokenizer(place.path, revision=place.revision, trust_remote_code=baseline.load.trust_remote_code)
 
 
 def context_length(baseline: RunVariant) -> int | None:
@@ -178,25 +197,14 @@ def context_length(baseline: RunVariant) -> int | None:
     if baseline.load.engine == "scripted":
         length = (baseline.load.script or {}).get("context_length")
         return length if isinstance(length, int) else None
-    config: dict[str, object]
-    if baseline.load.is_hub:
-        import transformers
+    found = baseline.checkpoint
+    if found is None:
+        return None
+    if found.base.folder is not None or not found.base.is_hub:
+        return found.context_length
+    import transformers
 
-        found = transformers.AutoConfig.from_pretrained(
-            baseline.load.path,
-            revision=baseline.load.revision,
-            trust_remote_code=baseline.load.trust_remote_code,
-        )
-        config = found.get_text_config().to_dict()
-    else:
-        path = Path(baseline.load.path) / "config.json"
-        if not path.is_file():
-            return None
-        config = json.loads(path.read_text())
-        text = config.get("text_config")
-        config = text if isinstance(text, dict) else config
-    for name in ("max_position_embeddings", "n_positions", "n_ctx", "seq_length"):
-        value = config.get(name)
-        if isinstance(value, int) and value > 0:
-            return value
-    return None
+    config = transformers.AutoConfig.from_pretrained(
+        found.base.path, revision=found.base.revision, trust_remote_code=baseline.load.trust_remote_code
+    )
+    return length_in(config.get_text_config().to_dict())

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from harness.checkpoints.resolve import Reference, resolve
 from harness.engines import transformers as engine
 from harness.engines.hf_generate import Generator
 from harness.engines.hf_head import Head
@@ -125,7 +126,7 @@ def moved(folder: Path, spec: Spec) -> engine.TransformersEngine:
     model = plain_model(folder)
     accelerate.cpu_offload(model, execution_device=torch.device("cpu"), state_dict=dict(model.state_dict()))
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    loaded = Loaded(model=model, tokenizer=tokenizer, weights_path=str(folder), quantized=False)
+    loaded = Loaded(model=model, tokenizer=tokenizer, checkpoint=resolve(Reference(path=str(folder))), quantized=False)
     head = Head.find(model)
     scorer = Scorer.choose(model, head, Room.of(model, head, None), quantized=False)
     generator = Generator(model, tokenizer, head, scorer)
