@@ -47,7 +47,7 @@ def gather_facts(loaded: Loaded, head: Head, scorer: Scorer, generator: Generato
     from_file = _gguf_kinds(loaded)
     device = input_device(model)
     slower = "scored option by option" if scorer.path == "plain" else "common beginnings are computed for every item"
-    notes = [f"{slower}: {scorer.reason}"] if scorer.reason else []
+    notes = [*loaded.notes, *([f"{slower}: {scorer.reason}"] if scorer.reason else [])]
     if generator.reason:
         notes.append(f"answers by transformers' own loop: {generator.reason}")
     notes += scorer.reach.notes

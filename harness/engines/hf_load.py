@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -12,17 +12,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from harness.checkpoints.resolve import Checkpoint, Location, resolve
+from harness.checkpoints.resolve import Checkpoint, resolve
+from harness.engines.checkpoint import Stored, check_claim, stored_tensors
+from harness.engines.hf_adapter import with_adapter
+from harness.engines.hf_keys import check_keys
+from harness.engines.hf_kind import model_class
 from harness.engines.hf_places import check_places, is_moved, runs_on
 from harness.engines.reference import reference_of
-from harness.engines.seam import LoadSpec, OutOfMemoryError
+from harness.engines.seam import LoadSpec
 from harness.errors import EngineError
 from harness.methods import METHODS
 from harness.methods.base import Method, dtype_of
-from harness.methods.twice import named_method, refuse_twice
+from harness.methods.twice import refuse_twice
 
-DERIVED = ("g_idx", "inv_freq")
-"""Tensors that are computed where a checkpoint lacks them."""
 FAST_GROUPS = (32, 64, 128, 256)
 """Group sizes of torch's packed 4-bit product on a CPU."""
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
@@ -41,44 +43,8 @@ class Loaded:
     """Why quantized values are held in full precision, where they are."""
     gguf: Path | None = None
     """The .gguf file that was dequantised."""
-
-
-NO_MEMORY = (
-    *("can't allocate memory", "not enough memory"),
-    *("could not create a primitive\n", "could not create a memory"),
-)
-"""What torch says where the processor's memory is used up. The last are oneDNN's, of a product that it can compute; of
-one that it cannot, it says `primitive descriptor`."""
-
-
-@contextmanager
-def translated(path: str) -> Iterator[None]:
-    """Foreign exceptions become ours, in this one place."""
-    import torch
-
-    try:
-        yield
-    except (EngineError, OutOfMemoryError):
-        raise
-    except torch.OutOfMemoryError as error:
-        torch.cuda.empty_cache()
-        raise OutOfMemoryError(str(error).splitlines()[0]) from error
-    except MemoryError as error:
-        raise OutOfMemoryError("the machine's memory is used up") from error
-    except RuntimeError as error:
-        text = str(error)
-        if any(each in f"{text}\n" for each in NO_MEMORY):
-            raise OutOfMemoryError(text.splitlines()[0]) from error
-        raise EngineError(f"{path}: {text.splitlines()[0]}") from error
-    except (OSError, ValueError, ImportError, KeyError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise EngineError(f"{path}: {first}") from error
-    except Exception as error:
-        if type(error).__name__ == "SafetensorError":
-            raise EngineError(
-                f"{path}: a weights file is damaged or cut off ({error}); download or export it again"
-            ) from error
-        raise
+    notes: tuple[str, ...] = ()
+    """What a person should know of how it was put together."""
 
 
 def load_model(spec: LoadSpec, scratch: str | None = None) -> Loaded:
@@ -104,7 +70,8 @@ def load_model(spec: LoadSpec, scratch: str | None = None) -> Loaded:
     if method is not None and local:
         refuse_twice(Path(path), method.name)
     check_places(spec)
-    model = _from_pretrained(path, _keywords(spec, path, revision, method, scratch))
+    tensors = _stored(found) if spec.gguf_file is None else ()
+    model, notes = _from_pretrained(path, _keywords(spec, path, revision, method, scratch), tensors)
     if method is not None and method.apply is not None:
         if is_moved(model):
             raise EngineError(
@@ -114,7 +81,9 @@ def load_model(spec: LoadSpec, scratch: str | None = None) -> Loaded:
     for place, adapter in enumerate(found.adapters):
         if place:  # what an adapter was trained on, with the adapters before it, is one model
             model = model.merge_and_unload()
-        model = _with_adapter(model, adapter)
+        given = place == len(found.adapters) - 1 and spec.adapter is not None
+        model, more = with_adapter(model, adapter, put_on=found.base if given else None)
+        notes += more
     model.eval()
     quantized = method is not None or getattr(model.config, "quantization_config", None) is not None
     return Loaded(
@@ -124,6 +93,7 @@ def load_model(spec: LoadSpec, scratch: str | None = None) -> Loaded:
         quantized=quantized,
         dequantised=_dequantised(spec, model),
         gguf=found.gguf if local else None,
+        notes=notes,
     )
 
 
@@ -184,31 +154,26 @@ def _cpu_kernel(folder: Path) -> Any:
     return transformers.GPTQConfig(bits=int(found["bits"]), backend="torch")
 
 
-def _from_pretrained(path: str, keywords: dict[str, Any]) -> Any:
-    """Load the weights. Weights that the checkpoint lacks would be random, so they are an error."""
-    import transformers
+def _stored(found: Checkpoint) -> tuple[Stored, ...]:
+    """What the base's files hold, after it was held against what its configuration claims."""
+    folder = found.base.folder
+    if folder is None:
+        return ()
+    tensors = stored_tensors(each for each in found.weights if each.is_relative_to(folder))
+    check_claim(found.base.path, folder, tensors)
+    return tensors
 
+
+def _from_pretrained(path: str, keywords: dict[str, Any], tensors: Sequence[Stored]) -> tuple[Any, tuple[str, ...]]:
+    """Load the weights, and hold names of the checkpoint against the model's. Notes come with it."""
     if is_old_gptq(path):
         from harness.engines.hf_autogptq import load_gptq
 
-        return load_gptq(path, keywords)
-    found: Any = transformers.AutoModelForCausalLM.from_pretrained(path, output_loading_info=True, **keywords)
+        return load_gptq(path, keywords), ()
+    keywords = {**keywords, "ignore_mismatched_sizes": True}  # judged below, by name
+    found: Any = model_class(path, keywords).from_pretrained(path, output_loading_info=True, **keywords)
     model, info = found
-    missing = sorted(set(info.get("missing_keys", ())) - tied_keys(model))
-    missing = [key for key in missing if key.rpartition(".")[2] not in DERIVED]
-    if missing:
-        named = named_method(Path(path)) if Path(path).is_dir() else None
-        claim = f"; its config.json claims {named}, its weights do not" if named else ""
-        raise EngineError(
-            f"{path}: {len(missing)} weights are missing from the checkpoint, such as {missing[0]}{claim}"
-        )
-    return model
-
-
-def tied_keys(model: Any) -> set[str]:
-    """Names of weights that are copies of others and need not be saved."""
-    tied = getattr(model, "_tied_weights_keys", None) or ()
-    return set(tied)
+    return model, check_keys(path, model, info, tensors)
 
 
 def _tokenizer(spec: LoadSpec, found: Checkpoint) -> Any:
@@ -267,14 +232,6 @@ def _method(spec: LoadSpec) -> Method | None:
         how = f"pip install 'quantgate[{method.extra}]'" if method.extra else f"pip install {' '.join(missing)}"
         raise EngineError(f"{method.name} needs {', '.join(missing)}, not installed for this interpreter: {how}")
     return method
-
-
-def _with_adapter(model: Any, adapter: Location) -> Any:
-    try:
-        import peft
-    except ImportError as error:
-        raise EngineError("peft is not installed: pip install 'quantgate[peft]'") from error
-    return peft.PeftModel.from_pretrained(model, adapter.path, is_trainable=False, revision=adapter.revision)
 
 
 def is_old_gptq(path: str) -> bool:

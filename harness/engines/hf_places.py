@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from harness.engines.foreign import telling
 from harness.engines.seam import SCRATCH, LoadSpec
 from harness.errors import EngineError
 
@@ -116,7 +117,7 @@ def placing(spec: LoadSpec) -> Iterator[str | None]:
         shutil.rmtree(folder, ignore_errors=True)
         if not isinstance(error, UNPLACED) or isinstance(error, torch.OutOfMemoryError):
             raise
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        first = telling(error).rstrip(".")
         raise EngineError(
             f"{spec.path}: with {asked}: {first}. If it loads without device_map, this placement does not work "
             "for it: leave device_map out, or give max_memory enough that nothing lies on cpu or disk"

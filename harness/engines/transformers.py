@@ -8,11 +8,13 @@ import weakref
 from collections.abc import Sequence
 from typing import Any
 
+from harness.engines.foreign import translated
+from harness.engines.hf_causal import check_causal
 from harness.engines.hf_facts import gather_facts
 from harness.engines.hf_generate import Generator
 from harness.engines.hf_head import Head
 from harness.engines.hf_linear import faster_products
-from harness.engines.hf_load import Loaded, load_model, loading_threads, translated
+from harness.engines.hf_load import Loaded, load_model, loading_threads
 from harness.engines.hf_places import placing
 from harness.engines.hf_roll import roll
 from harness.engines.hf_room import Room
@@ -37,6 +39,8 @@ def load(spec: LoadSpec) -> TransformersEngine:
     started = clock.perf_counter()
     with translated(spec.path), placing(spec) as scratch, loading_threads(spec):
         loaded = load_model(spec, scratch)
+        with faster_products(loaded.model):
+            check_causal(spec.path, loaded.model, loaded.tokenizer, quantized=loaded.quantized)
         head = Head.find(loaded.model)
         room = Room.of(loaded.model, head, spec.memory_budget)
         with faster_products(loaded.model):

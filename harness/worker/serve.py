@@ -9,6 +9,7 @@ from dataclasses import asdict
 from importlib import import_module
 from typing import Any, TypeVar
 
+from harness.engines.foreign import named
 from harness.engines.seam import (
     Engine,
     GenerateRequest,
@@ -65,7 +66,7 @@ class Server:
         kind = "engine" if isinstance(error, EngineError) else "exception"
         if isinstance(error, OutOfMemoryError):
             kind, error = "engine", EngineError(f"out of memory: {error}")
-        message = str(error) if kind == "engine" else f"{type(error).__name__}: {error}"
+        message = str(error) if kind == "engine" else named(error)
         return {"kind": kind, "message": message, "traceback": traceback.format_exc()}
 
     def _loaded(self) -> Engine:

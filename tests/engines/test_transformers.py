@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from harness.engines import transformers as engine
-from harness.engines.hf_load import Loaded, load_model, translated
+from harness.engines.foreign import translated
+from harness.engines.hf_load import Loaded, load_model
 from harness.engines.seam import GenerateRequest, LoadSpec, OutOfMemoryError, ScoreRequest, Window
 from harness.errors import EngineError
 from tests.engines.tiny import Make, plain_model
