@@ -91,5 +91,5 @@ def save_adapter(base: Path, folder: Path, *, prepare: Callable[[Any], None] | N
                 parameter.add_(0.3 * torch.randn(parameter.shape))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Setting `save_embedding_layers`")  # which is what is wanted
-        wrapped.save_pretrained(folder)
+        wrapped.save_pretrained(str(folder))
     return folder

@@ -26,9 +26,9 @@ from tests.faults.checkpoints import (
 )
 
 HEAD = "lm_head.weight"
-TEXT = {"vocab_size": 200, "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4,
+TEXT: dict[str, Any] = {"vocab_size": 200, "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4,
         "num_key_value_heads": 2, "max_position_embeddings": 128}  # fmt: skip
-QWEN_IDS = {"image_token_id": 190, "video_token_id": 191, "vision_start_token_id": 192, "vision_end_token_id": 193,
+QWEN_IDS: dict[str, Any] = {"image_token_id": 190, "video_token_id": 191, "vision_start_token_id": 192, "vision_end_token_id": 193,
             "bos_token_id": 1, "eos_token_id": 2}  # fmt: skip
 
 
