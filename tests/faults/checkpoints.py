@@ -15,7 +15,7 @@ from tests.engines.tiny import save_tokenizer, tiny_config
 
 Tensors = dict[str, Any]
 ASKED = ScoreRequest(context=(5, 9, 12, 30), continuations=((7, 8, 9), (11,)))
-SMALL = {"num_hidden_layers": 1, "hidden_size": 16, "intermediate_size": 32}
+SMALL: dict[str, Any] = {"num_hidden_layers": 1, "hidden_size": 16, "intermediate_size": 32}
 
 
 def save_model(folder: Path, config: Any, *, seed: int = 0, auto: str = "AutoModelForCausalLM") -> Path:

@@ -26,10 +26,14 @@ from tests.faults.checkpoints import (
 )
 
 HEAD = "lm_head.weight"
-TEXT: dict[str, Any] = {"vocab_size": 200, "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4,
-        "num_key_value_heads": 2, "max_position_embeddings": 128}  # fmt: skip
-QWEN_IDS: dict[str, Any] = {"image_token_id": 190, "video_token_id": 191, "vision_start_token_id": 192, "vision_end_token_id": 193,
-            "bos_token_id": 1, "eos_token_id": 2}  # fmt: skip
+TEXT: dict[str, Any] = {
+    "vocab_size": 200, "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "max_position_embeddings": 128,
+}  # fmt: skip
+QWEN_IDS: dict[str, Any] = {
+    "image_token_id": 190, "video_token_id": 191, "vision_start_token_id": 192, "vision_end_token_id": 193,
+    "bos_token_id": 1, "eos_token_id": 2,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -163,13 +167,20 @@ def test_encoder_decoders_are_refused(config: Any, tmp_path: Path) -> None:
 
 
 def vision_config(family: str) -> Any:
-    vision = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
+    vision: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
               "image_size": 28, "patch_size": 14}  # fmt: skip
     match family:
         case "qwen2-vl":
             rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}
             text = {**TEXT, "rope_parameters": rope, "bos_token_id": 1, "eos_token_id": 2}
-            tower = {"depth": 1, "embed_dim": 16, "hidden_size": 64, "num_heads": 2, "mlp_ratio": 2, "patch_size": 14}
+            tower: dict[str, Any] = {
+                "depth": 1,
+                "embed_dim": 16,
+                "hidden_size": 64,
+                "num_heads": 2,
+                "mlp_ratio": 2,
+                "patch_size": 14,
+            }
             return transformers.Qwen2VLConfig(text_config=text, vision_config=tower, **QWEN_IDS)
         case "llava":
             tower = {"model_type": "clip_vision_model", "projection_dim": 16, **vision}
