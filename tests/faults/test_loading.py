@@ -167,8 +167,10 @@ def test_encoder_decoders_are_refused(config: Any, tmp_path: Path) -> None:
 
 
 def vision_config(family: str) -> Any:
-    vision: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
-              "image_size": 28, "patch_size": 14}  # fmt: skip
+    vision: dict[str, Any] = {
+        "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "image_size": 28, "patch_size": 14,
+    }  # fmt: skip
     match family:
         case "qwen2-vl":
             rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}
