@@ -30,6 +30,7 @@ from harness.engines.seam import (
     Generation,
     LoadSpec,
     OutOfMemoryError,
+    Pieces,
     Scalar,
     ScoreRequest,
     Timing,
@@ -53,14 +54,25 @@ class ScriptedTokenizer:
     prefix_token = 1
     prefix_text = "\x01"
     eos_text: str | None = "\x02"
+    leading: tuple[int, ...] = ()
+    trailing: tuple[int, ...] = ()
+    unknown: int | None = None
 
     def encode(self, text: str, *, add_special_tokens: bool) -> tuple[int, ...]:
         del add_special_tokens
         return tuple(byte + 3 for byte in text.encode())
 
+    def pieces(self, text: str) -> Pieces:
+        """Bytes say nothing of characters, and none of them reaches over a join."""
+        return Pieces(ids=self.encode(text, add_special_tokens=False), spans=None)
+
     def chat(self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True) -> str:
         turns = "".join(f"<{each['role']}>{each['content']}\n" for each in messages)
         return turns + ("<assistant>" if add_generation_prompt else "")
+
+    def moves(self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True) -> bool:
+        del messages, add_generation_prompt
+        return False
 
 
 def load(spec: LoadSpec) -> ScriptedEngine:

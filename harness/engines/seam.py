@@ -21,6 +21,19 @@ WITHOUT_DISTRIBUTION = frozenset({"served", "vllm"})
 """Engines that show no whole distribution, so that no divergence is measured on them."""
 
 
+Span = tuple[int, int]
+"""From this character of a text up to, and without, that one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pieces:
+    """A text's own tokens, nothing added, and the characters that each stands for."""
+
+    ids: tuple[int, ...]
+    spans: tuple[Span, ...] | None
+    """None where the tokenizer does not say."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LoadSpec:
     """What to load and how. Paths are absolute; `path` may be a hub id when `is_hub` is set."""

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.engines.seam import GenerateRequest, ScoreRequest, Window
+from harness.plan.asked_notes import notes_on
 from harness.plan.build import Answer, Request, TaskPlan, prompt_hash, sample, slices_of
+from harness.plan.clock import Watching
 from harness.plan.heads import common_heads, common_stems
 from harness.plan.lmeval import lm_eval_docs
 from harness.plan.perplexity import plan_documents
-from harness.plan.requests import Asked, ask_document
+from harness.plan.requests import Asked, ask_documents
 from harness.plan.rows import file_hash, problem
 from harness.plan.scoring import pairable_metrics, record_of
 from harness.plan.shortforms import Docs, choice_docs, generate_docs
@@ -34,12 +36,14 @@ def plan_asked(
     limit: int | None,
 ) -> TaskPlan:
     """Plan a task of options or generated answers. Raises `SuiteError` for data or metrics that do not fit."""
-    docs = _docs(loaded, name, task, tokenizer)
+    watching = Watching(tokenizer)
+    docs = _docs(loaded, name, task, watching)
     if docs.task.OUTPUT_TYPE == "loglikelihood_rolling":
         return plan_documents(loaded, name, task, docs, tokenizer, context_length, limit)
     chosen = sample(len(docs.docs), limit, loaded.suite.seed, name)
-    chat = task.apply_chat_template
-    asked = [ask_document(name, docs, position, tokenizer, context_length, chat=chat) for position in chosen]
+    spec, chat = task.choice or task.generate, task.apply_chat_template
+    templated = chat or (spec is not None and spec.messages is not None)
+    asked = ask_documents(name, docs, chosen, watching, context_length, chat=chat, templated=templated)
     if not asked:
         raise problem(loaded.shown, f"tasks.{name}", "expected at least one item, the task has none")
     if all(each.too_long is not None for each in asked):
@@ -54,7 +58,6 @@ def plan_asked(
     def score(index: int, answers: Sequence[Answer]) -> ItemRecord:
         return record_of(docs, items[index], asked[index], answers, metrics.names)
 
-    spec = task.choice or task.generate
     return TaskPlan(
         name=name,
         kind="generate" if docs.task.OUTPUT_TYPE == "generate_until" else "choice",
@@ -68,7 +71,7 @@ def plan_asked(
         settings=_settings(docs, metrics.names),
         data_file=None if spec is None else spec.data,
         data_hash=None if spec is None else file_hash(resolve_file(loaded, spec.data)),
-        notes=(*metrics.notes, *_notes(name, asked)),
+        notes=(*metrics.notes, *notes_on(name, asked, watching)),
     )
 
 
@@ -119,16 +122,6 @@ def _settings(docs: Docs, metrics: Sequence[str]) -> str:
 def _named(value: object) -> str:
     """Functions by name: their default text holds an address, which differs in every process."""
     return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}"
-
-
-def _notes(name: str, asked: Sequence[Asked]) -> list[str]:
-    notes = []
-    if ignored := sorted({setting for each in asked for setting in each.ignored}):
-        notes.append(f"{name}: generates without the task's {', '.join(ignored)}, which quantgate does not follow")
-    requests = [request for each in asked for request in each.requests]
-    if any(isinstance(request, GenerateRequest) and request.temperature > 0 for request in requests):
-        notes.append(f"{name}: samples its answers, so that they differ by chance too; greedy answers pair better")
-    return notes
 
 
 def _item(name: str, docs: Docs, task: Task, position: int, index: int, asked: Asked) -> PlannedItem:

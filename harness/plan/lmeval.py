@@ -72,7 +72,7 @@ def _load(loaded: LoadedSuite, name: str, asked: str) -> Any:
     except SuiteError:
         raise
     except Exception as error:  # a task is somebody's YAML, Python and data set: it can raise anything
-        raise problem(loaded.shown, key, f"lm-eval could not load {asked}: {_first_cause(error)}") from error
+        raise problem(loaded.shown, key, f"lm-eval could not load {asked}: {first_cause(error)}") from error
     tasks = found["tasks"]
     if len(tasks) != 1:
         raise problem(loaded.shown, key, _group(asked, list(tasks)))
@@ -103,7 +103,7 @@ def _group(asked: str, members: list[str]) -> str:
     return f"{asked} is a group of {len(members)} tasks; name one of: {shown}"
 
 
-def _first_cause(error: BaseException) -> str:
+def first_cause(error: BaseException) -> str:
     """`datasets` wraps a broken line in an error that says only that something went wrong."""
     while error.__cause__ is not None:
         error = error.__cause__

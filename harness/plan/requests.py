@@ -5,21 +5,29 @@ Refuses to cut: what does not fit the model's context is said to be too long, ne
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness.engines.seam import GenerateRequest, ScoreRequest
+from harness.errors import EngineError, SuiteError
 from harness.plan.build import Request
+from harness.plan.lmeval import first_cause
 from harness.plan.rows import problem
 from harness.plan.shortforms import Docs
 from harness.plan.tokens import (
     Encoded,
     Remembering,
+    Split,
     Tokenizer,
+    UnsplitError,
     adds_special_tokens,
-    encode_pair,
+    encode_alone,
+    encode_options,
     encode_prompt,
+    lm_evals_pair,
+    lm_evals_prompt,
+    unknown_in,
 )
 
 DEFAULT_NEW_TOKENS = 256
@@ -33,6 +41,7 @@ class Asked:
     """One document's lm-eval instances and how they map onto our requests."""
 
     doc: Mapping[str, Any]
+    item: str
     instances: tuple[Any, ...]
     requests: tuple[Request, ...]
     where: tuple[tuple[int, int], ...]
@@ -41,62 +50,171 @@ class Asked:
     too_long: str | None
     ignored: tuple[str, ...] = ()
     """Generation settings of the task that are not followed."""
+    moved: bool = False
+    """A token spans the end of the prompt, so that its last characters are scored with the options."""
+    differs: bool = False
+    """lm-eval's `hf` model would make other token ids of these texts."""
+    unknown: bool = False
+    """An option holds text that the tokenizer does not know."""
 
 
-def ask_document(
-    name: str, docs: Docs, position: int, tokenizer: Tokenizer, context_length: int | None, *, chat: bool
-) -> Asked:
-    """lm-eval's instances of document `position`, tokenised. Equal contexts become one request.
+def ask_documents(
+    name: str,
+    docs: Docs,
+    chosen: Sequence[int],
+    tokenizer: Tokenizer,
+    context_length: int | None,
+    *,
+    chat: bool,
+    templated: bool,
+) -> list[Asked]:
+    """Every chosen document, with the examples that it has when all are asked.
 
     `chat`: lm-eval wraps prompt and examples in the chat template, the examples as turns of their own (its default).
-    Raises `SuiteError` when an option adds no token to its prompt.
+    `templated`: the prompts are out of a chat template, by lm-eval or before.
+    Raises `SuiteError` for a document that lm-eval cannot ask and an option that no token stands for.
     """
-    doc, once = docs.docs[position], Remembering(tokenizer)
-    template = tokenizer.chat if chat else None
-    context = docs.task.fewshot_context(
-        doc, docs.num_few_shot, apply_chat_template=chat, fewshot_as_multiturn=chat, chat_template=template
-    )
-    built = docs.task.construct_requests(
-        doc=doc, ctx=context, metadata=(name, position, 1), apply_chat_template=chat, chat_template=template
-    )
-    instances = tuple(built) if isinstance(built, list | tuple) else (built,)
-    if docs.task.OUTPUT_TYPE == "generate_until":
-        return _for_text(doc, instances, docs.ids[position], once, context_length)
-    return _for_options(name, doc, instances, docs.ids[position], once, context_length)
+    wanted, asked = set(chosen), []
+    for position in range(max(chosen, default=-1) + 1):
+        if position not in wanted:
+            _draw_past(docs, position)
+            continue
+        instances = lm_evals_instances(name, docs, position, tokenizer, chat=chat)
+        once, doc, item = Remembering(tokenizer), docs.docs[position], docs.ids[position]
+        if docs.task.OUTPUT_TYPE == "generate_until":
+            asked.append(_for_text(doc, instances, item, once, context_length, templated=templated))
+            continue
+        try:
+            found = _for_options(doc, instances, item, once, context_length, templated=templated)
+        except UnsplitError as error:
+            raise problem(docs.places[position], f"tasks.{name}", f"item {item}: {error}") from error
+        asked.append(found)
+    return asked
+
+
+def lm_evals_instances(name: str, docs: Docs, position: int, tokenizer: Tokenizer, *, chat: bool) -> tuple[Any, ...]:
+    """What lm-eval's `build_all_requests` makes of one document, argument by argument."""
+    doc, template = docs.docs[position], _template(tokenizer) if chat else None
+    try:
+        context = docs.task.fewshot_context(
+            doc,
+            docs.num_few_shot,
+            system_instruction=None,
+            apply_chat_template=chat,
+            fewshot_as_multiturn=chat,
+            chat_template=template,
+            gen_prefix=docs.task.doc_to_prefix(doc),
+        )
+        built = docs.task.construct_requests(
+            doc=doc, ctx=context, metadata=(name, position, 1), apply_chat_template=chat, chat_template=template
+        )
+    except (SuiteError, EngineError):
+        raise
+    except Exception as error:  # a task is somebody's templates and Python
+        message = f"lm-eval cannot ask this document: {first_cause(error)}"
+        raise problem(docs.places[position], f"tasks.{name}", message) from error
+    return tuple(built) if isinstance(built, list | tuple) else (built,)
+
+
+def _template(tokenizer: Tokenizer) -> Callable[..., str]:
+    """The chat template as lm-eval's `hf` model applies it: without the system turn where it takes none."""
+    import jinja2
+
+    def rendered(messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True) -> str:
+        try:
+            return tokenizer.chat(messages, add_generation_prompt=add_generation_prompt)
+        except jinja2.TemplateError:
+            others = [message for message in messages if message["role"] != "system"]
+            return tokenizer.chat(others, add_generation_prompt=add_generation_prompt)
+
+    return rendered
+
+
+def _draw_past(docs: Docs, position: int) -> None:
+    """Draw the examples of a document that is not asked, so that the next one's are those of a whole run."""
+    if docs.num_few_shot == 0:
+        return
+    task, doc = docs.task, docs.docs[position]
+    if hasattr(task, "sampler"):  # as `ConfigurableTask.fewshot_context` does
+        own = task.fewshot_cfg.split == task.config.test_split
+        task.sampler.sample(n=docs.num_few_shot, eval_doc=doc if own else None)
+    else:
+        task.fewshot_context(doc, docs.num_few_shot)
 
 
 def _for_options(
-    name: str,
     doc: Mapping[str, Any],
     instances: tuple[Any, ...],
     item: str,
     tokenizer: Tokenizer,
     context_length: int | None,
+    *,
+    templated: bool,
 ) -> Asked:
+    pairs = [(str(each.args[0]), str(each.args[1])) for each in instances]
+    ids, moved = _split(tokenizer, pairs, templated=templated)
     contexts: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
     where, texts = [], []
-    for instance in instances:
-        before, after = instance.args[0], instance.args[1]
-        head, tail = encode_pair(tokenizer, before, after)
-        if not tail:
-            raise problem(f"tasks.{name}", item, f"the option {after!r:.60} adds no token to its prompt")
+    for (before, after), (head, tail) in zip(pairs, ids, strict=True):
         known = contexts.setdefault(head, [])
         where.append((list(contexts).index(head), len(known)))
         known.append(tail)
-        text = before + after
-        special = before.strip() != "" and adds_special_tokens(tokenizer, text)
-        ids = tokenizer.encode(text, add_special_tokens=special)
-        texts.append(Encoded(item=item, text=text, ids=ids, add_special_tokens=special))
+        texts.append(_encoded(item, before + after, tokenizer, plain=templated or not before.strip()))
     # The last token is only predicted, so it needs no place in the context.
     longest = max(len(head) + len(tail) for head, tails in contexts.items() for tail in tails) - 1
     return Asked(
         doc=doc,
+        item=item,
         instances=instances,
         requests=tuple(ScoreRequest(context=head, continuations=tuple(tails)) for head, tails in contexts.items()),
         where=tuple(where),
         texts=tuple(texts),
         too_long=_too_long(longest, context_length),
+        moved=moved,
+        differs=ids != [lm_evals_pair(tokenizer, before, after) for before, after in pairs],
+        unknown=any(unknown_in(tokenizer, tail) for _, tail in ids),
     )
+
+
+def _split(
+    tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]], *, templated: bool
+) -> tuple[list[tuple[tuple[int, ...], tuple[int, ...]]], bool]:
+    """Context and continuation of each pair, with as much of the prompt in every continuation, and whether any is.
+
+    Raises `UnsplitError`.
+    """
+    groups: dict[str, list[str]] = {}
+    for before, after in pairs:
+        groups.setdefault(before, []).append(after)
+    splits = {
+        before: encode_options(tokenizer, before, options, templated=templated) for before, options in groups.items()
+    }
+    ends = {split.moved for before, split in splits.items() if before.strip()}
+    if len(ends) > 1:  # several prompts, and not the same text of each would be scored
+        splits = {
+            before: _at_the_end(tokenizer, before, options, templated=templated) for before, options in groups.items()
+        }
+    tails = {before: iter(split.continuations) for before, split in splits.items()}
+    return [(splits[before].context, next(tails[before])) for before, _ in pairs], any(map(bool, ends))
+
+
+def _at_the_end(tokenizer: Tokenizer, before: str, options: Sequence[str], *, templated: bool) -> Split:
+    """The whole prompt as context, and every option as it follows other text. Raises `UnsplitError`."""
+    if not before.strip():
+        return encode_options(tokenizer, before, options, templated=templated)
+    stripped = before.rstrip()
+    spaces = before[len(stripped) :]
+    return Split(
+        context=encode_prompt(tokenizer, stripped, templated=templated),
+        continuations=tuple(encode_alone(tokenizer, spaces + option) for option in options),
+    )
+
+
+def _encoded(item: str, text: str, tokenizer: Tokenizer, *, plain: bool) -> Encoded:
+    """A text to hold other tokenizers against: with what is added around it where that is a part of what is asked."""
+    special = not plain and not tokenizer.trailing and adds_special_tokens(tokenizer, text)
+    ids = tokenizer.encode(text, add_special_tokens=special)
+    return Encoded(item=item, text=text, ids=ids, add_special_tokens=special)
 
 
 def _for_text(
@@ -105,14 +223,16 @@ def _for_text(
     item: str,
     tokenizer: Tokenizer,
     context_length: int | None,
+    *,
+    templated: bool,
 ) -> Asked:
     from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs
 
-    requests, texts, longest = [], [], 0
+    requests, texts, longest, differs = [], [], 0, False
     ignored: set[str] = set()
     for instance in instances:
         prompt, settings = instance.args[0], dict(normalize_gen_kwargs(instance.args[1], DEFAULT_NEW_TOKENS))
-        ids, new = encode_prompt(tokenizer, prompt), int(settings["max_gen_toks"])
+        ids, new = encode_prompt(tokenizer, prompt, templated=templated), int(settings["max_gen_toks"])
         requests.append(
             GenerateRequest(
                 prompt=ids,
@@ -121,18 +241,20 @@ def _for_text(
                 temperature=float(settings.get("temperature", 0.0)) if settings.get("do_sample") else 0.0,
             )
         )
-        special = adds_special_tokens(tokenizer, prompt)
-        texts.append(Encoded(item=item, text=prompt, ids=ids, add_special_tokens=special))
+        texts.append(_encoded(item, prompt, tokenizer, plain=templated or not prompt))
+        differs |= prompt != "" and ids != lm_evals_prompt(tokenizer, prompt)
         longest = max(longest, len(ids) + new)
         ignored |= settings.keys() - UNDERSTOOD
     return Asked(
         doc=doc,
+        item=item,
         instances=instances,
         requests=tuple(requests),
         where=tuple((index, 0) for index in range(len(requests))),
         texts=tuple(texts),
         too_long=_too_long(longest, context_length),
         ignored=tuple(sorted(ignored)),
+        differs=differs,
     )
 
 
