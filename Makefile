@@ -3,6 +3,7 @@
 #   make demo      install what the demo needs, make its model, run suites/demo.yaml, say where the report is
 #   make test      install what development needs, then lint, types and every test, those with the model too
 #   make quick     the tests that need no model
+#   make environments  the environments that tests run in (minutes, the first time only; make test does it too)
 #   make lint      ruff and mypy
 #   make model     the demo's model and texts only
 #   make methods   every quantization method on the demo's model, into docs/methods.md (an hour and more)
@@ -15,7 +16,7 @@
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := demo
-.PHONY: demo test quick lint model methods bench simulate clean
+.PHONY: demo test quick lint model environments methods bench simulate clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -85,12 +86,15 @@ lint: $(HAVE_DEV)
 quick: $(HAVE_DEV)
 	$(PYTHON) -m pytest -m "not model" $(ARGS)
 
-test: lint $(MODEL) $(TEXTS)
+# What is built already costs nothing. One that cannot be built stops nothing: its tests fail with pip's reason.
+environments: $(HAVE_DEV)
+	$(PYTHON) -m tests.environments
+
+test: lint environments $(MODEL) $(TEXTS)
 	OMP_WAIT_POLICY=PASSIVE $(PYTHON) -m pytest -n $(JOBS) --dist worksteal --max-worker-restart=20 $(ARGS)
 
-# Environments that exclude each other are built first; one that cannot be built leaves its rows with pip's reason.
-methods: $(HAVE_DEV) $(MODEL)
-	for name in gptqmodel llama.cpp llm-compressor autoawq; do $(VENV)/bin/quantgate env build $$name || true; done
+# An environment that cannot be built leaves its rows with pip's reason.
+methods: $(MODEL) environments
 	$(PYTHON) suites/methods.py $(ARGS)
 
 bench: $(HAVE_DEV) $(MODEL)

@@ -16,9 +16,8 @@ import pytest
 from harness.engines.gguf_header import read_header
 from harness.engines.seam import Facts, GenerateRequest, LoadSpec, Scalar, ScoreRequest, Window, WindowScore, Workload
 from harness.errors import EngineError
-from harness.run.runtimes import environments
 from harness.worker.client import Worker
-from harness.worker.environments import shipped
+from tests.environments import interpreter
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / ".cache" / "demo-model" / "SmolLM2-135M-Instruct"
@@ -35,13 +34,10 @@ pytestmark = [pytest.mark.model, pytest.mark.slow]
 
 @pytest.fixture(scope="session")
 def python() -> Path:
-    """The interpreter of the llama.cpp environment, built once into quantgate's cache."""
+    """The interpreter of the llama.cpp environment."""
     if not DEMO.is_dir():
         pytest.skip("the demo model is not there: make model")
-    try:
-        return environments().build(shipped()["llama.cpp"])
-    except EngineError as error:
-        pytest.skip(f"environment llama.cpp cannot be built here: {str(error).splitlines()[-2]}")
+    return interpreter("llama.cpp")
 
 
 @pytest.fixture(scope="session")

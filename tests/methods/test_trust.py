@@ -14,8 +14,7 @@ import pytest
 import harness.quantize
 from harness.methods import METHODS, filled
 from harness.methods.base import Recipe
-from harness.run.runtimes import environments
-from harness.worker.environments import shipped
+from tests.environments import interpreter
 
 MAKE = Path(harness.quantize.__file__).with_name("make.py")
 CODE = """
@@ -58,9 +57,7 @@ def test_remote_code_runs_only_when_trusted(method: str, block: dict[str, Any], 
     whole = filled(method, block)
     tool = METHODS[method].tool(whole)
     assert tool is not None
-    python = environments().python(shipped()[tool.environment])
-    if python is None:
-        pytest.skip(f"environment {tool.environment} is not built")
+    python = interpreter(tool.environment)
     mark, out = tmp_path / "ran", tmp_path / "out"
     with_code(tmp_path / "model", mark)
     out.mkdir()
