@@ -40,6 +40,7 @@ from harness.records.models import (
     Scored,
     TaskRun,
     VariantRun,
+    evaluation_key,
 )
 from harness.records.store import Store
 
@@ -202,20 +203,24 @@ def readings(variant: str) -> list[ItemRecord]:
 
 def evaluate(store: Store, variant: str, task: str, records: Iterator[list[ItemRecord]]) -> None:
     """Append the chunks and declare the evaluation complete."""
-    chunks, items = store.chunks(f"{variant}-{task}"), 0
+    key = evaluation_key(identity_of(variant, task))
+    chunks, items = store.chunks(key), 0
     for chunk in records:
         chunks.append(chunk)
         items += len(chunk)
-    identity = Identity(
-        weights=variant, quantization="", tokenizer="t", requests=f"plan-{task}", engine="scripted", versions={},
-        dtype="float32", device_type="cpu", batching="b",
-    )  # fmt: skip
     manifest = EvaluationManifest(
-        key=f"{variant}-{task}", identity=identity, variant=variant, task=task, items=items,
+        key=key, identity=identity_of(variant, task), variant=variant, task=task, items=items,
         chunks=len(chunks.digests), digest=chunks.digest(), facts=facts(variant), host=HOST, started_at=NOW,
         elapsed_s=1.0,
     )  # fmt: skip
     store.complete(manifest)
+
+
+def identity_of(variant: str, task: str) -> Identity:
+    return Identity(
+        weights=variant, quantization="", tokenizer="t", requests=f"plan-{task}", engine="scripted", versions={},
+        dtype="float32", device_type="cpu", batching="b",
+    )  # fmt: skip
 
 
 def facts(variant: str) -> EngineFacts:
@@ -228,7 +233,7 @@ def facts(variant: str) -> EngineFacts:
 
 
 def variant_run(name: str) -> VariantRun:
-    evaluations = {task: f"{name}-{task}" for task in ("ask", "read")}
+    evaluations = {task: evaluation_key(identity_of(name, task)) for task in ("ask", "read")}
     return VariantRun(variant=name, evaluations=evaluations, facts=facts(name), must_be_quantized=name == "small")
 
 

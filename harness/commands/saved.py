@@ -42,9 +42,6 @@ def promote_version(run: str, variant: str, results: Path, *, name: str, note: s
             f"run {manifest.run} is partial (made with --limit, --variant or --task): later runs of the whole suite "
             "may not pair with it. Promote it all the same with --force."
         )
-    taken = next((each for each in store.accepted(manifest.suite) if name and each.name == name), None)
-    if taken is not None and (taken.run, taken.variant) != (manifest.run, variant):
-        raise UsageError(f"--name {name}: is {taken.variant}@{taken.run} already")
     now = datetime.now(UTC).isoformat(timespec="seconds")
     store.accept(
         manifest.suite,

@@ -43,6 +43,7 @@ def item_rows(store: Store, manifest: RunManifest, task: str | None) -> Iterator
     """One row per task, item and variant, in plan order."""
     if task is not None and task not in manifest.tasks:
         raise UsageError(f"--task {task}: run {manifest.run} has {', '.join(manifest.tasks)}")
+    store.check_bound(manifest)
     for name, facts in manifest.tasks.items():
         if task not in (None, name):
             continue

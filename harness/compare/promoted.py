@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from harness.errors import QuantgateError
 from harness.records.models import Accepted, EvaluationManifest, MemoryFigures, RunManifest, SpeedRecord, VariantRun
-from harness.records.store import Store, read_model
+from harness.records.store import Store
 
 MOST_VERSIONS = 12
 """Versions of a series that are compared; what came before the first of them stands in its total."""
@@ -68,7 +68,9 @@ def _until(accepted: Sequence[Accepted], run: RunManifest) -> list[Accepted]:
 def _version(store: Store, suite: str, accepted: Accepted) -> Version:
     name = f"{accepted.variant}@{accepted.run}"
     try:
-        manifest = read_model(store.run_folder(suite, accepted.run) / "run.json", RunManifest)
+        manifest = store.run(suite, accepted.run)
+        if accepted.variant in manifest.variants:
+            store.check_bound(manifest, manifest.variants[accepted.variant], manifest.variants[manifest.baseline])
     except QuantgateError:
         manifest = None
     found = manifest.variants.get(accepted.variant) if manifest is not None else None

@@ -43,6 +43,8 @@ class Items:
     """A run's stored records. Reads each evaluation and each plan once, as columns."""
 
     def __init__(self, store: Store, run: RunManifest) -> None:
+        """Raises `RecordError` where an evaluation is another's than the run says."""
+        store.check_bound(run)
         self.store = store
         self.run = run
         self._sides: dict[tuple[str, int | None], Side] = {}

@@ -13,7 +13,7 @@ import numpy as np
 from harness.errors import QuantgateError
 from harness.records.columns import PlanColumns
 from harness.records.models import RunManifest
-from harness.records.store import Store, read_model
+from harness.records.store import Store
 
 MOST_RUNS = 50
 """Earlier runs that are looked through for one with other items."""
@@ -80,7 +80,7 @@ def _earlier(store: Store, run: RunManifest, task: str) -> RunManifest | None:
     promoted = [folder for folder in store.runs(run.suite) if folder.name == run.reference]
     for folder in (*promoted, *reversed(names)):
         try:
-            earlier = read_model(folder / "run.json", RunManifest)
+            earlier = store.run(run.suite, folder.name)
         except QuantgateError:  # a run that this version of quantgate cannot read is no evidence of anything
             continue
         known = earlier.tasks.get(task)

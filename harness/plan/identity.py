@@ -8,13 +8,8 @@ import json
 from harness.checkpoints.contents import content_of
 from harness.checkpoints.hub import commit_of
 from harness.checkpoints.resolve import Reference, resolve
-from harness.records.models import Identity
+from harness.records.models import evaluation_key as evaluation_key
 from harness.spec.models import Variant
-
-
-def evaluation_key(identity: Identity) -> str:
-    """SHA-256 of the canonical JSON of an identity."""
-    return hashlib.sha256(json.dumps(identity.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
 
 def quantization_text(variant: Variant) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from harness.errors import RecordError
 from harness.records.models import RunManifest, SpeedRecord, VariantRun
-from harness.records.store import Store, read_model
+from harness.records.store import Store
 from harness.records.verdict import CandidateVerdict, Measure, Noise, SpeedRow, Verdict
 from harness.spec.describe import quantization_words
 from harness.spec.models import Suite
@@ -108,7 +108,7 @@ def history(store: Store, suite: Suite, *, host: str) -> History:
 def _runs(store: Store, suite: str) -> Iterator[tuple[RunManifest, Verdict | None]]:
     for folder in store.runs(suite)[-RUNS:]:
         try:
-            run = read_model(folder / "run.json", RunManifest)
+            run = store.run(suite, folder.name)
         except RecordError:
             continue
         try:

@@ -1,16 +1,25 @@
 """What is stored: items, evaluations and runs. Frozen, strict, schema versioned.
 
-Owns shapes only; `store.py` is the one reader and writer, `verdict.py` holds the verdict's shape.
+Owns shapes only; `store.py` is the one reader and writer, `verdict.py` holds the verdict's shape. Names and keys that
+become parts of a path are refused here when they could lead anywhere else.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA = 1
+SCHEMA = 2
+"""2: every record carries a checksum (`seal.py`)."""
+IDENTITY_SCHEMA = 1
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_. -]*$")]
+"""Of a suite, run, variant or task: as suites allow them, and a space for the `base model`. No path leads out of it."""
+Key = Name
+"""Of an evaluation, a plan or a timing: a hash, and part of a path too."""
 
 
 class Model(BaseModel):
@@ -169,13 +178,13 @@ class Host(Model):
 class Identity(Model):
     """Everything that, when changed, makes it another evaluation. Its hash is the evaluation's key."""
 
-    schema_version: int = SCHEMA
+    schema_version: int = IDENTITY_SCHEMA
     weights: str
     """Hash of the weight files (or hub id and revision) and the adapter's."""
     quantization: str
     """Canonical JSON of the `quantize` block; empty for none."""
     tokenizer: str
-    requests: str
+    requests: Key
     """Hash of the task plan: every token id, option, stop string and limit."""
     engine: str
     versions: dict[str, str]
@@ -185,6 +194,13 @@ class Identity(Model):
     baseline: str | None = None
     """Key of the baseline evaluation that a divergence was measured from; empty for the model before fine-tuning,
     whose evaluations neither keep states nor measure a divergence."""
+
+
+def evaluation_key(identity: Identity, *, stored: bool = False) -> str:
+    """SHA-256 of the canonical JSON of an identity. `stored`: it was read, and only the fields that stood there count,
+    so that an evaluation of a version that knew fewer keeps its key."""
+    parts = identity.model_dump(mode="json", exclude_unset=stored)
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 class BatchLimits(Model):
@@ -218,10 +234,10 @@ class EvaluationManifest(Model):
     """Written last, by rename: its existence means the evaluation is complete."""
 
     schema_version: int = SCHEMA
-    key: str
+    key: Key
     identity: Identity
-    variant: str
-    task: str
+    variant: Name
+    task: Name
     items: int
     chunks: int
     digest: str
@@ -238,6 +254,15 @@ class EvaluationManifest(Model):
     """Limits on batches, more than one where the evaluation was resumed with others; empty where an engine has none."""
     batch_tokens: int | None = None
     """Padded tokens of the largest batch that was asked, where memory ran out with a larger one."""
+    states: dict[str, str] = {}
+    """File of the kept hidden states and output layer to its SHA-256; empty where none are kept."""
+
+
+class BatchParts(Model):
+    """Limits on batches under which an evaluation's chunks were asked so far."""
+
+    schema_version: int = SCHEMA
+    parts: tuple[BatchLimits, ...]
 
 
 class MemoryLimit(Model):
@@ -304,9 +329,9 @@ class SpeedRecord(Model):
     """Speed and memory of one candidate beside the baseline, both in fresh processes of one host."""
 
     schema_version: int = SCHEMA
-    key: str
-    variant: str
-    baseline: str
+    key: Key
+    variant: Name
+    baseline: Name
     host: Host
     workloads: tuple[WorkloadTimes, ...]
     memory: MemoryFigures
@@ -342,7 +367,7 @@ class EarlyStop(Model):
     The test of `harness.stats.betting` over the first `chunks` chunks: whole blocks of the shuffled order.
     """
 
-    task: str
+    task: Name
     metric: str
     gate: str
     """The gate that stopped it, as the verdict names it."""
@@ -350,7 +375,7 @@ class EarlyStop(Model):
     """That gate's `max_drop`, a fraction."""
     alpha: float
     """That gate's, shared among the gates that can stop the variant."""
-    evaluation: str
+    evaluation: Key
     """Key of the unfinished evaluation."""
     chunks: int
     digest: str
@@ -370,17 +395,20 @@ class EarlyStop(Model):
 class VariantRun(Model):
     """What a run knows of one variant: its evaluations, or why it has none."""
 
-    variant: str
-    evaluations: dict[str, str] = {}
+    variant: Name
+    weights: str | None = None
+    quantization: str | None = None
+    """As in `Identity`, of every evaluation of the variant; None in runs of before this was kept, and without any."""
+    evaluations: dict[Name, Key] = {}
     """Task to evaluation key."""
-    second_pass: dict[str, str] = {}
+    second_pass: dict[Name, Key] = {}
     """The baseline's: task to the evaluation of a part of its items in other batches, for the noise floor."""
     second_pass_failure: str | None = None
     """Why a second pass was wanted and is not there."""
     stopped: EarlyStop | None = None
     """Why the remaining tasks, and its timing, were left out."""
     facts: EngineFacts | None = None
-    speed: str | None = None
+    speed: Key | None = None
     """Key of its speed record."""
     token_disagreement: TokenDisagreement | None = None
     failure: str | None = None
@@ -403,8 +431,8 @@ class VariantRun(Model):
 class TaskRun(Model):
     """What a run knows of one task."""
 
-    task: str
-    plan: str
+    task: Name
+    plan: Key
     """Hash of the task plan."""
     kind: Literal["choice", "generate", "perplexity"]
     items: int
@@ -427,17 +455,17 @@ class RunManifest(Model):
     """One run of a suite: pointers to evaluations. Written last, by rename."""
 
     schema_version: int = SCHEMA
-    run: str
-    suite: str
+    run: Name
+    suite: Name
     suite_file: str
     suite_hash: str
     suite_text: str
     """The suite as it was, so that a run can be judged again on its own terms."""
-    baseline: str
-    variants: dict[str, VariantRun]
+    baseline: Name
+    variants: dict[Name, VariantRun]
     base: VariantRun | None = None
     """The model before fine-tuning, where the suite names one: neither baseline nor candidate."""
-    tasks: dict[str, TaskRun]
+    tasks: dict[Name, TaskRun]
     host: Host
     quantgate: str
     started_at: str
@@ -448,16 +476,16 @@ class RunManifest(Model):
     """At most this many items of each task (--limit)."""
     label: str = ""
     """The version as its makers call it (--label): a tag, a commit."""
-    reference: str | None = None
+    reference: Name | None = None
     """Run of the last promoted version when this run was made."""
-    reference_variant: str | None = None
+    reference_variant: Name | None = None
 
 
 class Accepted(Model):
     """A promoted version: the last one is the reference that later runs are compared with."""
 
-    run: str
-    variant: str
+    run: Name
+    variant: Name
     promoted_at: str
     note: str = ""
     name: str = ""

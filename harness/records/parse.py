@@ -156,11 +156,12 @@ def _batches(payloads: Iterable[tuple[int, bytes]]) -> Iterator[list[tuple[int, 
 
 
 def read_plan(stream: BinaryIO) -> PlanColumns:
-    """The columns of a plan's file. Raises ValueError when it is damaged."""
+    """The columns of a plan's file from here on. Raises ValueError when it is damaged."""
     import pyarrow
 
     tables, is_right, counts = [_planned([])], [np.empty(0, dtype=np.bool_)], [np.empty(0, dtype=np.int64)]
     read: list[int] = []
+    start = stream.tell()
     while lines := stream.readlines(BATCH_BYTES):
         table = _planned(lines)
         offered = table["options"].combine_chunks()
@@ -181,7 +182,7 @@ def read_plan(stream: BinaryIO) -> PlanColumns:
         is_right=np.concatenate(is_right),
         first_option=np.cumsum(options) - options,
         options=options,
-        lines=np.cumsum(sizes) - sizes,
+        lines=start + np.cumsum(sizes) - sizes,
     )
 
 

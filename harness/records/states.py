@@ -17,7 +17,7 @@ import numpy as np
 
 from harness.engines.states import joined_states
 from harness.errors import RecordError
-from harness.records.store import write_atomically
+from harness.records.files import write_atomically
 
 
 @dataclass(frozen=True, kw_only=True)

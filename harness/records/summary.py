@@ -11,7 +11,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import RecordError
+from harness.records.files import read_whole
 from harness.records.models import Host
+from harness.records.seal import SEALED, opened
 from harness.records.verdict import VERDICT_SCHEMA, Bound, Conditions, Decision, FindingDecision, Verdict
 
 
@@ -127,15 +129,14 @@ class VerdictSummary(View):
     limit: int | None = None
 
 
-def read_summary(path: Path) -> VerdictSummary:
+def read_summary(root: Path, suite: str, run: str) -> VerdictSummary:
     """The figures of a stored verdict. Raises `RecordError` naming the file, what is wrong and what to do."""
-    again = f"judge the run again: quantgate gate {path.parent.name}"
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise RecordError(f"{path}: not judged yet; {again}") from None
-    except OSError as error:
-        raise RecordError(f"{path}: could not be read: {error.strerror or error}") from error
+    address = f"{suite}/runs/{run}/verdict.json"
+    path, again = root / address, f"judge the run again: quantgate gate {run}"
+    content = read_whole(path)
+    if content is None:
+        raise RecordError(f"{path}: not judged yet; {again}")
+    content, is_sealed = opened(path, content, address, f"To go on, {again}")
     try:
         found = VerdictSummary.model_validate_json(content)
     except ValidationError as error:
@@ -147,6 +148,10 @@ def read_summary(path: Path) -> VerdictSummary:
             f"{path}: has schema version {found.schema_version}, this quantgate reads up to {VERDICT_SCHEMA}; "
             "use the quantgate that wrote it or a newer one"
         )
+    if not is_sealed and found.schema_version >= SEALED:
+        raise RecordError(f"{path}: carries no checksum, which every verdict of its version has; {again}")
+    if (found.suite, found.run) != (suite, run):
+        raise RecordError(f"{path}: is the verdict of run {found.run}; {again}")
     return found
 
 

@@ -11,9 +11,10 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator
 
-from harness.records.models import EarlyStop, EngineFacts, Host, MemoryFigures, Model
+from harness.records.models import EarlyStop, EngineFacts, Host, MemoryFigures, Model, Name
 
-VERDICT_SCHEMA = 1
+VERDICT_SCHEMA = 2
+"""2: it carries a checksum (`seal.py`)."""
 Decision = Literal["PASS", "FAIL", "INCONCLUSIVE", "INVALID"]
 """Of a candidate and of a run."""
 FindingDecision = Literal["PASS", "FAIL", "INCONCLUSIVE", "INVALID", "WAIVED"]
@@ -442,8 +443,8 @@ class Verdict(Model):
     INCONCLUSIVE over PASS)."""
 
     schema_version: int = VERDICT_SCHEMA
-    suite: str
-    run: str
+    suite: Name
+    run: Name
     decision: Decision
     sentence: str
     baseline: str

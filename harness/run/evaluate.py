@@ -18,7 +18,7 @@ from harness.engines.seam import (
     Window,
     WindowScore,
 )
-from harness.errors import WorkerError
+from harness.errors import RecordError, WorkerError
 from harness.plan.build import Request, TaskPlan
 from harness.plan.identity import evaluation_key
 from harness.records.chunks import Chunks
@@ -73,8 +73,9 @@ def evaluate(
         say=reporter.say,
         states_out=store.evaluation_folder(key) / "states" if keep_states else None,
         states_in=(states or store.evaluation_folder(baseline) / "states") if baseline else None,
+        check_states=_checked(store, baseline) if baseline and states is None else None,
     )
-    done = len(chunks.load())
+    done = _answered(plan, chunks)
     reporter.task(session.variant.name, plan.name, _amount(plan), _amount(plan, 0, done), ITEMS)
     started, began = datetime.now(UTC), time.monotonic()
     stopped = watch is not None and any(watch.look(key, end) for end in range(1, done + 1))
@@ -106,8 +107,25 @@ def evaluate(
     if stop is not None:
         store.save_stopped(manifest)
     else:
-        store.complete(manifest)
+        store.complete(manifest, with_states=keep_states)
     return manifest
+
+
+def _answered(plan: TaskPlan, chunks: Chunks) -> int:
+    """How many chunks are there. Raises `RecordError` where they are not answers to the plan's, in its order."""
+    stored = chunks.load()
+    for number, records in enumerate(stored):
+        asked = plan.chunks[number] if number < len(plan.chunks) else ()
+        if [record.item for record in records] != [plan.items[index].item for index in asked]:
+            says = "holds answers to other items than the plan asks there; run the suite again with --fresh"
+            raise RecordError(f"{chunks.path}:{number + 1}: {says}")
+    return len(stored)
+
+
+def _checked(store: Store, baseline: str) -> Callable[[str], None]:
+    """Looks at a file of the baseline's states before it is measured from, and once at the output layer."""
+    store.check_head(baseline)
+    return lambda name: store.check_states(baseline, name)
 
 
 def _amount(plan: TaskPlan, first: int = 0, end: int | None = None) -> Amount:
@@ -128,6 +146,8 @@ class _Asking:
     states_out: Path | None
     """Folder for the states of this variant; None where nobody needs them."""
     states_in: Path | None
+    check_states: Callable[[str], None] | None
+    """Raises `RecordError` for a file in `states_in` that is not as it was stored; None where nothing is known."""
     """Folder of the baseline's states; None where no divergence is measured."""
     slowest: float | None = None
     """Seconds of the slowest chunk so far."""
@@ -167,6 +187,8 @@ class _Asking:
             answers = worker.generate([request for request in flat if isinstance(request, GenerateRequest)])
         else:
             name = state_file(position)
+            if self.check_states is not None:
+                self.check_states(name)
             answers = worker.roll(
                 [request for request in flat if isinstance(request, Window)],
                 states_out=str(self.states_out / name) if self.states_out is not None else None,

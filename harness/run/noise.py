@@ -13,7 +13,7 @@ from harness.errors import EngineError, RecordError, WorkerError
 from harness.plan.build import TaskPlan
 from harness.plan.noise import SecondPass, second_pass
 from harness.records.models import Host
-from harness.records.states import Rows, gather_states
+from harness.records.states import Rows, gather_states, state_file
 from harness.records.store import Store
 from harness.run.evaluate import evaluate
 from harness.run.progress import Reporter
@@ -84,7 +84,11 @@ def _evaluation(
     if store.evaluation(key) is None:
         states = store.evaluation_folder(key) / "states"
         if baseline is not None:
-            gather_states(store.evaluation_folder(baseline) / "states", states, list(_rows(plan, again)))
+            rows = list(_rows(plan, again))
+            store.check_head(baseline)
+            for chunk in sorted({each.chunk for batch in rows for each in batch}):
+                store.check_states(baseline, state_file(chunk))
+            gather_states(store.evaluation_folder(baseline) / "states", states, rows)
         reporter.say(f"{session.variant.name} · {plan.name}: {len(again.items)} items again, for the noise floor")
         evaluate(session, again, store, host, reporter, baseline=baseline, keep_states=False, states=states)
     shutil.rmtree(store.evaluation_folder(key) / "states", ignore_errors=True)  # gathered for this pass only

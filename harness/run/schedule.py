@@ -297,8 +297,11 @@ class _Run:
             again = self._second_passes(session, found.keys)
         finally:
             session.close()
+        first = found.manifests[0].identity if found.manifests else None
         return VariantRun(
             variant=variant.name,
+            weights=first.weights if first is not None else None,
+            quantization=first.quantization if first is not None else None,
             evaluations=found.keys,
             second_pass=dict(again.keys),
             second_pass_failure=again.failure,

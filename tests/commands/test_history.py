@@ -80,7 +80,7 @@ def test_unreadable_runs_are_named_and_skipped(store: Store, capsys: pytest.Capt
     """A damaged, a newer and a missing verdict: each is named, the others are shown, the exit code is 0."""
     (store.run_folder("support-bot", "20260301-100000-aaaa") / "verdict.json").write_text("{")
     newer = store.run_folder("support-bot", "20260302-100000-aaaa") / "verdict.json"
-    newer.write_text(newer.read_text().replace('"schema_version": 1', '"schema_version": 7', 1))
+    newer.write_text(json.dumps({**json.loads(newer.read_text()), "schema_version": 7}))
     save(store, 4).unlink()
     assert quantgate(store) == 0
     said = " ".join(capsys.readouterr().out.split())
@@ -109,9 +109,9 @@ def test_promoted_versions_come_from_the_store(store: Store) -> None:
 
 def test_300_runs_take_about_a_second(tmp_path: Path) -> None:
     """Reading 300 verdicts and following their figures; generous for a busy machine."""
-    path = save(Store(tmp_path), 1)
+    save(Store(tmp_path), 1)
     began = time.process_time()
-    summaries = [read_summary(path) for _ in range(300)]
+    summaries = [read_summary(tmp_path, "support-bot", "20260301-100000-aaaa") for _ in range(300)]
     runs = [
         each.model_copy(update={"run": f"run-{n:03d}", "started_at": f"{n:05d}"}) for n, each in enumerate(summaries)
     ]

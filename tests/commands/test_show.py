@@ -42,7 +42,7 @@ def bench(root: Path, count: int, *, text: str | None = None) -> Bench:
     for seed, name in enumerate(("fp32", "q")):
         order = list(range(count))
         random.Random(seed).shuffle(order)
-        chunks = made.store.chunks(f"{name}-t")
+        chunks = made.store.chunks(made.key(name, "t"))
         records = [answer(n, n / count if seed else 1.0, text) for n in order]
         for start in range(0, len(records) - 7, 7):
             chunks.append(records[start : start + 7])
@@ -65,8 +65,8 @@ def answer(n: int, value: float, text: str | None) -> ItemRecord:
 def complete(made: Bench, name: str, path: Path, count: int) -> None:
     """The manifest over all chunks in the file."""
     store = made.store
-    manifest = store.evaluation(f"{name}-t")
-    chunks = store.chunks(f"{name}-t")
+    manifest = store.evaluation(made.key(name, "t"))
+    chunks = store.chunks(made.key(name, "t"))
     sizes = [len(chunk) for chunk in chunks.load()]
     assert manifest is not None
     assert sum(sizes) == count
@@ -97,7 +97,7 @@ def test_rows_come_in_plan_order_from_any_stored_order(tmp_path: Path) -> None:
         (f"i{n}", name) for n in range(60) for name in ("fp32", "q")
     ]
     for name in ("fp32", "q"):
-        stored = {record.item: record for record in made.store.items(f"{name}-t")}
+        stored = {record.item: record for record in made.store.items(made.key(name, "t"))}
         for row in rows:
             if row["variant"] == name:
                 record = stored[row["item"]]
@@ -118,7 +118,7 @@ def test_nothing_is_printed_of_a_damaged_store(tmp_path: Path) -> None:
     """A flipped byte is found before the first row is written."""
     made = bench(tmp_path, 30)
     run = saved(made)
-    path = made.store.chunks("q-t").path
+    path = made.store.chunks(made.key("q", "t")).path
     content = bytearray(path.read_bytes())
     content[-20] ^= 1
     path.write_bytes(bytes(content))
@@ -132,14 +132,14 @@ def test_what_was_stopped_early_and_the_base_are_shown_and_marked(tmp_path: Path
     """The answers a stopped variant gave until then, none that a later run added, and every answer of the model before
     fine-tuning; each row says which it is."""
     made = bench(tmp_path, 30)
-    chunks = made.store.chunks("q-t", first=2)
+    chunks = made.store.chunks(made.key("q", "t"), first=2)
     list(chunks.payloads())
     stop = EarlyStop(
-        task="t", metric="acc", gate="gates[0]", limit=0.02, alpha=0.05, evaluation="q-t", chunks=2,
+        task="t", metric="acc", gate="gates[0]", limit=0.02, alpha=0.05, evaluation=made.key("q", "t"), chunks=2,
         digest=chunks.digest(), items=14, planned=30, drop=0.5, wealth=21.0,
     )  # fmt: skip
     made.variants["q"] = made.variants["q"].model_copy(update={"evaluations": {}, "stopped": stop})
-    base = VariantRun(variant="base model", evaluations={"t": "fp32-t"})
+    base = VariantRun(variant="base model", evaluations={"t": made.key("fp32", "t")})
     saved(made)
     made.store.save_run(made.store.find_run("r1").model_copy(update={"base": base}))
     rows = list(item_rows(made.store, made.store.find_run("r1"), None))
@@ -149,7 +149,7 @@ def test_what_was_stopped_early_and_the_base_are_shown_and_marked(tmp_path: Path
         ("q", "candidate", "after 14 of 30 items"): 14,
         ("base model", "base", None): 30,
     }
-    first = {record.item for chunk in made.store.chunks("q-t", first=2).load() for record in chunk}
+    first = {record.item for chunk in made.store.chunks(made.key("q", "t"), first=2).load() for record in chunk}
     assert {row["item"] for row in rows if row["variant"] == "q"} == first
     other = made.variants["q"].model_copy(update={"stopped": stop.model_copy(update={"digest": "0" * 64})})
     made.store.save_run(made.store.find_run("r1").model_copy(update={"variants": {**made.variants, "q": other}}))

@@ -54,9 +54,6 @@ def by_slice(candidate: CandidateVerdict) -> dict[str | None, Finding]:
 def earlier_then(root: Path, before: str, now: str, **changes: object) -> tuple[Bench, RunManifest]:
     """A stored run with one set of topics, and a later one with another."""
     stored(bench(root, before, plan="plan-1"), "r1")
-    made = Bench(root)
-    for name in ("fp32", "q"):
-        made.store.discard(f"{name}-t")
     made = bench(root, now, plan="plan-2")
     return made, stored(made, "r2", **changes)
 
@@ -122,7 +119,7 @@ def test_a_slice_that_is_all_too_long_is_invalid(tmp_path: Path) -> None:
 def test_a_slice_that_failed_on_every_item_is_invalid(tmp_path: Path) -> None:
     """No finite answer in the whole slice is no answer to judge; in a part of it each counts as wrong."""
     made = bench(tmp_path, "abc")
-    made.store.discard("q-t")
+    made.store.discard(made.key("q", "t"))
     made.evaluation("q", "t", answers([1.0] * 150 + [float("nan")] * 150 + [float("nan")] * 20 + [1.0] * 130))
     found = by_slice(judged(made, stored(made, "r1"), EACH).candidates[0])
     assert [found[f"topic={each}"].decision for each in "abc"] == ["PASS", "INVALID", "FAIL"]

@@ -19,7 +19,7 @@ from harness.records.store import Store
 from harness.records.verdict import Finding
 from tests.explain.saved import findings, judged
 from tests.explain.test_formulas import calculated
-from tests.gate.handmade import QUANTIZED, Bench, items
+from tests.gate.handmade import QUANTIZED, Bench, items, key_of
 
 GATES: list[dict[str, object]] = [
     {"task": "t", "metric": "acc", "max_drop": 0.04},
@@ -47,7 +47,7 @@ def stopped(root: Path, *, clusters: bool) -> Bench:
     order = rng.permutation(PLANNED if not clusters else 200)[:ASKED]
     if clusters:
         order = np.concatenate([4 * each + np.arange(4) for each in rng.permutation(50)[: ASKED // 4]])
-    chunks = bench.store.chunks("q-t")
+    chunks = bench.store.chunks(bench.key("q", "t"))
     for start in range(0, ASKED, BLOCK):
         answered = []
         for n in order[start : start + BLOCK].tolist():
@@ -58,8 +58,8 @@ def stopped(root: Path, *, clusters: bool) -> Bench:
             )
         chunks.append(answered)
     stop = EarlyStop(
-        task="t", metric="acc", gate="gates[0]", limit=0.04, alpha=0.05 / 3, evaluation="q-t", chunks=ASKED // BLOCK,
-        digest=chunks.digest(), items=ASKED, planned=PLANNED, drop=0.3, wealth=1e3,
+        task="t", metric="acc", gate="gates[0]", limit=0.04, alpha=0.05 / 3, evaluation=bench.key("q", "t"),
+        chunks=ASKED // BLOCK, digest=chunks.digest(), items=ASKED, planned=PLANNED, drop=0.3, wealth=1e3,
     )  # fmt: skip
     bench.variant("fp32", ["t"])
     bench.variant("q", [], facts=QUANTIZED, stopped=stop)
@@ -87,7 +87,7 @@ def drops(root: Path, metric: str) -> tuple[list[str], np.ndarray]:
     """Item and drop in the order asked, from the chunk files by plain JSON."""
     sides = []
     for name in ("fp32", "q"):
-        lines = (root / "evaluations" / f"{name}-t" / "chunks.jsonl").read_text().splitlines()
+        lines = (root / "evaluations" / key_of(name, "t") / "chunks.jsonl").read_text().splitlines()
         rows = [row for line in lines for row in json.loads(line.partition(" ")[2])]
         sides.append({row["item"]: row["metrics"][metric]["value"] for row in rows})
     asked = list(sides[1])
@@ -99,7 +99,7 @@ def units(root: Path, metric: str, clusters: bool) -> tuple[np.ndarray, np.ndarr
     asked, found = drops(root, metric)
     if not clusters:
         return found, np.ones(found.size)
-    rows = [json.loads(line) for line in (root / "plans" / "plan-t.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (root / "plans" / "plan-t.jsonl").read_text().splitlines()[1:]]
     cluster = {row["item"]: row["cluster"] for row in rows}
     names = list(dict.fromkeys(cluster[item] for item in asked))
     whole = [[drop for item, drop in zip(asked, found, strict=True) if cluster[item] == name] for name in names]

@@ -21,6 +21,7 @@ from harness.explain import Explanation
 from harness.records.store import Store
 from harness.records.verdict import Finding
 from tests.explain.saved import findings, judged, whole
+from tests.gate.handmade import key_of
 
 FORMS: list[dict[str, object]] = [
     {"task": "t", "metric": "acc", "max_drop": 0.02},
@@ -241,7 +242,7 @@ def test_documents_from_what_show_prints(root: Path, explained: list[tuple[Findi
 
 def test_quantiles_from_the_records(root: Path, explained: list[tuple[Finding, Explanation]]) -> None:
     """The 95th percentile of KL from the stored values, with Woodruff's interval."""
-    records = Store(root).items("q-w")
+    records = Store(root).items(key_of("q", "w"))
     values = [np.frombuffer(base64.b64decode(r.document.kl_values or ""), "<f4").astype(float)
               for r in records if r.document is not None]  # fmt: skip
     every = np.concatenate(values)

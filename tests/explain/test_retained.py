@@ -22,7 +22,7 @@ from harness.records.store import Store
 from harness.records.verdict import Finding
 from tests.explain.saved import OPTIONS, findings, judged, questions, replies
 from tests.explain.test_formulas import calculated
-from tests.gate.handmade import QUANTIZED, Bench, facts
+from tests.gate.handmade import QUANTIZED, Bench, facts, key_of
 
 Floats = NDArray[np.float64]
 GATES: list[dict[str, object]] = [
@@ -82,7 +82,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bench.variant("fp32", tasks)
     bench.variant("q", tasks, facts=QUANTIZED)
     base = VariantRun(
-        variant="base model", evaluations={task: f"base model-{task}" for task in tasks},
+        variant="base model", evaluations={task: key_of("base model", task) for task in tasks},
         facts=facts(weights_digest="before"),
     )  # fmt: skip
     judged(bench, GATES, base=base)
@@ -140,14 +140,14 @@ def values(root: Path, task: str, metric: str) -> list[Floats]:
     """The three models' scores from the files named: a checksum and JSON on each line."""
     found = []
     for name in NAMES:
-        lines = (root / "evaluations" / f"{name}-{task}" / "chunks.jsonl").read_text().splitlines()
+        lines = (root / "evaluations" / key_of(name, task) / "chunks.jsonl").read_text().splitlines()
         items = [item for line in lines for item in json.loads(line.partition(" ")[2])]
         found.append(np.array([item["metrics"][metric]["value"] for item in items]))
     return found
 
 
 def labels_of(root: Path, task: str) -> NDArray[np.int64]:
-    rows = [json.loads(line) for line in (root / "plans" / f"plan-{task}.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (root / "plans" / f"plan-{task}.jsonl").read_text().splitlines()[1:]]
     labels: NDArray[np.int64] = np.unique([row["cluster"] for row in rows], return_inverse=True)[1]
     return labels
 
@@ -253,7 +253,7 @@ def test_graded_and_documents_from_the_records(root: Path, explained: list[tuple
     assert (finding.value, finding.lower, finding.upper) == pytest.approx(found, abs=1e-9)
     sides = []
     for name in NAMES:
-        (line,) = (root / "evaluations" / f"{name}-w" / "chunks.jsonl").read_text().splitlines()
+        (line,) = (root / "evaluations" / key_of(name, "w") / "chunks.jsonl").read_text().splitlines()
         sides.append([item["document"] for item in json.loads(line.partition(" ")[2])])
     low, middle, high = (np.array([each["nll"] for each in side]) for side in sides)
     tokens = np.array([each["tokens"] for each in sides[0]], dtype=float)
@@ -275,7 +275,7 @@ def test_flips_show_where_the_base_stands(root: Path, explained: list[tuple[Find
     low, middle, high = values(root, "t", "acc")
     each = explained[0][1]
     assert each.flips_total == int((middle != high).sum())
-    records = Store(root).items("base model-t")
+    records = Store(root).items(key_of("base model", "t"))
     for flip in each.flips:
         assert isinstance(flip, FlipBeside)
         place = int(flip.item.removeprefix("t"))

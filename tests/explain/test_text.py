@@ -139,7 +139,7 @@ def test_damaged_records_are_no_explanation(tmp_path: Path) -> None:
     """A flipped byte is an error that names the file, not a note."""
     bench = binary_bench(tmp_path, 200, 3, 0)
     judged(bench, [{"task": "t", "metric": "acc", "max_drop": 0.02}])
-    path = bench.store.chunks("q-t").path
+    path = bench.store.chunks(bench.key("q", "t")).path
     content = bytearray(path.read_bytes())
     content[-20] ^= 1
     path.write_bytes(bytes(content))

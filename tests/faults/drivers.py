@@ -28,7 +28,7 @@ from harness.cli import main
 main()
 """
 PASSING = {"run", "started_at", "judged_at", "elapsed_s", "load_s", "seconds", "log", "speed", "memory",
-           "baseline_memory"}  # fmt: skip
+           "baseline_memory", "checksum"}  # fmt: skip
 """Keys of a verdict that differ between two equal runs."""
 
 

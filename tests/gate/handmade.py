@@ -16,6 +16,7 @@ from harness.records.models import (
     RunManifest,
     TaskRun,
     VariantRun,
+    evaluation_key,
     outcome,
 )
 from harness.records.store import Store
@@ -43,6 +44,19 @@ def facts(**changes: object) -> EngineFacts:
 QUANTIZED = facts(quantized_modules=4, bits_per_weight=8.1, weights_digest="q", quantized_kinds={"Linear8bitLt": 4})
 
 
+def identity_of(variant: str, task: str, *, plan: str | None = None, **changes: object) -> Identity:
+    """Everything is as everywhere else but `changes`, and what makes two evaluations two."""
+    usual = Identity(
+        weights="w", quantization="", tokenizer="t", requests=plan or f"plan-{task}", engine="scripted", versions={},
+        dtype="float32", device_type="cpu", batching=f"of {variant}",
+    )  # fmt: skip
+    return usual.model_copy(update=changes)
+
+
+def key_of(variant: str, task: str, *, plan: str | None = None, **changes: object) -> str:
+    return evaluation_key(identity_of(variant, task, plan=plan, **changes))
+
+
 class Bench:
     """Writes evaluations and runs as `quantgate run` would."""
 
@@ -50,6 +64,8 @@ class Bench:
         self.store = Store(root)
         self.tasks: dict[str, TaskRun] = {}
         self.variants: dict[str, VariantRun] = {}
+        self.keys: dict[tuple[str, str], str] = {}
+        """(variant, task) to the key of its evaluation."""
 
     def plan(
         self, task: str, items: list[PlannedItem], kind: str = "choice", metrics: tuple[str, ...] = ("acc",)
@@ -67,18 +83,15 @@ class Bench:
         )
 
     def evaluation(self, variant: str, task: str, records: list[ItemRecord], **identity: object) -> None:
-        """Stored as `VARIANT-TASK`; `identity`: what is not as everywhere else."""
-        key = f"{variant}-{task}"
+        """`identity`: what is not as everywhere else."""
+        plan = self.tasks[task].plan if task in self.tasks else None
+        key = self.keys[variant, task] = key_of(variant, task, plan=plan, **identity)
         chunks = self.store.chunks(key)
         chunks.append(records)
-        usual = Identity(
-            weights="w", quantization="", tokenizer="t", requests="r", engine="scripted", versions={},
-            dtype="float32", device_type="cpu", batching="b",
-        )  # fmt: skip
         self.store.complete(
             EvaluationManifest(
                 key=key,
-                identity=usual.model_copy(update=identity),
+                identity=identity_of(variant, task, plan=plan, **identity),
                 variant=variant,
                 task=task,
                 items=len(records),
@@ -91,8 +104,12 @@ class Bench:
             )
         )
 
+    def key(self, variant: str, task: str) -> str:
+        """Of the evaluation that was written last, or that would be."""
+        return self.keys.get((variant, task)) or key_of(variant, task)
+
     def variant(self, name: str, tasks: list[str], **changes: object) -> None:
-        run = VariantRun(variant=name, evaluations={task: f"{name}-{task}" for task in tasks}, facts=facts())
+        run = VariantRun(variant=name, evaluations={task: self.key(name, task) for task in tasks}, facts=facts())
         self.variants[name] = run.model_copy(update=changes)
 
     def suite(self, gates: list[dict[str, object]], **changes: object) -> Suite:

@@ -101,7 +101,7 @@ def test_another_baseline_starts_a_new_series(tmp_path: Path) -> None:
     """After a new fine-tune nothing adds up with before: the series starts anew and says why."""
     bench = three(tmp_path)
     bench.evaluation("tuned", "t", answers([1.0] * COUNT), weights="other")
-    fresh = bench.variants["fp32"].model_copy(update={"evaluations": {"t": "tuned-t"}})
+    fresh = bench.variants["fp32"].model_copy(update={"evaluations": {"t": bench.key("tuned", "t")}})
     bench.variants["fp32"] = fresh
     creep = series(bench.verdict(TOTAL))
     assert [step.version for step in creep.steps] == ["now"]
@@ -117,7 +117,7 @@ def test_another_baseline_starts_a_new_series(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("identity", "says"),
     [
-        ({"requests": "x"}, "the task's items changed"),
+        ({"tokenizer": "x"}, "the task's items changed"),
         ({"engine": "vllm"}, "the engine changed"),
         ({"device_type": "cuda"}, "the hardware changed"),
         ({"dtype": "bfloat16"}, "the baseline's precision changed"),
@@ -129,7 +129,7 @@ def test_why_a_series_starts_anew(tmp_path: Path, identity: dict[str, object], s
     """Every part of the baseline's identity has its words."""
     bench = three(tmp_path)
     bench.evaluation("again", "t", answers([1.0] * COUNT), **identity)
-    bench.variants["fp32"] = bench.variants["fp32"].model_copy(update={"evaluations": {"t": "again-t"}})
+    bench.variants["fp32"] = bench.variants["fp32"].model_copy(update={"evaluations": {"t": bench.key("again", "t")}})
     assert f"{says} since v2" in (series(bench.verdict(TOTAL)).starts_anew or "")
 
 
@@ -160,7 +160,7 @@ def test_a_promoted_version_that_is_gone(tmp_path: Path, what: str) -> None:
     if what == "run":
         shutil.rmtree(bench.store.run_folder("s", "r-2"))
     else:
-        bench.store.discard("two-t")
+        bench.store.discard(bench.key("two", "t"))
     verdict = bench.verdict([*TOTAL, *STEP])
     assert [finding.decision for finding in one(verdict).findings] == ["PASS", "INVALID"]
     assert "gone" in one(verdict).findings[1].reason or "cannot be read" in one(verdict).findings[1].reason
@@ -174,6 +174,9 @@ def test_other_items_are_not_paired(tmp_path: Path) -> None:
     bench = three(tmp_path)
     bench.store.save_plan("plan-new", items(COUNT))
     bench.tasks["t"] = bench.tasks["t"].model_copy(update={"plan": "plan-new"})
+    bench.evaluation("fp32", "t", answers([1.0] * COUNT))
+    bench.variant("fp32", ["t"])
+    candidate(bench, "now", 9)
     finding = one(bench.verdict(STEP)).findings[0]
     assert finding.decision == "INVALID"
     assert "t asks other items or asks them otherwise than when v2 was promoted" in finding.reason
@@ -186,7 +189,7 @@ def test_a_version_that_failed_on_items_is_no_measure(tmp_path: Path) -> None:
     """Its failures would count as losses already taken: INVALID, not a smaller drop."""
     bench = with_baseline(tmp_path)
     release(bench, "r-1", "one", 0, label="v1")
-    bench.store.discard("one-t")
+    bench.store.discard(bench.key("one", "t"))
     bench.evaluation("one", "t", answers([float("nan")] * 50 + [1.0] * (COUNT - 50)))
     candidate(bench, "now", 50)
     finding = one(bench.verdict(STEP)).findings[0]
@@ -203,7 +206,7 @@ def test_a_task_that_is_new(tmp_path: Path) -> None:
     candidate(bench, "now", 3)
     for name in ("fp32", "now"):
         run = bench.variants[name]
-        bench.variants[name] = run.model_copy(update={"evaluations": {**run.evaluations, "u": f"{name}-u"}})
+        bench.variants[name] = run.model_copy(update={"evaluations": {**run.evaluations, "u": bench.key(name, "u")}})
     gate = {"task": "u", "metric": "acc", "max_drop": 0.05, "against": "reference"}
     finding = one(bench.verdict([gate])).findings[0]
     assert (finding.decision, finding.reason) == (

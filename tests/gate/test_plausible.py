@@ -83,10 +83,10 @@ def test_numbers_equal_to_the_last_bit(tmp_path: Path, claims: bool) -> None:
 def test_one_number_that_differs_is_another_computation(tmp_path: Path) -> None:
     """Equal on all items but one is not equal; equal documents are found as options are."""
     bench = choice_bench(tmp_path / "a", {"fp32": MIXED, "q": MIXED}, moved=False)
-    records = bench.store.items("q-t")
+    records = bench.store.items(bench.key("q", "t"))
     last = records[-1].options
     options = (last[0].model_copy(update={"log_likelihood": -2.0000000001}), *last[1:])
-    bench.store.discard("q-t")
+    bench.store.discard(bench.key("q", "t"))
     bench.evaluation("q", "t", [*records[:-1], records[-1].model_copy(update={"options": options})])
     assert not named(one(bench.verdict(DROP)).checks, "other outputs")
     bench = Bench(tmp_path / "b")

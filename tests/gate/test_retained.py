@@ -18,7 +18,7 @@ from harness.records.models import (
 )
 from harness.records.verdict import CandidateVerdict, Verdict
 from harness.spec.models import Suite
-from tests.gate.handmade import HOST, NOW, QUANTIZED, Bench, answers, facts, items, one
+from tests.gate.handmade import HOST, NOW, QUANTIZED, Bench, answers, facts, items, key_of, one
 
 ACC = {"task": "t", "metric": "acc", "min_retained": 0.8}
 PPL = {"task": "w", "metric": "perplexity", "min_retained": 0.8}
@@ -47,7 +47,7 @@ def bench_of(root: Path, counts: dict[str, int], *, clusters: int = 0) -> Bench:
 def base_of(*tasks: str, **changes: object) -> VariantRun:
     run = VariantRun(
         variant="base model",
-        evaluations={task: f"base model-{task}" for task in tasks},
+        evaluations={task: key_of("base model", task) for task in tasks},
         facts=facts(weights_digest="before"),
     )
     return run.model_copy(update=changes)
@@ -190,7 +190,7 @@ def test_a_base_that_cannot_serve_says_so(tmp_path: Path, base: VariantRun | Non
 def test_a_base_that_fits_no_plan_is_invalid(tmp_path: Path) -> None:
     """Records of the base with another prompt or a missing item are not set beside the others."""
     bench = bench_of(tmp_path, TYPICAL)
-    bench.store.discard("base model-t")
+    bench.store.discard(bench.key("base model", "t"))
     bench.evaluation("base model", "t", answers(sides(TYPICAL)[0])[:-1])
     found = candidate(bench, ACC, base_of("t"))
     assert found.findings[0].decision == "INVALID"
@@ -200,7 +200,7 @@ def test_a_base_that_fits_no_plan_is_invalid(tmp_path: Path) -> None:
 def test_answers_the_base_failed_on_are_named(tmp_path: Path) -> None:
     """A base without a finite answer makes the share INVALID and leaves the drop alone."""
     bench = bench_of(tmp_path, TYPICAL)
-    bench.store.discard("base model-t")
+    bench.store.discard(bench.key("base model", "t"))
     bench.evaluation("base model", "t", answers([float("nan"), *sides(TYPICAL)[0][1:]]))
     found = candidate(bench, ACC, base_of("t"))
     assert found.findings[0].decision == "INVALID"
@@ -211,7 +211,7 @@ def test_answers_the_base_failed_on_are_named(tmp_path: Path) -> None:
 def test_a_candidates_failure_counts_against_it(tmp_path: Path) -> None:
     """A failed answer of the candidate is a wrong one here too."""
     bench = bench_of(tmp_path, TYPICAL)
-    bench.store.discard("q-t")
+    bench.store.discard(bench.key("q", "t"))
     own = sides(TYPICAL)[2]
     lost = own.index(1.0)
     bench.evaluation("q", "t", answers([*own[:lost], float("nan"), *own[lost + 1 :]]))

@@ -204,7 +204,7 @@ def test_reading_columns_loads_no_pandas(tmp_path: Path) -> None:
         "from harness.records.parse import read_items\n"
         "plan = Store(Path(sys.argv[2])).plan_columns('p')\n"
         "items = read_items(Chunks(Path(sys.argv[1])), ('acc',)).items\n"
-        "items.places_of(plan.items), items.equal(plan.lines, plan.items), items.distinct(), items[0]\n"
+        "items.places_of(plan.items), items.equal(plan.lines * 0, plan.items), items.distinct(), items[0]\n"
         "print(*sys.modules)"
     )
     command = [sys.executable, "-c", code, str(path), str(tmp_path)]

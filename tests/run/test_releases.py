@@ -126,7 +126,9 @@ def test_promote_shows_waivers_and_refuses_ended_ones(
     with pytest.raises(UsageError, match="--name v1: is small@"):
         promote_version(run.manifest.run, "full", results, name="v1", note="", force=False)
     stored = results / "scripted" / "runs" / run.manifest.run / "verdict.json"
-    stored.write_text(stored.read_text().replace('"until": "2999-01-01"', '"until": "2020-01-01"'))
+    earlier = json.loads(stored.read_text().replace('"until": "2999-01-01"', '"until": "2020-01-01"'))
+    del earlier["checksum"]
+    stored.write_text(json.dumps({**earlier, "schema_version": 1}))
     with pytest.raises(UsageError, match="which ended on 2020-01-01"):
         promote_version(run.manifest.run, "small", results, name="v2", note="", force=False)
 

@@ -1,0 +1,190 @@
+"""Evaluations in the results folder: their items, when they are complete, and what is kept beside them.
+
+An evaluation's folder is called by its key, which is the hash of its identity; one whose manifest says otherwise is
+another's and is refused. Everything else in the folder is bound to it by its checksums.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from harness.errors import RecordError
+from harness.records.chunks import Chunks
+from harness.records.columns import Answers, ItemColumns
+from harness.records.files import read_whole
+from harness.records.folder import Folder
+from harness.records.models import (
+    BatchLimits,
+    BatchParts,
+    EarlyStop,
+    EvaluationManifest,
+    ItemRecord,
+    MemoryLimit,
+    evaluation_key,
+)
+from harness.records.ordered import Ordered
+from harness.records.parse import read_items
+from harness.records.sums import check_file, file_sums
+
+_OLD_BATCHES = TypeAdapter(tuple[BatchLimits, ...])
+
+
+class Evaluations(Folder):
+    """The part of a `Store` below `evaluations/`."""
+
+    def evaluation_folder(self, key: str) -> Path:
+        return self.root / "evaluations" / key
+
+    def evaluation(self, key: str) -> EvaluationManifest | None:
+        """The manifest of a complete evaluation; None while it is missing or unfinished. Raises `RecordError`."""
+        return self._manifest(key, "manifest.json")
+
+    def stopped(self, key: str) -> EvaluationManifest | None:
+        """What was known of an evaluation when it was stopped early; None where it never was. Raises `RecordError`."""
+        return self._manifest(key, "stopped.json")
+
+    def _manifest(self, key: str, name: str) -> EvaluationManifest | None:
+        manifest = self.load(f"evaluations/{key}/{name}", EvaluationManifest)
+        if manifest is None or key == manifest.key == evaluation_key(manifest.identity, stored=True):
+            return manifest
+        raise RecordError(
+            f"{self.evaluation_folder(key) / name}: is the record of evaluation {manifest.key[:16]}…, not of the "
+            "folder it lies in. Run the suite again with --fresh, or put back what was stored."
+        )
+
+    def save_stopped(self, manifest: EvaluationManifest) -> None:
+        """Keep where an evaluation was stopped. It stays unfinished, and a later run may go on with it."""
+        self.save(f"evaluations/{manifest.key}/stopped.json", manifest)
+
+    def complete(self, manifest: EvaluationManifest, *, with_states: bool = False) -> None:
+        """Declare an evaluation complete. `with_states`: others will measure from its states, and from no others; they
+        are hashed."""
+        if with_states:
+            states = file_sums(self.evaluation_folder(manifest.key) / "states")
+            manifest = manifest.model_copy(update={"states": states})
+        self.save(f"evaluations/{manifest.key}/manifest.json", manifest)
+
+    def discard(self, key: str) -> None:
+        """Forget an evaluation (for --fresh). Its manifest goes first: what is half deleted is not complete."""
+        folder = self.evaluation_folder(key)
+        (folder / "manifest.json").unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    # -- what is kept beside the items
+
+    def batch_tokens(self, key: str) -> int | None:
+        """Padded tokens of the largest batch of an evaluation that memory allowed; None where it never ran out."""
+        found = self.load(f"evaluations/{key}/memory.json", MemoryLimit)
+        return None if found is None else found.tokens
+
+    def save_batch_tokens(self, key: str, tokens: int) -> None:
+        self.save(f"evaluations/{key}/memory.json", MemoryLimit(tokens=tokens))
+
+    def batches(self, key: str) -> tuple[BatchLimits, ...]:
+        """Limits on batches under which an evaluation's chunks were asked so far. Raises `RecordError`."""
+        address = f"evaluations/{key}/batches.json"
+        content = read_whole(self.root / address)
+        if content is not None and content.startswith(b"["):  # as versions before schema 2 kept them
+            try:
+                return _OLD_BATCHES.validate_json(content)
+            except ValidationError as error:
+                raise RecordError(f"{self.root / address}: damaged: {error.errors()[0]['msg']}") from error
+        found = self.load(address, BatchParts)
+        return () if found is None else found.parts
+
+    def save_batches(self, key: str, parts: tuple[BatchLimits, ...]) -> None:
+        self.save(f"evaluations/{key}/batches.json", BatchParts(parts=parts))
+
+    def check_states(self, key: str, name: str) -> None:
+        """Before a file of an evaluation's states is read: it is as it was when the evaluation was completed.
+
+        Evaluations of earlier versions have no checksums of their states. Raises `RecordError`.
+        """
+        sums = self._finished(key).states
+        if sums:
+            check_file(self.evaluation_folder(key) / "states" / name, sums.get(name))
+
+    def check_head(self, key: str) -> None:
+        """As `check_states`, of the output layer beside the states."""
+        for name in self._finished(key).states:
+            if name.startswith("head"):
+                self.check_states(key, name)
+
+    # -- items
+
+    def chunks(self, key: str, *, first: int | None = None) -> Chunks:
+        """The evaluation's item records; only the `first` chunks where that is given."""
+        return Chunks(self.evaluation_folder(key) / "chunks.jsonl", first=first)
+
+    def part(self, key: str, metrics: Sequence[str], *, first: int) -> tuple[ItemColumns, str]:
+        """The numbers of the `first` chunks of an evaluation, finished or not, and SHA-256 over their checksums.
+
+        Raises `RecordError` when there are fewer or they are damaged.
+        """
+        chunks = self.chunks(key, first=first)
+        columns = read_items(chunks, metrics)
+        if len(chunks.digests) != first:
+            raise RecordError(
+                f"{chunks.path}: holds {len(chunks.digests)} chunks, the run was stopped after {first}; "
+                "run the suite again with --fresh."
+            )
+        return columns, chunks.digest()
+
+    def items(self, key: str) -> list[ItemRecord]:
+        """All items of a complete evaluation. Raises `RecordError` when incomplete or damaged."""
+        manifest, chunks = self._finished(key), self.chunks(key)
+        items = [item for chunk in chunks.load() for item in chunk]
+        _check_whole(manifest, chunks, len(items))
+        return items
+
+    def ordered(self, key: str, places: Mapping[str, int]) -> Ordered:
+        """The records of a complete evaluation by place (item to place), read one at a time.
+
+        Raises `RecordError` as `items`, before anything is read out.
+        """
+        manifest, chunks = self._finished(key), self.chunks(key)
+        records = Ordered(chunks, places)
+        _check_whole(manifest, chunks, records.count)
+        return records
+
+    def ordered_part(self, stop: EarlyStop, places: Mapping[str, int]) -> Ordered:
+        """As `ordered`, of an evaluation that was stopped early: what the run had of it then. Raises `RecordError`."""
+        chunks = self.chunks(stop.evaluation, first=stop.chunks)
+        records = Ordered(chunks, places)
+        if chunks.digest() != stop.digest:
+            raise RecordError(
+                f"{self.evaluation_folder(stop.evaluation)}: holds other answers than those at which the run was "
+                "stopped early; run the suite again."
+            )
+        return records
+
+    def columns(self, key: str, metrics: Sequence[str]) -> ItemColumns:
+        """The numbers of a complete evaluation's items. Raises `RecordError` as `items`."""
+        manifest, chunks = self._finished(key), self.chunks(key)
+        columns = read_items(chunks, metrics)
+        _check_whole(manifest, chunks, len(columns.items))
+        return columns
+
+    def records(self, key: str, answers: Answers, wanted: Iterable[int]) -> list[ItemRecord]:
+        """The whole records of a few of an evaluation's `answers`. Raises `RecordError` as `items`."""
+        chunks = self.chunks(key)
+        return [chunks.record(int(answers.chunks[each]), int(answers.places[each])) for each in wanted]
+
+    def _finished(self, key: str) -> EvaluationManifest:
+        manifest = self.evaluation(key)
+        if manifest is None:
+            raise RecordError(f"{self.evaluation_folder(key)}: the evaluation is missing or unfinished")
+        return manifest
+
+
+def _check_whole(manifest: EvaluationManifest, chunks: Chunks, items: int) -> None:
+    """Raises `RecordError` unless the chunks just read are those that the manifest was written for."""
+    if chunks.digest() != manifest.digest or items != manifest.items:
+        raise RecordError(
+            f"{chunks.path}: holds {items} items in {len(chunks.digests)} chunks, the manifest says "
+            f"{manifest.items} in {manifest.chunks}; run the suite again with --fresh."
+        )

@@ -1,0 +1,86 @@
+"""Plans in the results folder: the items of a task as they were asked. Owns their files, one checksum a file.
+
+A plan is called by the hash of everything it asks, so one that is there is never written anew unless it is damaged.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+from pydantic import ValidationError
+
+from harness.errors import RecordError
+from harness.records.columns import PlanColumns
+from harness.records.files import unreadable, write_atomically
+from harness.records.folder import Folder
+from harness.records.models import PlannedItem
+from harness.records.parse import read_plan
+from harness.records.seal import lines_with_checksum, open_lines
+
+
+class Plans(Folder):
+    """The part of a `Store` below `plans/`."""
+
+    def save_plan(self, plan_hash: str, items: Iterable[PlannedItem]) -> None:
+        """Keep a plan, unless it is there whole."""
+        address = _address(plan_hash)
+        try:
+            with self._plan_lines(plan_hash):
+                return
+        except RecordError:  # missing or damaged: the items below are what stood there
+            lines = "".join(item.model_dump_json() + "\n" for item in items)
+            write_atomically(self.root / address, lines_with_checksum(lines.encode(), address))
+
+    def plan(self, plan_hash: str) -> list[PlannedItem]:
+        return list(self.planned_items(plan_hash))
+
+    def planned_items(self, plan_hash: str) -> Iterator[PlannedItem]:
+        """The items of a plan, one at a time. Raises `RecordError` when it is missing or damaged."""
+        with self._plan_lines(plan_hash) as lines:
+            for line in lines:
+                yield PlannedItem.model_validate_json(line)
+
+    def plan_columns(self, plan_hash: str) -> PlanColumns:
+        """The numbers of a plan's items. Raises `RecordError` as `plan`."""
+        with self._plan_lines(plan_hash) as lines:
+            return read_plan(lines)
+
+    def planned(self, plan_hash: str, offsets: Iterable[int]) -> list[PlannedItem]:
+        """The items of a plan whose lines begin at these bytes. Raises `RecordError` as `plan`."""
+        items = []
+        with self._plan_lines(plan_hash) as lines:
+            for offset in offsets:
+                lines.seek(offset)
+                items.append(PlannedItem.model_validate_json(lines.readline()))
+        return items
+
+    @contextmanager
+    def _plan_lines(self, plan_hash: str) -> Iterator[BinaryIO]:
+        """The plan's lines, behind its checksum, which is looked at once for a file that stays the same."""
+        address = _address(plan_hash)
+        path = self.root / address
+        try:
+            with path.open("rb") as lines:
+                facts = os.fstat(lines.fileno())
+                same = facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
+                known = self._looked_at.get(address) == same
+                if open_lines(path, lines, address, known=known):
+                    self._looked_at[address] = same
+                else:
+                    self.without_checksum.add(address)
+                yield lines
+        except FileNotFoundError:
+            raise RecordError(f"{path}: no such plan") from None
+        except OSError as error:
+            raise unreadable(path, error) from error
+        except ValidationError as error:
+            raise RecordError(f"{path}: damaged: {error.errors()[0]['msg']}") from error
+        except ValueError as error:
+            raise RecordError(f"{path}: damaged: {error}") from error
+
+
+def _address(plan_hash: str) -> str:
+    return f"plans/{plan_hash}.jsonl"
