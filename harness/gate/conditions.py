@@ -46,6 +46,7 @@ def task_facts(comparison: Comparison) -> tuple[TaskFacts, ...]:
             plan=task.plan,
             definition=task.definition,
             data_hash=task.data_hash,
+            notes=task.notes,
             batching=found[task.task].identity.batching if task.task in found else "",
         )
         for task in comparison.run.tasks.values()

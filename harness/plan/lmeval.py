@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,8 +20,10 @@ from harness.spec.load import LoadedSuite
 from harness.spec.models import Task
 from harness.spec.places import resolve_file
 
-FEW_SHOT_SEED = 1234
-"""lm-eval's own default, so that its examples are ours."""
+FEW_SHOT_SEED = NUMPY_SEED = 1234
+RANDOM_SEED = 0
+"""lm-eval's own defaults, so that its examples, and what a task's code draws, are ours."""
+LM_EVALS_TASK = "lm_eval/api/task.py"
 SUPPORTED = ("multiple_choice", "loglikelihood", "generate_until", "loglikelihood_rolling")
 
 
@@ -25,13 +31,14 @@ def lm_eval_docs(loaded: LoadedSuite, name: str, task: Task) -> Docs:
     """The documents of an lm-eval task. Raises `SuiteError` when there is no such task or its data cannot be had."""
     assert task.lm_eval is not None
     quiet_lm_eval()
-    built = _load(loaded, name, task.lm_eval)
+    with lm_evals_seeds():
+        built = _load(loaded, name, task.lm_eval)
+        docs = tuple(dict(doc) for doc in built.eval_docs)
     if refused := _refused(built):
         raise problem(loaded.shown, f"tasks.{name}.lm_eval", f"{task.lm_eval} {refused}")
     if task.num_few_shot is not None:
         built.set_config(key="num_fewshot", value=task.num_few_shot)
     built.set_fewshot_seed(seed=FEW_SHOT_SEED)
-    docs = tuple(dict(doc) for doc in built.eval_docs)
     places = tuple(f"{task.lm_eval}, document {index}" for index in range(len(docs)))
     return Docs(
         task=built,
@@ -42,6 +49,21 @@ def lm_eval_docs(loaded: LoadedSuite, name: str, task: Task) -> Docs:
         num_few_shot=int(built.config.num_fewshot or 0),
         definition=_definition(loaded, task.lm_eval),
     )
+
+
+@contextmanager
+def lm_evals_seeds() -> Iterator[None]:
+    """The seeds under which lm-eval loads a task, for code that shuffles as it likes; afterwards all is as it was."""
+    import numpy as np
+
+    ours, theirs = random.getstate(), np.random.get_state()
+    random.seed(RANDOM_SEED)
+    np.random.seed(NUMPY_SEED)
+    try:
+        yield
+    finally:
+        random.setstate(ours)
+        np.random.set_state(theirs)
 
 
 def _is_file(asked: str) -> bool:
@@ -72,7 +94,8 @@ def _load(loaded: LoadedSuite, name: str, asked: str) -> Any:
     except SuiteError:
         raise
     except Exception as error:  # a task is somebody's YAML, Python and data set: it can raise anything
-        raise problem(loaded.shown, key, f"lm-eval could not load {asked}: {first_cause(error)}") from error
+        says = f"lm-eval could not load {asked}: {where_in_task(error)}{first_cause(error)}"
+        raise problem(loaded.shown, key, says) from error
     tasks = found["tasks"]
     if len(tasks) != 1:
         raise problem(loaded.shown, key, _group(asked, list(tasks)))
@@ -109,6 +132,23 @@ def first_cause(error: BaseException) -> str:
         error = error.__cause__
     lines = str(error).splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def where_in_task(error: BaseException) -> str:
+    """Which key of the task lm-eval was reading, and in which document: it tries a task with the first."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    for frame in reversed(frames):
+        if not frame.f_code.co_filename.endswith(LM_EVALS_TASK):
+            continue
+        target, options = frame.f_locals.get("test_target"), frame.f_locals.get("test_choice")
+        if frame.f_code.co_name.startswith("doc_to_"):
+            return f"{frame.f_code.co_name} of document 0: "
+        if isinstance(target, int) and isinstance(options, list):
+            return (
+                f"doc_to_target of document 0 is {target}, which lm-eval takes for an index from 0 into "
+                f"{len(options)} options (a text of digits too): "
+            )
+    return ""
 
 
 def _refused(built: Any) -> str | None:

@@ -8,9 +8,11 @@ import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 
 from harness.engines.seam import Window, WindowScore
 from harness.plan.build import Answer, TaskPlan, prompt_hash, sample, slices_of
+from harness.plan.lmeval import first_cause
 from harness.plan.order import BATCHING_WHOLE
 from harness.plan.rows import field_of, file_hash, item_ids, problem, read_rows
 from harness.plan.shortforms import Docs
@@ -22,6 +24,10 @@ from harness.spec.places import resolve_file
 
 BEGINNING = 400
 """Characters of a document kept for people."""
+BYTE_METRICS = ("bits_per_byte", "byte_perplexity")
+"""lm-eval's metrics whose weight is a number of bytes."""
+PROBE = -1.0
+"""A log-likelihood, to see what a task makes of one."""
 DEFAULT_WINDOW = 2048
 """For an lm-eval task on a model that does not say how long its context is."""
 
@@ -34,6 +40,8 @@ class Document:
     text: str
     fields: Mapping[str, object]
     place: str
+    bytes: int
+    """What bits per byte counts: of this text, or what the task's own code counts."""
 
 
 def plan_perplexity(
@@ -61,7 +69,8 @@ def plan_perplexity(
         text = field_of(row, spec.field, f"{key}.field")
         if not isinstance(text, str) or not text.strip():
             raise problem(row.place, f"{key}.field", f"expected a text in {spec.field!r}, got {text!r:.60}")
-        documents.append(Document(item=item, text=text, fields=row.fields, place=row.place))
+        size = len(text.encode())
+        documents.append(Document(item=item, text=text, fields=row.fields, place=row.place, bytes=size))
     plan = _plan(
         loaded, name, task, documents, tokenizer, spec.window, spec.stride or spec.window, limit,
         source=f"{spec.data}, field {spec.field}", divergence=spec.divergence,
@@ -80,12 +89,37 @@ def plan_documents(
 ) -> TaskPlan:
     """An lm-eval perplexity task (`loglikelihood_rolling`), in windows as long as the model's context."""
     window = context_length or DEFAULT_WINDOW
-    documents = [
-        Document(item=item, text=str(docs.task.doc_to_target(doc)), fields=row, place=place)
-        for item, doc, row, place in zip(docs.ids, docs.docs, docs.rows, docs.places, strict=True)
-    ]
+    documents = [_document(name, docs, position) for position in range(len(docs.docs))]
     source = f"lm-eval {task.lm_eval}"
     return _plan(loaded, name, task, documents, tokenizer, window, window, limit, source=source, divergence=True)
+
+
+def _document(name: str, docs: Docs, position: int) -> Document:
+    """lm-eval's text, in the units of the task: a detokenised corpus counts the bytes of the page it came from."""
+    doc, place, key = docs.docs[position], docs.places[position], f"tasks.{name}"
+    try:
+        text = docs.task.doc_to_target(doc)
+        measured = docs.task.process_results(doc, (PROBE,)) if isinstance(text, str) else {}
+    except Exception as error:  # a task is somebody's templates and Python
+        raise problem(place, key, f"lm-eval cannot ask this document: {first_cause(error)}") from error
+    if not isinstance(text, str) or not text:
+        raise problem(place, key, f"expected a text to score, got {text!r:.60}")
+    return Document(
+        item=docs.ids[position],
+        text=text,
+        fields=docs.rows[position],
+        place=place,
+        bytes=_bytes(measured, len(text.encode())),
+    )
+
+
+def _bytes(measured: Mapping[str, object], own: int) -> int:
+    """The bytes that the task counts, beside a log-likelihood; the text's own where it counts none."""
+    for metric in BYTE_METRICS:
+        match measured.get(metric):
+            case (float(likelihood), Integral() as size) if likelihood == PROBE and size > 0:
+                return int(size)
+    return own
 
 
 def _plan(
@@ -146,7 +180,7 @@ def _item(name: str, task: Task, document: Document, index: int, asked: Sequence
         slices=slices_of(fields, task.slice_by, document.place, f"tasks.{name}.slice_by"),
         cluster=cluster,
         tokens=tokens,
-        bytes=len(document.text.encode()),
+        bytes=document.bytes,
     )
 
 

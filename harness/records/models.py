@@ -449,6 +449,8 @@ class TaskRun(Model):
     """The data file as the suite names it, where there is one."""
     data_hash: str | None = None
     """SHA-256 of the data file."""
+    notes: tuple[str, ...] = ()
+    """What the plan says of its prompts and metrics, for people."""
 
 
 class RunManifest(Model):

@@ -436,6 +436,8 @@ class TaskFacts(Model):
     """SHA-256 of the data file, where there is one."""
     batching: str = ""
     """How requests were put into batches."""
+    notes: tuple[str, ...] = ()
+    """What the plan said of its prompts and metrics, each beginning with the task."""
 
 
 class Verdict(Model):

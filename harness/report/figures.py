@@ -165,6 +165,11 @@ def explain_hint(verdict: Verdict) -> str:
     return f"why: {explain_command(verdict, undecided[0])}" if undecided else ""
 
 
+def task_notes(verdict: Verdict) -> tuple[str, ...]:
+    """What the plan said of the tasks' prompts and metrics."""
+    return tuple(note for task in verdict.tasks for note in task.notes)
+
+
 def waiver_notes(verdict: Verdict) -> tuple[str, ...]:
     """Waivers that excuse nothing: unused ones, and those whose day has come."""
     return tuple(each.says for each in verdict.waivers if each.state != "used")

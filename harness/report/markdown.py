@@ -88,7 +88,8 @@ def _reasons(verdict: Verdict) -> list[str]:
         own = [*_check_lines(checks), *_finding_lines(findings)]
         if own:
             lines += [f"**{escape(name)}**", "", *own, ""]
-    notes = [f"- note: {escape(says)}" for says in (*figures.waiver_notes(verdict), *figures.change_notes(verdict))]
+    said = (*figures.task_notes(verdict), *figures.waiver_notes(verdict), *figures.change_notes(verdict))
+    notes = [f"- note: {escape(says)}" for says in said]
     for each in verdict.candidates:
         notes += [f"- note: {escape(f'{each.variant}: {says}')}" for says in figures.creep_notes(each)]
     return [*lines, *notes, ""] if notes else lines

@@ -165,7 +165,7 @@ def _print_notes(verdict: Verdict, console: Console) -> None:
     for says, names in notes.items():
         line = Text.assemble(("note", "yellow"), f"  {', '.join(names)}: ", safe(says))
         console.print(line)
-    others = [*figures.waiver_notes(verdict), *figures.change_notes(verdict)]
+    others = [*figures.task_notes(verdict), *figures.waiver_notes(verdict), *figures.change_notes(verdict)]
     for each in verdict.candidates:
         moved = moved_words(each, MOST_MOVED)
         others += [f"{name_of(each.variant)}: {moved} (decides nothing)"] if moved else []

@@ -462,6 +462,7 @@ class _Run:
             definition=task_definition(self.suite, plan.name),
             data_file=plan.data_file,
             data_hash=plan.data_hash,
+            notes=plan.notes,
         )
 
 
