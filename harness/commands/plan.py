@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.errors import EngineError, SuiteError, UsageError
+from harness.gate.words import leak_words
 from harness.report import figures
 
 if TYPE_CHECKING:
@@ -110,8 +111,13 @@ def print_tasks(plans: Sequence[TaskPlan], console: Console) -> None:
         )
     console.print(table)
     for plan in plans:
+        for said in plan.said:
+            console.print(f"  {plan.name}: {said}", markup=False, highlight=False)
         for note in plan.notes:
             console.print(f"  {note}", markup=False, highlight=False)
+        if plan.leak is not None:
+            mark = "; a run is INVALID" if plan.leak.matters else ""
+            console.print(f"! {leak_words(plan.name, plan.leak)}{mark}", markup=False, highlight=False)
 
 
 def print_forecast(found: Forecast, console: Console) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from harness.compare.candidates import CandidateComparison, Comparison
 from harness.compare.sides import Paired
 from harness.gate.early import stop_check
+from harness.gate.words import leak_words
 from harness.records.models import GRAM, SHORT_GRAM, EngineFacts, VariantRun
 from harness.records.verdict import Check
 from harness.spec.models import Variant
@@ -56,6 +57,7 @@ def candidate_checks(
     checks.extend(
         Check(name="unchanged items", held=False, blocks=True, says=f"{task}: {what}") for task, what in changed.items()
     )
+    checks.extend(_leaks(comparison))
     too_long = {task: facts.too_long for task, facts in comparison.run.tasks.items() if facts.too_long}
     checks.extend(
         Check(
@@ -68,6 +70,20 @@ def candidate_checks(
         for task, count in too_long.items()
     )
     return tuple(checks)
+
+
+def _leaks(comparison: Comparison) -> list[Check]:
+    """Tasks whose prompts give the answers away: what they measure is copying."""
+    return [
+        Check(
+            name="answers apart",
+            held=False,
+            blocks=facts.leak.matters,
+            says=f"{leak_words(task, facts.leak)}; take it out, or write reference_in_prompt: true where it belongs",
+        )
+        for task, facts in comparison.run.tasks.items()
+        if facts.leak is not None
+    ]
 
 
 def _engine_checks(run: VariantRun) -> list[Check]:

@@ -5,8 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from harness.records.models import Leak
+
 BEYOND = "beyond measure"
 """Said of a value too large for a number: the perplexity of a model that lost everything."""
+
+
+def leak_words(task: str, leak: Leak) -> str:
+    """References in their own prompts: how many, where, and which."""
+    named = ", ".join(map(repr, leak.first)) + (", …" if leak.items > len(leak.first) else "")
+    count = f"{leak.items:,} of {leak.of:,} items"
+    return f"{task}: the reference stands in its own prompt for {count} ({named}), {leak.where}"
 
 
 def bounds(lower: float | None, upper: float | None, say: Callable[[float], str]) -> str:

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.engines.seam import GenerateRequest, ScoreRequest, Window
+from harness.plan.answers import shown_references
 from harness.plan.asked_notes import notes_on
-from harness.plan.build import Answer, Request, TaskPlan, prompt_hash, sample, slices_of
+from harness.plan.build import Answer, Request, TaskPlan, prompt_hash, sample
 from harness.plan.clock import Watching
 from harness.plan.heads import common_heads, common_stems
+from harness.plan.labels import Labels, labels_of
+from harness.plan.leaks import find_leak
 from harness.plan.lmeval import lm_eval_docs
 from harness.plan.perplexity import plan_documents
 from harness.plan.requests import Asked, ask_documents
@@ -40,6 +43,7 @@ def plan_asked(
     docs = _docs(loaded, name, task, watching)
     if docs.task.OUTPUT_TYPE == "loglikelihood_rolling":
         return plan_documents(loaded, name, task, docs, tokenizer, context_length, limit)
+    labels = labels_of(name, task, docs.rows, docs.places)
     chosen = sample(len(docs.docs), limit, loaded.suite.seed, name)
     spec, chat = task.choice or task.generate, task.apply_chat_template
     templated = chat or (spec is not None and spec.messages is not None)
@@ -51,7 +55,7 @@ def plan_asked(
         raise problem(loaded.shown, f"tasks.{name}", message)
     metrics = pairable_metrics(loaded.shown, name, docs, asked[0])
     items = tuple(
-        _item(name, docs, task, position, index, each)
+        _item(docs, labels, position, index, each)
         for index, (position, each) in enumerate(zip(chosen, asked, strict=True))
     )
 
@@ -71,7 +75,9 @@ def plan_asked(
         settings=_settings(docs, metrics.names),
         data_file=None if spec is None else spec.data,
         data_hash=None if spec is None else file_hash(resolve_file(loaded, spec.data)),
-        notes=(*metrics.notes, *notes_on(name, asked, watching)),
+        notes=(*metrics.notes, *labels.notes, *_examples(name, docs), *notes_on(name, asked, watching)),
+        said=(*docs.said, *([f"{len(items):,} of {len(docs.docs):,} items are asked"] * (len(items) < len(docs.docs)))),
+        leak=None if task.reference_in_prompt else find_leak(docs, items, asked),
     )
 
 
@@ -115,6 +121,7 @@ def _settings(docs: Docs, metrics: Sequence[str]) -> str:
         "filters": config.filter_list,
         "targets": [str(docs.task.doc_to_target(doc)) for doc in docs.docs],
         **({"definition": docs.definition} if docs.definition else {}),
+        **docs.scored_by,
     }
     return json.dumps(facts, sort_keys=True, default=_named)
 
@@ -124,11 +131,15 @@ def _named(value: object) -> str:
     return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}"
 
 
-def _item(name: str, docs: Docs, task: Task, position: int, index: int, asked: Asked) -> PlannedItem:
-    fields, place, key = docs.rows[position], docs.places[position], f"tasks.{name}"
-    cluster = None
-    if task.cluster_by is not None:
-        cluster = slices_of(fields, [task.cluster_by], place, f"{key}.cluster_by")[task.cluster_by]
+def _examples(name: str, docs: Docs) -> list[str]:
+    notes = []
+    if docs.apart is not None and docs.apart.replaced:
+        count = f"{len(docs.apart.replaced):,} item{'s' * (len(docs.apart.replaced) != 1)}"
+        notes.append(f"{name}: {count} would be among the own examples; the next example stands there instead")
+    return notes
+
+
+def _item(docs: Docs, labels: Labels, position: int, index: int, asked: Asked) -> PlannedItem:
     options, expected = _shown(docs, asked)
     return PlannedItem(
         item=docs.ids[position],
@@ -137,8 +148,8 @@ def _item(name: str, docs: Docs, task: Task, position: int, index: int, asked: A
         prompt=str(asked.instances[0].args[0])[-SHOWN:],
         options=options,
         expected=expected,
-        slices=slices_of(fields, task.slice_by, place, f"{key}.slice_by"),
-        cluster=cluster,
+        slices=labels.slices_of(position),
+        cluster=labels.clusters[position],
         tokens=sum(map(_tokens, asked.requests)),
         too_long=asked.too_long,
     )
@@ -152,6 +163,8 @@ def _tokens(request: Request) -> int:
 
 def _shown(docs: Docs, asked: Asked) -> tuple[tuple[str, ...], str]:
     """Options and reference answer as text, for people."""
+    if docs.measures:
+        return (), shown_references(docs.references(asked.doc))
     target = docs.task.doc_to_target(asked.doc)
     if docs.task.OUTPUT_TYPE != "multiple_choice":
         return (), "\n".join(map(str, target)) if isinstance(target, list) else str(target)

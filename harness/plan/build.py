@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol
@@ -20,7 +20,7 @@ from harness.engines.seam import (
 from harness.errors import Problem, SuiteError
 from harness.plan.order import ANSWERED_TOKENS, BATCHING, PADDED_TOKENS, PADDING, Order, in_blocks, in_one
 from harness.plan.tokens import Encoded, Tokenizer
-from harness.records.models import Failed, ItemRecord, PlannedItem
+from harness.records.models import Failed, ItemRecord, Leak, PlannedItem
 from harness.spec.load import LoadedSuite
 from harness.spec.metrics import METRICS
 from harness.spec.names import nearest
@@ -56,6 +56,10 @@ class TaskPlan:
     data_file: str | None = None
     data_hash: str | None = None
     notes: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
+    """How the data was read, in words: lines and rows, what `answer` means."""
+    leak: Leak | None = None
+    """References that stand in their own prompts, where the suite does not say that they belong there."""
     batching: str = BATCHING
 
     @cached_property
@@ -186,16 +190,3 @@ def sample(count: int, limit: int | None, seed: int, name: str) -> list[int]:
     if limit is None or limit >= count:
         return list(range(count))
     return sorted(random.Random(f"{seed}/{name}").sample(range(count), limit))
-
-
-def slices_of(fields: Mapping[str, object], names: Sequence[str], place: str, key: str) -> dict[str, str]:
-    """The item's value in each slice field. Raises `SuiteError` for a field that is not there."""
-    found = {}
-    for name in names:
-        if name not in fields:
-            have = ", ".join(map(repr, fields))
-            raise SuiteError(
-                (Problem(place=place, key=key, message=f"expected a field {name!r}, the item has {have}"),)
-            )
-        found[name] = str(fields[name])
-    return found

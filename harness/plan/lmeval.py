@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import SuiteError
-from harness.plan.rows import problem
+from harness.plan.examples import keep_apart
+from harness.plan.rows import Row, named_id, problem
 from harness.plan.shortforms import Docs, quiet_lm_eval
 from harness.spec.load import LoadedSuite
 from harness.spec.models import Task
@@ -39,6 +40,7 @@ def lm_eval_docs(loaded: LoadedSuite, name: str, task: Task) -> Docs:
     if task.num_few_shot is not None:
         built.set_config(key="num_fewshot", value=task.num_few_shot)
     built.set_fewshot_seed(seed=FEW_SHOT_SEED)
+    apart = keep_apart(built, place=loaded.shown, key=f"tasks.{name}.num_few_shot")
     places = tuple(f"{task.lm_eval}, document {index}" for index in range(len(docs)))
     return Docs(
         task=built,
@@ -48,6 +50,7 @@ def lm_eval_docs(loaded: LoadedSuite, name: str, task: Task) -> Docs:
         places=places,
         num_few_shot=int(built.config.num_fewshot or 0),
         definition=_definition(loaded, task.lm_eval),
+        apart=apart,
     )
 
 
@@ -208,7 +211,7 @@ def _named_ids(loaded: LoadedSuite, key: str, field: str, docs: tuple[dict[str, 
         if field not in doc:
             have = ", ".join(map(repr, doc))
             raise problem(loaded.shown, key, f"expected a field {field!r}, document {index} has {have}")
-        first = seen.setdefault(str(doc[field]), index)
+        first = seen.setdefault(named_id(Row(fields=doc, place=f"{loaded.shown}, document {index}"), field, key), index)
         if first != index:
             raise problem(loaded.shown, key, f"documents {first} and {index} have the same id {doc[field]!r}")
     return tuple(seen)

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from numbers import Integral
 
 from harness.engines.seam import Window, WindowScore
-from harness.plan.build import Answer, TaskPlan, prompt_hash, sample, slices_of
+from harness.plan.build import Answer, TaskPlan, prompt_hash, sample
+from harness.plan.labels import Labels, labels_of
 from harness.plan.lmeval import first_cause
 from harness.plan.order import BATCHING_WHOLE
-from harness.plan.rows import field_of, file_hash, item_ids, problem, read_rows
+from harness.plan.rows import field_of, file_hash, item_ids, problem, read_table
 from harness.plan.shortforms import Docs
 from harness.plan.tokens import Encoded, Tokenizer, windows
 from harness.records.models import DocumentScore, ItemRecord, PlannedItem
@@ -57,7 +58,7 @@ def plan_perplexity(
     assert spec is not None
     key = f"tasks.{name}.perplexity"
     path = resolve_file(loaded, spec.data)
-    rows = read_rows(path, spec.data, f"{key}.data")
+    table = read_table(path, spec.data, f"{key}.data")
     if context_length is not None and spec.window > context_length:
         raise problem(
             loaded.shown,
@@ -65,7 +66,7 @@ def plan_perplexity(
             f"expected at most the model's context of {context_length}, got {spec.window}",
         )
     documents = []
-    for row, item in zip(rows, item_ids(rows, task.id, f"tasks.{name}.id"), strict=True):
+    for row, item in zip(table.rows, item_ids(table.rows, task.id, f"tasks.{name}.id"), strict=True):
         text = field_of(row, spec.field, f"{key}.field")
         if not isinstance(text, str) or not text.strip():
             raise problem(row.place, f"{key}.field", f"expected a text in {spec.field!r}, got {text!r:.60}")
@@ -75,7 +76,9 @@ def plan_perplexity(
         loaded, name, task, documents, tokenizer, spec.window, spec.stride or spec.window, limit,
         source=f"{spec.data}, field {spec.field}", divergence=spec.divergence,
     )  # fmt: skip
-    return replace(plan, data_file=spec.data, data_hash=file_hash(path))
+    return replace(
+        plan, data_file=spec.data, data_hash=file_hash(path), said=(f"{spec.data}: {table.said}", *plan.said)
+    )
 
 
 def plan_documents(
@@ -136,6 +139,7 @@ def _plan(
     divergence: bool,
 ) -> TaskPlan:
     items, requests, texts = [], [], []
+    labels = labels_of(name, task, [each.fields for each in documents], [each.place for each in documents])
     for index, position in enumerate(sample(len(documents), limit, loaded.suite.seed, name)):
         document = documents[position]
         encoded = tokenizer.encode(document.text, add_special_tokens=False)
@@ -144,7 +148,7 @@ def _plan(
         asked = tuple(windows(encoded, tokenizer.prefix_token, window=window, stride=stride))
         requests.append(asked)
         texts.append(Encoded(item=document.item, text=document.text, ids=encoded, add_special_tokens=False))
-        items.append(_item(name, task, document, index, asked, len(encoded)))
+        items.append(_item(labels, position, document, index, asked, len(encoded)))
 
     def score(index: int, answers: Sequence[Answer]) -> ItemRecord:
         return document_record(items[index], [each for each in answers if isinstance(each, WindowScore)])
@@ -162,23 +166,22 @@ def _plan(
         source=f"{source}, window {window}, stride {stride}, from {tokenizer.prefix_text!r}",
         settings=json.dumps(settings, sort_keys=True),
         divergence=divergence,
+        notes=labels.notes,
+        said=(f"{len(items):,} of {len(documents):,} items are asked",) if len(items) < len(documents) else (),
         batching=BATCHING_WHOLE,
     )
 
 
-def _item(name: str, task: Task, document: Document, index: int, asked: Sequence[Window], tokens: int) -> PlannedItem:
-    fields = document.fields
-    cluster = None
-    if task.cluster_by is not None:
-        key = f"tasks.{name}.cluster_by"
-        cluster = slices_of(fields, [task.cluster_by], document.place, key)[task.cluster_by]
+def _item(
+    labels: Labels, position: int, document: Document, index: int, asked: Sequence[Window], tokens: int
+) -> PlannedItem:
     return PlannedItem(
         item=document.item,
         index=index,
         prompt_hash=prompt_hash(asked),
         prompt=document.text[:BEGINNING],
-        slices=slices_of(fields, task.slice_by, document.place, f"tasks.{name}.slice_by"),
-        cluster=cluster,
+        slices=labels.slices_of(position),
+        cluster=labels.clusters[position],
         tokens=tokens,
         bytes=document.bytes,
     )

@@ -12,11 +12,7 @@ from harness.plan.build import Answer
 from harness.plan.requests import Asked
 from harness.plan.rows import problem
 from harness.plan.shortforms import Docs
-from harness.plan.textmetrics import contains, f1
 from harness.records.models import Failed, ItemRecord, OptionAnswer, Outcome, PlannedItem, TextAnswer, outcome
-
-OURS = {"contains": contains, "f1": f1}
-"""Metrics of the `generate` short form that lm-eval does not have item by item."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +38,7 @@ def pairable_metrics(place: str, name: str, docs: Docs, first: Asked) -> Pairabl
     kept, lower, notes = [], [], []
     for metric, value in found.items():
         plain = metric.split(",", 1)[0]
-        paired = plain in OURS or aggregation.get(plain, mean) is mean
+        paired = plain in docs.measures or aggregation.get(plain, mean) is mean
         if paired and _number(value) is not None:
             kept.append(metric)
             if not higher.get(plain, True):
@@ -99,10 +95,12 @@ def _process(docs: Docs, asked: Asked, responses: Sequence[object]) -> dict[str,
         suffix = "" if pipeline.name == "none" else f",{pipeline.name}"
         for metric, value in docs.task.process_results(asked.doc, filtered).items():
             found[f"{metric}{suffix}"] = value
-        if docs.text_metrics:
-            reference = str(docs.task.doc_to_target(asked.doc))
-            own = {name: measure(str(filtered[0]), reference) for name, measure in OURS.items()}
-            found = {name: {**found, **own}[name] for name in docs.text_metrics}
+        if docs.measures:
+            answer, references = str(filtered[0]), docs.references(asked.doc)
+            found = {
+                name: max(measure(answer, reference) for reference in references)
+                for name, measure in docs.measures.items()
+            }
     return found
 
 

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from harness.errors import EngineError
-from harness.plan.rows import Row, field_of, item_ids, problem, read_rows
+from harness.plan.answers import SAID, Offered, meaning_of, offered, references_of, right_option
+from harness.plan.examples import Apart, Doc, Lazily, keep_apart
+from harness.plan.messages import check_reads, prompt_of
+from harness.plan.rows import Row, Table, item_ids, named_id, problem, read_rows, read_table
+from harness.plan.templates import sandbox_lm_eval
+from harness.plan.textmetrics import contains, exact_match, f1
 from harness.plan.tokens import Tokenizer
+from harness.plan.values import is_missing
 from harness.spec.load import LoadedSuite
 from harness.spec.models import Choice, Generate
 from harness.spec.places import resolve_file
@@ -22,6 +28,9 @@ from harness.spec.places import resolve_file
 TEXT_METRICS = ("exact_match", "contains", "f1")
 WHOLE_ANSWER = "(?s)(.*)"
 """Takes the whole answer; lm-eval's regex filter strips it."""
+WORDS = 2
+"""Version of what words are compared by; evaluations that were scored by another one are not used again."""
+Measure = Callable[[str, str], float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,46 +45,47 @@ class Docs:
     places: tuple[str, ...]
     """Where each document stands, for messages: `data/intents.jsonl:17`."""
     num_few_shot: int
-    text_metrics: tuple[str, ...] = ()
-    """The metrics of the `generate` short form, in the order asked for."""
+    measures: Mapping[str, Measure] = field(default_factory=dict)
+    """The metrics of the `generate` short form, in the order asked for: of an answer and one reference."""
+    scored_by: Mapping[str, object] = field(default_factory=dict)
+    """What decides a score of these beside lm-eval's configuration."""
     definition: str = ""
     """Hash of the code and configuration behind a task of the suite's own, which no version number covers."""
+    said: tuple[str, ...] = ()
+    """How the data was read, in words: lines and rows, and what `answer` means."""
+    apart: Apart | None = None
+    """Who keeps items out of their own examples."""
+
+    def references(self, doc: Mapping[str, Any]) -> tuple[str, ...]:
+        """Every accepted answer of a document of the `generate` short form."""
+        return tuple(doc["references_"])
 
 
 def quiet_lm_eval() -> None:
-    """lm-eval logs what it guesses; everything here is said explicitly."""
+    """lm-eval logs what it guesses; everything here is said explicitly. Its templates get a sandbox."""
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-
-
-def render(template: str, row: Row, key: str) -> str:
-    """A Jinja template over the row's fields, by lm-eval's own environment. Raises `SuiteError` with the place."""
-    import jinja2
-    from lm_eval.utils import apply_template
-
-    try:
-        return str(apply_template(template, dict(row.fields)))
-    except jinja2.TemplateSyntaxError as error:
-        raise problem(row.place, key, f"the template is broken: {error.message}") from error
-    except jinja2.TemplateError as error:
-        fields = ", ".join(map(repr, row.fields))
-        raise problem(row.place, key, f"{error.message}; the row has {fields}") from error
-
-
-def named_field(template: str) -> str | None:
-    """`{{options}}` names the field `options`; anything else is a template."""
-    inner = template.strip()
-    if inner.startswith("{{") and inner.endswith("}}") and inner[2:-2].strip().isidentifier():
-        return inner[2:-2].strip()
-    return None
+    sandbox_lm_eval()
 
 
 def choice_docs(loaded: LoadedSuite, name: str, spec: Choice, id_field: str | None, tokenizer: Tokenizer) -> Docs:
     """A multiple-choice task. Raises `SuiteError` for rows that do not fit."""
     key = f"tasks.{name}.choice"
-    rows = read_rows(resolve_file(loaded, spec.data), spec.data, f"{key}.data")
-    docs = [_choice_doc(spec, row, key, tokenizer) for row in rows]
+    table = read_table(resolve_file(loaded, spec.data), spec.data, f"{key}.data")
     shots = _few_shot(loaded, spec, key)
-    samples = [_choice_doc(spec, row, key, tokenizer) for row in shots]
+    check_reads(spec, table.rows, key, loaded.shown)
+    rows = [offered(spec, row, key) for row in table.rows]
+    meaning = meaning_of(spec, [*rows, *(offered(spec, row, key) for row in shots[: spec.num_few_shot])], key)
+
+    def made(found: Offered) -> dict[str, Any]:
+        return {
+            "prompt_": prompt_of(spec, found.row, key, tokenizer),
+            "choices_": list(found.options),
+            "answer_": right_option(found, meaning, key),
+            **_named(found.row, id_field, key),
+        }
+
+    docs = [made(each) for each in rows]
+    samples = Lazily(shots, lambda row: made(offered(spec, row, key)))
     config = {
         **_common(name, docs, samples, spec.num_few_shot),
         "output_type": "multiple_choice",
@@ -85,34 +95,58 @@ def choice_docs(loaded: LoadedSuite, name: str, spec: Choice, id_field: str | No
             {"metric": metric, "aggregation": "mean", "higher_is_better": True} for metric in ("acc", "acc_norm")
         ],
     }
+    task = _configurable(config)
     return Docs(
-        task=_configurable(config),
+        task=task,
         docs=tuple(docs),
-        rows=tuple(row.fields for row in rows),
-        ids=item_ids(rows, id_field, f"tasks.{name}.id"),
-        places=tuple(row.place for row in rows),
+        rows=tuple(row.fields for row in table.rows),
+        ids=item_ids(table.rows, id_field, f"tasks.{name}.id"),
+        places=tuple(row.place for row in table.rows),
         num_few_shot=spec.num_few_shot,
+        said=(_read_words(spec, table), f"answer: {SAID[meaning]}"),
+        apart=_apart(task, samples, spec, key),
     )
 
 
 def generate_docs(loaded: LoadedSuite, name: str, spec: Generate, id_field: str | None, tokenizer: Tokenizer) -> Docs:
     """A generation task. Raises `SuiteError` for rows that do not fit or a metric there is not."""
     key = f"tasks.{name}.generate"
-    metrics = (spec.metric,) if isinstance(spec.metric, str) else spec.metric
-    for metric in metrics:
-        if metric not in TEXT_METRICS:
-            raise problem(
-                loaded.shown,
-                f"{key}.metric",
-                f"expected one of {', '.join(TEXT_METRICS)}, got {metric!r}",
-            )
+    measures = _measures(loaded, spec, key)
     _check_regex(loaded, spec, key)
-    rows = read_rows(resolve_file(loaded, spec.data), spec.data, f"{key}.data")
-    docs = [_generate_doc(spec, row, key, tokenizer) for row in rows]
+    table = read_table(resolve_file(loaded, spec.data), spec.data, f"{key}.data")
     shots = _few_shot(loaded, spec, key)
-    samples = [_generate_doc(spec, row, key, tokenizer) for row in shots]
+    check_reads(spec, table.rows, key, loaded.shown)
+
+    def made(row: Row) -> dict[str, Any]:
+        references = references_of(spec, row, key)
+        prompt = prompt_of(spec, row, key, tokenizer)
+        named = _named(row, id_field, key)
+        return {"prompt_": prompt, "answer_": references[0], "references_": list(references), **named}
+
+    docs = [made(row) for row in table.rows]
+    samples = Lazily(shots, made)
+    task = _configurable(_generate_config(name, docs, samples, spec))
+    several = sum(len(doc["references_"]) > 1 for doc in docs)
+    counted = f"answer: any of several references counts for {several:,} of {len(docs):,} items"
+    return Docs(
+        task=task,
+        docs=tuple(docs),
+        rows=tuple(row.fields for row in table.rows),
+        ids=item_ids(table.rows, id_field, f"tasks.{name}.id"),
+        places=tuple(row.place for row in table.rows),
+        num_few_shot=spec.num_few_shot,
+        measures=measures,
+        scored_by=_scored_by(spec, docs, measures),
+        said=(_read_words(spec, table), *([counted] if several else [])),
+        apart=_apart(task, samples, spec, key),
+    )
+
+
+def _generate_config(
+    name: str, docs: Sequence[dict[str, Any]], samples: Sequence[Doc], spec: Generate
+) -> dict[str, Any]:
     pattern = {"function": "regex", "regex_pattern": spec.regex or WHOLE_ANSWER, "fallback": ""}
-    config = {
+    return {
         **_common(name, docs, samples, spec.num_few_shot),
         "output_type": "generate_until",
         "target_delimiter": " ",
@@ -133,15 +167,52 @@ def generate_docs(loaded: LoadedSuite, name: str, spec: Generate, id_field: str 
             }
         ],
     }
-    return Docs(
-        task=_configurable(config),
-        docs=tuple(docs),
-        rows=tuple(row.fields for row in rows),
-        ids=item_ids(rows, id_field, f"tasks.{name}.id"),
-        places=tuple(row.place for row in rows),
-        num_few_shot=spec.num_few_shot,
-        text_metrics=metrics,
-    )
+
+
+def _measures(loaded: LoadedSuite, spec: Generate, key: str) -> dict[str, Measure]:
+    exact = partial(exact_match, ignore_case=spec.ignore_case, ignore_punctuation=spec.ignore_punctuation)
+    known: dict[str, Measure] = {"exact_match": exact, "contains": contains, "f1": f1}
+    names = (spec.metric,) if isinstance(spec.metric, str) else spec.metric
+    for metric in names:
+        if metric not in known:
+            expected = ", ".join(TEXT_METRICS)
+            raise problem(loaded.shown, f"{key}.metric", f"expected one of {expected}, got {metric!r}")
+    return {metric: known[metric] for metric in names}
+
+
+def _scored_by(spec: Generate, docs: Sequence[Mapping[str, Any]], measures: Mapping[str, Measure]) -> dict[str, object]:
+    """Nothing for plain equality with one reference, so that such tasks stay what they were."""
+    found: dict[str, object] = {}
+    if spec.ignore_case or spec.ignore_punctuation or set(measures) != {"exact_match"}:
+        found["words"] = WORDS
+    if any(len(doc["references_"]) > 1 for doc in docs):
+        found["references"] = [doc["references_"] for doc in docs]
+    return found
+
+
+def _read_words(spec: Choice | Generate, table: Table) -> str:
+    return f"{spec.data}: {table.said}"
+
+
+def _named(row: Row, id_field: str | None, key: str) -> dict[str, str]:
+    """The row's own id where it has one: an example may have none."""
+    if id_field is None or is_missing(row.fields.get(id_field)):
+        return {"id_": ""}
+    return {"id_": named_id(row, id_field, key)}
+
+
+def _apart(task: Any, samples: Sequence[Doc], spec: Choice | Generate, key: str) -> Apart | None:
+    """Examples in the file's order, without the item: the same question, or the same id where others are left."""
+    if not spec.num_few_shot:
+        return None
+    task.sampler.df = samples
+    asks = ("prompt_", "choices_") if isinstance(spec, Choice) else ("prompt_",)
+    spare = len(samples) > spec.num_few_shot
+
+    def same(one: Doc, other: Doc) -> bool:
+        return all(one[each] == other[each] for each in asks) or (spare and one["id_"] == other["id_"] != "")
+
+    return keep_apart(task, place=spec.few_shot or "", key=f"{key}.few_shot", same=same)
 
 
 def _common(name: str, docs: Sequence[Any], samples: Sequence[Any], shots: int) -> dict[str, Any]:
@@ -159,7 +230,7 @@ def _common(name: str, docs: Sequence[Any], samples: Sequence[Any], shots: int) 
         "num_fewshot": shots,
     }
     if shots:
-        config["fewshot_config"] = {"sampler": "first_n", "samples": list(samples)}
+        config["fewshot_config"] = {"sampler": "first_n", "samples": list(samples[:shots])}
     return config
 
 
@@ -191,84 +262,4 @@ def _few_shot(loaded: LoadedSuite, spec: Choice | Generate, key: str) -> tuple[R
     rows = read_rows(resolve_file(loaded, path), path, f"{key}.few_shot")
     if len(rows) < count:
         raise problem(path, f"{key}.few_shot", f"expected at least {count} examples, the file has {len(rows)}")
-    return rows[:count]
-
-
-def _prompt(spec: Choice | Generate, row: Row, key: str, tokenizer: Tokenizer) -> str:
-    """The prompt's text; chat messages go through the model's chat template."""
-    if spec.messages is None:
-        return render(spec.prompt or "", row, f"{key}.prompt")
-    name = named_field(spec.messages)
-    if name is None:
-        return _chat([{"role": "user", "content": render(spec.messages, row, f"{key}.messages")}], row, key, tokenizer)
-    messages = field_of(row, name, f"{key}.messages")
-    if isinstance(messages, str):
-        messages = [{"role": "user", "content": messages}]
-    fits = isinstance(messages, list) and all(
-        isinstance(each, Mapping) and isinstance(each.get("role"), str) and isinstance(each.get("content"), str)
-        for each in messages
-    )
-    if not fits or not messages:
-        raise problem(
-            row.place,
-            f"{key}.messages",
-            "expected a list of {role, content} with text in both, got " + repr(messages)[:80],
-        )
-    return _chat(list(messages), row, key, tokenizer)  # type: ignore[call-overload]  # shape checked above
-
-
-def _chat(messages: list[Any], row: Row, key: str, tokenizer: Tokenizer) -> str:
-    try:
-        return tokenizer.chat(messages)
-    except EngineError:
-        raise
-    except Exception as error:  # the template is the model's own code
-        raise problem(row.place, f"{key}.messages", f"the chat template refused: {error}") from error
-
-
-def _choice_doc(spec: Choice, row: Row, key: str, tokenizer: Tokenizer) -> dict[str, Any]:
-    options = _options(spec, row, key)
-    answer = _answer_index(spec, row, options, key)
-    return {"prompt_": _prompt(spec, row, key, tokenizer), "choices_": options, "answer_": answer}
-
-
-def _options(spec: Choice, row: Row, key: str) -> list[str]:
-    where = f"{key}.choices"
-    if not isinstance(spec.choices, str):
-        options: object = [render(option, row, where) if "{{" in option else option for option in spec.choices]
-    else:
-        name = named_field(spec.choices)
-        options = field_of(row, name or spec.choices, where)
-    if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
-        raise problem(row.place, where, f"expected a list of texts, got {options!r:.80}")
-    if len(options) < 2:
-        raise problem(row.place, where, f"expected at least two options, got {len(options)}")
-    if len(set(options)) != len(options) or not all(options):
-        raise problem(row.place, where, f"expected options that differ and are not empty, got {options!r:.80}")
-    return list(options)
-
-
-def _answer_index(spec: Choice, row: Row, options: Sequence[str], key: str) -> int:
-    """Index of the right option: from its text, or from a number when that is not itself an option."""
-    where = f"{key}.answer"
-    if isinstance(spec.answer, int):
-        answer: object = spec.answer
-    else:
-        name = named_field(spec.answer)
-        answer = field_of(row, name, where) if name is not None else render(spec.answer, row, where)
-    if isinstance(answer, str) and answer in options:
-        return list(options).index(answer)
-    if isinstance(answer, str) and answer.strip().isdigit():
-        answer = int(answer)
-    if isinstance(answer, int) and not isinstance(answer, bool) and 0 <= answer < len(options):
-        return answer
-    raise problem(row.place, where, f"expected one of {list(options)!r:.120} or an index from 0, got {answer!r:.60}")
-
-
-def _generate_doc(spec: Generate, row: Row, key: str, tokenizer: Tokenizer) -> dict[str, Any]:
-    name = named_field(spec.answer)
-    answer = str(field_of(row, name, f"{key}.answer")) if name else render(spec.answer, row, f"{key}.answer")
-    answer = answer.strip()  # lm-eval's regex filter strips the model's answer; both sides must be alike
-    if not answer:
-        raise problem(row.place, f"{key}.answer", "expected a reference answer, got an empty text")
-    return {"prompt_": _prompt(spec, row, key, tokenizer), "answer_": answer}
+    return rows

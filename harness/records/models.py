@@ -428,6 +428,23 @@ class VariantRun(Model):
         return part | self.evaluations
 
 
+class Leak(Model):
+    """References that stand in their own prompts where the prompt gives the answer away."""
+
+    items: int
+    of: int
+    """Items of the task."""
+    first: tuple[str, ...]
+    """The first few of them."""
+    where: str
+    """Where they stand: `behind 'Answer: '`."""
+
+    @property
+    def matters(self) -> bool:
+        """From one item in a hundred on: a question that a large data set has twice, once as an example, is noted."""
+        return 100 * self.items >= self.of
+
+
 class TaskRun(Model):
     """What a run knows of one task."""
 
@@ -451,6 +468,8 @@ class TaskRun(Model):
     """SHA-256 of the data file."""
     notes: tuple[str, ...] = ()
     """What the plan says of its prompts and metrics, for people."""
+    leak: Leak | None = None
+    """References in their own prompts, where the suite does not say that they belong there."""
 
 
 class RunManifest(Model):

@@ -198,6 +198,8 @@ class _Run:
         self.store.check_writable(SPARE_BYTES + tokens * STATE_BYTES_PER_TOKEN)
         for plan in plans:
             self.store.save_plan(plan.hash, plan.items)
+            for said in plan.said:
+                self.reporter.say(f"{plan.name}: {said}")
             long = sum(1 for item in plan.items if item.too_long is not None)
             if long:
                 self.reporter.say(
@@ -463,6 +465,7 @@ class _Run:
             data_file=plan.data_file,
             data_hash=plan.data_hash,
             notes=plan.notes,
+            leak=plan.leak,
         )
 
 

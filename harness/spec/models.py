@@ -199,7 +199,7 @@ class Choice(Spec):
     """Multiple choice over a local file: the option with the highest log-likelihood is the answer."""
 
     data: str
-    """JSONL, CSV or Parquet, relative to the suite."""
+    """JSONL, JSON, CSV, TSV (each also with .gz) or Parquet, relative to the suite."""
     prompt: str | None = None
     """Jinja template over the row's fields."""
     messages: str | None = None
@@ -208,6 +208,8 @@ class Choice(Spec):
     """Fixed options, or a template that names the field which holds them (`"{{options}}"`)."""
     answer: str | int
     """Template giving the right option's text or its zero-based index."""
+    answer_is: Literal["text", "index"] | None = None
+    """Which of the two `answer` gives: the one that fits every row when left out; needed where both do and differ."""
     delimiter: str = " "
     """Between prompt and option."""
     few_shot: str | None = None
@@ -222,6 +224,7 @@ class Generate(Spec):
     prompt: str | None = None
     messages: str | None = None
     answer: str
+    """Template of the reference, or the field (`"{{aliases}}"`) with a list of accepted answers."""
     metric: str | Names = "exact_match"
     max_new_tokens: Annotated[int, Field(ge=1)] = 64
     until: Names = ()
@@ -262,6 +265,8 @@ class Task(Spec):
     cluster_by: str | None = None
     limit: Annotated[int, Field(ge=1)] | None = None
     """A seeded sample of this many items, the same for every variant."""
+    reference_in_prompt: bool = False
+    """The reference may stand in its own prompt, as in copying or extracting; otherwise that makes the task INVALID."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> Task:

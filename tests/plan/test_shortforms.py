@@ -104,18 +104,21 @@ def test_an_answer_is_an_options_text_or_index(
     assert plan_of(suite_of({"t": {"choice": {**CHOICE, "answer": answer}}})).items[0].expected == expected
 
 
-def test_options_that_look_like_numbers_are_matched_as_text(suite_of: LoadSuite, write_rows: WriteRows) -> None:
-    """`"2"` among the options 0, 1, 2, 4 is the option that reads 2, not the third."""
+def test_options_that_look_like_numbers_need_a_word(suite_of: LoadSuite, write_rows: WriteRows) -> None:
+    """`"2"` among the options 4, 2, 1 is the option that reads 2 or the third one: the suite has to say."""
     write_rows("rows.jsonl", [{"text": "a", "o": ["4", "2", "1"], "label": "2"}])
-    plan = plan_of(suite_of({"t": {"choice": {**CHOICE, "choices": "{{o}}"}}}))
-    assert plan.items[0].expected == "2"
+    asked = {**CHOICE, "choices": "{{o}}"}
+    assert "write answer_is: text or answer_is: index" in refusal(suite_of({"t": {"choice": asked}}))
+    for meaning, expected in (("text", "2"), ("index", "1")):
+        plan = plan_of(suite_of({"t": {"choice": {**asked, "answer_is": meaning}}}))
+        assert plan.items[0].expected == expected
 
 
 @pytest.mark.parametrize(
     ("row", "change", "expected"),
     [
         ({"label": "refunds"}, {}, "rows.jsonl:7: tasks.t.choice.answer: expected one of ['billing'"),
-        ({"label": 3}, {}, "or an index from 0, got 3"),
+        ({"label": 3}, {}, "got 3; the other rows give the option's text"),
         ({"label": True}, {}, "got True"),
         ({}, {"prompt": "{{missing}}"}, "rows.jsonl:1: tasks.t.choice.prompt: 'missing' is undefined; the row has"),
         ({}, {"prompt": "{{text"}, "tasks.t.choice.prompt: the template is broken"),

@@ -35,12 +35,13 @@ def test_contains_looks_for_whole_words_in_one_run(answer: str, reference: str, 
         ("red green blue", "green red", 2 * (2 / 3) * 1 / (2 / 3 + 1)),
         ("red red", "red", 2 * 0.5 * 1 / 1.5),
         ("", "red", 0.0),
-        ("the", "a", 1.0),
+        ("the", "a", 0.0),
+        ("", "the", 0.0),
         ("red", "blue", 0.0),
     ],
 )
 def test_f1_is_the_harmonic_mean_of_word_precision_and_recall(answer: str, reference: str, value: float) -> None:
-    """Computed by hand from precision and recall, repeats counted, two empty texts equal."""
+    """Computed by hand from precision and recall, repeats counted; an article that stands alone is a word."""
     assert f1(answer, reference) == pytest.approx(value)
 
 

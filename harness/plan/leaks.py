@@ -1,0 +1,210 @@
+"""References that stand in their own prompts.
+
+That a reference occurs in its prompt means little: extractive questions are answered from the passage, a `5` stands in
+many a sum, labels are listed for the model to choose from. What gives an answer away is its place: nearly every prompt
+has its own reference there, and not another item's. Owns that rule; docs/suite.md says it in words, with what it was
+measured on. Judges nothing: the gate makes such a task INVALID.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.plan.requests import Asked
+from harness.plan.shortforms import Docs
+from harness.plan.textmetrics import words_of
+from harness.records.models import GRAM, Leak, PlannedItem
+
+NEARLY = 0.9
+"""Share of the items from which on a place holds the answer."""
+OTHERS = 0.5
+"""Of that share, how much may hold for another item's reference: a list of labels holds all of them everywhere."""
+BESIDE = 6
+"""Characters before or behind a reference that make a place inside a prompt."""
+LOOKED_AT = 500
+"""Items, evenly spaced, that places are first looked for in."""
+OCCURRENCES = 20
+"""Of one reference in one prompt that are looked at, from the beginning; the last one always is."""
+NAMED = 3
+"""Items that are named."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What one item shows the model, and what it should answer."""
+
+    item: str
+    prompt: str
+    references: tuple[str, ...]
+    others: tuple[str, ...]
+    """A choice's other options."""
+    own: tuple[str, ...]
+    """Texts of its row."""
+
+
+def find_leak(docs: Docs, items: Sequence[PlannedItem], asked: Sequence[Asked]) -> Leak | None:
+    """References that the prompts give away, in a task of options or of generated answers."""
+    if docs.task.OUTPUT_TYPE not in ("multiple_choice", "generate_until") or docs.task.multiple_input:
+        return None
+    rows = {id(doc): row for doc, row in zip(docs.docs, docs.rows, strict=True)}
+    return leak_of([_shown(docs, item, each, rows[id(each.doc)]) for item, each in zip(items, asked, strict=True)])
+
+
+def _shown(docs: Docs, item: PlannedItem, asked: Asked, row: Mapping[str, object]) -> Shown:
+    references = docs.references(asked.doc) if docs.measures else (item.expected,)
+    return Shown(
+        item=item.item,
+        prompt=str(asked.instances[0].args[0]),
+        references=tuple(each for each in references if each.strip()),
+        others=tuple(option for option in item.options if option != item.expected),
+        own=tuple(_texts(row)),
+    )
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _texts(each)
+
+
+def leak_of(shown: Sequence[Shown]) -> Leak | None:
+    """Where nearly every item's prompt holds its own reference, or which items are answered further up."""
+    asked = [each for each in shown if each.references and not any(_places(each.prompt, one) for one in each.others)]
+    if len(asked) < 2:
+        return None
+    of = len(shown)
+    return _answered_above(asked, of) or _same_place(asked, of) or _word_for_word(asked, of)
+
+
+def _leak(found: Sequence[Shown], of: int, where: str) -> Leak:
+    return Leak(items=len(found), of=of, first=tuple(each.item for each in found[:NAMED]), where=where)
+
+
+def _places(prompt: str, reference: str) -> list[tuple[int, int]]:
+    """Where the reference stands as words of its own: the first occurrences and the last one."""
+    found: list[tuple[int, int]] = []
+    start = prompt.find(reference)
+    while start >= 0 and len(found) < OCCURRENCES:
+        found.append((start, start + len(reference)))
+        start = prompt.find(reference, start + 1)
+    last = prompt.rfind(reference)
+    if last >= 0:
+        found.append((last, last + len(reference)))
+    return [place for place in dict.fromkeys(found) if _apart(prompt, *place)]
+
+
+def _apart(prompt: str, start: int, end: int) -> bool:
+    inside = prompt[start:end]
+    before, behind = prompt[start - 1 : start], prompt[end : end + 1]
+    return not (_joins(before) and _joins(inside[:1])) and not (_joins(behind) and _joins(inside[-1:]))
+
+
+def _joins(char: str) -> bool:
+    return char.isalnum() and char.isascii()
+
+
+# -- the same question, answered further up
+
+
+def _answered_above(shown: Sequence[Shown], of: int) -> Leak | None:
+    """Prompts whose last question stands in them before, with the reference behind it."""
+    ending = len(_common_ending([each.prompt for each in shown]))
+    found = [each for each in shown if any(_answered(each.prompt, ending, one) for one in each.references)]
+    return _leak(found, of, "behind the same question, further up in the prompt") if found else None
+
+
+def _answered(prompt: str, ending: int, reference: str) -> bool:
+    """`ending`: characters that all prompts end with. The question is the last line before them that has a text."""
+    varied = prompt[: len(prompt) - ending].rstrip()
+    begin = varied.rfind("\n") + 1
+    question = prompt[begin:].rstrip()
+    if len(varied) - begin < BESIDE:
+        return False
+    at = prompt.find(question)
+    while 0 <= at < begin:
+        behind = prompt[at + len(question) :].lstrip()
+        if behind.startswith(reference) and _apart(behind, 0, len(reference)):
+            return True
+        at = prompt.find(question, at + 1)
+    return False
+
+
+def _common_ending(prompts: Sequence[str]) -> str:
+    first, last = min(each[::-1] for each in prompts), max(each[::-1] for each in prompts)
+    length = next((at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), len(first))
+    return first[:length][::-1]
+
+
+# -- the same place in nearly every prompt
+
+
+def _same_place(shown: Sequence[Shown], of: int) -> Leak | None:
+    """The end, the beginning, or behind or before the same words, which the template wrote. `of`: all items, also those
+    whose prompt holds other options: examples drawn at random hold one label only now and then."""
+    some = shown[:: max(1, len(shown) // LOOKED_AT)]
+    counts = Counter(place for each in some for place in _own_spots(each))
+    likely = {place for place, count in counts.items() if count >= OTHERS * len(some)}
+    holders: dict[tuple[str, str], list[Shown]] = defaultdict(list)
+    for each in shown:
+        for place in _own_spots(each) & likely:
+            holders[place].append(each)
+    for place, held in sorted(holders.items(), key=lambda found: (-len(found[1]), found[0])):
+        if len(held) < NEARLY * of:
+            return None
+        if len({each.references for each in held}) > 1 and not _anyones(held, place):
+            kind, words = place
+            return _leak(held, of, f"{kind} {words!r}" if words else kind)
+    return None
+
+
+def _own_spots(shown: Shown) -> set[tuple[str, str]]:
+    return {place for reference in shown.references for place in _spots(shown, reference)}
+
+
+def _spots(shown: Shown, reference: str) -> Iterator[tuple[str, str]]:
+    """Where the reference stands, in a way that can be held against other prompts. A place inside what the row says
+    is the row's business: a form has its fields in the same places."""
+    prompt = shown.prompt
+    for start, end in _places(prompt, reference):
+        before, behind = prompt[max(start - BESIDE, 0) : start], prompt[end : end + BESIDE]
+        if not any(before + reference in text for text in shown.own) and before.strip():
+            yield "behind", before
+        if not any(reference + behind in text for text in shown.own) and behind.strip():
+            yield "before", behind
+        if len(prompt) - end <= 10 * BESIDE:
+            yield "at the end, before", prompt[end:]
+        if start == 0:
+            yield "at the beginning", ""
+
+
+def _anyones(held: Sequence[Shown], place: tuple[str, str]) -> bool:
+    """Whether another item's reference stands there about as often: then the place does not tell them apart."""
+    different = list(dict.fromkeys(each.references for each in held))
+    count = 0
+    for number, each in enumerate(held):
+        others = (different[(number + step) % len(different)] for step in range(len(different)))
+        other = next((one for one in others if not set(one) & set(each.references)), ())
+        count += any(place in _spots(each, one) for one in other)
+    return count > OTHERS * len(held)
+
+
+# -- long references
+
+
+def _word_for_word(shown: Sequence[Shown], of: int) -> Leak | None:
+    """Nearly every prompt holds its reference, and that is too long to be there by chance."""
+    found = [
+        each
+        for each in shown
+        if any(len(words_of(one)) >= GRAM and _places(each.prompt, one) for one in each.references)
+    ]
+    if len(found) < NEARLY * of or len({each.references for each in found}) < 2:
+        return None
+    return _leak(found, of, f"word for word ({GRAM} words or more)")

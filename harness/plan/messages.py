@@ -1,0 +1,120 @@
+"""Prompts of the short forms: a template's text, or chat messages through the model's chat template.
+
+Refuses a conversation that ends with the assistant's turn (the answer would stand in its own prompt), content that is
+no text, and a template that reads nothing of the row.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jinja2
+
+from harness.errors import EngineError
+from harness.plan.answers import value
+from harness.plan.rows import Row, problem
+from harness.plan.templates import names_read, render
+from harness.plan.tokens import Tokenizer
+from harness.plan.values import Value
+from harness.spec.models import Choice, Generate
+
+Turn = dict[str, Any]
+"""A message as the chat template gets it: role and content as texts, anything else as the row has it."""
+
+
+def prompt_of(spec: Choice | Generate, row: Row, key: str, tokenizer: Tokenizer) -> str:
+    """The prompt's text; chat messages go through the model's chat template. Raises `SuiteError`."""
+    if spec.messages is None:
+        return render(spec.prompt or "", row, f"{key}.prompt")
+    where = f"{key}.messages"
+    messages = value(spec.messages, row, where)
+    if isinstance(messages, str):
+        messages = [{"role": "user", "content": messages}]
+    return _chat(_turns(messages, row, where), row, where, tokenizer)
+
+
+def _turns(messages: Value, row: Row, where: str) -> list[Turn]:
+    if not isinstance(messages, list | tuple) or not messages:
+        raise problem(row.place, where, _shape(messages))
+    turns = [_turn(each, messages, row, where) for each in messages]
+    if turns[-1]["role"] == "assistant":
+        message = (
+            "the last turn is the assistant's, so the prompt would hold an answer; leave it out of the messages: "
+            "{{ field[:-1] }}"
+        )
+        raise problem(row.place, where, message)
+    return turns
+
+
+def _turn(each: Value, messages: Value, row: Row, where: str) -> Turn:
+    if not isinstance(each, Mapping) or not isinstance(each.get("role"), str):
+        raise problem(row.place, where, _shape(messages))
+    content = each.get("content")
+    if isinstance(content, list | tuple):
+        content = _joined(content, row, where)
+    if not isinstance(content, str):
+        raise problem(row.place, where, _shape(messages))
+    return {**{name: kept for name, kept in each.items() if kept is not None}, "content": content}
+
+
+def _joined(parts: Sequence[Value], row: Row, where: str) -> str:
+    """Content parts that are all text, one to a line."""
+    texts = []
+    for part in parts:
+        if isinstance(part, str):
+            texts.append(part)
+            continue
+        kind = part.get("type", "text") if isinstance(part, Mapping) else type(part).__name__
+        found = part.get("text") if isinstance(part, Mapping) else None
+        if kind != "text" or not isinstance(found, str):
+            raise problem(
+                row.place, where, f"expected content parts of the type text, got one of the type {kind!s:.40}"
+            )
+        texts.append(found)
+    return "\n".join(texts)
+
+
+def _shape(messages: Value) -> str:
+    return "expected a list of {role, content} with text in both, got " + repr(messages)[:80]
+
+
+def _chat(turns: list[Turn], row: Row, where: str, tokenizer: Tokenizer) -> str:
+    try:
+        return tokenizer.chat(turns)
+    except EngineError:
+        raise
+    except Exception as error:  # the template is the model's own code
+        raise problem(row.place, where, f"the chat template refused: {error}") from error
+
+
+def check_reads(spec: Choice | Generate, rows: Sequence[Row], key: str, shown: str) -> None:
+    """A prompt that is the same for every item asks the same question again and again. Raises `SuiteError`.
+
+    A choice may have it where the options are the row's own, as in pairs of sentences.
+    """
+    fields = frozenset(name for row in rows for name in row.fields)
+    name = "prompt" if spec.messages is None else "messages"
+    template = (spec.prompt if spec.messages is None else spec.messages) or ""
+    if _asks(template):
+        return
+    single = [found for found in re.findall(r"(?<!\{)\{\s*([\w.]+)\s*\}(?!\})", template) if found in fields]
+    options = spec.choices if isinstance(spec, Choice) else ()
+    varied = isinstance(options, str) or any(map(_asks, options))
+    if single:
+        message = f"{{{single[0]}}} is plain text here: write {{{{{single[0]}}}}} for the field {single[0]!r}"
+    elif varied:
+        return
+    else:
+        some = ", ".join(f"{{{{{field}}}}}" for field in list(rows[0].fields)[:4])
+        message = f"the template reads no field of the row, so that every item has the same prompt; the row has {some}"
+    raise problem(shown, f"{key}.{name}", message)
+
+
+def _asks(template: str) -> bool:
+    """Whether it asks for any name; one that is not there, or a broken template, is told with its row."""
+    try:
+        return bool(names_read(template))
+    except jinja2.TemplateSyntaxError:
+        return True
