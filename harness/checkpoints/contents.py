@@ -11,12 +11,13 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.checkpoints.resolve import Checkpoint
+from harness.checkpoints.hub import is_commit, named_hash
+from harness.checkpoints.resolve import Checkpoint, Location
 from harness.errors import EngineError
 
 BLOCK = 1 << 22
@@ -56,7 +57,8 @@ class Stamp:
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """What a checkpoint holds, by content: a copy elsewhere is the same, and so is one beside other files."""
+    """What a checkpoint holds. A folder goes by content: a copy elsewhere is the same, also beside other files.
+    A hub id goes by its commit, which what is cached of it is held against."""
 
     weights: str
     """Of weights and of what decides how they are read, adapters included."""
@@ -64,27 +66,38 @@ class Content:
     """Of the tokenizer's files and chat templates; empty where a .gguf file holds it with the weights."""
     generation: str
     """Of the generation settings; empty for none."""
+    is_complete: bool
+    """Everything that loading opens is known. Not so for a hub id whose commit nobody has asked for yet."""
     stamps: tuple[Stamp, ...]
     """Of every file, as it was when it was hashed."""
-    hashes: tuple[tuple[str, str], ...]
-    """Path and SHA-256 of every file."""
+    hashes: Mapping[str, str]
+    """Path to SHA-256 of every file."""
 
 
 def content_of(checkpoint: Checkpoint, *, fresh: bool = False) -> Content:
     """Hash every file that loading opens. `fresh`: also those that seem unchanged. Raises `EngineError` for a file
-    that cannot be read, or changes meanwhile."""
+    that cannot be read, changes meanwhile, or is not what the hub's cache calls it."""
     known = Hashes.read(fresh=fresh)
-    groups = {
-        "weights": (*checkpoint.weights, *checkpoint.settings),
-        "tokenizer": checkpoint.tokenizer_files,
-        "generation": (checkpoint.generation,) if checkpoint.generation is not None else (),
-    }
-    digests = {name: known.digest(files) for name, files in groups.items()}
+    base, own = checkpoint.base, checkpoint.tokenizer
+    weights = [known.named(part.place, part.files) for part in checkpoint.parts]
+    tokenizer = "" if checkpoint.gguf_tokenizer else known.named(own, checkpoint.tokenizer_files)
+    generation = known.named(base, (checkpoint.generation,)) if checkpoint.generation is not None else ""
     known.save()
-    files = sorted({each for group in groups.values() for each in group})
-    stamps = tuple(known.stamps[str(each)] for each in files if str(each) in known.stamps)
-    hashes = tuple((str(each), known.hash(each)) for each in files)
-    return Content(**digests, stamps=stamps, hashes=hashes)
+    places = (*(part.place for part in checkpoint.parts), own)
+    return Content(
+        weights="+".join(weights),
+        tokenizer=tokenizer,
+        generation=generation,
+        is_complete=all(each.folder is not None if not each.is_hub else is_commit(each.revision) for each in places),
+        stamps=tuple(known.stamps.values()),
+        hashes=dict(known.hashes),
+    )
+
+
+def opened_files(checkpoint: Checkpoint) -> tuple[Path, ...]:
+    """Every file that loading opens, each once."""
+    generation = (checkpoint.generation,) if checkpoint.generation is not None else ()
+    return tuple(dict.fromkeys((*checkpoint.weights, *checkpoint.settings, *checkpoint.tokenizer_files, *generation)))
 
 
 class Hashes:
@@ -93,9 +106,10 @@ class Hashes:
     def __init__(self, place: Path, entries: dict[str, str], *, fresh: bool = False) -> None:
         self._place, self._entries, self._changed = place, entries, False
         self._fresh = fresh
-        self._now: dict[str, str] = {}
+        self.hashes: dict[str, str] = {}
+        """By path, of the files hashed or looked up here."""
         self.stamps: dict[str, Stamp] = {}
-        """Of the files hashed or looked up here."""
+        """Of the same, those that are there."""
 
     @classmethod
     def read(cls, *, fresh: bool = False) -> Hashes:
@@ -109,11 +123,11 @@ class Hashes:
 
     def hash(self, file: Path) -> str:
         """SHA-256 of a file, or `ABSENT`. Raises `EngineError`."""
-        if str(file) in self._now:
-            return self._now[str(file)]
+        if str(file) in self.hashes:
+            return self.hashes[str(file)]
         stamp = Stamp.of(file)
         found = ABSENT if stamp is None else self._looked_up(file, stamp)
-        self._now[str(file)] = found
+        self.hashes[str(file)] = found
         if stamp is not None:
             self.stamps[str(file)] = stamp
         return found
@@ -122,6 +136,25 @@ class Hashes:
         """One hash over files by name and content, in their order; empty for none."""
         lines = [f"{each.name}:{self.hash(each)}\n" for each in files]
         return f"sha256:{hashlib.sha256(''.join(lines).encode()).hexdigest()}" if lines else ""
+
+    def named(self, place: Location, files: Iterable[Path]) -> str:
+        """What a location's files are called: by content, or by a hub's commit and what the cache cannot vouch for."""
+        if not place.is_hub:
+            return self.digest(files)
+        unnamed = [each for each in files if not self._vouched_for(each)]
+        return f"hub:{place.path}@{place.revision or 'main'}" + (f":{self.digest(unnamed)}" if unnamed else "")
+
+    def _vouched_for(self, file: Path) -> bool:
+        """Whether the cache names the file by its content. Raises `EngineError` where it does and is wrong."""
+        named = named_hash(file)
+        if named is None:
+            return False
+        content = self.hash(file)
+        if named not in (content, git_hash(file) if len(named) == 40 else content):
+            raise EngineError(
+                f"{file}: is not what its hub's commit holds; remove {file.resolve()} and download it again"
+            )
+        return True
 
     def save(self) -> None:
         if not self._changed:
@@ -154,6 +187,12 @@ def file_hash(file: Path) -> str:
     except OSError as error:
         raise EngineError(f"{file}: could not be read: {error.strerror or error}") from error
     return digest.hexdigest()
+
+
+def git_hash(file: Path) -> str:
+    """SHA-1 as git names a file of this content, which the hub does with small ones."""
+    content = file.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
 def cache_folder() -> Path:

@@ -67,6 +67,20 @@ class Location:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Part:
+    """One location with the files of it that are opened."""
+
+    place: Location
+    weights: tuple[Path, ...] = ()
+    settings: tuple[Path, ...] = ()
+    """What decides how they are read: an index, configurations, code."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return (*self.weights, *self.settings)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Checkpoint:
     """A model reference, resolved."""
 
@@ -80,17 +94,19 @@ class Checkpoint:
     """The .gguf file whose weights are taken."""
     gguf_tokenizer: bool
     """The tokenizer is in that file too."""
-    weights: tuple[Path, ...]
-    """Weight files that are opened: of the base, then of the adapters."""
-    settings: tuple[Path, ...]
-    """What decides how they are read: indexes, configurations, code."""
+    parts: tuple[Part, ...]
+    """The base's weights, then those of the adapters."""
     generation: Path | None
     """The file of the generation settings; None where there is none."""
 
     @property
-    def is_cached(self) -> bool:
-        """Whether all of it is on this machine, so that it can be read before it is loaded."""
-        return all(each.folder is not None for each in (self.base, *self.adapters, self.tokenizer))
+    def weights(self) -> tuple[Path, ...]:
+        """Weight files that are opened: of the base, then of the adapters."""
+        return tuple(each for part in self.parts for each in part.weights)
+
+    @property
+    def settings(self) -> tuple[Path, ...]:
+        return tuple(each for part in self.parts for each in part.settings)
 
     @property
     def tokenizer_files(self) -> tuple[Path, ...]:
@@ -141,7 +157,6 @@ def resolve(reference: Reference) -> Checkpoint:
             raise EngineError(f"{reference.path} is an adapter itself; it cannot take another adapter")
         adapters = (located(reference.adapter),)
     gguf = _gguf(base, reference.gguf_file)
-    weights, settings = _files(base, adapters, gguf)
     generation = base.folder / GENERATION if base.folder is not None and not base.is_file else None
     return Checkpoint(
         base=base,
@@ -149,8 +164,7 @@ def resolve(reference: Reference) -> Checkpoint:
         tokenizer=_tokenizer(reference, base, adapters),
         gguf=gguf,
         gguf_tokenizer=gguf is not None and reference.tokenizer is None,
-        weights=weights,
-        settings=settings,
+        parts=(_base_part(base, gguf), *map(_adapter_part, adapters)),
         generation=generation if generation is not None and generation.is_file() else None,
     )
 
@@ -201,24 +215,25 @@ def _gguf(base: Location, named: str | None) -> Path | None:
     return Path(base.path) if base.is_file else None
 
 
-def _files(
-    base: Location, adapters: tuple[Location, ...], gguf: Path | None
-) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
-    weights: list[Path] = []
+def _base_part(base: Location, gguf: Path | None) -> Part:
+    weights: tuple[Path, ...] = ()
     settings: list[Path] = []
     if gguf is not None:
-        weights += gguf_parts(gguf)
+        weights = gguf_parts(gguf)
     elif base.folder is not None:
-        found, index = weight_files(base.folder)
-        weights += found
+        weights, index = weight_files(base.folder)
         settings += [index] if index is not None else []
     if base.folder is not None and not base.is_file:
         settings += matching(base.folder, SETTINGS)
-    for each in adapters:
-        if each.folder is not None:
-            weights += adapter_files(each.folder)
-            settings += matching(each.folder, (ADAPTER, "*.py"))
-    return tuple(weights), tuple(settings)
+    return Part(place=base, weights=weights, settings=tuple(settings))
+
+
+def _adapter_part(adapter: Location) -> Part:
+    if adapter.folder is None:
+        return Part(place=adapter)
+    return Part(
+        place=adapter, weights=adapter_files(adapter.folder), settings=matching(adapter.folder, (ADAPTER, "*.py"))
+    )
 
 
 def _tokenizer(reference: Reference, base: Location, adapters: tuple[Location, ...]) -> Location:

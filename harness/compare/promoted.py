@@ -132,14 +132,17 @@ def why_anew(store: Store, run: RunManifest, version: Version, task: str) -> str
         return f"the baseline was not asked {task}"
     if before == now:
         return None
-    return f"{_difference(store.evaluation(before), store.evaluation(now))} since {version.label}"
+    difference = _difference(store.evaluation(before), store.evaluation(now))
+    return None if difference is None else f"{difference} since {version.label}"
 
 
-def _difference(before: EvaluationManifest | None, now: EvaluationManifest | None) -> str:
-    """What about the baseline is another thing, the weightiest first."""
+def _difference(before: EvaluationManifest | None, now: EvaluationManifest | None) -> str | None:
+    """What about the baseline is another thing, the weightiest first; None where it was only computed anew."""
     if before is None or now is None:
         return "the records of the baseline are gone"
     old, new = before.identity, now.identity
+    if old.model_copy(update={"attempt": ""}) == new.model_copy(update={"attempt": ""}):
+        return None
     parts = (
         ("the baseline's weights changed", old.weights != new.weights or old.quantization != new.quantization),
         ("the task's items changed", old.requests != new.requests or old.tokenizer != new.tokenizer),

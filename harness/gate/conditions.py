@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 
 from harness.compare.candidates import Comparison
+from harness.records.batching import batching_code
 from harness.records.models import EvaluationManifest
 from harness.records.verdict import Conditions, TaskFacts
 
@@ -47,7 +48,7 @@ def task_facts(comparison: Comparison) -> tuple[TaskFacts, ...]:
             definition=task.definition,
             data_hash=task.data_hash,
             notes=task.notes,
-            batching=found[task.task].identity.batching if task.task in found else "",
+            batching=batching_code(found[task.task].identity.batching) if task.task in found else "",
         )
         for task in comparison.run.tasks.values()
     )

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from harness.records.batching import batching_code
 from harness.records.models import Host
 from harness.records.summary import CandidateView, TaskView, VerdictSummary
 from harness.records.verdict import Conditions
@@ -83,7 +84,7 @@ def _asked(task: TaskView) -> Group:
         "data": task.data_hash or "",
         "definition": task.definition,
         "prompts": task.plan,
-        "batching": task.batching,
+        "batching": batching_code(task.batching),
     }
 
 

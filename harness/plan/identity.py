@@ -6,7 +6,6 @@ import hashlib
 import json
 
 from harness.checkpoints.contents import content_of
-from harness.checkpoints.hub import commit_of
 from harness.checkpoints.resolve import Reference, resolve
 from harness.records.models import evaluation_key as evaluation_key
 from harness.spec.models import Variant
@@ -32,13 +31,12 @@ def quantization_text(variant: Variant) -> str:
 
 def weights_identity(path: str, *, is_hub: bool, revision: str | None, fresh: bool = False) -> str:
     """Hash of everything that is read of a model: weights, configuration, tokenizer and generation settings, the base
-    behind an adapter included. A hub id of which nothing is cached goes by its commit, or by its name.
+    behind an adapter included. A hub id goes by its commit, or by its name where that is not known.
 
     `fresh`: files are hashed again, whatever is remembered of them. Raises `EngineError` for files that say nothing.
     """
-    found = resolve(Reference(path=path, is_hub=is_hub, revision=revision))
-    if not found.is_cached:
-        return f"hub:{path}@{commit_of(path, revision) or revision or 'main'}"
-    content = content_of(found, fresh=fresh)
+    content = content_of(resolve(Reference(path=path, is_hub=is_hub, revision=revision)), fresh=fresh)
+    if is_hub:
+        return content.weights
     parts = "\0".join((content.weights, content.tokenizer, content.generation))
     return f"sha256:{hashlib.sha256(parts.encode()).hexdigest()}"

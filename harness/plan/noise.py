@@ -12,7 +12,6 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 
 from harness.plan.build import Answer, TaskPlan, sample
-from harness.plan.order import ANSWERED_TOKENS, PADDED_TOKENS
 from harness.records.models import ItemRecord
 from harness.spec.models import NoiseFloor
 
@@ -24,11 +23,9 @@ FEWEST_ITEMS, FEWEST_DOCUMENTS = 8, 2
 """The share of a small task is no less. Two documents can be asked together."""
 WIDEST = 32
 """Items of a batch, where the first pass goes up to twice as many."""
-BATCHING = (
-    f"second pass: a seeded order, other batches than the first, at most {PADDED_TOKENS} padded tokens "
-    f"({ANSWERED_TOKENS} where answers are generated) and {WIDEST} items"
-)
-DOCUMENT_BATCHING = "second pass: documents that had company alone, those that were alone together"
+BATCHING, DOCUMENT_BATCHING = "second-pass-1", "second-pass-documents-1"
+"""Codes of the batches of items, `_mixed` with the figures above and those of the first pass, and of documents,
+`_apart`. A change gives a code the next number."""
 
 
 @dataclass(frozen=True, kw_only=True)

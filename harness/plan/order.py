@@ -29,16 +29,9 @@ MOST_ITEMS = 64
 PADDING = 128
 """Tokens of padding in a batch of scored options: more would cost more than the next batch does. Generation is not held
 to it, for there every batch repeats every step."""
-BATCHING = (
-    f"shared beginnings computed once; shuffled by hash into blocks of {FIRST} items and then of as many as before, "
-    f"clusters and up to {TOGETHER} items with one beginning whole; inside a block sorted by length, at most "
-    f"{PADDED_TOKENS} padded tokens ({ANSWERED_TOKENS} where answers are generated), {PADDING} of them padding where "
-    f"options are scored, and {MOST_ITEMS} items a batch"
-)
-BATCHING_WHOLE = (
-    f"shared beginnings computed once; sorted by length, at most {PADDED_TOKENS} padded tokens and {MOST_ITEMS} items "
-    "a batch"
-)
+BATCHING, BATCHING_WHOLE = "blocks-1", "by-length-1"
+"""Codes of the two orders: `in_blocks` with the figures above, and `in_one`. Part of every evaluation's identity: a
+change of an order or of a figure gives its code the next number."""
 
 
 @dataclass(frozen=True, kw_only=True)

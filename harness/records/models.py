@@ -15,7 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA = 2
 """2: every record carries a checksum (`seal.py`)."""
-IDENTITY_SCHEMA = 1
+IDENTITY_SCHEMA = 2
+"""Raised when an evaluation is decided by more than before, or more is checked when a model is loaded. 2: tokenizers,
+generation settings, indexes, bases and all parts of a model are part of it."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_. -]*$")]
 """Of a suite, run, variant or task: as suites allow them, and a space for the `base model`. No path leads out of it."""
 Key = Name
@@ -180,7 +182,8 @@ class Identity(Model):
 
     schema_version: int = IDENTITY_SCHEMA
     weights: str
-    """Hash of the weight files (or hub id and revision) and the adapter's."""
+    """Hash of the weight files that are opened and of what decides how they are read, adapters and the base behind them
+    included; a hub id with its commit."""
     quantization: str
     """Canonical JSON of the `quantize` block; empty for none."""
     tokenizer: str
@@ -191,9 +194,28 @@ class Identity(Model):
     dtype: str
     device_type: str
     batching: str
+    """A code for which items are asked together; older evaluations have a sentence (`harness.plan.order`)."""
     baseline: str | None = None
     """Key of the baseline evaluation that a divergence was measured from; empty for the model before fine-tuning,
     whose evaluations neither keep states nor measure a divergence."""
+    own_tokenizer: str = ""
+    """Hash of the variant's own tokenizer and chat template; `tokenizer` is that of the plan."""
+    generation: str = ""
+    """Hash of the variant's own generation settings."""
+    server: str = ""
+    """Hash of what a server says of itself; empty for a model that is loaded here."""
+    attempt: str = ""
+    """The run that computed it although it was there (--fresh), or although its model could not be known before."""
+
+
+class Attempt(Model):
+    """The newest attempt at what is computed under a key."""
+
+    schema_version: int = SCHEMA
+    key: Key
+    """As it is without an attempt."""
+    attempt: Name
+    """A run."""
 
 
 def evaluation_key(identity: Identity, *, stored: bool = False) -> str:

@@ -1,8 +1,8 @@
 """The only reader and writer of `results/`.
 
-Owns the layout and the lock that keeps two runs apart. The parts are `evaluations.py`, `plans.py` and `runs.py`;
-`seal.py` binds every record to its address by a checksum; `chunks.py` and `parse.py` know the inside of an evaluation's
-items. Readers write nothing; whoever writes holds the folder, or replaces one file as a whole. It never interprets a
+Owns the layout and the lock that keeps two runs apart. The parts are `evaluations.py`, `plans.py`, `runs.py` and
+`attempts.py`; `seal.py` binds every record to its address by a checksum; `chunks.py` and `parse.py` know the inside of
+an evaluation's items. Readers write nothing; whoever writes holds the folder, or replaces one file as a whole. It never interprets a
 record. Layout below the results folder:
 
     evaluations/KEY/chunks.jsonl     one checksummed line per chunk of items, append only
@@ -13,6 +13,7 @@ record. Layout below the results folder:
     evaluations/KEY/stopped.json     where an early stop left it; it is not complete
     plans/HASH.jsonl                 items of a task as planned
     speed/KEY.json                   timed pairs and memory
+    attempts/KEY.json                whose attempt at an evaluation or a timing is the newest (--fresh)
     SUITE/runs/RUN/run.json          one run, pointing at evaluations
     SUITE/runs/RUN/verdict.json      its judgement
     SUITE/accepted.jsonl             promoted versions, newest last
@@ -27,16 +28,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from harness.errors import RunError
+from harness.records.attempts import Attempts
 from harness.records.files import write_atomically as write_atomically
 from harness.records.lock import held_for_a_run
 from harness.records.plans import Plans
 from harness.records.runs import Runs
 
-TEMPORARY = ("plans/.*", "speed/.*", "evaluations/*/.*", "evaluations/*/states/.*")
+TEMPORARY = ("plans/.*", "speed/.*", "attempts/.*", "evaluations/*/.*", "evaluations/*/states/.*")
 """Files that only a run writes, before they are renamed."""
 
 
-class Store(Plans, Runs):
+class Store(Plans, Runs, Attempts):
     """A results folder."""
 
     def check_writable(self, needed_bytes: int) -> None:

@@ -22,7 +22,7 @@ from harness.errors import RecordError, WorkerError
 from harness.plan.build import Request, TaskPlan
 from harness.plan.identity import evaluation_key
 from harness.records.chunks import Chunks
-from harness.records.models import EngineFacts, EvaluationManifest, Host, ItemRecord
+from harness.records.models import EngineFacts, EvaluationManifest, Host, Identity, ItemRecord
 from harness.records.states import state_file
 from harness.records.store import Store
 from harness.run.batches import BatchLog
@@ -46,8 +46,8 @@ def evaluate(
     store: Store,
     host: Host,
     reporter: Reporter,
+    identity: Identity,
     *,
-    baseline: str | None,
     keep_states: bool,
     states: Path | None = None,
     watch: Watch | None = None,
@@ -55,13 +55,12 @@ def evaluate(
     """Run what is missing of one evaluation and declare it complete, or stop where `watch` sees a limit broken: then
     what comes back is of the part up to there, and the evaluation stays unfinished.
 
-    `baseline`: key of the evaluation whose states the divergence is measured from, None and empty where there is none
-    (see `Identity.baseline`); `states`: their folder, where it is not that evaluation's own. `keep_states`: this is the
-    baseline and later variants will need its states. Raises `WorkerError` when the worker keeps dying, `EngineError`
-    when the engine refuses, `RecordError` when nothing can be stored.
+    `identity`: of this evaluation; `states`: the folder of those a divergence is measured from, where it is not that of
+    `identity.baseline`. `keep_states`: this is the baseline and later variants will need its states. Raises
+    `WorkerError` when the worker keeps dying, `EngineError` when the engine refuses, `RecordError` when nothing can be
+    stored.
     """
-    identity = session.variant.identity(plan, session.tokenizer, baseline)
-    key = evaluation_key(identity)
+    key, baseline = evaluation_key(identity), identity.baseline
     chunks, batches = store.chunks(key), BatchLog(store, key)
     session.remember(batches.tokens)
     batches.tokens = session.batch_tokens  # what the session knew before is no news

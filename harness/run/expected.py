@@ -11,6 +11,7 @@ from harness.records.models import Host
 from harness.records.store import Store
 from harness.run.before import NAME
 from harness.run.early import work_of
+from harness.run.keys import Keys
 from harness.run.outlook import ITEMS, PAIRS, Part
 from harness.run.timing import pairs_of, speed_key
 from harness.run.variants import RunVariant
@@ -22,22 +23,19 @@ def expected(
     baseline: RunVariant,
     candidates: Sequence[RunVariant],
     plans: Sequence[TaskPlan],
-    tokenizer: str,
+    keys: Keys,
     store: Store,
     host: Host,
     *,
-    fresh: bool,
     timed: bool,
 ) -> list[Part]:
     """The parts of a run. An evaluation that was begun before counts in full, and so do those of the model before
-    fine-tuning, which is not looked up yet. `fresh`: nothing stored counts; `timed`: candidates are timed."""
-    keys = {plan.name: baseline.key(plan, tokenizer, None) for plan in plans}
-    sources = {plan.name: keys[plan.name] for plan in plans if plan.divergence}
+    fine-tuning, which is not looked up yet. `timed`: candidates are timed."""
+    sources = {plan.name: keys.key(baseline, plan, None) for plan in plans if plan.divergence}
 
     def missing(variant: RunVariant, asked: Sequence[TaskPlan], states: Mapping[str, str]) -> Iterator[Part]:
         for plan in asked:
-            key = variant.key(plan, tokenizer, states.get(plan.name))
-            if fresh or store.evaluation(key) is None:
+            if store.evaluation(keys.key(variant, plan, states.get(plan.name))) is None:
                 yield _part(variant.name, plan)
 
     found = list(missing(baseline, plans, {}))
@@ -49,8 +47,8 @@ def expected(
     for candidate in candidates:
         found += missing(candidate, plans, sources)
         if suite.speed is not None and timed:
-            key = speed_key(baseline, candidate, suite.speed, host)
-            if fresh or store.speed(key) is None:
+            key = keys.timing(speed_key(baseline, candidate, suite.speed, host), baseline, candidate)
+            if store.speed(key) is None:
                 work = float(pairs_of(suite.speed))
                 found.append(Part(variant=candidate.name, task="speed", unit=PAIRS, work=work))
     return found

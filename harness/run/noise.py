@@ -11,11 +11,13 @@ from itertools import accumulate
 from harness.engines.seam import Window
 from harness.errors import EngineError, RecordError, WorkerError
 from harness.plan.build import TaskPlan
+from harness.plan.identity import evaluation_key
 from harness.plan.noise import SecondPass, second_pass
 from harness.records.models import Host
 from harness.records.states import Rows, gather_states, state_file
 from harness.records.store import Store
 from harness.run.evaluate import evaluate
+from harness.run.keys import Keys
 from harness.run.progress import Reporter
 from harness.run.session import Session
 from harness.spec.models import NoiseFloor
@@ -37,31 +39,28 @@ def second_passes(
     first: Mapping[str, str],
     noise: NoiseFloor,
     seed: int,
+    keys: Keys,
     store: Store,
     host: Host,
     reporter: Reporter,
-    *,
-    fresh: bool,
 ) -> SecondPasses:
     """Ask the baseline again what is missing. `first`: task to its evaluation of the first pass.
 
     A baseline that was asked everything once is a baseline: what fails here is said and stops no run.
     """
-    keys: dict[str, str] = {}
+    found: dict[str, str] = {}
     try:
         for plan in plans:
             again = second_pass(plan, noise, seed)
             if again is not None:
-                keys[plan.name] = _evaluation(
-                    session, plan, again, first[plan.name], store, host, reporter, fresh=fresh
-                )
+                found[plan.name] = _evaluation(session, plan, again, first[plan.name], keys, store, host, reporter)
     except (EngineError, WorkerError, RecordError) as error:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in NO_ROOM:
             raise  # a full disk stops the run, as anywhere
         store.check_writable(0)
         reporter.say(f"the noise floor could not be measured: {error}")
-        return SecondPasses(keys=keys, failure=str(error))
-    return SecondPasses(keys=keys)
+        return SecondPasses(keys=found, failure=str(error))
+    return SecondPasses(keys=found)
 
 
 def _evaluation(
@@ -69,18 +68,16 @@ def _evaluation(
     plan: TaskPlan,
     again: SecondPass,
     first: str,
+    keys: Keys,
     store: Store,
     host: Host,
     reporter: Reporter,
-    *,
-    fresh: bool,
 ) -> str:
     """Key of the second pass over one task, computed now when it is missing."""
     baseline = first if plan.divergence else None
-    key = session.variant.key(again, session.tokenizer, baseline)
+    identity = keys.identity(session.variant, again, baseline)
+    key = evaluation_key(identity)
     store.save_plan(again.hash, again.items)
-    if fresh:
-        store.discard(key)
     if store.evaluation(key) is None:
         states = store.evaluation_folder(key) / "states"
         if baseline is not None:
@@ -90,7 +87,8 @@ def _evaluation(
                 store.check_states(baseline, state_file(chunk))
             gather_states(store.evaluation_folder(baseline) / "states", states, rows)
         reporter.say(f"{session.variant.name} · {plan.name}: {len(again.items)} items again, for the noise floor")
-        evaluate(session, again, store, host, reporter, baseline=baseline, keep_states=False, states=states)
+        keys.begin(identity)
+        evaluate(session, again, store, host, reporter, identity, keep_states=False, states=states)
     shutil.rmtree(store.evaluation_folder(key) / "states", ignore_errors=True)  # gathered for this pass only
     return key
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from harness.engines.seam import WITHOUT_DISTRIBUTION
 from harness.errors import EngineError, RunError, UsageError, WorkerError
 from harness.plan.build import TaskPlan, plan_suite
+from harness.plan.identity import evaluation_key
 from harness.plan.tokens import Tokenizer
 from harness.quantize.overlap import overlap_with
 from harness.records.models import (
@@ -36,6 +37,7 @@ from harness.run.early import Watch, stop_words, stoppers
 from harness.run.evaluate import evaluate, stored_facts
 from harness.run.expected import expected
 from harness.run.host import this_host
+from harness.run.keys import Keys
 from harness.run.noise import SecondPasses, second_passes
 from harness.run.progress import Reporter
 from harness.run.session import Session
@@ -146,12 +148,15 @@ class _Run:
         self.run_id = new_run_id(self.started)
         self.folder = store.run_folder(self.suite.suite, self.run_id)
         self.host: Host = this_host()
-        self.baseline = self._within(resolve_variant(loaded, self.suite.baseline, offline=options.offline))
+        self.baseline = self._within(
+            resolve_variant(loaded, self.suite.baseline, offline=options.offline, fresh=options.fresh)
+        )
         self.tokenizer: Tokenizer = suite_tokenizer(self.baseline)
         self.plans: tuple[TaskPlan, ...] = ()
         self.workers = Workers(
             self.folder / "logs", self.tokenizer.identity, reporter.say, stuck_after=options.stuck_after, since=since
         )
+        self.keys = Keys(store, self.tokenizer.identity, self.run_id, fresh=options.fresh)
         self.ahead = Ahead((), self.workers.session, self._wanted)
 
     def go(self) -> RunManifest:
@@ -166,10 +171,9 @@ class _Run:
                 self.baseline,
                 ready,
                 self.plans,
-                self.tokenizer.identity,
+                self.keys,
                 self.store,
                 self.host,
-                fresh=self.options.fresh,
                 timed=not self.options.tasks,
             )
         )
@@ -210,8 +214,8 @@ class _Run:
     def _wanted(self, variant: RunVariant) -> bool:
         """Whether any evaluation of the variant is missing."""
         states = self._states(variant)
-        keys = (variant.key(plan, self.tokenizer.identity, states.get(plan.name)) for plan in self.plans)
-        return self.options.fresh or any(self.store.evaluation(key) is None for key in keys)
+        keys = (self.keys.key(variant, plan, states.get(plan.name)) for plan in self.plans)
+        return any(self.store.evaluation(key) is None for key in keys)
 
     # -- one variant
 
@@ -227,7 +231,7 @@ class _Run:
         if self.suite.base is None:
             return None
         try:
-            variant = self._within(resolve_before(self.loaded, offline=self.options.offline))
+            variant = self._within(resolve_before(self.loaded, offline=self.options.offline, fresh=self.options.fresh))
             return self._evaluate(variant)
         except (EngineError, WorkerError) as error:
             self.store.check_writable(0)
@@ -247,6 +251,7 @@ class _Run:
                     self.loaded,
                     name,
                     offline=self.options.offline,
+                    fresh=self.options.fresh,
                     artifacts=self.options.artifacts,
                     say=self.reporter.say,
                 )
@@ -285,9 +290,7 @@ class _Run:
             return {}
         if variant.name == NAME or variant.load.engine in WITHOUT_DISTRIBUTION:
             return {plan.name: "" for plan in self.plans if plan.kind == "perplexity"}
-        return {
-            plan.name: self.baseline.key(plan, self.tokenizer.identity, None) for plan in self.plans if plan.divergence
-        }
+        return {plan.name: self.keys.key(self.baseline, plan, None) for plan in self.plans if plan.divergence}
 
     def _evaluate(self, variant: RunVariant) -> VariantRun:
         """Every missing evaluation of one variant; stops early when its weights or tokens make it INVALID."""
@@ -322,18 +325,20 @@ class _Run:
         states, watches = self._states(variant), self._watches(variant)
         # The tasks that can stop it come first, so that it is asked as little as possible.
         for plan in sorted(self.plans, key=lambda plan: plan.name not in watches):
-            key, watch = variant.key(plan, self.tokenizer.identity, states.get(plan.name)), watches.get(plan.name)
-            manifest = self._stored(key, watch)
+            identity, watch = self.keys.identity(variant, plan, states.get(plan.name)), watches.get(plan.name)
+            key = evaluation_key(identity)
+            manifest = self.store.evaluation(key) or (watch.recall(key) if watch is not None else None)
             if manifest is not None:
                 self.reporter.say(f"{variant.name} · {plan.name}: {manifest.items} items, already there")
             elif self._may_ask(session, found):
+                self.keys.begin(identity)
                 manifest = evaluate(
                     session,
                     plan,
                     self.store,
                     self.host,
                     self.reporter,
-                    baseline=states.get(plan.name),
+                    identity,
                     keep_states=plan.divergence and variant.spec.baseline,
                     watch=watch,
                 )
@@ -348,12 +353,6 @@ class _Run:
                 self.reporter.say(f"{variant.name} · {plan.name}: {stop_words(watch.stop)}")
                 return
             found.keys[plan.name] = key
-
-    def _stored(self, key: str, watch: Watch | None) -> EvaluationManifest | None:
-        """The whole evaluation, or the part after which the variant was stopped."""
-        if self.options.fresh:
-            self.store.discard(key)
-        return self.store.evaluation(key) or (watch.recall(key) if watch is not None else None)
 
     def _may_ask(self, session: Session, found: _Found) -> bool:
         """Whether the variant's numbers can mean anything, by its weights and tokens. Loads it the first time."""
@@ -386,10 +385,10 @@ class _Run:
             first,
             noise,
             self.suite.seed,
+            self.keys,
             self.store,
             self.host,
             self.reporter,
-            fresh=self.options.fresh,
         )
 
     def _watches(self, variant: RunVariant) -> dict[str, Watch]:
@@ -407,19 +406,22 @@ class _Run:
     @cached_property
     def _baseline_manifests(self) -> dict[str, EvaluationManifest]:
         """The baseline's evaluations by task; every one is complete before a candidate is asked."""
-        keys = {plan.name: self.baseline.key(plan, self.tokenizer.identity, None) for plan in self.plans}
+        keys = {plan.name: self.keys.key(self.baseline, plan, None) for plan in self.plans}
         found = {task: self.store.evaluation(key) for task, key in keys.items()}
         return {task: manifest for task, manifest in found.items() if manifest is not None}
 
     def _speed(self, variant: RunVariant, timer: Timer) -> str:
         """Key of the variant's speed record, measured now when there is none for this host."""
         assert self.suite.speed is not None
-        key = speed_key(self.baseline, variant, self.suite.speed, self.host)
-        if not self.options.fresh and self.store.speed(key) is not None:
+        plain = speed_key(self.baseline, variant, self.suite.speed, self.host)
+        key = self.keys.timing(plain, self.baseline, variant)
+        if self.store.speed(key) is not None:
             self.reporter.say(f"{variant.name} · speed: already there")
             return key
         self.ahead.settle()
-        self.store.save_speed(timer.measure(variant, self.host, self.reporter))
+        record = timer.measure(variant, self.host, self.reporter)
+        self.store.save_speed(record.model_copy(update={"key": key}))
+        self.keys.timed(plain, key)
         return key
 
     # -- the end

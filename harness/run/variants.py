@@ -13,7 +13,7 @@ from harness.engines.reference import WITHOUT_FILES, reference_of
 from harness.engines.seam import LoadSpec, Scalar
 from harness.errors import Problem, SuiteError
 from harness.plan.build import TaskPlan
-from harness.plan.identity import evaluation_key, quantization_text
+from harness.plan.identity import quantization_text
 from harness.plan.tokens import HfTokenizer, Tokenizer
 from harness.records.models import Identity
 from harness.run.checkpoints import calibration_texts, make_checkpoint, trusts
@@ -37,7 +37,9 @@ class RunVariant:
     checkpoint: Checkpoint | None = None
     """Where its files are; None for an engine that opens none."""
     content: Content | None = None
-    """What is in them; None where they cannot be read before loading."""
+    """What is in them."""
+    server: str = ""
+    """Hash of what a served model's server says of itself, once it was asked."""
     artifact: Mapping[str, object] | None = None
     """The card of the checkpoint that was made for it."""
     calibration: tuple[str, ...] = ()
@@ -46,7 +48,11 @@ class RunVariant:
     @property
     def weights(self) -> str:
         """Identity of weights and adapters together."""
-        return self.content.weights if self.content is not None else _source(self.load)
+        if self.content is not None:
+            return self.content.weights
+        if self.load.engine == "scripted":
+            return f"script:{json.dumps(self.load.script, sort_keys=True)}"
+        return f"served:{without_password(self.load.path)}"
 
     def identity(self, plan: TaskPlan, tokenizer: str, baseline: str | None) -> Identity:
         """Identity on one task. `tokenizer`: the identity of the plan's; `baseline`: key of the states used."""
@@ -61,10 +67,15 @@ class RunVariant:
             device_type=self.load.device.partition(":")[0],
             batching=plan.batching,
             baseline=baseline,
+            own_tokenizer=self.content.tokenizer if self.content is not None else "",
+            generation=self.content.generation if self.content is not None else "",
+            server=self.server,
         )
 
-    def key(self, plan: TaskPlan, tokenizer: str, baseline: str | None) -> str:
-        return evaluation_key(self.identity(plan, tokenizer, baseline))
+    @property
+    def is_known(self) -> bool:
+        """Whether everything that decides its answers is known before it is loaded."""
+        return self.content is None or self.content.is_complete
 
 
 def resolve_variant(
@@ -119,7 +130,7 @@ def resolve_variant(
     checkpoint = resolve(reference_of(load)) if engine not in WITHOUT_FILES else None
     if checkpoint is not None and checkpoint.base.is_hub and checkpoint.base.path == load.path:
         load = replace(load, revision=checkpoint.base.revision)  # the commit: a branch may move before it is loaded
-    content = content_of(checkpoint, fresh=fresh) if checkpoint is not None and checkpoint.is_cached else None
+    content = content_of(checkpoint, fresh=fresh) if checkpoint is not None else None
     return RunVariant(
         name=name,
         spec=spec,
@@ -171,14 +182,11 @@ def _options(spec: Variant) -> Mapping[str, Scalar] | None:
     return block.model_dump(exclude_none=True) if block is not None else None
 
 
-def _source(load: LoadSpec) -> str:
-    """What stands for the weights where no file of them can be read before loading: a script, an address, a hub id."""
-    if load.engine == "scripted":
-        return f"script:{json.dumps(load.script, sort_keys=True)}"
-    if load.engine == "served":
-        return f"served:{load.path}"
-    adapter = f"+{load.adapter}" if load.adapter is not None else ""
-    return f"hub:{load.path}@{load.revision or 'main'}{adapter}"
+def without_password(url: str) -> str:
+    """An address without the user and password in it: who asks decides no answer."""
+    scheme, separator, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}" if separator else url
 
 
 def suite_tokenizer(baseline: RunVariant) -> Tokenizer:

@@ -134,9 +134,8 @@ def test_a_cached_hub_id_is_its_snapshot(tmp_path: Path, monkeypatch: pytest.Mon
     (refs / "main").write_text(commit)
     found = resolve(Reference(path="org/m", is_hub=True))
     assert found.base.revision == commit
-    assert found.is_cached
     assert list(found.weights) == [snapshot / "model.safetensors"]
     assert found.disk_bytes == len("base weights")
     absent = resolve(Reference(path="org/never", is_hub=True, revision="v2"))
-    assert not absent.is_cached
+    assert not absent.weights
     assert absent.base.revision == "v2"

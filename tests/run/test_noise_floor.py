@@ -37,7 +37,7 @@ def test_a_steady_baseline_has_no_noise_and_is_asked_twice_once(write_suite: Wri
     for task, key in baseline.second_pass.items():
         manifest = store.evaluation(key)
         assert manifest is not None
-        assert manifest.identity.batching.startswith("second pass")
+        assert manifest.identity.batching.startswith("second-pass")
         assert key != baseline.evaluations[task]
         assert not (store.evaluation_folder(key) / "states").exists()
     assert run.manifest.variants["small"].second_pass == {}
