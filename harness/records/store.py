@@ -2,8 +2,8 @@
 
 Owns the layout and the lock that keeps two runs apart. The parts are `evaluations.py`, `plans.py`, `runs.py` and
 `attempts.py`; `seal.py` binds every record to its address by a checksum; `chunks.py` and `parse.py` know the inside of
-an evaluation's items. Readers write nothing; whoever writes holds the folder, or replaces one file as a whole. It never interprets a
-record. Layout below the results folder:
+an evaluation's items. Readers write nothing; whoever writes holds the folder, or replaces one file as a whole. It never
+interprets a record. Layout below the results folder:
 
     evaluations/KEY/chunks.jsonl     one checksummed line per chunk of items, append only
     evaluations/KEY/states/          the baseline's hidden states, where a divergence needs them
