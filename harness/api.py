@@ -115,8 +115,8 @@ def gate(
     from harness.gate.changes import changed_tasks
     from harness.spec.load import LoadedSuite, load_suite, parse_suite
 
-    manifest = find(run, results)
     store = Store(Path(results))
+    manifest = run.manifest if isinstance(run, Run) else run if isinstance(run, RunManifest) else store.find_run(run)
     if suite is None:
         loaded = parse_suite(manifest.suite_text, Path(manifest.suite_file))
         changed: dict[str, str] = {}
@@ -127,9 +127,18 @@ def gate(
     comparison = compare_run(store, manifest)
     before = _promoted_suite(comparison)
     verdict = judge(loaded.suite, comparison, judged_at=now, changed=changed, before=before)
+    if store.without_checksum:
+        verdict = verdict.model_copy(update={"method": (*verdict.method, _unsealed(len(store.without_checksum)))})
     if save:
         store.save_verdict(verdict)
     return verdict
+
+
+def _unsealed(count: int) -> str:
+    return (
+        f"{count} of the records read carry no checksum, because an earlier version of quantgate wrote them: whether "
+        "they were changed since cannot be told."
+    )
 
 
 def history(suite: str, *, results: str | Path = RESULTS, selection: Selection | None = None) -> History:
