@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent / "harness"
 VOCABULARY = {
     "errors",
+    "engines.decoding",
     "engines.seam",
     "engines.scripted",
     "engines.states",

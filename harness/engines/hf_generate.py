@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+from harness.engines.decoding import TRANSFORMERS, Decoding
 from harness.engines.hf_greedy import GreedyDecoder
 from harness.engines.hf_head import Head
 from harness.engines.hf_load import core_of, input_device
@@ -46,7 +48,10 @@ class Generator:
         for index, request in enumerate(requests):
             ours = self._is_ours(request)
             head = request.prompt[: request.shared] if ours else ()
-            settings = (request.max_new_tokens, request.until, request.temperature, request.seed, head, request.stem)
+            # Rules that look at the tokens so far would also see padding: such prompts go with others of their length.
+            alike = 0 if request.decoding is None or request.decoding.is_plain else len(request.prompt)
+            asked = (request.max_new_tokens, request.until, request.temperature, request.seed, request.decoding)
+            settings = (*asked, alike, head, request.stem)
             groups.setdefault((ours, settings), []).append(index)
         answers: dict[int, Generation] = {}
         for (ours, _), indices in groups.items():
@@ -57,6 +62,8 @@ class Generator:
 
     def _is_ours(self, request: GenerateRequest) -> bool:
         if self._decoder is None or request.temperature > 0:
+            return False
+        if request.decoding is not None and not request.decoding.is_plain:
             return False
         return self._reach.within(len(request.prompt) + request.max_new_tokens)
 
@@ -150,7 +157,7 @@ class Generator:
             return torch.tensor(stops.stopped(input_ids[:, longest:].tolist()), device=input_ids.device)
 
         self._reach.fresh()
-        with torch.no_grad():
+        with torch.no_grad(), _instead_of_its_own(self._model, config):
             output = self._model.generate(
                 input_ids=ids.to(device),
                 attention_mask=mask.to(device),
@@ -168,10 +175,12 @@ def _ends(eos: Any) -> frozenset[int]:
 
 
 def _config(model: Any, tokenizer: Any, request: GenerateRequest) -> Any:
-    """The model's own generation settings (such as a repetition penalty) with sampling switched off."""
+    """The request's rules, or the model's own generation settings (such as a repetition penalty), with sampling
+    switched off."""
     import transformers
 
-    config = copy.deepcopy(core_of(model).generation_config) or transformers.GenerationConfig()
+    own = core_of(model).generation_config or transformers.GenerationConfig()
+    config = copy.deepcopy(own) if request.decoding is None else _ruled(own, request.decoding)
     config.max_length = None
     config.max_new_tokens = request.max_new_tokens
     config.do_sample = request.temperature > 0
@@ -180,12 +189,37 @@ def _config(model: Any, tokenizer: Any, request: GenerateRequest) -> Any:
     config.temperature = request.temperature if request.temperature > 0 else 1.0
     config.top_p, config.top_k = 1.0, 50
     config.min_p = None
-    if config.eos_token_id is None:
+    if config.eos_token_id is None and request.decoding is None:
         config.eos_token_id = tokenizer.eos_token_id
     if config.pad_token_id is None:
         ends = sorted(_ends(config.eos_token_id))
         config.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (ends or [0])[0]
     return config
+
+
+def _ruled(own: Any, decoding: Decoding) -> Any:
+    """The rules as transformers takes them; how the model computes (its cache, its padding) stays its own."""
+    import transformers
+
+    rules = {TRANSFORMERS.get(name, name): _listed(value) for name, value in decoding.rules().items()}
+    kept = {name: getattr(own, name, None) for name in ("bos_token_id", "pad_token_id", "cache_implementation")}
+    return transformers.GenerationConfig(**kept, eos_token_id=list(decoding.end_tokens) or None, **rules)
+
+
+def _listed(value: object) -> object:
+    return [_listed(each) for each in value] if isinstance(value, tuple) else value
+
+
+@contextmanager
+def _instead_of_its_own(model: Any, config: Any) -> Iterator[None]:
+    """`generate` fills what a configuration leaves open from the model's own, which must not count here."""
+    core = core_of(model)
+    own = core.generation_config
+    core.generation_config = config
+    try:
+        yield
+    finally:
+        core.generation_config = own
 
 
 class StopStrings:

@@ -7,7 +7,9 @@ import time as clock
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.engines.decoding import Decoding, refusal, unable
 from harness.engines.llamacpp_model import SEQUENCES, Logits, Model, Shape
+from harness.engines.penalties import FOLLOWED, ruled
 from harness.engines.seam import GenerateRequest, Generation, Timing, Workload
 from harness.errors import EngineError
 
@@ -17,6 +19,9 @@ LOOK_BACK = 16
 
 def generate(model: Model, request: GenerateRequest) -> Generation:
     """Continue one prompt in a cache of its own. At the end of the model's context the answer ends as `length`."""
+    decoding = request.decoding
+    if decoding is not None and (names := unable(decoding, FOLLOWED)):
+        raise EngineError(f"{model.path}: {refusal(names, 'llama.cpp')}")
     until = [stop for stop in request.until if stop]
     back = LOOK_BACK + max(map(len, until), default=0)
     room = min(request.max_new_tokens, model.context_length - len(request.prompt))
@@ -30,8 +35,9 @@ def generate(model: Model, request: GenerateRequest) -> Generation:
     finish = "length"
     [(_, rows)] = model.sequence(request.prompt, len(request.prompt) - 1, more=room)
     while len(tokens) < room:
-        token = _next(rows[0], request.temperature, source)
-        if model.ends(token):
+        scores = rows[0] if decoding is None else ruled(rows[0], request.prompt, tokens, decoding)
+        token = _next(scores, request.temperature, source)
+        if _ends(model, token, decoding):
             finish = "stop"
             break
         tokens.append(token)
@@ -44,6 +50,11 @@ def generate(model: Model, request: GenerateRequest) -> Generation:
     for stop in until:
         text = text.split(stop)[0]
     return Generation(tokens=tuple(tokens), text=text, finish="stop" if text != whole else finish)
+
+
+def _ends(model: Model, token: int, decoding: Decoding | None) -> bool:
+    """Whether a token ends the answer: by the suite's rules, or by the file's own."""
+    return model.ends(token) if decoding is None else token in decoding.end_tokens
 
 
 def _stands_in(text: str, until: list[str]) -> bool:

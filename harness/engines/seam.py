@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from harness.engines.decoding import Decoding
+
 Scalar = str | int | float | bool | None
 SCRATCH = "QUANTGATE_SCRATCH"
 """Environment variable with a folder for an engine's temporary files. Whoever started the process removes it, also when
@@ -155,6 +157,8 @@ class GenerateRequest:
     shared: int = 0
     """As in `ScoreRequest`, of `prompt`."""
     stem: int = 0
+    decoding: Decoding | None = None
+    """The rules that hold, whatever the model's own files say; None leaves it to those."""
 
     @property
     def own_tokens(self) -> int:

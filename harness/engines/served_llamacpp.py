@@ -10,7 +10,7 @@ grammar, the temperature or any sampler setting.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from harness.engines.seam import GenerateRequest, Generation
@@ -20,12 +20,11 @@ from harness.engines.served_dialect import (
     About,
     Options,
     TokenScore,
-    cut,
-    finished,
     random_ids,
     sampling,
 )
 from harness.engines.served_http import Http, Reply, ServerRefusedError
+from harness.engines.served_rules import LLAMACPP, Ended, Piece, answer, check_rules, llamacpp_settings
 from harness.errors import EngineError
 
 Way = Literal["forced", "stepwise", "none"]
@@ -103,18 +102,25 @@ class LlamaCpp:
         return tuple(each.log_prob for each in self._force(tokens[:scored_from], tokens[scored_from:]))
 
     def generate(self, request: GenerateRequest) -> Generation:
-        until = [stop for stop in request.until if stop]
-        reply = self._ask(request.prompt, request.max_new_tokens, stop=until, return_tokens=True, **sampling(request))
+        check_rules(request.decoding, LLAMACPP, "llama.cpp's server", self._http.root)
+        settings = {
+            "stop": [stop for stop in request.until if stop],
+            "return_tokens": True,
+            **llamacpp_settings(request.decoding, greedy=request.temperature <= 0),
+            **sampling(request),
+        }
+        return answer(request, lambda prompt, count: self._generated(prompt, count, settings), self._http.root)
+
+    def _generated(self, prompt: Sequence[int], count: int, settings: Mapping[str, object]) -> Piece:
+        reply = self._ask(prompt, count, **settings)
         kind = reply["stop_type"].text()
         if kind not in ("eos", "word", "limit"):
             raise reply["stop_type"].wrong("eos, word or limit", "the server broke the generation off")
         tokens = reply["tokens"].integers()
         if reply["truncated"].value is not False:
             raise reply.wrong("a generation that fits the context", "raise the server's --ctx-size")
-        if kind == "eos":
-            tokens = tokens[:-1]
-        whole = reply["content"].text()
-        return finished(text=cut(whole, until), whole=whole, tokens=tokens, by_length=kind == "limit")
+        ends: dict[str, Ended] = {"eos": "end", "word": "stop", "limit": "length"}
+        return Piece(text=reply["content"].text(), tokens=tokens, ended=ends[kind])
 
     def filler(self, count: int, source: random.Random) -> tuple[int, ...]:
         return random_ids(count, source, self._vocabulary)

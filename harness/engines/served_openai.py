@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 
+from harness.engines.decoding import VLLM, until_end, vllm_settings
 from harness.engines.seam import GenerateRequest, Generation, LoadSpec
 from harness.engines.served_dialect import (
     PROBE_IDS,
@@ -26,6 +27,7 @@ from harness.engines.served_dialect import (
     tokenized,
 )
 from harness.engines.served_http import Http, Reply, ServerRefusedError
+from harness.engines.served_rules import NONE, check_rules
 from harness.errors import EngineError
 
 PATH = "/v1/completions"
@@ -63,7 +65,8 @@ class OpenAIStyle:
             "prompts are sent as token ids" if self._ids else "prompts are sent as text; the server counts their tokens"
         )
         early = () if self._extra else ("the server takes no ignore_eos: a timed stream may end early and is an error",)
-        return (sent, self._way, *early)
+        own = () if self._vllm else ("its answers end where the server's own files say: it takes no end tokens",)
+        return (sent, self._way, *early, *own)
 
     def encode(self, text: str, *, add_special_tokens: bool) -> tuple[int, ...]:
         return tokenized(self._http, self._model, text, add_special_tokens=add_special_tokens)
@@ -75,12 +78,14 @@ class OpenAIStyle:
         return tuple(each.log_prob for each in self._positions(tokens, scored_from))
 
     def generate(self, request: GenerateRequest) -> Generation:
+        able, named = (VLLM, "vLLM") if self._vllm else (NONE, "an OpenAI-style server")
+        check_rules(request.decoding, able, named, self._http.root)
         until = [stop for stop in request.until if stop]
         body: dict[str, object] = {"max_tokens": request.max_new_tokens, **sampling(request)}
         if until:
             body["stop"] = until if self._vllm else until[:MOST_STOPS]
         if self._vllm:
-            body["return_token_ids"] = True
+            body |= {"return_token_ids": True, **vllm_settings(request.decoding)}
         choice = self._ask(request.prompt, body)["choices"][0]
         whole = choice["text"].text()
         reason = choice["finish_reason"].text()
@@ -90,6 +95,8 @@ class OpenAIStyle:
         tokens = () if given is None else given.integers()
         if tokens and reason == "stop" and choice.optional_text("stop_reason") is None:
             tokens = tokens[:-1]  # the end-of-text token
+        if request.decoding is not None:
+            tokens = tokens[: until_end(tokens, request.decoding)]
         return finished(text=cut(whole, until), whole=whole, tokens=tokens, by_length=reason == "length")
 
     def filler(self, count: int, source: random.Random) -> tuple[int, ...]:
@@ -227,8 +234,9 @@ class OpenAIStyle:
         reply = self._ask(tokens, {**settings, "logprobs": self._options.top_logprobs or 1})
         listed = reply["choices"][0]["logprobs"]
         own, tops = listed["token_logprobs"].items(), listed["top_logprobs"].items()
-        if len(own) != len(tokens) + 1 or len(tops) != len(own) or own[0].value is not None:
-            raise listed.wrong(f"{len(tokens)} entries of the prompt, the first null, and one of the answer")
+        # A server that ends the text right behind the prompt may show no token of an answer.
+        if len(own) not in (len(tokens), len(tokens) + 1) or len(tops) != len(own) or own[0].value is not None:
+            raise listed.wrong(f"{len(tokens)} entries of the prompt, the first null, and at most one of the answer")
         found = []
         for place in range(scored_from, len(tokens)):
             value = own[place].log_prob()

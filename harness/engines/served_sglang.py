@@ -6,7 +6,7 @@ Written against SGLang 0.5.23. Every log-prob comes with its token id, and the i
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from harness.engines.seam import GenerateRequest, Generation
 from harness.engines.served_dialect import (
@@ -15,13 +15,12 @@ from harness.engines.served_dialect import (
     About,
     Options,
     TokenScore,
-    cut,
-    finished,
     likeliest,
     random_ids,
     tokenized,
 )
 from harness.engines.served_http import Http, Reply
+from harness.engines.served_rules import SGLANG, Ended, Piece, answer, check_rules, sglang_settings
 from harness.errors import EngineError
 
 PATH = "/generate"
@@ -72,18 +71,24 @@ class SGLang:
         return tuple(each.log_prob for each in self._positions(tokens, scored_from))
 
     def generate(self, request: GenerateRequest) -> Generation:
-        until = [stop for stop in request.until if stop]
-        settings: dict[str, object] = {"max_new_tokens": request.max_new_tokens, "temperature": request.temperature}
-        reply = self._ask(request.prompt, {**settings, "stop": until})
+        check_rules(request.decoding, SGLANG, "SGLang", self._http.root)
+        settings = {
+            "temperature": request.temperature,
+            "stop": [stop for stop in request.until if stop],
+            **sglang_settings(request.decoding),
+        }
+        return answer(request, lambda prompt, count: self._generated(prompt, count, settings), self._http.root)
+
+    def _generated(self, prompt: Sequence[int], count: int, settings: Mapping[str, object]) -> Piece:
+        reply = self._ask(prompt, {**settings, "max_new_tokens": count})
         why = reply["meta_info"]["finish_reason"]
         kind = why["type"].text()
         if kind not in ("stop", "length"):
             raise why.wrong("stop or length", "the server broke the generation off")
         tokens = reply["output_ids"].integers()
-        if tokens and kind == "stop" and why.optional_integer("matched") == tokens[-1]:
-            tokens = tokens[:-1]  # the end-of-text token
-        whole = reply["text"].text()
-        return finished(text=cut(whole, until), whole=whole, tokens=tokens, by_length=kind == "length")
+        by_token = bool(tokens) and why.optional_integer("matched") == tokens[-1]
+        ended: Ended = "length" if kind == "length" else "end" if by_token else "stop"
+        return Piece(text=reply["text"].text(), tokens=tokens, ended=ended)
 
     def filler(self, count: int, source: random.Random) -> tuple[int, ...]:
         return random_ids(count, source, 0)
@@ -94,7 +99,7 @@ class SGLang:
         for arrived, event in self._http.events(PATH, body):
             yield arrived, event["meta_info"]["completion_tokens"].integer()
 
-    def _ask(self, prompt: Sequence[int], settings: dict[str, object], **more: object) -> Reply:
+    def _ask(self, prompt: Sequence[int], settings: Mapping[str, object], **more: object) -> Reply:
         reply = self._http.post(PATH, {"input_ids": list(prompt), "sampling_params": settings, **more})
         counted = reply["meta_info"]["prompt_tokens"]
         if counted.integer() != len(prompt):

@@ -7,11 +7,13 @@ prompt token: whether a continuation was the greedy one is found by generating g
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from harness.engines.seam import GenerateRequest, Generation, LoadSpec
-from harness.engines.served_dialect import PROBE_TEXT, About, Detokenizer, Options, TokenScore, cut, finished
+from harness.engines.served_dialect import PROBE_TEXT, About, Detokenizer, Options, TokenScore
 from harness.engines.served_http import Http, Reply, ServerRefusedError
+from harness.engines.served_rules import TGI as RULES
+from harness.engines.served_rules import Ended, Piece, answer, check_rules
 from harness.errors import EngineError
 
 PATH = "/generate"
@@ -67,17 +69,19 @@ class TGI:
         return self._scored(tokens, scored_from)
 
     def generate(self, request: GenerateRequest) -> Generation:
-        until = [stop for stop in request.until if stop]
-        more: dict[str, object] = {"stop": until[:MOST_STOPS]}
+        check_rules(request.decoding, RULES, "TGI", self._http.root)
+        more: dict[str, object] = {"stop": [stop for stop in request.until if stop][:MOST_STOPS]}
         if request.temperature > 0:
             more |= {"do_sample": True, "temperature": request.temperature, "seed": request.seed}
-        reply = self._ask(request.prompt, request.max_new_tokens, **more)
+        if request.decoding is not None:
+            more["repetition_penalty"] = request.decoding.repetition_penalty
+        return answer(request, lambda prompt, count: self._generated(prompt, count, more), self._http.root)
+
+    def _generated(self, prompt: Sequence[int], count: int, more: Mapping[str, object]) -> Piece:
+        reply = self._ask(prompt, count, **more)
         reason = reply["details"]["finish_reason"].text()
-        tokens = self._tokens(reply)
-        if reason == "eos_token":
-            tokens = tokens[:-1]
-        whole = reply["generated_text"].text()
-        return finished(text=cut(whole, until), whole=whole, tokens=tokens, by_length=reason == "length")
+        ends: dict[str, Ended] = {"eos_token": "end", "length": "length"}
+        return Piece(text=reply["generated_text"].text(), tokens=self._tokens(reply), ended=ends.get(reason, "stop"))
 
     def filler(self, count: int, source: random.Random) -> tuple[int, ...]:
         return (*self._start, *self._local.filler(max(count - len(self._start), 0), source))

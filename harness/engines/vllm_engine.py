@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+from harness.engines.decoding import VLLM, refusal, unable, until_end, vllm_settings
 from harness.engines.seam import (
     ContinuationScore,
     Facts,
@@ -198,21 +199,28 @@ class VllmEngine:
         ]
 
     def generate(self, requests: Sequence[GenerateRequest]) -> list[Generation]:
+        for each in requests:
+            if each.decoding is not None and (names := unable(each.decoding, VLLM)):
+                raise EngineError(f"{self._spec.path}: {refusal(names, 'vLLM')}")
         parameters = [
             self._vllm.SamplingParams(
                 max_tokens=each.max_new_tokens,
                 temperature=each.temperature,
                 stop=list(each.until) or None,
                 seed=each.seed,
+                **vllm_settings(each.decoding),
             )
             for each in requests
         ]
         prompts = self._as_tokens([each.prompt for each in requests])
         outputs = self._llm.generate(prompts, parameters, use_tqdm=False)
         answers = []
-        for output in outputs:
+        for output, request in zip(outputs, requests, strict=True):
             made = output.outputs[0]
-            answers.append(Generation(tokens=tuple(made.token_ids), text=made.text, finish=str(made.finish_reason)))
+            tokens = tuple(made.token_ids)
+            if request.decoding is not None:
+                tokens = tokens[: until_end(tokens, request.decoding)]
+            answers.append(Generation(tokens=tokens, text=made.text, finish=str(made.finish_reason)))
         return answers
 
     def time(self, workload: Workload) -> Timing:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from harness.engines.decoding import Decoding
 from harness.engines.seam import GenerateRequest, ScoreRequest, Window
 from harness.plan.answers import shown_references
 from harness.plan.asked_notes import notes_on
 from harness.plan.build import Answer, Request, TaskPlan, prompt_hash, sample
 from harness.plan.clock import Watching
+from harness.plan.decoding import rule_facts, under
 from harness.plan.heads import common_heads, common_stems
 from harness.plan.labels import Labels, labels_of
 from harness.plan.leaks import find_leak
@@ -37,6 +39,8 @@ def plan_asked(
     tokenizer: Tokenizer,
     context_length: int | None,
     limit: int | None,
+    *,
+    decoding: Decoding | None = None,
 ) -> TaskPlan:
     """Plan a task of options or generated answers. Raises `SuiteError` for data or metrics that do not fit."""
     watching = Watching(tokenizer)
@@ -48,6 +52,7 @@ def plan_asked(
     spec, chat = task.choice or task.generate, task.apply_chat_template
     templated = chat or (spec is not None and spec.messages is not None)
     asked = ask_documents(name, docs, chosen, watching, context_length, chat=chat, templated=templated)
+    asked = [under(each, decoding) for each in asked]
     if not asked:
         raise problem(loaded.shown, f"tasks.{name}", "expected at least one item, the task has none")
     if all(each.too_long is not None for each in asked):
@@ -72,7 +77,7 @@ def plan_asked(
         lower_is_better=metrics.lower_is_better,
         scorer=score,
         source=f"lm-eval {task.lm_eval}" if spec is None else spec.data,
-        settings=_settings(docs, metrics.names),
+        settings=_settings(docs, metrics.names, rule_facts(asked[0].requests, tokenizer)),
         data_file=None if spec is None else spec.data,
         data_hash=None if spec is None else file_hash(resolve_file(loaded, spec.data)),
         notes=(*metrics.notes, *labels.notes, *_examples(name, docs), *notes_on(name, asked, watching)),
@@ -108,7 +113,7 @@ def _docs(loaded: LoadedSuite, name: str, task: Task, tokenizer: Tokenizer) -> D
     return lm_eval_docs(loaded, name, task)
 
 
-def _settings(docs: Docs, metrics: Sequence[str]) -> str:
+def _settings(docs: Docs, metrics: Sequence[str], rules: Mapping[str, object]) -> str:
     """What decides a score beside the token ids: lm-eval's version, filters and metrics."""
     from importlib.metadata import version
 
@@ -122,6 +127,7 @@ def _settings(docs: Docs, metrics: Sequence[str]) -> str:
         "targets": [str(docs.task.doc_to_target(doc)) for doc in docs.docs],
         **({"definition": docs.definition} if docs.definition else {}),
         **docs.scored_by,
+        **rules,
     }
     return json.dumps(facts, sort_keys=True, default=_named)
 

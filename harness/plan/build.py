@@ -6,9 +6,10 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Literal, Protocol
 
+from harness.engines.decoding import Decoding
 from harness.engines.seam import (
     ContinuationScore,
     GenerateRequest,
@@ -126,8 +127,12 @@ def plan_suite(
     context_length: int | None,
     limit: int | None = None,
     tasks: Collection[str] | None = None,
+    decoding: Decoding | None = None,
 ) -> tuple[TaskPlan, ...]:
-    """Plan every task of a suite (or only `tasks`). Raises `SuiteError` with every problem of every data file."""
+    """Plan every task of a suite (or only `tasks`), its answers under the rules of `decoding`.
+
+    Raises `SuiteError` with every problem of every data file.
+    """
     from harness.plan.asked import plan_asked
     from harness.plan.perplexity import plan_perplexity
 
@@ -137,7 +142,7 @@ def plan_suite(
         if tasks is not None and name not in tasks:
             continue
         least = min((count for count in (task.limit, limit) if count is not None), default=None)
-        maker = plan_perplexity if task.kind == "perplexity" else plan_asked
+        maker = plan_perplexity if task.kind == "perplexity" else partial(plan_asked, decoding=decoding)
         try:
             plans.append(maker(loaded, name, task, tokenizer, context_length, least))
         except SuiteError as error:
@@ -178,6 +183,8 @@ def prompt_hash(requests: Sequence[Request]) -> str:
             parts.append([request.context, request.continuations])
         elif isinstance(request, GenerateRequest):
             parts.append([request.prompt, request.max_new_tokens, request.until, request.temperature])
+            if request.decoding is not None and not request.decoding.is_plain:
+                parts.append(request.decoding.rules())
         else:
             parts.append([request.tokens, request.scored_from])
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

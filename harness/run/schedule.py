@@ -14,6 +14,7 @@ from pathlib import Path
 from harness.engines.seam import WITHOUT_DISTRIBUTION
 from harness.errors import EngineError, RunError, UsageError, WorkerError
 from harness.plan.build import TaskPlan, plan_suite
+from harness.plan.decoding import suite_rules
 from harness.plan.identity import evaluation_key
 from harness.plan.tokens import Tokenizer
 from harness.quantize.overlap import overlap_with
@@ -32,6 +33,7 @@ from harness.run.ahead import Ahead
 from harness.run.batches import batch_notes
 from harness.run.before import NAME, resolve_before
 from harness.run.company import Usage
+from harness.run.decoding import decoding_notes, own_rules
 from harness.run.disagreement import first_disagreement
 from harness.run.early import Watch, stop_words, stoppers
 from harness.run.evaluate import evaluate, stored_facts
@@ -152,6 +154,7 @@ class _Run:
             resolve_variant(loaded, self.suite.baseline, offline=options.offline, fresh=options.fresh)
         )
         self.tokenizer: Tokenizer = suite_tokenizer(self.baseline)
+        self.decoding = suite_rules(loaded, own_rules(self.baseline.load), self.tokenizer)
         self.plans: tuple[TaskPlan, ...] = ()
         self.workers = Workers(
             self.folder / "logs", self.tokenizer.identity, reporter.say, stuck_after=options.stuck_after, since=since
@@ -197,6 +200,7 @@ class _Run:
             context_length=context_length(self.baseline),
             limit=self.options.limit,
             tasks=self.options.tasks or None,
+            decoding=self.decoding,
         )
         tokens = sum(item.tokens for plan in plans for item in plan.items if plan.kind == "perplexity")
         self.store.check_writable(SPARE_BYTES + tokens * STATE_BYTES_PER_TOKEN)
@@ -210,6 +214,10 @@ class _Run:
                     f"{plan.name}: {long} of {len(plan.items)} items do not fit the model's context and are left out"
                 )
         return plans
+
+    def _decoding_notes(self, variant: RunVariant) -> tuple[str, ...]:
+        generates = any(plan.kind == "generate" for plan in self.plans)
+        return decoding_notes(variant.load, self.decoding) if generates else ()
 
     def _wanted(self, variant: RunVariant) -> bool:
         """Whether any evaluation of the variant is missing."""
@@ -311,7 +319,7 @@ class _Run:
             second_pass=dict(again.keys),
             second_pass_failure=again.failure,
             stopped=found.stop,
-            facts=_with(found.facts, batch_notes(found.manifests)),
+            facts=_with(found.facts, (*batch_notes(found.manifests), *self._decoding_notes(variant))),
             token_disagreement=found.disagreement,
             log=str(log.relative_to(self.folder)) if log.exists() else None,
             must_be_quantized=variant.spec.must_be_quantized(),

@@ -9,8 +9,12 @@ from harness.spec.models import Suite, Task
 
 
 def task_definition(suite: Suite, task: str) -> str:
-    """SHA-256 of a task as the suite defines it, and of the seed its sample is drawn with."""
-    text = json.dumps([suite.seed, _as_first_written(suite.tasks[task])], sort_keys=True)
+    """SHA-256 of a task as the suite defines it, of the seed its sample is drawn with and of the suite's own decoding
+    rules where it may generate."""
+    parts: list[object] = [suite.seed, _as_first_written(suite.tasks[task])]
+    if suite.decoding is not None and suite.tasks[task].kind in ("generate", "lm_eval"):
+        parts.append(suite.decoding.model_dump(mode="json"))
+    text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -396,6 +396,20 @@ def _as_noise_floor(value: object) -> object:
     return value
 
 
+class DecodingRules(Spec):
+    """How answers are generated, for every variant on every engine alike. What is left out is the baseline's own."""
+
+    inherit: bool = True
+    """Start from the baseline's generation settings; false starts from the likeliest token and its end tokens."""
+    end_tokens: Annotated[tuple[int | str, ...], Field(strict=False)] | None = None
+    """Ids or texts of single tokens that end an answer."""
+    repetition_penalty: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    no_repeat_ngram_size: Annotated[int, Field(ge=0)] | None = None
+    min_new_tokens: Annotated[int, Field(ge=0)] | None = None
+    suppress_tokens: Annotated[tuple[int | str, ...], Field(strict=False)] | None = None
+    """Ids or texts of single tokens that are never generated."""
+
+
 class Suite(Spec):
     """A whole suite file."""
 
@@ -411,6 +425,7 @@ class Suite(Spec):
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     variants: dict[Name, Variant]
     tasks: dict[Name, Task]
+    decoding: DecodingRules | None = None
     speed: Speed | None = None
     noise_floor: Annotated[NoiseFloor | None, BeforeValidator(_as_noise_floor)] = NoiseFloor()
     """The baseline against itself: flips and divergence between two passes, beside every result. false leaves the

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from harness.spec.models import (
     Base,
     Choice,
+    DecodingRules,
     Endpoint,
     Gate,
     Generate,
@@ -25,7 +26,15 @@ from harness.spec.models import (
 from harness.spec.quantization import MODELS, Calibration, Quantization
 
 _CHILDREN: dict[type[BaseModel], dict[str, type[BaseModel]]] = {
-    Suite: {"base": Base, "variants": Variant, "tasks": Task, "speed": Speed, "gates": Gate, "waivers": Waiver},
+    Suite: {
+        "base": Base,
+        "variants": Variant,
+        "tasks": Task,
+        "decoding": DecodingRules,
+        "speed": Speed,
+        "gates": Gate,
+        "waivers": Waiver,
+    },
     Variant: {"quantize": Quantization, "endpoint": Endpoint, "llama_cpp": LlamaCpp},
     Quantization: {"calibration": Calibration},
     Task: {"choice": Choice, "generate": Generate, "perplexity": Perplexity},

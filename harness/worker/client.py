@@ -18,6 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from harness.engines.decoding import sent
 from harness.engines.seam import (
     SCRATCH,
     ContinuationScore,
@@ -146,7 +147,8 @@ class Worker:
         ]
 
     def generate(self, requests: Sequence[GenerateRequest]) -> list[Generation]:
-        found = self._call("generate", {"requests": [vars(each) for each in requests]})
+        sending = [{**vars(each), "decoding": sent(each.decoding)} for each in requests]
+        found = self._call("generate", {"requests": sending})
         return [Generation(**{**each, "tokens": tuple(each["tokens"])}) for each in found]
 
     def time(self, workload: Workload) -> Timing:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from importlib import import_module
 from typing import Any, TypeVar
 
+from harness.engines.decoding import received
 from harness.engines.foreign import named
 from harness.engines.seam import (
     Engine,
@@ -97,7 +98,14 @@ class Server:
 
     def _generate(self, args: dict[str, Any]) -> object:
         requests = [
-            GenerateRequest(**{**each, "prompt": tuple(each["prompt"]), "until": tuple(each["until"])})
+            GenerateRequest(
+                **{
+                    **each,
+                    "prompt": tuple(each["prompt"]),
+                    "until": tuple(each["until"]),
+                    "decoding": received(each["decoding"]),
+                }
+            )
             for each in args["requests"]
         ]
         return [vars(answer) for answer in self._halving(requests, self._loaded().generate)]

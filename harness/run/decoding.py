@@ -1,0 +1,137 @@
+"""The generation settings in a model's own files: the baseline's hold for everybody, what others say is named.
+
+They are read as transformers reads them: `generation_config.json`, or what `config.json` holds of them where that file
+is missing. Loads no weights.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.engines.decoding import Decoding, read_settings
+from harness.engines.seam import LoadSpec
+from harness.errors import EngineError, Problem, SuiteError
+from harness.run.reader import ADAPTER, CONFIG
+
+GENERATION = "generation_config.json"
+TEXT_PARTS = ("text_config", "decoder", "generator")
+"""Where `config.json` of a model with several parts holds the settings of the one that writes."""
+
+
+def own_rules(load: LoadSpec) -> Decoding | None:
+    """The rules in the model's own files; None where no files can be asked (scripted, a GGUF file alone, a server
+    without a tokenizer's folder). Raises `SuiteError` for settings that no model can have."""
+    if load.engine == "scripted":
+        return None
+    if load.engine == "llama.cpp":
+        return _rules(load.tokenizer, None, only_generation=True) if load.tokenizer is not None else None
+    if load.engine == "served":
+        return None if load.tokenizer is None else _rules(load.tokenizer, None)
+    return _rules(load.path, load.revision)
+
+
+def decoding_notes(load: LoadSpec, rules: Decoding | None) -> tuple[str, ...]:
+    """What the variant's own file says otherwise, in words."""
+    if rules is None:
+        return ()
+    if load.engine == "llama.cpp":
+        return _gguf_notes(Path(load.path), rules)
+    try:
+        own = None if load.engine == "served" else own_rules(load)
+    except SuiteError as error:
+        return (f"its own generation settings cannot be read ({error.problems[0].message}); the suite's rules hold",)
+    if own is None:
+        return ()
+    ours, theirs = rules.as_json(), own.as_json()
+    if not own.end_tokens:
+        theirs["end_tokens"] = ours["end_tokens"]
+    told = [
+        f"{name} {_shown(theirs.get(name))} where the rules are {_shown(ours.get(name))}"
+        for name in sorted(ours.keys() | theirs.keys())
+        if ours.get(name) != theirs.get(name)
+    ]
+    return (f"its own generation settings are not followed: {'; '.join(told)}",) if told else ()
+
+
+def _shown(value: object) -> str:
+    return "none" if value is None else json.dumps(value)
+
+
+def _gguf_notes(path: Path, rules: Decoding) -> tuple[str, ...]:
+    from harness.engines.gguf_header import read_headers
+
+    try:
+        first = read_headers(path)[0]
+    except (EngineError, OSError):
+        return ()  # the engine will say why it cannot be read
+    own = first.whole("tokenizer.ggml.eos_token_id")
+    if own is None or own in rules.end_tokens:
+        return ()
+    return (f"its file ends texts with token {own}, which is not followed: the rules end them with "
+            f"{_shown(rules.end_tokens)}",)  # fmt: skip
+
+
+def _rules(path: str, revision: str | None, *, only_generation: bool = False) -> Decoding | None:
+    """The rules in a folder or hub id. `only_generation`: None where it has no file for them alone."""
+    folder, revision = _base_of(path, revision)
+    file = _file(folder, GENERATION, revision)
+    if file is None and only_generation:
+        return None
+    if file is not None:
+        given: Mapping[str, Any] = _read(file)
+    else:
+        file = _file(folder, CONFIG, revision)
+        given = {} if file is None else _from_config(_read(file))
+    try:
+        return read_settings(given)
+    except ValueError as error:
+        raise SuiteError((Problem(place=str(file), key="", message=str(error)),)) from error
+
+
+def _from_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings that stand in a model's configuration; those of its text part where the whole says nothing."""
+    part: Mapping[str, Any] = next((config[name] for name in TEXT_PARTS if isinstance(config.get(name), Mapping)), {})
+    return {**part, **{name: value for name, value in config.items() if value is not None}}
+
+
+def _base_of(path: str, revision: str | None) -> tuple[str, str | None]:
+    """A folder with an adapter alone is generated with by the settings of its base."""
+    described = Path(path) / ADAPTER
+    if not described.is_file() or (Path(path) / CONFIG).is_file():
+        return path, revision
+    named = _read(described).get("base_model_name_or_path")
+    if not isinstance(named, str) or not named:
+        return path, revision
+    beside = Path(path) / named
+    return (str(beside.resolve()) if beside.is_dir() else named), None
+
+
+def _file(place: str, name: str, revision: str | None) -> Path | None:
+    """A file of a folder, or of a hub id: from the local cache, or from the hub where it may be asked."""
+    if Path(place).is_dir():
+        return file if (file := Path(place) / name).is_file() else None
+    from transformers.utils.hub import cached_file
+
+    found = cached_file(
+        place,
+        name,
+        revision=revision,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_gated_repo=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    return None if found is None else Path(found)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        message = f"expected JSON that can be read: {type(error).__name__}: {error}"
+        raise SuiteError((Problem(place=str(file), key="", message=message),)) from error
+    if not isinstance(found, dict):
+        raise SuiteError((Problem(place=str(file), key="", message="expected a JSON object"),))
+    return found
