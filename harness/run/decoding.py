@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.checkpoints.files import CONFIG, GENERATION
+from harness.checkpoints.resolve import resolve
 from harness.engines.decoding import Decoding, read_settings
+from harness.engines.reference import reference_of
 from harness.engines.seam import LoadSpec
 from harness.errors import EngineError, Problem, SuiteError
-from harness.run.reader import ADAPTER, CONFIG
 
-GENERATION = "generation_config.json"
 TEXT_PARTS = ("text_config", "decoder", "generator")
 """Where `config.json` of a model with several parts holds the settings of the one that writes."""
 
@@ -30,7 +31,8 @@ def own_rules(load: LoadSpec) -> Decoding | None:
         return _rules(load.tokenizer, None, only_generation=True) if load.tokenizer is not None else None
     if load.engine == "served":
         return None if load.tokenizer is None else _rules(load.tokenizer, None)
-    return _rules(load.path, load.revision)
+    base = resolve(reference_of(load)).base
+    return _rules(base.path, base.revision)
 
 
 def decoding_notes(load: LoadSpec, rules: Decoding | None) -> tuple[str, ...]:
@@ -41,8 +43,8 @@ def decoding_notes(load: LoadSpec, rules: Decoding | None) -> tuple[str, ...]:
         return _gguf_notes(Path(load.path), rules)
     try:
         own = None if load.engine == "served" else own_rules(load)
-    except SuiteError as error:
-        return (f"its own generation settings cannot be read ({error.problems[0].message}); the suite's rules hold",)
+    except (EngineError, SuiteError) as error:
+        return (f"its own generation settings cannot be read ({error}); the suite's rules hold",)
     if own is None:
         return ()
     ours, theirs = rules.as_json(), own.as_json()
@@ -76,14 +78,13 @@ def _gguf_notes(path: Path, rules: Decoding) -> tuple[str, ...]:
 
 def _rules(path: str, revision: str | None, *, only_generation: bool = False) -> Decoding | None:
     """The rules in a folder or hub id. `only_generation`: None where it has no file for them alone."""
-    folder, revision = _base_of(path, revision)
-    file = _file(folder, GENERATION, revision)
+    file = _file(path, GENERATION, revision)
     if file is None and only_generation:
         return None
     if file is not None:
         given: Mapping[str, Any] = _read(file)
     else:
-        file = _file(folder, CONFIG, revision)
+        file = _file(path, CONFIG, revision)
         given = {} if file is None else _from_config(_read(file))
     try:
         return read_settings(given)
@@ -95,18 +96,6 @@ def _from_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """The settings that stand in a model's configuration; those of its text part where the whole says nothing."""
     part: Mapping[str, Any] = next((config[name] for name in TEXT_PARTS if isinstance(config.get(name), Mapping)), {})
     return {**part, **{name: value for name, value in config.items() if value is not None}}
-
-
-def _base_of(path: str, revision: str | None) -> tuple[str, str | None]:
-    """A folder with an adapter alone is generated with by the settings of its base."""
-    described = Path(path) / ADAPTER
-    if not described.is_file() or (Path(path) / CONFIG).is_file():
-        return path, revision
-    named = _read(described).get("base_model_name_or_path")
-    if not isinstance(named, str) or not named:
-        return path, revision
-    beside = Path(path) / named
-    return (str(beside.resolve()) if beside.is_dir() else named), None
 
 
 def _file(place: str, name: str, revision: str | None) -> Path | None:
