@@ -14,6 +14,7 @@ from typing import Any
 
 from harness.checkpoints.resolve import Checkpoint, resolve
 from harness.engines.checkpoint import Stored, check_claim, stored_tensors
+from harness.engines.claims import described
 from harness.engines.hf_adapter import with_adapter
 from harness.engines.hf_keys import check_keys
 from harness.engines.hf_kind import model_class
@@ -23,6 +24,7 @@ from harness.engines.seam import LoadSpec
 from harness.errors import EngineError
 from harness.methods import METHODS
 from harness.methods.base import Method, dtype_of
+from harness.methods.bnb import quiet
 from harness.methods.twice import refuse_twice
 
 FAST_GROUPS = (32, 64, 128, 256)
@@ -39,8 +41,8 @@ class Loaded:
     checkpoint: Checkpoint
     quantized: bool
     """A quantization was asked for or stood in the checkpoint."""
-    dequantised: str | None = None
-    """Why quantized values are held in full precision, where they are."""
+    stored: tuple[Stored, ...] = ()
+    """What the base's safetensors files hold."""
     gguf: Path | None = None
     """The .gguf file that was dequantised."""
     notes: tuple[str, ...] = ()
@@ -85,14 +87,16 @@ def load_model(spec: LoadSpec, scratch: str | None = None) -> Loaded:
         model, more = with_adapter(model, adapter, put_on=found.base if given else None)
         notes += more
     model.eval()
+    if described(getattr(model.config, "quantization_config", None)).get("load_in_8bit"):
+        quiet()
     quantized = method is not None or getattr(model.config, "quantization_config", None) is not None
     return Loaded(
         model=model,
         tokenizer=_tokenizer(spec, found),
         checkpoint=found,
         quantized=quantized,
-        dequantised=_dequantised(spec, model),
         gguf=found.gguf if local else None,
+        stored=tensors,
         notes=notes,
     )
 
@@ -190,17 +194,6 @@ def _tokenizer(spec: LoadSpec, found: Checkpoint) -> Any:
         if place.folder is None or not (place.folder / "tokenizer.json").is_file():
             raise
         return transformers.PreTrainedTokenizerFast.from_pretrained(str(place.folder))
-
-
-def _dequantised(spec: LoadSpec, model: Any) -> str | None:
-    """Why quantized values are held in full precision, where they are."""
-    if spec.gguf_file is not None:
-        return "transformers dequantised the GGUF file: quality is its own, speed and memory are not"
-    config = getattr(model.config, "quantization_config", None)
-    kind = config.get("quant_method") if isinstance(config, dict) else getattr(config, "quant_method", None)
-    if str(getattr(kind, "value", kind)) == "compressed-tensors":
-        return "transformers decompresses these weights for computing: quality is theirs, speed and memory are not"
-    return None
 
 
 def _check_folder(folder: Path, *, allow_pickle: bool, gguf_file: str | None) -> None:

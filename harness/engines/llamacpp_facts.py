@@ -20,8 +20,6 @@ LIBRARIES = ("llama-cpp-python", "numpy")
 NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
 """What the rest of the world calls the plain types."""
 MOST_NAMES = 20
-SAMPLES, SAMPLE = 16, 64
-"""Places of each tensor that go into the digest, and bytes at each."""
 BLOCK = 1 << 24
 """Bytes looked at at once."""
 HALVES: Mapping[str, tuple[int, ...]] = {
@@ -58,6 +56,9 @@ def gather_facts(headers: Sequence[Header], model: Model, *, device: str, shared
         linear_modules=len(linear),
         quantized_modules=sum(quantized.values()),
         quantized_kinds=quantized,
+        packed_parameters=sum(each.elements for each in tensors if each.quantized),
+        matrix_parameters=weights,
+        packed_matrix_parameters=sum(each.elements for each in linear if each.type not in NAMES),
         bits_per_weight=8 * sum(each.size for each in linear) / weights if weights else None,
         weight_bytes=sum(each.size for each in tensors),
         disk_bytes=sum(header.file_bytes for header in headers),
@@ -67,6 +68,7 @@ def gather_facts(headers: Sequence[Header], model: Model, *, device: str, shared
         versions=_versions(),
         non_finite=broken,
         weights_digest=digest,
+        weights_digest_full=True,
         scoring_path="tree" if shared_prefix else "plain",
         load_s=load_s,
         notes=_notes(model.settings, model.system, tensors, shared_prefix=shared_prefix),
@@ -96,7 +98,7 @@ def _dtype(tensors: Sequence[Tensor]) -> str:
 
 
 def _inspect(headers: Sequence[Header]) -> tuple[str, tuple[str, ...]]:
-    """SHA-256 over a sample of every tensor, and the names of tensors that hold NaN or infinity."""
+    """SHA-256 over every byte of every tensor, and the names of tensors that hold NaN or infinity."""
     digest = hashlib.sha256()
     broken: list[str] = []
     for header in headers:
@@ -104,28 +106,19 @@ def _inspect(headers: Sequence[Header]) -> tuple[str, tuple[str, ...]]:
             with header.path.open("rb") as stream:
                 for tensor in header.tensors:
                     digest.update(f"{tensor.name} {tensor.type} {tensor.shape}".encode())
-                    digest.update(_sample(stream, tensor))
-                    if len(broken) < MOST_NAMES and not all(
-                        _finite(tensor.type, part) for part in _parts(stream, tensor)
-                    ):
+                    finite = True
+                    for part in _parts(stream, tensor):
+                        digest.update(part.data)
+                        finite = finite and _finite(tensor.type, part)
+                    if not finite and len(broken) < MOST_NAMES:
                         broken.append(tensor.name)
         except OSError as error:
             raise EngineError(f"{header.path}: cannot be read: {error.strerror or error}") from error
     return digest.hexdigest(), tuple(broken)
 
 
-def _sample(stream: BinaryIO, tensor: Tensor) -> bytes:
-    found = bytearray()
-    for place in range(SAMPLES):
-        stream.seek(tensor.offset + place * max(0, tensor.size - SAMPLE) // (SAMPLES - 1))
-        found += stream.read(min(SAMPLE, tensor.size))
-    return bytes(found)
-
-
 def _parts(stream: BinaryIO, tensor: Tensor) -> Iterator[NDArray[np.uint8]]:
-    """The tensor's bytes, in whole blocks; nothing for types without floats to look at."""
-    if tensor.type not in HALVES and tensor.type not in NAMES:
-        return
+    """The tensor's bytes, in whole blocks: [blocks, bytes of a block]."""
     block = _BLOCK_BYTES[tensor.type]
     step = BLOCK // block * block
     stream.seek(tensor.offset)
@@ -134,7 +127,12 @@ def _parts(stream: BinaryIO, tensor: Tensor) -> Iterator[NDArray[np.uint8]]:
 
 
 def _finite(kind: str, blocks: NDArray[np.uint8]) -> bool:
-    """No float in these blocks has all bits of its exponent set, which is what NaN and infinity have."""
+    """No float in these blocks has all bits of its exponent set, which is what NaN and infinity have.
+
+    True for types without floats to look at.
+    """
+    if kind not in HALVES and kind not in NAMES:
+        return True
     if kind == "F64":
         return bool(np.isfinite(blocks.view(np.float64)).all())
     if kind == "F32":

@@ -114,6 +114,7 @@ class ScriptedEngine:
             versions={"numpy": np.__version__},
             non_finite=("layer.0.weight",) if self._script.get("non_finite") else (),
             weights_digest=str(self._script.get("digest", self._variant)),
+            weights_digest_full=True,
         )
 
     def encode(self, texts: Sequence[str], *, add_special_tokens: bool) -> list[tuple[int, ...]]:

@@ -86,14 +86,24 @@ class Facts:
     device: str
     device_names: tuple[str, ...] = ()
     linear_modules: int = 0
-    """Linear layers including the quantized ones, without the output head."""
+    """Linear layers and fused experts including the quantized ones, without the output head."""
     quantized_modules: int = 0
     quantized_kinds: Mapping[str, int] = field(default_factory=dict)
     """Class of quantized module (for example `Linear8bitLt`) to count."""
     dequantised: str | None = None
     """Why quantized values are held in full precision here. Quality is theirs; speed and memory are not."""
     bits_per_weight: float | None = None
-    """Resident bits over logical weights of the linear modules, quantization state included."""
+    """Resident bits over logical weights of linear modules and fused experts, quantization state included."""
+    packed_parameters: int | None = None
+    """Logical weights that are quantized, of all `parameters`: of linear modules, experts, embeddings, output layer."""
+    matrix_parameters: int | None = None
+    """Logical weights of linear modules and fused experts, which is what a method quantizes."""
+    packed_matrix_parameters: int | None = None
+    """The quantized ones of those."""
+    excepted_parameters: int = 0
+    """Those that are not, because the configuration of the quantization names their modules."""
+    claimed_bits: float | None = None
+    """Bits a weight that the checkpoint's own configuration claims."""
     weight_bytes: int | None = None
     """Bytes over distinct storages, quantization state included, wherever a device map put them; where that is more
     than one place, `notes` say how much lies where."""
@@ -105,7 +115,9 @@ class Facts:
     non_finite: tuple[str, ...] = ()
     """Names of loaded tensors that hold NaN or infinity (first 20)."""
     weights_digest: str | None = None
-    """SHA-256 over a fixed sample of every loaded weight; equal for equal models in one precision."""
+    """SHA-256 over every loaded weight; equal for equal models in one precision, and for no others."""
+    weights_digest_full: bool = False
+    """It is over every value; False for an older one, over a sample."""
     scoring_path: str = "plain"
     """`tree` when the options of an item share one pass, `plain` otherwise; the reason stands in `notes`."""
     pass_tokens: int | None = None

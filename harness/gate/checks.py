@@ -7,14 +7,11 @@ from collections.abc import Mapping
 from harness.compare.candidates import CandidateComparison, Comparison
 from harness.compare.sides import Paired
 from harness.gate.early import stop_check
+from harness.gate.packed import kinds_of, other_weights_check, quantized_check
 from harness.gate.words import leak_words
-from harness.records.models import GRAM, SHORT_GRAM, EngineFacts, VariantRun
+from harness.records.models import GRAM, SHORT_GRAM, VariantRun
 from harness.records.verdict import Check
 from harness.spec.models import Variant
-
-MOST_OVER = 1.5
-SPARE_BITS = 2.0
-"""A claim of b bits is not believed above 1.5 b + 2 resident bits a weight: 8 for 4, 14 for 8."""
 
 
 def baseline_checks(comparison: Comparison) -> tuple[Check, ...]:
@@ -30,7 +27,7 @@ def baseline_checks(comparison: Comparison) -> tuple[Check, ...]:
                 says="the baseline holds no quantized module"
                 if run.facts.quantized_modules == 0
                 else f"the baseline itself holds {run.facts.quantized_modules} quantized modules "
-                f"({_kinds(run.facts)}); it must be the full-precision model",
+                f"({kinds_of(run.facts)}); it must be the full-precision model",
             )
         )
     return tuple(checks)
@@ -45,11 +42,11 @@ def candidate_checks(
     """Every check of one candidate. `changed`: task to what changed since the run was made."""
     run = candidate.run
     checks = [*_engine_checks(run)]
-    if run.facts is not None:
-        checks.append(_quantized(run, run.facts, spec))
     baseline_facts = comparison.run.variants[comparison.run.baseline].facts
+    if run.facts is not None:
+        checks.append(quantized_check(run, run.facts, spec, baseline_facts))
     if run.facts is not None and baseline_facts is not None:
-        checks.append(_other_weights(run, run.facts, baseline_facts))
+        checks.append(other_weights_check(run, run.facts, baseline_facts))
     checks.append(_same_tokens(run))
     checks.extend(_calibration(run))
     checks.extend(_pairing(comparison, candidate))
@@ -130,61 +127,6 @@ def _calibration(run: VariantRun) -> list[Check]:
             says = f"{each.task}: no item is in the calibration data; {alike}"
             checks.append(Check(name="calibration apart", held=True, blocks=True, says=says))
     return checks
-
-
-def _kinds(facts: EngineFacts) -> str:
-    return ", ".join(f"{count} {name}" for name, count in sorted(facts.quantized_kinds.items()))
-
-
-def _quantized(run: VariantRun, facts: EngineFacts, spec: Variant | None) -> Check:
-    bits = "" if facts.bits_per_weight is None else f", {facts.bits_per_weight:.2f} bits a weight"
-    found = f"{facts.quantized_modules} of {facts.linear_modules} linear modules are quantized"
-    if not run.must_be_quantized:
-        return Check(name="quantized", held=True, blocks=False, says=f"not claimed; {found}{bits}")
-    if facts.quantized_modules == 0:
-        return Check(
-            name="quantized",
-            held=False,
-            blocks=True,
-            says=f"the variant claims to be quantized, but none of its {facts.linear_modules} linear modules "
-            f"is{bits} ({facts.dtype})",
-        )
-    claimed = spec.quantize.claimed_bits if spec is not None and spec.quantize is not None else None
-    if facts.dequantised:
-        kinds = _kinds(facts)
-        return Check(name="quantized", held=True, blocks=True, says=f"{found} ({kinds}); {facts.dequantised}")
-    if (
-        claimed is not None
-        and facts.bits_per_weight is not None
-        and facts.bits_per_weight > MOST_OVER * claimed + SPARE_BITS
-    ):
-        return Check(
-            name="quantized",
-            held=False,
-            blocks=True,
-            says=f"the variant claims {claimed:g} bits, but its linear modules take {facts.bits_per_weight:.1f} "
-            f"bits a weight ({found})",
-        )
-    return Check(name="quantized", held=True, blocks=True, says=f"{found} ({_kinds(facts)}){bits}")
-
-
-def _other_weights(run: VariantRun, facts: EngineFacts, baseline: EngineFacts) -> Check:
-    if facts.engine != baseline.engine:
-        says = f"loaded by {facts.engine}, the baseline by {baseline.engine}: their weights cannot be told apart here"
-        return Check(name="another model", held=True, blocks=False, says=says)
-    same = (
-        facts.weights_digest is not None
-        and facts.weights_digest == baseline.weights_digest
-        and facts.dtype == baseline.dtype
-    )
-    return Check(
-        name="another model",
-        held=not same,
-        blocks=run.must_be_quantized,
-        says="its weights equal the baseline's: it is the same model"
-        if same
-        else "its weights differ from the baseline's",
-    )
 
 
 def _same_tokens(run: VariantRun) -> Check:

@@ -7,6 +7,7 @@ from harness.compare.sides import Paired
 from harness.compare.triples import Triple, retained_measure, retained_of, undefined
 from harness.gate.forms import BROKEN, Judgement
 from harness.gate.limits import Estimate
+from harness.gate.packed import same_weights
 from harness.gate.words import percent, points
 from harness.records.verdict import BaseModelFacts, Decision, Retained
 from harness.spec.metrics import lookup
@@ -34,13 +35,11 @@ def base_trouble(comparison: Comparison) -> Judgement | None:
     if base.facts is not None and base.facts.non_finite:
         return Judgement.invalid(f"the base model's weights hold NaN or infinity: {', '.join(base.facts.non_finite)}")
     fine_tuned = comparison.run.variants[comparison.run.baseline].facts
-    if base.facts is not None and fine_tuned is not None and base.facts.weights_digest is not None:
-        same = (base.facts.weights_digest, base.facts.dtype) == (fine_tuned.weights_digest, fine_tuned.dtype)
-        if same:
-            return Judgement.invalid(
-                "the base model's weights equal the fine-tuned model's: nothing was fine-tuned, or `base` names the "
-                "wrong model"
-            )
+    if base.facts is not None and fine_tuned is not None and same_weights(base.facts, fine_tuned):
+        return Judgement.invalid(
+            "the base model's weights equal the fine-tuned model's: nothing was fine-tuned, or `base` names the "
+            "wrong model"
+        )
     return None
 
 

@@ -17,12 +17,16 @@ def rules(block: Block) -> str | None:
     return None
 
 
+def quiet() -> None:
+    """LLM.int8 tells at every layer of every pass that it casts to float16. That is how the method works."""
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
+
+
 def config(block: Block) -> Any:
     import transformers
 
     if block["bits"] == 8:
-        # It tells at every layer of every pass that it casts to float16. That is how the method works.
-        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
+        quiet()
         threshold = block.get("threshold")
         return transformers.BitsAndBytesConfig(
             load_in_8bit=True, llm_int8_threshold=6.0 if threshold is None else float(threshold)

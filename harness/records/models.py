@@ -138,6 +138,11 @@ class EngineFacts(Model):
     quantized_kinds: dict[str, int] = {}
     dequantised: str | None = None
     bits_per_weight: float | None = None
+    packed_parameters: int | None = None
+    matrix_parameters: int | None = None
+    packed_matrix_parameters: int | None = None
+    excepted_parameters: int = 0
+    claimed_bits: float | None = None
     weight_bytes: int | None = None
     disk_bytes: int | None = None
     kernels: tuple[str, ...] = ()
@@ -146,6 +151,7 @@ class EngineFacts(Model):
     versions: dict[str, str] = {}
     non_finite: tuple[str, ...] = ()
     weights_digest: str | None = None
+    weights_digest_full: bool = False
     scoring_path: str = "plain"
     pass_tokens: int | None = None
     cache_tokens: int | None = None

@@ -37,6 +37,7 @@ def facts(**changes: object) -> EngineFacts:
         device="cpu",
         linear_modules=4,
         weights_digest="base",
+        weights_digest_full=True,
     )
     return whole.model_copy(update=changes)
 
