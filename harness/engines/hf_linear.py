@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 ROWS = 2
@@ -56,15 +57,19 @@ def linear(values: Any, weight: Any, bias: Any) -> Any:
 
 @contextmanager
 def faster_products(model: Any) -> Iterator[None]:
-    """Within the block, linear layers on the processor that have a faster way compute in it."""
+    """Within the block, linear layers on the processor that have a faster way compute in it.
+
+    A library that unpacks its weights at the first pass may put a forward of its own in place meanwhile: that stays.
+    """
     forwards = _forwards(model)
     for layer, forward in forwards:
         layer.forward = forward
     try:
         yield
     finally:
-        for layer, _ in forwards:
-            del layer.forward
+        for layer, forward in forwards:
+            if vars(layer).get("forward") is forward:
+                del layer.forward
 
 
 def products_notes(model: Any) -> list[str]:
@@ -87,9 +92,9 @@ def _forwards(model: Any) -> list[tuple[Any, Callable[[Any], Any]]]:
 
     found: list[tuple[Any, Callable[[Any], Any]]] = []
     if usable():
-        found += [(layer, partial(_forward, layer)) for layer in plain_layers(model, torch.float32)]
+        found += [(layer, MethodType(_forward, layer)) for layer in plain_layers(model, torch.float32)]
     for dtype in _widened_formats():
-        found += [(layer, partial(_forward, layer)) for layer in plain_layers(model, dtype)]
+        found += [(layer, MethodType(_forward, layer)) for layer in plain_layers(model, dtype)]
         if dtype == torch.float16:
             found += [(layer, partial(_asked_wide, layer.forward)) for layer in _following(model)]
     return found
@@ -187,14 +192,14 @@ def _both(dtype: Any, values: Any, weight: Any) -> bool:
 
 
 def plain_layers(model: Any, dtype: Any) -> list[Any]:
-    """Linear layers that nothing has changed: no packed weights, no forward of accelerate's."""
+    """Linear layers that nothing has changed: no packed weights, none still to come, no forward of accelerate's."""
     import torch
 
     return [
         layer
         for layer in model.modules()
         if type(layer) is torch.nn.Linear
-        and type(layer.weight) is torch.nn.Parameter
+        and type(getattr(layer, "weight", None)) is torch.nn.Parameter
         and layer.weight.dtype == dtype
         and layer.weight.device.type == "cpu"
         and "forward" not in vars(layer)

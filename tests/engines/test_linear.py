@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
@@ -151,6 +152,20 @@ def test_layers_are_changed_within_the_block_only(seen: list[int]) -> None:
     assert not any("forward" in vars(layer) for layer in model)
 
 
+@pytest.mark.usefixtures("slow_with_mkl")
+def test_a_forward_that_a_library_puts_in_place_meanwhile_stays() -> None:
+    """compressed-tensors unpacks at the first pass: it asks for the method's function, and its own forward stays."""
+    layer = torch.nn.Linear(8, 8)
+
+    def unpacked(input: torch.Tensor) -> torch.Tensor:  # noqa: A002  # torch's own name
+        return input
+
+    with faster_products(layer):
+        assert inspect.ismethod(layer.forward)
+        layer.forward = unpacked  # type: ignore[method-assign]
+    assert vars(layer)["forward"] is unpacked
+
+
 def test_only_plain_layers_are_taken() -> None:
     """Not those of a subclass, of another number format, or whose forward somebody else has changed."""
 
@@ -159,7 +174,9 @@ def test_only_plain_layers_are_taken() -> None:
 
     plain, moved = torch.nn.Linear(4, 4), torch.nn.Linear(4, 4)
     moved.forward = moved.forward  # type: ignore[method-assign]  # as accelerate does
-    model = torch.nn.Sequential(plain, Packed(4, 4), torch.nn.Linear(4, 4).bfloat16(), moved)
+    packed = torch.nn.Linear(4, 4)
+    del packed.weight  # as compressed-tensors leaves it until the first pass
+    model = torch.nn.Sequential(plain, Packed(4, 4), torch.nn.Linear(4, 4).bfloat16(), moved, packed)
     assert plain_layers(model, torch.float32) == [plain]
 
 
