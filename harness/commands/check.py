@@ -102,7 +102,7 @@ def _plan(loaded: LoadedSuite, console: Console, limit: int | None, results: Pat
 
     try:
         found = forecast(loaded, results, limit)
-    except (EngineError, SuiteError, ImportError, OSError) as error:
+    except (EngineError, ImportError, OSError) as error:  # a mistake in the suite is one, whatever is missing here
         if not standing:
             raise
         console.print(f"no plan without the baseline's tokenizer: {error}", markup=False, highlight=False)

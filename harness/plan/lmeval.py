@@ -17,6 +17,7 @@ from harness.errors import SuiteError
 from harness.plan.examples import keep_apart
 from harness.plan.rows import Row, named_id, problem
 from harness.plan.shortforms import Docs, quiet_lm_eval
+from harness.plan.taskcode import check_task_code
 from harness.spec.load import LoadedSuite
 from harness.spec.models import Task
 from harness.spec.places import resolve_file
@@ -86,6 +87,7 @@ def _load(loaded: LoadedSuite, name: str, asked: str) -> Any:
             path = resolve_file(loaded, asked)
             if not path.is_file():
                 raise problem(loaded.shown, key, f"{asked}: no such file")
+            check_task_code(loaded, key, path)
             found = TaskManager(include_path=str(path.parent), include_defaults=False).load(str(path))
         else:
             manager = _catalogue()

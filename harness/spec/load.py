@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +16,18 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.constructor import RoundTripConstructor
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError
 
 from harness.errors import Problem, SuiteError
+from harness.spec.bounds import UnboundedError, check_bounds
 from harness.spec.crosscheck import cross_check
 from harness.spec.models import Suite
 from harness.spec.names import keys_at, nearest
 from harness.spec.quantization import MODELS
 
 MOST_BYTES = 5_000_000
+MOST_BITS = 64
+_UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 Path_ = tuple[str | int, ...]
 
 
@@ -72,7 +76,12 @@ def parse_suite(text: str, path: Path) -> LoadedSuite:
     """Check a suite's text; `path` is where it stands (or stood), for messages and relative paths."""
     shown = str(path)
     tree = _yaml(text, shown)
-    plain = _plain(tree)
+    try:
+        plain = _plain(tree)
+    except _UnfitError as error:
+        raise SuiteError(
+            (Problem(place=_place(tree, error.where, shown), key=dotted(error.where), message=str(error)),)
+        ) from error
     try:
         suite = Suite.model_validate(plain)
     except ValidationError as error:
@@ -103,16 +112,20 @@ _Texts.add_constructor("tag:yaml.org,2002:timestamp", RoundTripConstructor.const
 
 def _yaml(text: str, shown: str) -> CommentedMap:
     try:
+        check_bounds(YAML(typ="rt").parse(text))
         yaml = YAML(typ="rt")
         yaml.Constructor = _Texts
         tree = yaml.load(text)
+    except UnboundedError as error:
+        place = f"{shown}:{error.line}:{error.column}"
+        raise SuiteError((Problem(place=place, key="", message=f"a suite that {error}"),)) from error
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{shown}:{mark.line + 1}:{mark.column + 1}" if mark is not None else shown
         message = (error.problem or error.context or "not YAML").split("\n")[0]
         raise SuiteError((Problem(place=place, key="", message=f"not valid YAML: {message}"),)) from error
-    except (YAMLError, ValueError) as error:
-        first = str(error).splitlines()[0]
+    except Exception as error:  # a parser that is not ours, on any text: it can raise anything
+        first = (str(error).splitlines() or [type(error).__name__])[0]
         raise SuiteError((Problem(place=shown, key="", message=f"not valid YAML: {first}"),)) from error
     if tree is None:
         raise SuiteError((Problem(place=shown, key="", message="the file is empty; `quantgate init` writes a start"),))
@@ -122,18 +135,38 @@ def _yaml(text: str, shown: str) -> CommentedMap:
     return tree
 
 
-def _plain(node: Any) -> Any:
-    """Plain Python values of a round-trip tree. Tags become text, which the models then refuse."""
+class _UnfitError(Exception):
+    """A value that no key of a suite can have, with where it stands."""
+
+    def __init__(self, message: str, where: Path_) -> None:
+        super().__init__(message)
+        self.where = where
+
+
+def _plain(node: Any, where: Path_ = ()) -> Any:
+    """Plain Python values of a round-trip tree. Tags become text, which the models then refuse.
+
+    Raises `_UnfitError` for texts that no file name can hold and for numbers that cannot be written down.
+    """
     if isinstance(node, Mapping):
-        return {str(key): _plain(value) for key, value in node.items()}
+        return {_text(str(key), where): _plain(value, (*where, str(key))) for key, value in node.items()}
     if isinstance(node, list):
-        return [_plain(value) for value in node]
+        return [_plain(value, (*where, place)) for place, value in enumerate(node)]
     if isinstance(node, bool) or node is None:
         return node
-    for kind in (int, float, str):
+    if isinstance(node, int) and node.bit_length() > MOST_BITS:
+        raise _UnfitError(f"expected a number of at most {MOST_BITS} bits, got one of {node.bit_length():,}", where)
+    for kind in (int, float):
         if isinstance(node, kind):
             return kind(node)
-    return str(node)
+    return _text(str(node), where)
+
+
+def _text(text: str, where: Path_) -> str:
+    found = _UNWRITABLE.search(text)
+    if found is not None:
+        raise _UnfitError(f"expected a text without U+{ord(found[0]):04X}", where)
+    return text
 
 
 def _place(tree: CommentedMap, where: Path_, shown: str) -> str:

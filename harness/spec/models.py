@@ -421,6 +421,8 @@ class Suite(Spec):
     tokenizer: str | None = None
     trust_remote_code: bool = False
     allow_pickle: bool = False
+    allow_task_code: bool = False
+    """Whether Python that a local lm-eval YAML names (`!function`, a metric, `process_docs`) may run."""
     seed: int = 0
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     variants: dict[Name, Variant]

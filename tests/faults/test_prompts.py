@@ -47,6 +47,7 @@ def plan(
     *,
     rows: Sequence[Mapping[str, object]] = ROWS,
     limit: int | None = None,
+    **more: object,
 ) -> TaskPlan:
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     suite = {
@@ -54,6 +55,7 @@ def plan(
         "model": "none",
         "variants": {"full": {"engine": "scripted", "baseline": True}},
         "tasks": {"t": task},
+        **more,
     }
     (folder / "suite.yaml").write_text(json.dumps(suite))
     loaded = load_suite(folder / "suite.yaml")
@@ -250,10 +252,10 @@ def test_a_task_that_shuffles_is_the_same_every_time(tmp_path: Path) -> None:
     rows = [{"q": f"Q{n}", "a": f"right {n}", "b": f"wrong {n}"} for n in range(12)]
     random.seed(5)
     before = random.getstate()
-    first = plan(tmp_path, {"lm_eval": "task.yaml"}, rows=rows)
+    first = plan(tmp_path, {"lm_eval": "task.yaml"}, rows=rows, allow_task_code=True)
     assert random.getstate() == before
     random.seed(6)
-    assert plan(tmp_path, {"lm_eval": "task.yaml"}, rows=rows).hash == first.hash
+    assert plan(tmp_path, {"lm_eval": "task.yaml"}, rows=rows, allow_task_code=True).hash == first.hash
     assert len({item.options[0].split()[0] for item in first.items}) == 2
 
 

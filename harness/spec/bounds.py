@@ -1,0 +1,75 @@
+"""How large and how deep a YAML text may be once its aliases are written out: looked at before anything is built.
+
+Works on parsing events, of ruamel or of PyYAML, so that seven hundred bytes that stand for millions of nodes cost
+nothing, and so that no recursion is deeper than what is counted here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+MOST_NODES = 200_000
+DEEPEST = 64
+
+
+class UnboundedError(Exception):
+    """A text that is too large or too deep, with where (both from 1) that shows."""
+
+    def __init__(self, message: str, mark: Any) -> None:
+        super().__init__(message)
+        self.line, self.column = int(mark.line) + 1, int(mark.column) + 1
+
+
+@dataclass(kw_only=True)
+class _Part:
+    """A list or mapping that is still open, or the whole document."""
+
+    anchor: str | None = None
+    nodes: int = 1
+    depth: int = 0
+    """Of what lies in it."""
+
+
+@dataclass(kw_only=True)
+class _Count:
+    open: list[_Part] = field(default_factory=lambda: [_Part()])
+    known: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Nodes and depth of every anchor that is complete."""
+
+    def add(self, nodes: int, depth: int, mark: Any) -> None:
+        """To the innermost open part, and with it to all around it."""
+        inner = self.open[-1]
+        inner.nodes, inner.depth = inner.nodes + nodes, max(inner.depth, depth)
+        if inner.nodes > MOST_NODES:
+            raise UnboundedError(f"stands for more than {MOST_NODES:,} values once its aliases are written out", mark)
+        if len(self.open) - 1 + depth > DEEPEST:
+            raise UnboundedError(f"lists and mappings in each other are more than {DEEPEST} deep", mark)
+
+    def close(self, mark: Any) -> None:
+        part = self.open.pop()
+        if part.anchor is not None:
+            self.known[part.anchor] = (part.nodes, part.depth + 1)
+        self.add(part.nodes, part.depth + 1, mark)
+
+
+def check_bounds(events: Iterable[Any]) -> None:
+    """Raises `UnboundedError`, and whatever the parser raises for what is no YAML."""
+    count = _Count()
+    for event in events:
+        kind, mark = type(event).__name__, event.start_mark
+        anchor: Any = getattr(event, "anchor", None)
+        if kind in ("SequenceStartEvent", "MappingStartEvent"):
+            count.open.append(_Part(anchor=anchor))
+            count.add(0, 0, mark)
+        elif kind in ("SequenceEndEvent", "MappingEndEvent"):
+            count.close(mark)
+        elif kind == "ScalarEvent":
+            count.add(1, 0, mark)
+            if anchor is not None:
+                count.known[anchor] = (1, 0)
+        elif kind == "AliasEvent":
+            if any(part.anchor == anchor for part in count.open):
+                raise UnboundedError(f"*{anchor} stands inside of what it names", mark)
+            count.add(*count.known.get(anchor, (1, 0)), mark)
