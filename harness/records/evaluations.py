@@ -1,12 +1,12 @@
 """Evaluations in the results folder: their items, when they are complete, and what is kept beside them.
 
 An evaluation's folder is called by its key, which is the hash of its identity; one whose manifest says otherwise is
-another's and is refused. Everything else in the folder is bound to it by its checksums.
+another's and is refused. Everything else in the folder is bound to it by its checksums. Nothing is ever removed or
+written over: runs point at it.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -61,18 +61,17 @@ class Evaluations(Folder):
         self.save(f"evaluations/{manifest.key}/stopped.json", manifest)
 
     def complete(self, manifest: EvaluationManifest, *, with_states: bool = False) -> None:
-        """Declare an evaluation complete. `with_states`: others will measure from its states, and from no others; they
-        are hashed."""
+        """Declare an evaluation complete. It never changes from then on, because runs point at it.
+
+        `with_states`: others will measure from its states, and from no others; they are hashed. Raises `RecordError`.
+        """
+        address = f"evaluations/{manifest.key}/manifest.json"
+        if (self.root / address).exists():
+            raise RecordError(f"{self.root / address}: is there already, and an evaluation is never written over")
         if with_states:
             states = file_sums(self.evaluation_folder(manifest.key) / "states")
             manifest = manifest.model_copy(update={"states": states})
-        self.save(f"evaluations/{manifest.key}/manifest.json", manifest)
-
-    def discard(self, key: str) -> None:
-        """Forget an evaluation (for --fresh). Its manifest goes first: what is half deleted is not complete."""
-        folder = self.evaluation_folder(key)
-        (folder / "manifest.json").unlink(missing_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
+        self.save(address, manifest)
 
     # -- what is kept beside the items
 

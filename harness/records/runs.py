@@ -40,6 +40,9 @@ class Runs(Evaluations):
         return record
 
     def save_speed(self, record: SpeedRecord) -> None:
+        """Keep a timing. Raises `RecordError` where there is one under its key: runs point at it."""
+        if (self.root / f"speed/{record.key}.json").exists():
+            raise RecordError(f"{self.root}/speed/{record.key}.json: is there already, and is never written over")
         self.save(f"speed/{record.key}.json", record)
 
     # -- runs

@@ -70,6 +70,7 @@ def complete(made: Bench, name: str, path: Path, count: int) -> None:
     sizes = [len(chunk) for chunk in chunks.load()]
     assert manifest is not None
     assert sum(sizes) == count
+    (path.parent / "manifest.json").unlink()
     store.complete(manifest.model_copy(update={"items": count, "chunks": len(sizes), "digest": chunks.digest()}))
 
 

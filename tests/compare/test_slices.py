@@ -119,7 +119,7 @@ def test_a_slice_that_is_all_too_long_is_invalid(tmp_path: Path) -> None:
 def test_a_slice_that_failed_on_every_item_is_invalid(tmp_path: Path) -> None:
     """No finite answer in the whole slice is no answer to judge; in a part of it each counts as wrong."""
     made = bench(tmp_path, "abc")
-    made.store.discard(made.key("q", "t"))
+    made.forget("q", "t")
     made.evaluation("q", "t", answers([1.0] * 150 + [float("nan")] * 150 + [float("nan")] * 20 + [1.0] * 130))
     found = by_slice(judged(made, stored(made, "r1"), EACH).candidates[0])
     assert [found[f"topic={each}"].decision for each in "abc"] == ["PASS", "INVALID", "FAIL"]

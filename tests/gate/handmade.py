@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from harness.compare import compare_run
@@ -104,6 +105,10 @@ class Bench:
                 elapsed_s=1.0,
             )
         )
+
+    def forget(self, variant: str, task: str) -> None:
+        """As if it had never been computed."""
+        shutil.rmtree(self.store.evaluation_folder(self.key(variant, task)))
 
     def key(self, variant: str, task: str) -> str:
         """Of the evaluation that was written last, or that would be."""

@@ -160,7 +160,7 @@ def test_a_promoted_version_that_is_gone(tmp_path: Path, what: str) -> None:
     if what == "run":
         shutil.rmtree(bench.store.run_folder("s", "r-2"))
     else:
-        bench.store.discard(bench.key("two", "t"))
+        bench.forget("two", "t")
     verdict = bench.verdict([*TOTAL, *STEP])
     assert [finding.decision for finding in one(verdict).findings] == ["PASS", "INVALID"]
     assert "gone" in one(verdict).findings[1].reason or "cannot be read" in one(verdict).findings[1].reason
@@ -189,7 +189,7 @@ def test_a_version_that_failed_on_items_is_no_measure(tmp_path: Path) -> None:
     """Its failures would count as losses already taken: INVALID, not a smaller drop."""
     bench = with_baseline(tmp_path)
     release(bench, "r-1", "one", 0, label="v1")
-    bench.store.discard(bench.key("one", "t"))
+    bench.forget("one", "t")
     bench.evaluation("one", "t", answers([float("nan")] * 50 + [1.0] * (COUNT - 50)))
     candidate(bench, "now", 50)
     finding = one(bench.verdict(STEP)).findings[0]

@@ -65,12 +65,12 @@ def test_nan_weights_are_invalid(tmp_path: Path) -> None:
 def test_a_candidates_failures_count_against_it(tmp_path: Path) -> None:
     """Failed answers are wrong answers in the bound; all of them failed is INVALID."""
     bench = binary_bench(tmp_path, 300, 0, 0)
-    bench.store.discard(bench.key("q", "t"))
+    bench.forget("q", "t")
     bench.evaluation("q", "t", answers([float("nan")] * 30 + [1.0] * 270))
     candidate = one(bench.verdict(DROP))
     assert candidate.decision == "FAIL"
     assert candidate.measures[0].failed == 30
-    bench.store.discard(bench.key("q", "t"))
+    bench.forget("q", "t")
     bench.evaluation("q", "t", answers([float("nan")] * 300))
     assert one(bench.verdict(DROP)).decision == "INVALID"
 
@@ -78,7 +78,7 @@ def test_a_candidates_failures_count_against_it(tmp_path: Path) -> None:
 def test_a_baselines_failure_is_invalid(tmp_path: Path) -> None:
     """With a baseline that failed on an item no candidate can be judged."""
     bench = binary_bench(tmp_path, 300, 0, 0)
-    bench.store.discard(bench.key("fp32", "t"))
+    bench.forget("fp32", "t")
     bench.evaluation("fp32", "t", answers([float("nan")] + [1.0] * 299))
     candidate = one(bench.verdict(DROP))
     assert (candidate.decision, "the baseline failed on 1 of 300" in candidate.sentence) == ("INVALID", True)
@@ -95,7 +95,7 @@ def test_pairing_is_strict(tmp_path: Path, fault: str) -> None:
         records[7] = records[7].model_copy(update={"prompt_hash": "x"})
     else:
         records[8] = records[7]
-    bench.store.discard(bench.key("q", "t"))
+    bench.forget("q", "t")
     bench.evaluation("q", "t", records)
     candidate = one(bench.verdict(DROP))
     says = {"missing": "299 items, the plan has 300", "prompt": "'i7'", "twice": "'i7' twice"}[fault]

@@ -86,7 +86,7 @@ def test_one_number_that_differs_is_another_computation(tmp_path: Path) -> None:
     records = bench.store.items(bench.key("q", "t"))
     last = records[-1].options
     options = (last[0].model_copy(update={"log_likelihood": -2.0000000001}), *last[1:])
-    bench.store.discard(bench.key("q", "t"))
+    bench.forget("q", "t")
     bench.evaluation("q", "t", [*records[:-1], records[-1].model_copy(update={"options": options})])
     assert not named(one(bench.verdict(DROP)).checks, "other outputs")
     bench = Bench(tmp_path / "b")

@@ -190,7 +190,7 @@ def test_a_base_that_cannot_serve_says_so(tmp_path: Path, base: VariantRun | Non
 def test_a_base_that_fits_no_plan_is_invalid(tmp_path: Path) -> None:
     """Records of the base with another prompt or a missing item are not set beside the others."""
     bench = bench_of(tmp_path, TYPICAL)
-    bench.store.discard(bench.key("base model", "t"))
+    bench.forget("base model", "t")
     bench.evaluation("base model", "t", answers(sides(TYPICAL)[0])[:-1])
     found = candidate(bench, ACC, base_of("t"))
     assert found.findings[0].decision == "INVALID"
@@ -200,7 +200,7 @@ def test_a_base_that_fits_no_plan_is_invalid(tmp_path: Path) -> None:
 def test_answers_the_base_failed_on_are_named(tmp_path: Path) -> None:
     """A base without a finite answer makes the share INVALID and leaves the drop alone."""
     bench = bench_of(tmp_path, TYPICAL)
-    bench.store.discard(bench.key("base model", "t"))
+    bench.forget("base model", "t")
     bench.evaluation("base model", "t", answers([float("nan"), *sides(TYPICAL)[0][1:]]))
     found = candidate(bench, ACC, base_of("t"))
     assert found.findings[0].decision == "INVALID"
@@ -211,7 +211,7 @@ def test_answers_the_base_failed_on_are_named(tmp_path: Path) -> None:
 def test_a_candidates_failure_counts_against_it(tmp_path: Path) -> None:
     """A failed answer of the candidate is a wrong one here too."""
     bench = bench_of(tmp_path, TYPICAL)
-    bench.store.discard(bench.key("q", "t"))
+    bench.forget("q", "t")
     own = sides(TYPICAL)[2]
     lost = own.index(1.0)
     bench.evaluation("q", "t", answers([*own[:lost], float("nan"), *own[lost + 1 :]]))

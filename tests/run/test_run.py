@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -222,7 +223,7 @@ def test_what_memory_allows_is_found_once(write_suite: Write, tmp_path: Path) ->
     (folder / "manifest.json").unlink()
     lines = (folder / "chunks.jsonl").read_bytes().splitlines(keepends=True)
     (folder / "chunks.jsonl").write_bytes(b"".join(lines[:-1]))
-    store.discard(keys["read"])
+    shutil.rmtree(store.evaluation_folder(keys["read"]))
     again = harness.run(suite, results=results)
     log_again = store.run_folder("scripted", again.manifest.run) / "logs" / "small.log"
     assert "out of memory" not in log_again.read_text()
