@@ -1,24 +1,17 @@
-"""A results folder that several runs and suites share, one after the other and at once, and a machine with limits."""
+"""A results folder that several runs and suites share, one after the other and at once."""
 
 from __future__ import annotations
 
 import json
-import resource
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
 import harness
 from harness.records.store import Store
-from harness.spec.load import load_suite
 from tests.faults.conftest import Write
 from tests.faults.drivers import Driver
 from tests.faults.stored import GATES, SUITE, VARIANTS, Kept, everything, make, records, write_suite
-
-GB = 2**30
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +26,9 @@ def answers_of(folder: Path) -> list[str]:
 
 
 @pytest.mark.fault("kind: history", "a later run with --fresh, with a part, or of another suite", "earlier runs stay")
-@pytest.mark.parametrize("how", [{"fresh": True}, {"limit": 20}, {"stop_early": True, "fresh": True}, {"suite": "other"}])
+@pytest.mark.parametrize(
+    "how", [{"fresh": True}, {"limit": 20}, {"stop_early": True, "fresh": True}, {"suite": "other"}]
+)
 def test_a_later_run_changes_no_earlier_one(shared: tuple[Kept, Path], how: dict[str, object]) -> None:
     """Every record that the first run points at is there afterwards, byte for byte, and reads the same."""
     kept, folder = shared
