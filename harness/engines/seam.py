@@ -127,6 +127,8 @@ class Facts:
     memory_budget: int | None = None
     """Bytes beside the weights from which both limits follow."""
     load_s: float = 0.0
+    server_digest: str | None = None
+    """SHA-256 over what a server says of itself and of its model; None for a model that is loaded here."""
     notes: tuple[str, ...] = ()
 
 

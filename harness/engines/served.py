@@ -7,11 +7,14 @@ hidden states and whole distributions.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 import threading
 import time as clock
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import asdict
 from importlib.metadata import version
 from itertools import pairwise
 from typing import TypeVar
@@ -28,7 +31,7 @@ from harness.engines.seam import (
     WindowScore,
     Workload,
 )
-from harness.engines.served_dialect import Dialect, Options
+from harness.engines.served_dialect import About, Dialect, Options
 from harness.engines.served_http import Http, libraries, shown
 from harness.engines.served_identify import identify
 from harness.errors import EngineError
@@ -190,5 +193,12 @@ def _facts(http: Http, dialect: Dialect, load_s: float) -> Facts:
         context_length=about.context_length,
         versions={**libs, about.server: about.version or "unknown"},
         load_s=load_s,
+        server_digest=_digest(about),
         notes=notes,
     )
+
+
+def _digest(about: About) -> str:
+    """Of all it says but the notes, which tell how busy it is set up to be."""
+    said = {name: value for name, value in asdict(about).items() if name != "notes"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.engines.seam import GenerateRequest, Generation, LoadSpec
-from harness.engines.served_http import Http, ServerRefusedError, shown
+from harness.engines.served_http import Http, Reply, ServerRefusedError, shown
 from harness.errors import EngineError
 
 SERVERS = ("auto", "llama.cpp", "vllm", "sglang", "tgi", "openai")
@@ -90,7 +90,15 @@ class About:
     parameters: int = 0
     vocabulary: int = 0
     context_length: int | None = None
+    weights: str | None = None
+    """The file, folder or commit of the weights."""
     notes: tuple[str, ...] = ()
+
+
+def said(page: Reply | None, *keys: str) -> str | None:
+    """Texts of a page, those that are there; None for no page. A key of another type says nothing here."""
+    found = [] if page is None else [page.get(key) for key in keys]
+    return " ".join(each.value for each in found if each is not None and isinstance(each.value, str)) or None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from harness.engines.served_dialect import (
     Options,
     TokenScore,
     random_ids,
+    said,
     sampling,
 )
 from harness.engines.served_http import Http, Reply, ServerRefusedError
@@ -72,6 +73,7 @@ class LlamaCpp:
             parameters=0 if meta is None else meta.optional_integer("n_params") or 0,
             vocabulary=self._vocabulary,
             context_length=context,
+            weights=said(props, "model_path", "model_ftype"),
             notes=tuple(notes),
         )
 

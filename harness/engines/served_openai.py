@@ -23,6 +23,7 @@ from harness.engines.served_dialect import (
     finished,
     likeliest,
     random_ids,
+    said,
     sampling,
     tokenized,
 )
@@ -58,6 +59,7 @@ class OpenAIStyle:
             server=self._name,
             version=None if self._version is None else self._version.optional_text("version"),
             context_length=None if listed is None else listed.optional_integer("max_model_len"),
+            weights=said(listed, "root"),
         )
 
     def notes(self) -> tuple[str, ...]:

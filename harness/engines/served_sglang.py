@@ -17,6 +17,7 @@ from harness.engines.served_dialect import (
     TokenScore,
     likeliest,
     random_ids,
+    said,
     tokenized,
 )
 from harness.engines.served_http import Http, Reply
@@ -51,6 +52,7 @@ class SGLang:
             architecture="unknown" if named is None else named[0].text(),
             model_type=(told.optional_text("model_type") if told else None) or "unknown",
             context_length=None if listed is None else listed.optional_integer("max_model_len"),
+            weights=said(told, "model_path", "weight_version"),
         )
 
     def notes(self) -> tuple[str, ...]:

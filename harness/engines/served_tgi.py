@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 
 from harness.engines.seam import GenerateRequest, Generation, LoadSpec
-from harness.engines.served_dialect import PROBE_TEXT, About, Detokenizer, Options, TokenScore
+from harness.engines.served_dialect import PROBE_TEXT, About, Detokenizer, Options, TokenScore, said
 from harness.engines.served_http import Http, Reply, ServerRefusedError
 from harness.engines.served_rules import TGI as RULES
 from harness.engines.served_rules import Ended, Piece, answer, check_rules
@@ -43,6 +43,7 @@ class TGI:
             server="tgi",
             version=None if told is None else told.optional_text("version"),
             context_length=None if told is None else told.optional_integer("max_total_tokens"),
+            weights=said(told, "model_id", "model_sha"),
         )
 
     def notes(self) -> tuple[str, ...]:

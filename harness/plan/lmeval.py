@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from harness.errors import SuiteError
 from harness.plan.examples import keep_apart
 from harness.plan.rows import Row, named_id, problem
 from harness.plan.shortforms import Docs, quiet_lm_eval
+from harness.plan.task_files import refresh, task_files
 from harness.plan.taskcode import check_task_code
 from harness.spec.load import LoadedSuite
 from harness.spec.models import Task
@@ -33,9 +35,13 @@ def lm_eval_docs(loaded: LoadedSuite, name: str, task: Task) -> Docs:
     """The documents of an lm-eval task. Raises `SuiteError` when there is no such task or its data cannot be had."""
     assert task.lm_eval is not None
     quiet_lm_eval()
+    before = _code(loaded, task.lm_eval)
     with lm_evals_seeds():
         built = _load(loaded, name, task.lm_eval)
         docs = tuple(dict(doc) for doc in built.eval_docs)
+    if before != _code(loaded, task.lm_eval, of=before):
+        raise problem(loaded.shown, f"tasks.{name}.lm_eval", f"{task.lm_eval}: a file of it changed while it was read")
+    definition = _definition(loaded, task.lm_eval, docs if task.id is not None else ())
     if refused := _refused(built):
         raise problem(loaded.shown, f"tasks.{name}.lm_eval", f"{task.lm_eval} {refused}")
     if task.num_few_shot is not None:
@@ -50,9 +56,20 @@ def lm_eval_docs(loaded: LoadedSuite, name: str, task: Task) -> Docs:
         ids=_ids(loaded, name, task, docs),
         places=places,
         num_few_shot=int(built.config.num_fewshot or 0),
-        definition=_definition(loaded, task.lm_eval),
+        definition=definition,
         apart=apart,
     )
+
+
+def _code(loaded: LoadedSuite, asked: str, of: Collection[Path] | None = None) -> dict[Path, bytes]:
+    """The files that a local YAML brings in, as they are now; before it is loaded, so that no older text of them runs.
+    `of`: these files only."""
+    if not _is_file(asked):
+        return {}
+    files = task_files(resolve_file(loaded, asked)) if of is None else of
+    if of is None:
+        refresh(files)
+    return {each: each.read_bytes() for each in files if each.is_file()}
 
 
 @contextmanager
@@ -168,15 +185,27 @@ def _refused(built: Any) -> str | None:
     return None
 
 
-def _definition(loaded: LoadedSuite, asked: str) -> str:
-    """Hash of a local YAML's folder of YAML and Python; lm-eval's own tasks are covered by its version."""
+def _definition(loaded: LoadedSuite, asked: str, rows: Sequence[Mapping[str, Any]] = ()) -> str:
+    """Hash of a local YAML's folder of YAML and Python, of what these bring in from elsewhere, and of documents that
+    their ids do not stand for; lm-eval's own tasks are covered by its version."""
     if not _is_file(asked):
         return ""
+    yaml = resolve_file(loaded, asked)
     digest = hashlib.sha256()
-    for file in sorted(resolve_file(loaded, asked).parent.iterdir(), key=lambda each: each.name):
-        if file.suffix in (".yaml", ".yml", ".py") and file.is_file() and _belongs(file, loaded.path):
-            digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    beside = [each for each in sorted(yaml.parent.iterdir(), key=lambda each: each.name) if _counts(each, loaded.path)]
+    for file in beside:
+        digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    own = {each.resolve() for each in beside}
+    for file in task_files(yaml):
+        if file not in own and _belongs(file, loaded.path):
+            digest.update(os.path.relpath(file, yaml.parent.resolve()).encode() + b"\0" + file.read_bytes() + b"\0")
+    for row in rows:
+        digest.update(json.dumps(row, sort_keys=True, default=str).encode())
     return digest.hexdigest()
+
+
+def _counts(file: Path, suite: Path) -> bool:
+    return file.suffix in (".yaml", ".yml", ".py") and file.is_file() and _belongs(file, suite)
 
 
 def _belongs(file: Path, suite: Path) -> bool:

@@ -157,6 +157,7 @@ class EngineFacts(Model):
     cache_tokens: int | None = None
     memory_budget: int | None = None
     load_s: float = 0.0
+    server_digest: str | None = None
     notes: tuple[str, ...] = ()
 
 

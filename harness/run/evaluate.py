@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -145,9 +145,9 @@ class _Asking:
     states_out: Path | None
     """Folder for the states of this variant; None where nobody needs them."""
     states_in: Path | None
+    """Folder of the baseline's states; None where no divergence is measured."""
     check_states: Callable[[str], None] | None
     """Raises `RecordError` for a file in `states_in` that is not as it was stored; None where nothing is known."""
-    """Folder of the baseline's states; None where no divergence is measured."""
     slowest: float | None = None
     """Seconds of the slowest chunk so far."""
 
@@ -156,11 +156,7 @@ class _Asking:
         worker.limit_s = self.session.limit_s(self.slowest)
         asked, position = time.monotonic(), len(self.chunks.digests)
         answers = self._answers(worker, position)
-        records, cursor = [], 0
-        for index in self.plan.chunks[position]:
-            count = len(self.plan.requests[index])
-            records.append(self.plan.score(index, tuple(answers[cursor : cursor + count])))
-            cursor += count
+        records = scored(self.plan, self.plan.chunks[position], answers)
         self.slowest = max(self.slowest or 0.0, time.monotonic() - asked)
         return records
 
@@ -176,26 +172,51 @@ class _Asking:
             self.say(f"{self.session.variant.name}: memory ran out, going on in batches of at most {tokens:,} tokens")
 
     def _answers(self, worker: Worker, position: int) -> Answers:
+        name = state_file(position)
         flat = _flat(self.plan, position)
-        answers: Answers
-        if not flat:
-            answers = []
-        elif self.plan.kind == "choice":
-            answers = worker.score([request for request in flat if isinstance(request, ScoreRequest)])
-        elif self.plan.kind == "generate":
-            answers = worker.generate([request for request in flat if isinstance(request, GenerateRequest)])
-        else:
-            name = state_file(position)
-            if self.check_states is not None:
-                self.check_states(name)
-            answers = worker.roll(
-                [request for request in flat if isinstance(request, Window)],
-                states_out=str(self.states_out / name) if self.states_out is not None else None,
-                states_in=str(self.states_in / name) if self.states_in is not None else None,
-            )
-        if len(answers) != len(flat):
-            raise WorkerError(f"{self.plan.name}: asked {len(flat)} requests, got {len(answers)} answers")
-        return answers
+        if flat and self.check_states is not None:
+            self.check_states(name)
+        return ask_worker(
+            worker,
+            self.plan,
+            flat,
+            states_out=str(self.states_out / name) if self.states_out is not None else None,
+            states_in=str(self.states_in / name) if self.states_in is not None else None,
+        )
+
+
+def ask_worker(
+    worker: Worker,
+    plan: TaskPlan,
+    flat: Sequence[Request],
+    *,
+    states_out: str | None = None,
+    states_in: str | None = None,
+) -> Answers:
+    """The answers to requests of a task, in their order. Raises `WorkerError` for fewer or more than were asked."""
+    answers: Answers
+    if not flat:
+        answers = []
+    elif plan.kind == "choice":
+        answers = worker.score([request for request in flat if isinstance(request, ScoreRequest)])
+    elif plan.kind == "generate":
+        answers = worker.generate([request for request in flat if isinstance(request, GenerateRequest)])
+    else:
+        windows = [request for request in flat if isinstance(request, Window)]
+        answers = worker.roll(windows, states_out=states_out, states_in=states_in)
+    if len(answers) != len(flat):
+        raise WorkerError(f"{plan.name}: asked {len(flat)} requests, got {len(answers)} answers")
+    return answers
+
+
+def scored(plan: TaskPlan, indices: Sequence[int], answers: Answers) -> list[ItemRecord]:
+    """The records of some items of a plan from the answers to their requests, in order."""
+    records, cursor = [], 0
+    for index in indices:
+        count = len(plan.requests[index])
+        records.append(plan.score(index, tuple(answers[cursor : cursor + count])))
+        cursor += count
+    return records
 
 
 def _flat(plan: TaskPlan, position: int) -> list[Request]:

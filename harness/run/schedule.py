@@ -41,6 +41,7 @@ from harness.run.expected import expected
 from harness.run.host import this_host
 from harness.run.keys import Keys
 from harness.run.noise import SecondPasses, second_passes
+from harness.run.probe import same_answers
 from harness.run.progress import Reporter
 from harness.run.session import Session
 from harness.run.timing import Timer, speed_key
@@ -274,6 +275,7 @@ class _Run:
         try:
             if isinstance(variant, EngineError):
                 raise variant
+            variant = self._asked_who(variant)
             run = self._evaluate(variant)
             if run.stopped is not None:
                 return run
@@ -288,6 +290,26 @@ class _Run:
             self.reporter.say(f"{name}: {error}")
             run = run.model_copy(update={"failure": str(error)})
         return run
+
+    def _asked_who(self, variant: RunVariant) -> RunVariant:
+        """A served variant with what its server says of itself now. Where it answers otherwise than what is stored of
+        it, nothing of that is used."""
+        if variant.load.engine != "served":
+            return variant
+        session = self.workers.session(variant)
+        try:
+            variant = replace(variant, server=session.facts().server_digest or "")
+            for plan in self.plans:
+                key = self.keys.key(variant, plan, self._states(variant).get(plan.name))
+                stored = {record.item: record for chunk in self.store.chunks(key).load() for record in chunk}
+                if not same_answers(session, plan, stored, self.run_id):
+                    says = "the server answers otherwise than is stored of it, so that all is asked anew"
+                    self.reporter.say(f"{variant.name} · {plan.name}: {says}")
+                    self.keys.renew(variant)
+                    break
+        finally:
+            session.close()
+        return variant
 
     def _states(self, variant: RunVariant) -> dict[str, str]:
         """Task to the baseline's evaluation, where a divergence is measured from it.

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from harness.engines.seam import Facts
 from harness.errors import EngineError, WorkerError, WorkerMemoryError
+from harness.run.loaded import check_loaded
 from harness.run.variants import RunVariant
 from harness.worker.batches import Sized, halved
 from harness.worker.client import LIMIT_S, Worker
@@ -32,6 +33,16 @@ def insist(attempt: Callable[[], T], *, forget: Callable[[], None], say: Callabl
             say(f"{error}\nstarting the worker again")
             forget()
     return attempt()
+
+
+def load(worker: Worker, variant: RunVariant) -> Facts:
+    """Have a variant loaded, and its files held against what was hashed. Raises `EngineError`, `WorkerError`."""
+    facts = worker.load(variant.load)
+    if variant.content is not None:
+        check_loaded(variant.content, worker.opened())
+    if variant.server and facts.server_digest != variant.server:
+        raise EngineError(f"{variant.name}: another model answers than when this run began; run again")
+    return facts
 
 
 class Session:
@@ -138,7 +149,7 @@ class Session:
             self._loading = True
         if self._loading:
             try:
-                self._facts = self._worker.load(self.variant.load)
+                self._facts = load(self._worker, self.variant)
             except BaseException:
                 self.close()
                 raise

@@ -13,7 +13,7 @@ from harness.engines.seam import Timing, Workload
 from harness.records.models import Host, MemoryFigures, SpeedRecord, TimedPair, TimingSample, WorkloadTimes
 from harness.run.outlook import PAIRS, Amount
 from harness.run.progress import Reporter
-from harness.run.session import insist
+from harness.run.session import insist, load
 from harness.run.variants import RunVariant
 from harness.spec.models import Speed
 from harness.worker.client import Worker
@@ -22,7 +22,7 @@ from harness.worker.client import Worker
 def speed_key(baseline: RunVariant, candidate: RunVariant, speed: Speed, host: Host) -> str:
     """Key of a speed record: both models as loaded, the workloads, the pairs and the host."""
     parts = [
-        [side.weights, side.spec.model_dump(mode="json"), side.load.device, dict(side.versions)]
+        [side.weights + side.server, side.spec.model_dump(mode="json"), side.load.device, dict(side.versions)]
         for side in (baseline, candidate)
     ]
     text = json.dumps([parts, speed.model_dump(mode="json"), host.fingerprint], sort_keys=True)
@@ -111,7 +111,7 @@ def _loaded(start: Callable[[RunVariant], Worker], variant: RunVariant) -> Worke
     """A fresh worker with the variant loaded and its peak counters reset, ready to be timed."""
     worker = start(variant)
     try:
-        worker.load(variant.load)
+        load(worker, variant)
         worker.reset_peak()
     except BaseException:
         worker.close()

@@ -39,7 +39,7 @@ class RunVariant:
     content: Content | None = None
     """What is in them."""
     server: str = ""
-    """Hash of what a served model's server says of itself, once it was asked."""
+    """Hash of what a served model's server says of itself; empty until it was asked."""
     artifact: Mapping[str, object] | None = None
     """The card of the checkpoint that was made for it."""
     calibration: tuple[str, ...] = ()

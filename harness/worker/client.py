@@ -18,6 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from harness.checkpoints.contents import Stamp
 from harness.engines.decoding import sent
 from harness.engines.seam import (
     SCRATCH,
@@ -116,6 +117,10 @@ class Worker:
         for name in ("device_names", "kernels", "non_finite", "notes"):
             facts[name] = tuple(facts[name])
         return Facts(**facts)
+
+    def opened(self) -> tuple[Stamp, ...]:
+        """The files of the model, as they were when it had been loaded."""
+        return tuple(Stamp(**each) for each in self._call("opened", {}))
 
     def encode(self, texts: Sequence[str], *, add_special_tokens: bool) -> list[tuple[int, ...]]:
         found = self._call("encode", {"texts": list(texts), "add_special_tokens": add_special_tokens})

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib import import_module
 from typing import Any, TypeVar
 
+from harness.checkpoints.contents import Stamp, opened_files
+from harness.checkpoints.resolve import resolve
 from harness.engines.decoding import received
 from harness.engines.foreign import named
+from harness.engines.reference import WITHOUT_FILES, reference_of
 from harness.engines.seam import (
     Engine,
     GenerateRequest,
@@ -44,11 +47,13 @@ class Server:
         self._engine: Engine | None = None
         self._fits: int | None = None
         self._load_peak: int | None = None
+        self._opened: Mapping[str, Stamp] = {}
 
     def handle(self, op: str, args: dict[str, Any]) -> object:
         """The result of one operation, ready for JSON."""
         operations: dict[str, Callable[[dict[str, Any]], object]] = {
             "load": self._load,
+            "opened": lambda a: [asdict(each) for each in self._opened.values()],
             "encode": lambda a: self._loaded().encode(a["texts"], add_special_tokens=a["add_special_tokens"]),
             "score": self._score,
             "roll": self._roll,
@@ -79,8 +84,13 @@ class Server:
         spec = LoadSpec(**args["spec"])
         if spec.engine not in ENGINES:
             raise EngineError(f"unknown engine {spec.engine!r}")
+        before = _stamps(spec)
         self._engine = import_module(f"harness.engines.{ENGINES[spec.engine]}").load(spec)
         self._load_peak = process_peak_bytes()
+        self._opened = _stamps(spec)
+        for path, stamp in before.items():
+            if self._opened.get(path) != stamp:
+                raise EngineError(f"{path}: changed while it was being loaded; run again when nothing writes there")
         return asdict(self._engine.facts())
 
     def _score(self, args: dict[str, Any]) -> object:
@@ -166,3 +176,11 @@ class Server:
         if self._engine is not None:
             self._engine.close()
             self._engine = None
+
+
+def _stamps(spec: LoadSpec) -> dict[str, Stamp]:
+    """The files that loading opens, as they are now, by path."""
+    if spec.engine in WITHOUT_FILES:
+        return {}
+    found = (Stamp.of(each) for each in opened_files(resolve(reference_of(spec))))
+    return {each.path: each for each in found if each is not None}
