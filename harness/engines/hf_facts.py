@@ -81,7 +81,7 @@ def gather_facts(loaded: Loaded, head: Head, scorer: Scorer, generator: Generato
         weight_bytes=sum(placed_bytes.values()),
         disk_bytes=loaded.checkpoint.disk_bytes,
         kernels=tuple(kernels),
-        vocabulary=int(text.vocab_size),
+        vocabulary=_width(core.get_output_embeddings()) or int(text.vocab_size),
         context_length=getattr(text, "max_position_embeddings", None),
         versions=_versions(),
         non_finite=broken,
@@ -94,6 +94,12 @@ def gather_facts(loaded: Loaded, head: Head, scorer: Scorer, generator: Generato
         load_s=load_s,
         notes=tuple(notes),
     )
+
+
+def _width(output: Any) -> int | None:
+    """Tokens of the output layer, which its configuration may not know."""
+    shape = None if output is None else shape_of(output)
+    return None if shape is None else shape[1]
 
 
 def _coarser(modules: Sequence[Any]) -> list[str]:

@@ -100,8 +100,8 @@ def scaled(logits: Any, softcap: float | None, multiply: float) -> Any:
     return softcap * torch.tanh(logits / softcap) if softcap is not None else logits
 
 
-def save_head(head: Head, folder: Path) -> None:
-    """Keep the baseline's output layer beside its states, once."""
+def save_head(head: Head, folder: Path, *, known: int) -> None:
+    """Keep the baseline's output layer beside its states, once. `known`: as in `states.save_head_files`."""
     if has_head(folder):
         return
     bias = getattr(head.linear, "bias", None)
@@ -111,7 +111,17 @@ def save_head(head: Head, folder: Path) -> None:
         None if bias is None else to_numpy(values_of(head.linear, "bias").detach().float()),
         softcap=head.softcap,
         multiply=head.multiply,
+        known=known,
     )
+
+
+def known_ids(tokenizer: Any) -> int:
+    """Ids below this one are tokens that a text can be made of; special tokens at the end, such as an added one for
+    padding, are not."""
+    special = {int(each) for each in getattr(tokenizer, "all_special_ids", ())}
+    added = getattr(tokenizer, "added_tokens_decoder", None) or {}
+    special |= {int(each) for each, token in added.items() if getattr(token, "special", False)}
+    return 1 + max((each for each in tokenizer.get_vocab().values() if each not in special), default=-1)
 
 
 @dataclass(frozen=True, kw_only=True)

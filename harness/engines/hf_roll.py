@@ -13,7 +13,7 @@ from harness.engines.hf_reach import Reach
 from harness.engines.hf_room import Room
 from harness.engines.hf_vocabulary import POSITIONS, Given, Projection, divergence, log_probs
 from harness.engines.seam import Window, WindowScore
-from harness.engines.states import read_states, save_array
+from harness.engines.states import check_vocabularies, read_states, save_array
 from harness.errors import EngineError
 
 _HEADS: dict[str, StoredHead] = {}
@@ -29,8 +29,12 @@ def roll(
     *,
     states_out: str | None,
     states_in: str | None,
+    known: int,
 ) -> list[WindowScore]:
-    """Score windows, those of like length in one pass. See `seam.Engine.roll`."""
+    """Score windows, those of like length in one pass. See `seam.Engine.roll`.
+
+    `known`: ids below it are tokens of the model's tokenizer.
+    """
     import torch
 
     if states_out is not None and head.trunk is None:
@@ -41,8 +45,13 @@ def roll(
     with torch.no_grad():
         kept = _states(model, head, room, reach, windows)
         if states_out is not None:
-            save_head(head, Path(states_out).parent)
+            save_head(head, Path(states_out).parent, known=known)
             save_array(Path(states_out), to_numpy(half(torch.cat(kept))))
+        if stored is not None and states_in is not None and kept:
+            check_vocabularies(
+                str(model.config._name_or_path), Path(states_in).parent,
+                base=stored[0].width, own=_width(head, kept[0]), known=known, windows=windows,
+            )  # fmt: skip
         scores, row = [], 0
         for window, own in zip(windows, kept, strict=True):
             projection: Projection = head if head.trunk is not None else Given(width=own.shape[-1])
@@ -50,6 +59,11 @@ def roll(
             scores.append(_score(own, projection, window.tokens[window.scored_from :], base))
             row += len(own)
     return scores
+
+
+def _width(head: Head, own: Any) -> int:
+    """Tokens of the output layer; without a trunk, what was kept are logits already."""
+    return head.width if head.trunk is not None else int(own.shape[-1])
 
 
 def _states(model: Any, head: Head, room: Room, reach: Reach, windows: Sequence[Window]) -> list[Any]:

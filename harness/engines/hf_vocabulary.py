@@ -75,6 +75,16 @@ class _Softmax:
         """Natural logarithm of the sum of all exponentials."""
         return self._most + self.sum.log()
 
+    def extended(self, projection: Projection, hidden: Any, start: int) -> _Softmax:
+        """The softmax over the whole width of a projection, of which this one has seen the columns before `start`."""
+        if start == projection.width:
+            return self
+        whole = _Softmax(0, hidden.device)
+        whole._most, whole.sum, whole.top = self._most, self.sum, self.top
+        for begin, end in _ranges(start, projection.width, projection.whole, hidden.device):
+            whole.add(_columns(projection, hidden, begin, end), begin)
+        return whole
+
 
 class _Picked:
     """Logits of single tokens, picked up block by block."""
@@ -129,9 +139,9 @@ class Divergence:
     log_q: Any
     """The variant's log-probability of the true token, in nats."""
     kl: Any
-    """KL(baseline || variant) over the whole vocabulary, in nats."""
+    """KL(baseline || variant) over the ids that both have, in nats."""
     agree: Any
-    """Both have the same most likely token."""
+    """Both have the same most likely token, each over its own vocabulary."""
     delta_p: Any
     """The variant's probability of the true token less the baseline's."""
 
@@ -139,7 +149,9 @@ class Divergence:
 def divergence(own: Any, projection: Projection, base: Any, base_projection: Projection, tokens: Any) -> Divergence:
     """The variant against the baseline at some positions. `tokens`: the true ones, [positions].
 
-    With p and q the softmax of the logits x and y: KL(p || q) = sum p (x - y) - logsumexp(x) + logsumexp(y).
+    With p and q the softmax of the logits x and y: KL(p || q) = sum p (x - y) - logsumexp(x) + logsumexp(y), all over
+    the ids that both have. Where one has more, that is p and q given that the token is one of those; probabilities of
+    true tokens are over the own vocabulary of each all the same.
     """
     import torch
 
@@ -147,31 +159,46 @@ def divergence(own: Any, projection: Projection, base: Any, base_projection: Pro
     p, q = _Softmax(len(tokens), tokens.device), _Softmax(len(tokens), tokens.device)
     true_p, true_q = _Picked(everywhere, tokens), _Picked(everywhere, tokens)
     gap = torch.zeros(len(tokens), device=tokens.device)
-    whole = projection if projection.whole else base_projection
-    for start, stop in _blocks(whole, tokens.device):
-        x, y = base_projection.block(base, start, stop), projection.block(own, start, stop)
+    common = min(projection.width, base_projection.width)
+    for start, stop in _ranges(0, common, projection.whole or base_projection.whole, tokens.device):
+        x, y = _columns(base_projection, base, start, stop), _columns(projection, own, start, stop)
         true_p.add(x, start)
         true_q.add(y, start)
         powers, scale = p.add(x, start)
         q.add(y, start)
-        gap = gap * scale + powers.mul_(x.sub_(y)).sum(-1)
-    log_p, log_q = true_p.logits - p.normaliser, true_q.logits - q.normaliser
+        gap = gap * scale + powers.mul_(x - y).sum(-1)
+    whole_p, whole_q = p.extended(base_projection, base, common), q.extended(projection, own, common)
+    log_p, log_q = true_p.logits - whole_p.normaliser, true_q.logits - whole_q.normaliser
     return Divergence(
         log_q=log_q,
         kl=(gap / p.sum - p.normaliser + q.normaliser).clamp_min(0.0),
-        agree=p.top == q.top,
+        agree=whole_p.top == whole_q.top,
         delta_p=log_q.exp() - log_p.exp(),
     )
 
 
 def columns_of(projection: Projection, device: Any) -> int:
     """Columns of a block."""
-    if projection.whole:
-        return projection.width
+    return _step(projection.width, projection.whole, device)
+
+
+def _step(width: int, whole: bool, device: Any) -> int:
+    if whole:
+        return width
     return COLUMNS if device.type == "cpu" else DEVICE_COLUMNS
 
 
 def _blocks(projection: Projection, device: Any) -> Iterator[tuple[int, int]]:
-    columns = columns_of(projection, device)
-    for start in range(0, projection.width, columns):
-        yield start, min(start + columns, projection.width)
+    yield from _ranges(0, projection.width, projection.whole, device)
+
+
+def _ranges(first: int, last: int, whole: bool, device: Any) -> Iterator[tuple[int, int]]:
+    step = _step(last - first, whole, device)
+    for start in range(first, last, step):
+        yield start, min(start + step, last)
+
+
+def _columns(projection: Projection, hidden: Any, start: int, stop: int) -> Any:
+    """Logits of a range, also of a layer that computes its whole width at once."""
+    found = projection.block(hidden, start, stop)
+    return found[:, start:stop] if projection.whole and found.shape[-1] != stop - start else found

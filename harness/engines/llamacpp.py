@@ -45,6 +45,10 @@ def load(spec: LoadSpec) -> LlamaCppEngine:
     if unknown := set(spec.options or {}) - set(OPTIONS):
         raise EngineError(f"{path}: unknown option {min(unknown)!r}; expected one of {', '.join(OPTIONS)}")
     headers = read_headers(path)
+    if headers[0].metadata.get(f"{headers[0].text('general.architecture')}.attention.causal") is False:
+        raise EngineError(
+            f"{path}: this model sees later tokens (attention.causal is false in it), so it is not causal"
+        )
     model = Model(path, _settings(spec), long_from=_long_from(headers))
     return LlamaCppEngine(spec, headers, model, clock.perf_counter() - started)
 

@@ -36,6 +36,10 @@ _LISTENERS: list[Any] = []
 """What llama.cpp calls with its log; ctypes forgets a function that nobody holds."""
 
 
+UNUSED, CONTROL = 1 << 1, 1 << 3
+"""Attributes of a token (`llama_token_attr` in llama.h)."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """How a model is run."""
@@ -93,6 +97,15 @@ class Model:
         if encodes or llama.llama_model_is_diffusion(loaded):
             self.close()
             raise EngineError(f"{path}: not a causal language model")
+
+    @property
+    def known(self) -> int:
+        """Ids below this one are tokens of its vocabulary; those from it on are padding and special ones."""
+        beyond = UNUSED | CONTROL
+        known = self.vocabulary
+        while known and int(self.llama.llama_vocab_get_attr(self._vocab, known - 1)) & beyond:
+            known -= 1
+        return known
 
     # -- loading
 

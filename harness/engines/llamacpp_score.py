@@ -13,7 +13,7 @@ from harness.engines.gguf_header import Header
 from harness.engines.llamacpp_model import SEQUENCES, Logits, Model, Shape
 from harness.engines.llamacpp_states import StoredHead, half, own_head
 from harness.engines.seam import ContinuationScore, ScoreRequest, Window, WindowScore
-from harness.engines.states import has_head, read_states, save_array, save_head_files
+from harness.engines.states import check_vocabularies, has_head, read_states, save_array, save_head_files
 from harness.errors import EngineError
 
 POSITIONS = 64
@@ -117,8 +117,9 @@ def roll(
         if not has_head(Path(states_out).parent):
             head = own_head(model, headers)
             save_head_files(
-                Path(states_out).parent, head.weight, head.bias, softcap=head.softcap, multiply=head.multiply
-            )
+                Path(states_out).parent, head.weight, head.bias, softcap=head.softcap, multiply=head.multiply,
+                known=model.known,
+            )  # fmt: skip
     scores, row = [], 0
     for window in windows:
         count = len(window.tokens) - window.scored_from
@@ -158,13 +159,23 @@ def _window(
                 continue
             logits = base[0].logits(base[1][at - first : at - first + len(rows)])
             log_p = logits - log_z(logits)[:, None].astype(np.float32)
-            p = np.exp(log_p)
-            kl.extend(np.maximum((p * (log_p - log_q)).sum(-1, dtype=np.float64), 0.0).tolist())
+            kl.extend(divergence(log_p, log_q))
             agree.extend((log_p.argmax(-1) == log_q.argmax(-1)).tolist())
-            delta.extend((np.exp(own) - p[places, wanted]).tolist())
+            delta.extend((np.exp(own) - np.exp(log_p[places, wanted])).tolist())
     if base is None:
         return WindowScore(log_probs=tuple(log_probs))
     return WindowScore(log_probs=tuple(log_probs), kl=tuple(kl), top1_agree=tuple(agree), delta_p=tuple(delta))
+
+
+def divergence(log_p: Logits, log_q: Logits) -> list[float]:
+    """KL(P || Q) in nats at every position, over the ids that both have: see `hf_vocabulary.divergence`."""
+    common = min(log_p.shape[-1], log_q.shape[-1])
+    if log_p.shape != log_q.shape:
+        log_p, log_q = (
+            each[:, :common] - log_z(each[:, :common])[:, None].astype(np.float32) for each in (log_p, log_q)
+        )
+    found: list[float] = np.maximum((np.exp(log_p) * (log_p - log_q)).sum(-1, dtype=np.float64), 0.0).tolist()
+    return found
 
 
 def picked(rows: Logits, tokens: Sequence[int]) -> tuple[list[float], list[bool]]:
@@ -196,9 +207,8 @@ def _stored(model: Model, states_in: str, windows: Sequence[Window]) -> tuple[St
         _HEADS.clear()
         _HEADS[folder] = StoredHead.read(Path(folder))
     head = _HEADS[folder]
-    if head.vocabulary != model.vocabulary:
-        raise EngineError(
-            f"{model.path}: its output has {model.vocabulary} tokens, the baseline's {head.vocabulary}; divergence "
-            "needs equal vocabularies: set divergence: false"
-        )
+    check_vocabularies(
+        str(model.path), Path(states_in).parent,
+        base=head.vocabulary, own=model.vocabulary, known=model.known, windows=windows,
+    )  # fmt: skip
     return head, states

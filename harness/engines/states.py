@@ -50,25 +50,61 @@ def has_head(folder: Path) -> bool:
     return (folder / "head.json").exists()
 
 
-def save_head_files(folder: Path, weight: Any, bias: Any, *, softcap: float | None, multiply: float) -> None:
-    """Keep an output layer: arrays as numpy has them, `bias` None or float32."""
+def save_head_files(
+    folder: Path, weight: Any, bias: Any, *, softcap: float | None, multiply: float, known: int | None = None
+) -> None:
+    """Keep an output layer: arrays as numpy has them, `bias` None or float32.
+
+    `known`: ids below this one are tokens of the model's tokenizer, those from it on are padding.
+    """
     save_array(folder / "head.npy", weight)
     if bias is not None:
         save_array(folder / "head_bias.npy", bias)
+    facts = {"softcap": softcap, "multiply": multiply, "bias": bias is not None, "known": known}
     with _whole(folder / "head.json") as stream:
-        stream.write(json.dumps({"softcap": softcap, "multiply": multiply, "bias": bias is not None}).encode())
+        stream.write(json.dumps(facts).encode())
 
 
 def read_head_files(folder: Path) -> tuple[Any, Any, float | None, float]:
     """Weight, bias, soft cap and multiplier. Raises `EngineError`."""
+    facts = _head_facts(folder)
     try:
-        facts = json.loads((folder / "head.json").read_text())
         bias = np.load(folder / "head_bias.npy") if facts["bias"] else None
         return np.load(folder / "head.npy"), bias, facts["softcap"], facts["multiply"]
     except (OSError, ValueError, KeyError) as error:
-        raise EngineError(
-            f"{folder}: the baseline's output layer cannot be read ({error}); run the baseline again with --fresh"
-        ) from error
+        raise _unreadable_head(folder, error) from error
+
+
+def _head_facts(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder / "head.json").read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise _unreadable_head(folder, error) from error
+
+
+def _unreadable_head(folder: Path, error: Exception) -> EngineError:
+    return EngineError(
+        f"{folder}: the baseline's output layer cannot be read ({error}); run the baseline again with --fresh"
+    )
+
+
+def check_vocabularies(path: str, folder: Path, *, base: int, own: int, known: int, windows: Sequence[Window]) -> None:
+    """Raises `EngineError` where a divergence between two output layers would mean nothing.
+
+    It runs over the ids that both have. `base`, `own`: tokens of the output layers; `known`: ids below it are tokens of
+    the variant's tokenizer. Where the widths differ, what only one has must be padding: no token of a tokenizer that a
+    text is made of, and in no window.
+    """
+    if base == own:
+        return
+    common, most = min(base, own), max(known, _head_facts(folder).get("known") or 0)
+    asked = max((token for window in windows for token in window.tokens), default=0)
+    if most <= common and asked < common:
+        return
+    raise EngineError(
+        f"{path}: its output has {own} tokens, the baseline's {base}, and token {max(most - 1, asked)} of their texts "
+        "is not among those that both have; divergence needs equal vocabularies, padding apart: set divergence: false"
+    )
 
 
 def read_states(states_in: str, windows: Sequence[Window]) -> Any:

@@ -12,7 +12,7 @@ from harness.engines.foreign import translated
 from harness.engines.hf_causal import check_causal
 from harness.engines.hf_facts import gather_facts
 from harness.engines.hf_generate import Generator
-from harness.engines.hf_head import Head
+from harness.engines.hf_head import Head, known_ids
 from harness.engines.hf_linear import faster_products
 from harness.engines.hf_load import Loaded, load_model, loading_threads
 from harness.engines.hf_places import placing
@@ -59,6 +59,7 @@ class TransformersEngine:
     ) -> None:
         self._spec, self._loaded, self._head = spec, loaded, head
         self._scorer, self._generator = scorer, generator
+        self._known = known_ids(loaded.tokenizer)
         self._removal: weakref.finalize[..., Any] | None = None
         self._facts = gather_facts(loaded, head, scorer, generator, load_s)
 
@@ -90,6 +91,7 @@ class TransformersEngine:
                 windows,
                 states_out=states_out,
                 states_in=states_in,
+                known=self._known,
             )
 
     def generate(self, requests: Sequence[GenerateRequest]) -> list[Generation]:

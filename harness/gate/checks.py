@@ -9,7 +9,7 @@ from harness.compare.sides import Paired
 from harness.gate.early import stop_check
 from harness.gate.packed import kinds_of, other_weights_check, quantized_check
 from harness.gate.words import leak_words
-from harness.records.models import GRAM, SHORT_GRAM, VariantRun
+from harness.records.models import GRAM, SHORT_GRAM, EngineFacts, VariantRun
 from harness.records.verdict import Check
 from harness.spec.models import Variant
 
@@ -47,6 +47,7 @@ def candidate_checks(
         checks.append(quantized_check(run, run.facts, spec, baseline_facts))
     if run.facts is not None and baseline_facts is not None:
         checks.append(other_weights_check(run, run.facts, baseline_facts))
+        checks.extend(_vocabulary(run.facts, baseline_facts))
     checks.append(_same_tokens(run))
     checks.extend(_calibration(run))
     checks.extend(_pairing(comparison, candidate))
@@ -127,6 +128,18 @@ def _calibration(run: VariantRun) -> list[Check]:
             says = f"{each.task}: no item is in the calibration data; {alike}"
             checks.append(Check(name="calibration apart", held=True, blocks=True, says=says))
     return checks
+
+
+def _vocabulary(facts: EngineFacts, baseline: EngineFacts) -> list[Check]:
+    """Output layers of two widths, of which the larger is padded."""
+    own, other = facts.vocabulary, baseline.vocabulary
+    if not own or not other or own == other:
+        return []
+    says = (
+        f"its output has {own:,} tokens, the baseline's {other:,}: likelihoods run over each model's own, divergence "
+        f"over the {min(own, other):,} that both have"
+    )
+    return [Check(name="one vocabulary", held=False, blocks=False, says=says)]
 
 
 def _same_tokens(run: VariantRun) -> Check:
