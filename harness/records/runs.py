@@ -113,10 +113,13 @@ class Runs(Evaluations):
         """
         for variant in variants or (*run.variants.values(), *([] if run.base is None else [run.base])):
             for task, key in variant.evaluations.items():
-                self._check_bound(run, variant, task, key)
+                self._check_bound(run, variant, key, task)
+            for key in variant.second_pass.values():
+                self._check_bound(run, variant, key, None)
 
-    def _check_bound(self, run: RunManifest, variant: VariantRun, task: str, key: str) -> None:
-        found, asked = self.evaluation(key), run.tasks.get(task)
+    def _check_bound(self, run: RunManifest, variant: VariantRun, key: str, task: str | None) -> None:
+        """`task`: whose items it asks; None for a part of them."""
+        found, asked = self.evaluation(key), run.tasks.get(task or "")
         if found is None:
             return
         identity = found.identity

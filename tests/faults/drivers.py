@@ -146,7 +146,7 @@ def outcome(place: Path) -> dict[str, object]:
             folder = store.evaluation_folder(key)
             manifest = store.evaluation(key)
             assert manifest is not None
-            found[f"{name} {task}"] = (manifest.digest, manifest.items, (folder / "chunks.jsonl").read_bytes())
+            found[f"{name} {task}"] = (manifest.digest, manifest.items, _answers(folder / "chunks.jsonl"))
             for states in sorted(folder.glob("states/*")):
                 found[f"{name} {task} {states.name}"] = states.read_bytes()
     verdict = (store.run_folder(run.suite, run.run) / "verdict.json").read_text()
@@ -154,6 +154,11 @@ def outcome(place: Path) -> dict[str, object]:
         verdict, object_hook=lambda each: {key: value for key, value in each.items() if key not in PASSING}
     )
     return found
+
+
+def _answers(chunks: Path) -> list[bytes]:
+    """The stored lines without their checksums, which are bound to the evaluation's key."""
+    return [line.partition(b" ")[2] for line in chunks.read_bytes().splitlines()]
 
 
 def assert_equal(place: Path, calm: Calm, *, noise: bool = True) -> None:

@@ -20,6 +20,7 @@ WITHIN_REAL_S = 8.0
 OPTIONS = ["--stuck-after", str(STUCK_S)]
 
 
+@pytest.mark.fault("C1", "kill -9 of the driver again and again, of workers, a full disk, signals", "equal records")
 def test_one_fault_after_the_other(calm: Calm, disk: Disk) -> None:
     """Four kills of the driver, four of a worker, a full disk twice, SIGTERM, Ctrl-C, and a worker that is stopped."""
     faults: list[Fault] = [
@@ -76,6 +77,7 @@ def test_an_engine_that_hangs(calm: Calm, scripted: Write, tmp_path: Path) -> No
     assert got == expected
 
 
+@pytest.mark.fault("C3", "a second run into a held folder", "exit code 3, process named")
 def test_a_second_run_is_refused_and_harms_nothing(calm: Calm, tmp_path: Path) -> None:
     """While one run works, others into its folder end with 3 and name it; it comes to equal records."""
     with Driver(calm.suite, tmp_path) as first:
