@@ -68,7 +68,18 @@ def _since(
         return MissingSlices(unasked=unasked, before=earlier.run, unknown=str(error))
     gone = before - slice_names(plan)
     kept_fields = (name for name in gone if any(name.startswith(f"{field}=") for field in plan.slices))
-    return MissingSlices(unasked=unasked, gone=tuple(sorted(kept_fields)), before=earlier.run)
+    found = sorted(name for name in kept_fields if name not in _written_otherwise(plan))
+    return MissingSlices(unasked=unasked, gone=tuple(found), before=earlier.run)
+
+
+def _written_otherwise(plan: PlanColumns) -> set[str]:
+    """What earlier versions called slices that are there: items without a value, true and false as Python has them."""
+    found = set()
+    for field, labels in plan.slices.items():
+        if (labels.codes < 0).any():
+            found |= {f"{field}=None", f"{field}="}
+        found |= {f"{field}={name.title()}" for name in labels.names if name in ("true", "false")}
+    return found
 
 
 def _earlier(store: Store, run: RunManifest, task: str) -> RunManifest | None:

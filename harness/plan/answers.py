@@ -166,10 +166,8 @@ def _check_left(spec: Generate, reference: str, row: Row, where: str) -> None:
     if spec.ignore_punctuation and "exact_match" in metrics:
         normal.append("exact_match with ignore_punctuation")
     if normal and vanishes(reference):
-        message = (
-            f"nothing of the reference {reference!r:.60} is left without punctuation, which {normal[0]} leaves out"
-        )
-        raise problem(row.place, where, f"{message}; use exact_match without ignore_punctuation")
+        message = f"the reference {reference!r:.60} is punctuation only, which {normal[0]} leaves out"
+        raise problem(row.place, where, f"{message}: nothing is left; use exact_match without ignore_punctuation")
 
 
 def shown_references(references: Sequence[str]) -> str:

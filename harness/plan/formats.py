@@ -24,7 +24,7 @@ SEPARATORS = {".csv": ",", ".tsv": "\t"}
 ENDINGS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 TOLD = 20
 """Broken lines of one file that are told at once."""
-QUOTED = re.compile(r'"((?:[^"]|"")*)"(?:\t|$)')
+QUOTED = re.compile(r'"((?:[^"]|"")*)"(?=\t|$)')
 """A whole cell in quotes, as spreadsheets write one that holds a quote or a tab."""
 
 
@@ -272,49 +272,52 @@ def _csv_cells(text: str, shown: str) -> Iterator[tuple[list[str], int]]:
 
 
 def _tsv(text: str, shown: str) -> Table:
-    """Cells are plain text, quotes included, but for a whole cell in well-formed quotes. No cell spans lines."""
+    """No cell spans lines. Quotes are text, but where every cell that holds one is a whole cell in well-formed quotes:
+    a program that quotes its cells quotes all of those."""
     rows, blank = [], 0
     names: list[str] | None = None
     lines = re.split(r"\r\n|\n|\r", text)
     if lines[-1] == "":
         lines.pop()
+    with_quotes = [line for line in lines if '"' in line]
+    width = len(_quoted_cells(next(filter(None, lines), "")) or ())
+    is_quoted = all(len(_quoted_cells(line) or ()) == width for line in with_quotes)
     for number, line in enumerate(lines, start=1):
         place = f"{shown}:{number}"
+        cells = (_quoted_cells(line) if is_quoted else None) or line.split("\t")
         if not line:
             blank += 1
         elif names is None:
-            names = _header(_tsv_cells(line), place, "\t")
+            names = _header(cells, place, "\t")
         else:
-            cells = _tsv_cells(line)
-            if len(cells) != len(names):
-                cells = line.split("\t")  # quotes that only seem to be a pair
             hint = "; a .tsv cell ends with its line: write .csv for text of several lines" if '"' in line else ""
             rows.append(_row(names, cells, place, hint))
-    return _table(rows, len(lines), blank, has_header=names is not None)
+    said = ["quotes are text"] if with_quotes and not is_quoted else []
+    return _table(rows, len(lines), blank, *said, has_header=names is not None)
 
 
-def _tsv_cells(line: str) -> list[str]:
+def _quoted_cells(line: str) -> list[str] | None:
+    """The line's cells without their quotes; None where a quote is no more than text."""
     cells, at = [], 0
-    while at <= len(line):
+    while True:
         quoted = QUOTED.match(line, at)
-        if quoted:
-            cells.append(quoted[1].replace('""', '"'))
-            at = quoted.end() if quoted[0].endswith("\t") else len(line) + 1
-            if at == len(line):
-                cells.append("")
-                break
-            continue
-        cell, tab, _ = line[at:].partition("\t")
+        cell, end = (quoted[1].replace('""', '"'), quoted.end(1) + 1) if quoted else _plain_cell(line, at)
+        if not quoted and '"' in cell:
+            return None
         cells.append(cell)
-        at += len(cell) + 1 if tab else len(line) + 1
-    return cells
+        if end == len(line):
+            return cells
+        at = end + 1
 
 
-def _table(rows: list[Row], lines: int, blank: int, *, has_header: bool) -> Table:
-    others = ["1 of them the header"] if has_header else []
-    if blank:
-        others.append(f"{blank:,} blank")
-    return Table(rows=tuple(rows), said=_said(lines, len(rows), *others))
+def _plain_cell(line: str, at: int) -> tuple[str, int]:
+    cell = line[at:].partition("\t")[0]
+    return cell, at + len(cell)
+
+
+def _table(rows: list[Row], lines: int, blank: int, *others: str, has_header: bool) -> Table:
+    told = [*(["1 of them the header"] if has_header else []), *([f"{blank:,} blank"] if blank else []), *others]
+    return Table(rows=tuple(rows), said=_said(lines, len(rows), *told))
 
 
 def _parquet(path: Path, shown: str) -> Table:

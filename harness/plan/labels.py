@@ -37,9 +37,8 @@ def labels_of(name: str, task: Task, rows: Sequence[Fields], places: Sequence[st
     if task.cluster_by is not None:
         clusters = _column(rows, places, task.cluster_by, f"tasks.{name}.cluster_by")
         if missing := clusters.count(None):
-            notes.append(
-                f"{name}: {missing:,} of {len(rows):,} items have no {task.cluster_by}; each is its own cluster"
-            )
+            count = f"{missing:,} of {len(rows):,} items"
+            notes.append(f"{name}: {count} have no {task.cluster_by}; each of them is a cluster of its own")
     slices = {}
     for field in task.slice_by:
         slices[field] = _column(rows, places, field, f"tasks.{name}.slice_by")

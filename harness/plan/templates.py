@@ -8,7 +8,7 @@ Owns how a template becomes a text or a value. The dialect is lm-eval's (StrictU
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache, wraps
 from typing import Any
 
@@ -23,6 +23,8 @@ from harness.plan.values import NotTextError, text_of
 
 MOST = 10_000_000
 """The longest text a template may make, in characters, and the largest number a call in it may be given."""
+BITS = 10_000
+"""Of the largest number a template may compute."""
 ROUNDS = 1_000_000
 """Rounds of all the loops of one rendering together, so that loops inside loops end too."""
 PRINTING = (
@@ -39,13 +41,15 @@ CONVERSION = re.compile(r"%(?:\((?P<name>[^)]*)\))?[-#0 +]*(?P<size>[\d.*]*)[hlL
 
 def printed(value: object) -> str:
     """What `{{ value }}` writes. Raises `NotTextError`; jinja2's own error for a name that is not there."""
-    return str(value) if isinstance(value, jinja2.Undefined) else text_of(value)
+    text = str(value) if isinstance(value, jinja2.Undefined) else text_of(value)
+    _check_length(len(text))
+    return text
 
 
 class Templates(ImmutableSandboxedEnvironment):
     """The one environment."""
 
-    intercepted_binops = frozenset(("*", "**", "%"))
+    intercepted_binops = frozenset(("+", "*", "**", "%"))
 
     def __init__(self) -> None:
         from lm_eval.utils import regex_replace
@@ -86,12 +90,15 @@ class Templates(ImmutableSandboxedEnvironment):
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         if operator == "%" and isinstance(left, str):
             _check_conversions(left, right)
-        elif operator in ("*", "**"):
+        else:
             _check_size(operator, left, right)
         return super().call_binop(context, operator, left, right)
 
     def call(self, context: Any, obj: Any, *args: Any, **kwargs: Any) -> Any:
         _check_numbers((*args, *kwargs.values()))
+        text = getattr(obj, "__self__", None)
+        if isinstance(text, str):
+            _check_method(text, getattr(obj, "__name__", ""), args)
         return super().call(context, obj, *args, **kwargs)
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
@@ -141,13 +148,28 @@ def _check_conversions(pattern: str, values: Any) -> None:
 
 
 def _check_size(operator: str, left: Any, right: Any) -> None:
-    if operator == "**":
-        if isinstance(left, int) and isinstance(right, int) and left.bit_length() * abs(right) > 10_000:
-            raise SecurityError("a power of more than 10,000 bits")
-        return
-    for sequence, times in ((left, right), (right, left)):
-        if isinstance(sequence, str | list | tuple) and isinstance(times, int) and len(sequence) * times > MOST:
-            raise SecurityError(f"a text or list longer than {MOST:,}")
+    """No text or list longer than `MOST`, no number of more than `BITS`."""
+    if isinstance(left, int) and isinstance(right, int):
+        bits = left.bit_length() * abs(right) if operator == "**" else left.bit_length() + right.bit_length()
+        if bits > BITS:
+            raise SecurityError(f"a number of more than {BITS:,} bits")
+    for sequence, other in ((left, right), (right, left)):
+        if isinstance(sequence, str | list | tuple):
+            more = len(other) if isinstance(other, str | list | tuple) else 0
+            _check_length(len(sequence) * other if isinstance(other, int) else len(sequence) + more)
+
+
+def _check_method(text: str, name: str, args: Sequence[Any]) -> None:
+    """Methods of a text that multiply its length."""
+    if name == "replace" and len(args) > 1 and isinstance(args[0], str) and isinstance(args[1], str):
+        _check_length(len(text) + text.count(args[0]) * len(args[1]))
+    elif name == "join" and args and isinstance(args[0], list | tuple | str):
+        _check_length(len(text) * len(args[0]))
+
+
+def _check_length(length: int) -> None:
+    if length > MOST:
+        raise SecurityError(f"a text or list longer than {MOST:,}")
 
 
 def _check_numbers(values: Iterable[Any]) -> None:
@@ -161,10 +183,12 @@ def _printing(inner: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(inner)
     def filtered(*args: Any, **kwargs: Any) -> Any:
-        value = args[place]
+        value, text = args[place], printed(args[place])
+        if inner is filters.do_replace:
+            _check_method(text, "replace", args[place + 1 :])
         if inner is filters.do_format:
-            _check_conversions(printed(value), args[place + 1 :] or kwargs)
-        return inner(*args[:place], value if isinstance(value, str) else printed(value), *args[place + 1 :], **kwargs)
+            _check_conversions(text, args[place + 1 :] or kwargs)
+        return inner(*args[:place], value if isinstance(value, str) else text, *args[place + 1 :], **kwargs)
 
     return filtered
 
@@ -183,7 +207,12 @@ def _modest(inner: Callable[..., Any]) -> Callable[..., Any]:
 @jinja2.pass_environment
 def _join(environment: Templates, value: Iterable[Any], d: str = "", attribute: str | None = None) -> str:
     getter = filters.make_attrgetter(environment, attribute) if attribute is not None else lambda each: each
-    return printed(d).join(printed(getter(each)) for each in value)
+    parts, between, length = [], printed(d), 0
+    for each in value:
+        parts.append(printed(getter(each)))
+        length += len(parts[-1]) + len(between)
+        _check_length(length)
+    return between.join(parts)
 
 
 @cache
@@ -241,8 +270,7 @@ def _text(template: str, row: Row) -> str:
     for part in _template(template).generate(dict(row.fields)):
         parts.append(part)
         length += len(part)
-        if length > MOST:
-            raise SecurityError(f"a text of more than {MOST:,} characters")
+        _check_length(length)
     return "".join(parts)
 
 

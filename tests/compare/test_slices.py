@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.compare import compare_run
@@ -14,12 +15,14 @@ from tests.gate.handmade import HOST, NOW, Bench, answers, facts, items
 EACH = [{"task": "t", "metric": "acc", "max_drop": 0.02, "slice": "each"}]
 
 
-def bench(root: Path, topics: str, *, too_long: str = "", plan: str = "plan-t") -> Bench:
+def bench(root: Path, topics: Sequence[str], *, too_long: str = "", plan: str = "plan-t") -> Bench:
     """150 items a topic, all answered right by both; those of topics in `too_long` do not fit."""
     made = Bench(root)
     names = [topic for topic in topics for _ in range(150)]
     planned = [
-        each.model_copy(update={"slices": {"topic": topic}, "too_long": "long" if topic in too_long else None})
+        each.model_copy(
+            update={"slices": {"topic": topic} if topic else {}, "too_long": "long" if topic in too_long else None}
+        )
         for each, topic in zip(items(len(names)), names, strict=True)
     ]
     made.plan("t", planned)
@@ -51,7 +54,7 @@ def by_slice(candidate: CandidateVerdict) -> dict[str | None, Finding]:
     return {finding.slice: finding for finding in candidate.findings}
 
 
-def earlier_then(root: Path, before: str, now: str, **changes: object) -> tuple[Bench, RunManifest]:
+def earlier_then(root: Path, before: Sequence[str], now: Sequence[str], **changes: object) -> tuple[Bench, RunManifest]:
     """A stored run with one set of topics, and a later one with another."""
     stored(bench(root, before, plan="plan-1"), "r1")
     made = bench(root, now, plan="plan-2")
@@ -153,3 +156,13 @@ def test_documents_that_failed_count_in_their_slice(tmp_path: Path) -> None:
     assert "no finite likelihood to i1" in found["topic=b"].reason
     rows = {row.slice: row.n for row in verdict.candidates[0].measures[0].slices}
     assert rows == {"topic=a": 30, "topic=b": 29, "topic=c": 0}
+
+
+def test_what_was_written_otherwise_before_is_not_gone(tmp_path: Path) -> None:
+    """Earlier versions called items without a value `topic=None` or `topic=`, and true `topic=True`."""
+    made, run = earlier_then(tmp_path, ("a", "None", "True"), ("a", "", "true"))
+    candidate = judged(made, run, EACH).candidates[0]
+    assert set(by_slice(candidate)) == {"topic=a", "topic=true"}
+    assert all(finding.decision == "PASS" for finding in by_slice(candidate).values())
+    made, run = earlier_then(tmp_path / "b", ("a", "None"), ("a", "b"))
+    assert by_slice(judged(made, run, EACH).candidates[0])["topic=None"].decision == "INVALID"

@@ -1,0 +1,230 @@
+"""A reference is a text, or the task is refused: what `answer` means, several accepted answers, and every JSON type in
+every place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pyarrow import parquet
+
+from harness.commands.show import item_rows
+from harness.engines.seam import Generation
+from harness.errors import SuiteError
+from harness.plan.build import TaskPlan
+from harness.records.store import Store
+from tests.faults.asked import Rows, planned, refusal, run_saying
+
+GENERATE: dict[str, Any] = {"data": "rows.jsonl", "prompt": "{{q}}:", "answer": "{{a}}"}
+CHOICE: dict[str, Any] = {"data": "rows.jsonl", "prompt": "{{q}}", "choices": "{{o}}", "answer": "{{a}}"}
+
+
+def score(plan: TaskPlan, text: str, index: int = 0) -> dict[str, float]:
+    record = plan.score(index, [Generation(tokens=(), text=text, finish="stop")])
+    return {name: outcome.value for name, outcome in record.metrics.items() if outcome.kind == "scored"}
+
+
+@pytest.mark.fault("T4", "a list of accepted answers as the reference", "any of them counts, and all are shown")
+def test_a_list_of_references_is_several_accepted_answers(tmp_path: Path) -> None:
+    """The baseline says one of them to every item and the candidate none: 100 %, 0 %, FAIL."""
+    rows = [{"q": f"Question {n}", "refs": ["A", "a letter A"]} for n in range(80)]
+    done = run_saying(tmp_path, {"generate": {**GENERATE, "answer": "{{refs}}"}}, rows, "A", "B")
+    assert done.exit_code == 10
+    shown = list(item_rows(Store(tmp_path / "results"), done.manifest, "t"))
+    assert {row["expected"] for row in shown} == {"A | a letter A"}
+    assert {(row["variant"], row["exact_match"]) for row in shown} == {("full", 1.0), ("cand", 0.0)}
+
+
+@pytest.mark.parametrize("metric", ["exact_match", "contains", "f1"])
+def test_the_best_reference_counts(tmp_path: Path, metric: str) -> None:
+    """Every metric takes the largest value over the references; a single text beside lists is one reference."""
+    rows: Rows = [{"q": "x", "a": ["Rome", "the eternal city"]}, {"q": "y", "a": "Oslo"}, {"q": "z", "a": [3]}]
+    plan = planned(tmp_path, {"generate": {**GENERATE, "metric": metric}}, rows)
+    assert [item.expected for item in plan.items] == ["Rome | the eternal city", "Oslo", "3"]
+    assert score(plan, "the eternal city") == {metric: 1.0}
+    assert score(plan, "Rome") == {metric: 1.0}
+    assert score(plan, "Oslo") == {metric: 0.0}
+    assert score(plan, "Oslo", 1) == {metric: 1.0}
+    assert score(plan, "3", 2) == {metric: 1.0}
+    assert "any of several references counts for 1 of 3 items" in " ".join(plan.said)
+
+
+def test_other_references_are_another_task(tmp_path: Path) -> None:
+    """Every accepted answer decides a score, so stored scores of other ones are not used again."""
+    hashes = set()
+    for refs in (["A"], ["A", "B"], ["A", "C"], ["A | B"]):
+        hashes.add(planned(tmp_path, {"generate": GENERATE}, [{"q": "x", "a": refs}]).hash)
+    assert len(hashes) == 4
+
+
+@pytest.mark.fault("T4", "a mapping, or bytes out of a Parquet file, as the reference", "refused with its line")
+@pytest.mark.fault("T5", "null as the reference, or in a prompt", "refused with its line")
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, "expected a text, got null"),
+        ({"text": "A"}, "expected a text, got a mapping with text; name one of its fields: {{ field.text }}"),
+        ([], "expected at least one reference answer, got an empty list"),
+        ([["A"]], "expected a text, got a list of 1"),
+        (["A", None], "generate.answer[1]: expected a text, got null"),
+        (["A", " "], "expected a reference answer, got an empty text"),
+    ],
+)
+def test_a_reference_that_is_no_text_is_refused(tmp_path: Path, value: object, expected: str) -> None:
+    """By file, line and key, and never printed as Python would print it."""
+    told = refusal(tmp_path, {"generate": GENERATE}, [{"q": "x", "a": "fine"}, {"q": "y", "a": value}])
+    assert told.startswith("rows.jsonl:2: tasks.t.generate.answer")
+    assert expected in told
+
+
+@pytest.mark.fault("T5", "null inside a prompt's template", "refused with its line")
+@pytest.mark.parametrize(
+    "prompt", ["{{q}} is", "{{q ~ '?'}}", "{{q | upper}} {{a}}", "{{[q, a] | join(' ')}}", "{{'%s' % q}}"]
+)
+def test_null_is_never_the_word_none(tmp_path: Path, prompt: str) -> None:
+    """However the template writes it."""
+    told = refusal(
+        tmp_path, {"generate": {**GENERATE, "prompt": prompt}}, [{"q": "x", "a": "1"}, {"q": None, "a": "2"}]
+    )
+    assert told.startswith("rows.jsonl:2: tasks.t.generate.prompt: expected a text, got null")
+
+
+def test_what_a_parquet_file_holds_in_binary_is_refused(tmp_path: Path) -> None:
+    """Bytes, and a number whose digits nobody wrote."""
+    for value, what in ((b"ab", "bytes"), (0.1, "the number 0.1")):
+        parquet.write_table(pyarrow.table({"q": ["x"], "a": [value]}), tmp_path / "rows.parquet")
+        told = refusal(tmp_path, {"generate": {**GENERATE, "data": "rows.parquet"}})
+        assert told.startswith("rows.parquet:row 1: tasks.t.generate.answer: expected a text, got " + what)
+
+
+@pytest.mark.parametrize("number", ["1.0", "1e3", "0.10", "-0.5", "7", "123456789012345678901234567890"])
+def test_a_number_is_written_as_the_file_has_it(tmp_path: Path, number: str) -> None:
+    """In the prompt and in the reference."""
+    plan = planned(tmp_path, {"generate": {**GENERATE, "prompt": "{{n}}!"}}, f'{{"n": {number}, "a": {number}}}\n')
+    assert (plan.items[0].prompt, plan.items[0].expected) == (f"{number}!", number)
+
+
+OPTIONS = ["5678", "3204", "1230", "1023"]
+GOLD = [0, 1, 3, 2]
+
+
+def index_rows(answer: str) -> list[dict[str, object]]:
+    """Row 3's index is an option's text too."""
+    return [
+        {"q": f"q{n}", "o": list(options), "a": gold, "s": str(gold), "one": gold + 1, "t": answer}
+        for n, (options, gold) in enumerate(zip(OPTIONS, GOLD, strict=True))
+    ]
+
+
+@pytest.mark.fault("T6", "an index that is given as text, among options that are numbers", "one meaning for the task")
+@pytest.mark.parametrize("answer", ["{{a}}", "{{s}}", "{{one - 1}}", "{{a|string}}", "{{' ' ~ s}}"])
+def test_an_answers_meaning_is_the_tasks(tmp_path: Path, answer: str) -> None:
+    """The index in every row, whether JSON's number or text, for not every row has an option that reads so."""
+    plan = planned(tmp_path, {"choice": {**CHOICE, "answer": answer}}, index_rows("x"))
+    assert [item.expected for item in plan.items] == ["5", "2", "0", "2"]
+    assert "answer: the option's index, from 0" in plan.said
+
+
+@pytest.mark.fault("T6", "the same rows as CSV and as JSONL", "read alike")
+def test_a_csv_is_read_as_its_jsonl(tmp_path: Path) -> None:
+    """No format's types decide what an answer means."""
+    choices = [f"{{{{o{n}}}}}" for n in range(4)]
+    for answers in (GOLD, [int(options[gold]) for options, gold in zip(OPTIONS, GOLD, strict=True)]):
+        rows = [
+            {"q": f"q{n}", **{f"o{k}": int(one) for k, one in enumerate(options)}, "a": answer}
+            for n, (options, answer) in enumerate(zip(OPTIONS, answers, strict=True))
+        ]
+        table = "".join(",".join(map(str, row.values())) + "\n" for row in rows)
+        (tmp_path / "rows.csv").write_text("q,o0,o1,o2,o3,a\n" + table)
+        jsonl = planned(tmp_path, {"choice": {**CHOICE, "choices": choices}}, rows)
+        csv = planned(tmp_path, {"choice": {**CHOICE, "choices": choices, "data": "rows.csv"}})
+        assert [item.expected for item in csv.items] == [item.expected for item in jsonl.items]
+        assert csv.said[1] == jsonl.said[1]
+
+
+@pytest.mark.fault("T6", "answers that every row could be read in both ways", "refused until the suite says which")
+def test_two_meanings_are_the_suites_to_choose(tmp_path: Path) -> None:
+    """`answer_is` chooses; where both meanings agree on every row there is nothing to choose."""
+    both = [{"q": f"q{n}", "o": [0, 2, 1], "a": n % 3} for n in range(6)]
+    told = refusal(tmp_path, {"choice": CHOICE}, both)
+    assert told.startswith("rows.jsonl:2: tasks.t.choice.answer: 1 is the text of option 2 and the index of option '2'")
+    for meaning, expected in (("text", "1"), ("index", "2")):
+        assert planned(tmp_path, {"choice": {**CHOICE, "answer_is": meaning}}, both).items[1].expected == expected
+    alike = [{"q": f"q{n}", "o": ["0", "1"], "a": n % 2} for n in range(6)]
+    assert [item.expected for item in planned(tmp_path, {"choice": CHOICE}, alike).items] == ["0", "1"] * 3
+
+
+def test_one_answer_of_another_meaning_is_named(tmp_path: Path) -> None:
+    """Texts everywhere and an index in one row: that row."""
+    rows = [{"q": f"q{n}", "o": ["yes", "no"], "a": "yes"} for n in range(5)] + [{"q": "q", "o": ["yes", "no"], "a": 1}]
+    told = refusal(tmp_path, {"choice": CHOICE}, rows)
+    assert told.startswith("rows.jsonl:6: tasks.t.choice.answer: expected one of ['yes', 'no'], got 1; the other rows")
+
+
+# -- every JSON type in every place
+
+PLACES: dict[str, dict[str, Any]] = {
+    "prompt": {"generate": {**GENERATE, "prompt": "say {{v}} {{n}}", "answer": "fine"}},
+    "joined": {"generate": {**GENERATE, "prompt": "{{ n ~ ' ' ~ v }}", "answer": "fine"}},
+    "answer": {"generate": {**GENERATE, "answer": "{{v}}"}},
+    "answer in words": {"generate": {**GENERATE, "answer": "it is {{v}}"}},
+    "choices": {"choice": {**CHOICE, "choices": ["{{v}}", "other"], "answer": 0}},
+    "choice field": {"choice": {**CHOICE, "choices": "{{v}}", "answer": 0}},
+    "choice answer": {"choice": {**CHOICE, "choices": ["yes", "no"], "answer": "{{v}}"}},
+    "messages": {"generate": {"data": "rows.jsonl", "messages": "{{v}}", "answer": "{{a}}"}},
+    "id": {"generate": GENERATE, "id": "v"},
+    "slice": {"generate": GENERATE, "slice_by": ["v"]},
+    "cluster": {"generate": GENERATE, "cluster_by": "v"},
+}
+NUMBERS = st.one_of(
+    st.integers(),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from([1e300, 0.1, 1.0, -0.0]),
+)
+WORDS = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Z")), max_size=8)
+JSON = st.recursive(
+    st.none() | st.booleans() | NUMBERS | WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
+    max_leaves=5,
+)
+PYTHONS = ("None", "True", "False", "['", '["', "[]", "{'", "{}", "b'", "nan", "[None", "[True", "[False", "[{")
+
+
+def texts_of(value: object) -> str:
+    """Every text in a value, for what may be said because a row says it."""
+    if isinstance(value, Mapping):
+        return " ".join(f"{name} {texts_of(each)}" for name, each in value.items())
+    if isinstance(value, list):
+        return " ".join(map(texts_of, value))
+    return value if isinstance(value, str) else ""
+
+
+@pytest.mark.fault(
+    "kind: Python's notation of data", "values of every JSON type in every place of a task", "read or refused"
+)
+@pytest.mark.parametrize("place", PLACES)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(values=st.lists(JSON, min_size=1, max_size=3))
+def test_a_value_of_any_type_is_a_text_of_the_file_or_refused(tmp_path: Path, place: str, values: list[Any]) -> None:
+    """Nothing that Python would print gets into an item, and what is refused names its line."""
+    rows = [{"q": f"q{n}", "a": "fine", "n": n, "v": value, "o": ["x", "y"]} for n, value in enumerate(values)]
+    source = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    try:
+        plan = planned(tmp_path, PLACES[place], source)
+    except SuiteError as error:
+        for problem in error.problems:
+            assert problem.place.startswith(("rows.jsonl:", "suite.yaml", str(tmp_path))), problem
+        return
+    for item, row in zip(plan.items, rows, strict=True):
+        said = [item.item, item.prompt, item.expected, *item.options, *item.slices.values(), item.cluster or ""]
+        for text in said:
+            strange = [word for word in PYTHONS if word in text and word not in texts_of(row)]
+            assert not strange, (place, row, text)
+        if isinstance(row["v"], float) and place != "messages":
+            assert any(json.dumps(row["v"]) in text for text in said), (place, row, said)
