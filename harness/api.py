@@ -55,12 +55,14 @@ def run(
     stuck_after: float | None = None,
     label: str = "",
     stop_early: bool = False,
+    report_only: bool = False,
 ) -> Run:
     """Run a suite, judge it and store both. What exists already is not computed again.
 
     `label`: the version as its makers call it, for history and reports.
     `memory_budget`: bytes that scoring may take beside the weights; None is half of what is free. `stop_early`: stop a
     candidate once it can no longer hold a blocking limit; it FAILs, and what was not asked is not judged.
+    `report_only`: compare and apply no gate; the exit code is 0.
     Raises `SuiteError` (the suite or its data is wrong), `RunError` and its children (the run could not be done).
     """
     from harness.run.progress import Silent
@@ -79,10 +81,11 @@ def run(
         memory_budget=memory_budget,
         stuck_after=stuck_after,
         label=label,
-        stop_early=stop_early,
+        stop_early=stop_early and not report_only,
     )
     manifest = run_suite(loaded, options, Silent())
-    return Run(manifest=manifest, verdict=gate(manifest, results=results), results=Path(results))
+    verdict = gate(manifest, results=results, report_only=report_only)
+    return Run(manifest=manifest, verdict=verdict, results=Path(results))
 
 
 def find(run: str | RunManifest | Run, results: str | Path = RESULTS) -> RunManifest:
@@ -105,10 +108,12 @@ def gate(
     suite: str | Path | LoadedSuite | None = None,
     results: str | Path = RESULTS,
     save: bool = True,
+    report_only: bool = False,
 ) -> Verdict:
     """Judge a saved run: under its own gates, or under those of another suite file.
 
-    With `suite`, tasks whose definition or data differ from the run's make it INVALID.
+    With `suite`, tasks whose definition or data differ from the run's make it INVALID. `report_only`: no gate is
+    applied.
     """
     from harness.compare import compare_run
     from harness.gate import judge
@@ -126,7 +131,7 @@ def gate(
     now = datetime.now(UTC).isoformat(timespec="seconds")
     comparison = compare_run(store, manifest)
     before = _promoted_suite(comparison)
-    verdict = judge(loaded.suite, comparison, judged_at=now, changed=changed, before=before)
+    verdict = judge(loaded.suite, comparison, judged_at=now, changed=changed, before=before, report_only=report_only)
     if store.without_checksum:
         verdict = verdict.model_copy(update={"method": (*verdict.method, _unsealed(len(store.without_checksum)))})
     if save:

@@ -42,6 +42,9 @@ RunName = Annotated[
 Results = Annotated[Path, typer.Option(help="Folder of saved results.", envvar="QUANTGATE_RESULTS")]
 Reports = Annotated[Path, typer.Option(help="Folder for reports.", envvar="QUANTGATE_REPORTS")]
 ArtifactsFolder = Annotated[Path, typer.Option(help="Folder of made checkpoints.", envvar="QUANTGATE_ARTIFACTS")]
+ReportOnly = Annotated[
+    bool, typer.Option("--report-only", help="Only compare: no gate is applied, no verdict given, the exit code is 0.")
+]
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 RESULTS, REPORTS, ARTIFACTS = Path("results"), Path("reports"), Path("artifacts")
 
@@ -116,6 +119,7 @@ def run(
     stop_early: Annotated[
         bool, typer.Option("--stop-early/--no-stop-early", help="Stop a variant once it cannot hold a limit any more.")
     ] = False,
+    report_only: ReportOnly = False,
 ) -> None:
     """Run a suite, judge it, write the reports. The exit code is the verdict."""
     from harness.commands.run import run_and_report
@@ -135,6 +139,7 @@ def run(
             stuck_after=stuck_after,
             label=label,
             stop_early=stop_early,
+            report_only=report_only,
         )
     )
 
@@ -213,11 +218,12 @@ def gate(
     suite: Annotated[Path | None, typer.Option(help="Judge under this suite's gates instead.")] = None,
     results: Results = RESULTS,
     reports: Reports = REPORTS,
+    report_only: ReportOnly = False,
 ) -> None:
     """Judge a saved run again, also under changed limits. The exit code is the verdict."""
     from harness.commands.saved import judge_again
 
-    raise typer.Exit(judge_again(run, suite, results, reports))
+    raise typer.Exit(judge_again(run, suite, results, reports, report_only=report_only))
 
 
 @app.command()

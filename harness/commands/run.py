@@ -28,6 +28,7 @@ def run_and_report(
     stuck_after: float | None,
     label: str,
     stop_early: bool,
+    report_only: bool,
 ) -> int:
     """Run, judge, report; returns the exit code."""
     from harness.spec.load import load_suite
@@ -47,11 +48,11 @@ def run_and_report(
         memory_budget=memory_budget,
         stuck_after=stuck_after,
         label=label,
-        stop_early=stop_early,
+        stop_early=stop_early and not report_only,
     )
     with reporter(Console(stderr=True)) as progress:
         manifest = run_suite(loaded, options, progress)
-    verdict = api.gate(manifest, results=results)
+    verdict = api.gate(manifest, results=results, report_only=report_only)
     page = api.report(verdict, results=results, reports=reports)
     announce(verdict)
     print(f"run      {verdict.run}{f' ({verdict.label})' if verdict.label else ''}\nreport   {page}")

@@ -21,9 +21,9 @@ def print_comparison(run: str, results: Path) -> None:
     print_measures(api.gate(run, results=results, save=False), Console())
 
 
-def judge_again(run: str, suite: Path | None, results: Path, reports: Path) -> int:
+def judge_again(run: str, suite: Path | None, results: Path, reports: Path, *, report_only: bool = False) -> int:
     """Judge a saved run, rewrite its verdict and reports; returns the exit code."""
-    verdict = api.gate(run, suite=suite, results=results)
+    verdict = api.gate(run, suite=suite, results=results, report_only=report_only)
     page = api.report(verdict, results=results, reports=reports)
     announce(verdict)
     print(f"report   {page}")

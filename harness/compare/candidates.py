@@ -18,7 +18,7 @@ from harness.compare.promoted import (
 )
 from harness.compare.sides import Items, Paired, pair_sides
 from harness.compare.slices import MissingSlices, missing_slices
-from harness.compare.timing import SpeedPairs, speed_pairs
+from harness.compare.timing import SpeedPairs, loaded_memory, speed_pairs
 from harness.records.models import (
     EvaluationManifest,
     MemoryFigures,
@@ -44,6 +44,7 @@ class CandidateComparison:
     """`reference` without those and without the items that share passages with the promoted version's own calibration
     data; None where `clean` or `reference` is."""
     speed: SpeedRecord | None
+    """Of a run without timing what loading told: bytes of weights, and no workload."""
     speed_pairs: tuple[SpeedPairs, ...]
     manifests: Mapping[str, EvaluationManifest]
 
@@ -102,7 +103,7 @@ def compare_run(store: Store, run: RunManifest) -> Comparison:
     for name, variant in run.variants.items():
         if name == run.baseline:
             continue
-        speed = store.speed(variant.speed) if variant.speed else None
+        speed = store.speed(variant.speed) if variant.speed else loaded_memory(run, variant)
         copied = _copied(variant)
         candidates.append(
             CandidateComparison(

@@ -19,8 +19,8 @@ from harness.stats import (
     clustered_drop,
     document_mean,
     graded_drop,
-    paired_drop,
     perplexity_ratio,
+    shared_drop,
 )
 from harness.stats.bounded import changed_units
 
@@ -48,15 +48,14 @@ class Level:
 
 
 def drop_of(metric: PairedMetric, *, margin: float, alpha: float) -> PairedDrop | GradedDrop:
-    """The drop by the method that fits: Tango's bound (clustered or not) or the paired t.
+    """The drop by the method that fits: Tango's bound (clustered or not, ties by their share) or the paired t.
 
     A graded metric's range is taken as 1, or as what was seen where that is more (a log-likelihood, a length)."""
     drops = metric.drops
     if metric.kind == "binary":
         if metric.clusters is not None:
             return clustered_drop(drops, metric.clusters, margin=margin, alpha=alpha)
-        worse, better = int((drops > 0).sum()), int((drops < 0).sum())
-        return paired_drop(len(drops), worse, better, margin=margin, alpha=alpha)
+        return shared_drop(drops, margin=margin, alpha=alpha)
     both = np.concatenate([metric.baseline, metric.candidate])
     scale = max(1.0, float(np.ptp(both)))
     return graded_drop(drops, margin=margin, alpha=alpha, clusters=metric.clusters, scale=scale)

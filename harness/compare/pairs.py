@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from harness.compare.given import Given, given
 from harness.records.columns import Answers, Floats, Indices, ItemColumns, Mask, PlanColumns
 
 
@@ -86,6 +87,9 @@ class PairedMetric:
     """What guessing scores on each item, [n]: one over its options. None where the items have none."""
     baseline_failed: tuple[str, ...]
     """Items on which the baseline failed: the comparison is INVALID when there is one."""
+    baseline_given: Given | None = None
+    candidate_given: Given | None = None
+    """Which answers were given; None for documents and metrics without an answer to tell."""
 
     @property
     def count(self) -> int:
@@ -101,6 +105,26 @@ class PairedMetric:
     def chance(self) -> float | None:
         """The share that guessing gets right; None where there is nothing to guess from."""
         return None if self.guess is None or not self.guess.size else float(self.guess.mean())
+
+    @property
+    def whole(self) -> bool:
+        """Whether every value is right or wrong; False where a tie counts by its share."""
+        return bool(np.isin(self.baseline, (0.0, 1.0)).all() and np.isin(self.candidate, (0.0, 1.0)).all())
+
+    @property
+    def both(self) -> float:
+        """Items that both have right; one that is right by a share counts by it."""
+        return _whole(np.minimum(self.baseline, self.candidate).sum())
+
+    @property
+    def worse(self) -> float:
+        """Items that went from right to wrong, shares counted as in `both`."""
+        return _whole(np.maximum(self.drops, 0).sum())
+
+    @property
+    def better(self) -> float:
+        """Items that went from wrong to right, shares counted as in `both`."""
+        return _whole(np.maximum(-self.drops, 0).sum())
 
     @property
     def drops(self) -> Floats:
@@ -123,7 +147,14 @@ class PairedMetric:
             failing=self.failing[inside],
             guess=None if self.guess is None else self.guess[inside],
             baseline_failed=self.baseline_failed,
+            baseline_given=None if self.baseline_given is None else self.baseline_given.only(inside),
+            candidate_given=None if self.candidate_given is None else self.candidate_given.only(inside),
         )
+
+
+def _whole(value: np.floating) -> float:
+    """The sum as a whole number where it is one."""
+    return int(value) if float(value).is_integer() else float(value)
 
 
 def lay_out(plan: PlanColumns, columns: ItemColumns, *, stopped: bool = False) -> Side:
@@ -223,7 +254,8 @@ def paired_metric(task: str, metric: str, pairs: Pairs, *, higher_is_better: boo
     baseline, candidate = pairs.baseline.metrics[metric], pairs.candidate.metrics[metric]
     seen = np.concatenate([baseline, candidate])
     finite = seen[np.isfinite(seen)]
-    binary = bool(np.isin(finite, (0.0, 1.0)).all())
+    guess = _guess(pairs.plan.options[pairs.places], metric)
+    binary = bool(np.isin(finite, (0.0, 1.0)).all()) or (guess is not None and _accuracy(metric, finite))
     if finite.size == 0:
         worst = 0.0
     elif higher_is_better:
@@ -240,11 +272,21 @@ def paired_metric(task: str, metric: str, pairs: Pairs, *, higher_is_better: boo
         clusters=pairs.clusters,
         slices=pairs.slices,
         failing=np.isnan(candidate),
-        guess=_guess(pairs.plan.options[pairs.places]) if binary else None,
+        guess=guess if binary else None,
         baseline_failed=tuple(pairs.name(pair) for pair in np.flatnonzero(np.isnan(baseline)).tolist()),
+        baseline_given=given(pairs.baseline, pairs.plan, pairs.places, metric),
+        candidate_given=given(pairs.candidate, pairs.plan, pairs.places, metric),
     )
 
 
-def _guess(options: Indices) -> Floats | None:
-    """One over the number of options, [n]; None unless every item has a choice."""
-    return 1 / options if options.size and (options > 1).all() else None
+def _accuracy(metric: str, values: Floats) -> bool:
+    """Whether these are right or wrong answers of which some count by a share, because their best options tie."""
+    return metric.startswith("acc") and bool(((values >= 0) & (values <= 1)).all())
+
+
+def _guess(options: Indices, metric: str) -> Floats | None:
+    """One over the number of options, [n]; None unless there is a choice. An `exact_match` over options asks whether
+    the right one would be written out, which nobody guesses."""
+    if not options.size or metric.startswith("exact_match") or not ((options > 0).all() and (options > 1).any()):
+        return None
+    return 1 / options

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from harness.compare.timing import memory_of_load
 from harness.errors import QuantgateError
 from harness.records.models import Accepted, EvaluationManifest, MemoryFigures, RunManifest, SpeedRecord, VariantRun
 from harness.records.store import Store
@@ -91,7 +92,8 @@ def memory_of(store: Store, version: Version) -> tuple[MemoryFigures, str] | Non
             record = _speed(store, each)
             if record is not None:
                 return record.baseline_memory, record.host.fingerprint
-    return None
+    facts = version.found.facts
+    return None if facts is None else (memory_of_load(facts), version.run.host.fingerprint)
 
 
 def _speed(store: Store, variant: VariantRun) -> SpeedRecord | None:

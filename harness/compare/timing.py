@@ -9,7 +9,15 @@ from itertools import pairwise
 import numpy as np
 
 from harness.records.columns import Floats
-from harness.records.models import SpeedRecord, TimingSample, WorkloadTimes
+from harness.records.models import (
+    EngineFacts,
+    MemoryFigures,
+    RunManifest,
+    SpeedRecord,
+    TimingSample,
+    VariantRun,
+    WorkloadTimes,
+)
 from harness.records.verdict import SpeedRow
 from harness.spec.metrics import METRICS
 from harness.stats import speed_ratio
@@ -49,6 +57,29 @@ def _figure(metric: str, workload: WorkloadTimes) -> Callable[[TimingSample], fl
 
 
 SPEED_METRICS = tuple(name for name, metric in METRICS.items() if metric.kind == "speed")
+
+
+def memory_of_load(facts: EngineFacts) -> MemoryFigures:
+    """What loading a model tells of its memory, timed or not."""
+    return MemoryFigures(weight_bytes=facts.weight_bytes, disk_bytes=facts.disk_bytes)
+
+
+def loaded_memory(run: RunManifest, variant: VariantRun) -> SpeedRecord | None:
+    """The bytes of both models' weights as loaded, without a timed workload; None where one of them was not loaded, or
+    decompressed its weights to compute, so that they say nothing of what it takes elsewhere."""
+    ours, theirs = variant.facts, run.variants[run.baseline].facts
+    if ours is None or theirs is None or ours.dequantised:
+        return None
+    return SpeedRecord(
+        key="",
+        variant=variant.variant,
+        baseline=run.baseline,
+        host=run.host,
+        workloads=(),
+        memory=memory_of_load(ours),
+        baseline_memory=memory_of_load(theirs),
+        measured_at=run.started_at,
+    )
 
 
 def speed_pairs(record: SpeedRecord) -> tuple[SpeedPairs, ...]:

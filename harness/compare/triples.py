@@ -79,7 +79,7 @@ def metric_triple(paired: PairedMetric, pairs: Pairs, base: Answers) -> Triple:
         raise PairingError(f"{paired.task}: the base model's records have no metric {paired.metric!r}")
     values = base.metrics[paired.metric]
     usable = np.isfinite(values) & np.isfinite(pairs.baseline.metrics[paired.metric])
-    binary = paired.kind == "binary" and bool(np.isin(values[usable], (0.0, 1.0)).all())
+    binary = paired.kind == "binary" and paired.whole and bool(np.isin(values[usable], (0.0, 1.0)).all())
     return Triple(
         task=paired.task,
         metric=paired.metric,

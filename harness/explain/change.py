@@ -17,7 +17,7 @@ from harness.compare.pairs import PairedMetric
 from harness.compare.triples import Triple
 from harness.explain.evidence import Evidence, Items, Triples
 from harness.explain.model import Change, num
-from harness.gate.forms import Judgement
+from harness.gate.judgement import Judgement
 from harness.gate.retained import judge_triple
 from harness.records.verdict import Decision, Finding
 from harness.report import figures
@@ -99,16 +99,12 @@ def _flips(evidence: Evidence) -> list[Change]:
     data, finding = evidence.data, evidence.finding
     if isinstance(data, Triples):
         return _retained_flips(evidence, data.triple)
-    if not isinstance(data, Items) or data.metric.kind != "binary":
+    if not isinstance(data, Items) or data.metric.kind != "binary" or not data.metric.whole:
         return []
     decide = _recount(data.metric, finding)
     if decide is None:
         return []
-    b, c, n = (
-        int((data.metric.drops > 0).sum()),
-        int((data.metric.drops < 0).sum()),
-        data.metric.count,
-    )
+    b, c, n = int(data.metric.worse), int(data.metric.better), data.metric.count
     spare = "at the same design effect" if data.metric.clusters is not None else f"with the same {c} the other way"
     return _by_flips(evidence, decide, seen=b, most_there=n - c, n=n, spare=spare)
 

@@ -103,7 +103,9 @@ def _clusters(metric: PairedMetric, drop: PairedDrop) -> tuple[Step, ...]:
             step("V_CR", "cluster-robust variance of the drop", "{G} / ({G} − 1) · {sum_s2} / {n}²", robust, G=groups,
                  sum_s2=squares, n=n),
             step("V_iid", "its variance were the items independent", "({b} + {c} − {n} · {drop}²) / ({n} − 1) / {n}",
-                 independent, b=drop.right_to_wrong, c=drop.wrong_to_right, n=n, drop=drop.drop),
+                 independent, b=drop.right_to_wrong, c=drop.wrong_to_right, n=n, drop=drop.drop)
+            if metric.whole
+            else counted("V_iid", independent, "its variance were the items independent"),
             step("deff", "design effect, at least 1", "max(1, {V_CR} / {V_iid})", drop.deff, V_CR=robust,
                  V_iid=independent),
             step("n′", "effective pairs", "{n} / {deff}", drop.n_effective, n=n, deff=drop.deff),

@@ -45,7 +45,7 @@ def explain_early(data: Stopped, *, limit: float, alpha: float) -> tuple[str, tu
     )  # fmt: skip
     sections = [Section(title="Counted", steps=tuple(steps)), Section(title="The bet", steps=bet)]
     best = int(test.wealths.argmax())
-    if metric.kind == "binary" and metric.clusters is None:
+    if metric.kind == "binary" and metric.whole and metric.clusters is None:
         sections.append(Section(title="The stake that won most", steps=_one_stake(metric, test, best, limit)))
     before = _played(Units(values=units.values[:-1], weights=units.weights[:-1]), limit, data.alpha)
     total = float(test.wealths.sum())
@@ -133,6 +133,8 @@ def _asked(data: Stopped) -> PairedMetric:
         failing=metric.failing[order],
         slices={},
         guess=None,
+        baseline_given=None,
+        candidate_given=None,
     )
 
 
@@ -167,8 +169,8 @@ def _counts(metric: PairedMetric, units: Units) -> tuple[Step, ...]:
     found: list[Step] = []
     if metric.kind == "binary":
         found += [
-            counted("b", int((metric.drops > 0).sum()), "pairs that went from right to wrong"),
-            counted("c", int((metric.drops < 0).sum()), "pairs that went from wrong to right"),
+            counted("b", metric.worse, "pairs that went from right to wrong"),
+            counted("c", metric.better, "pairs that went from wrong to right"),
         ]
     if metric.failed:
         found.append(counted("failed", metric.failed, "of the candidate's answers failed and count as wrong"))

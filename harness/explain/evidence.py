@@ -19,10 +19,11 @@ from harness.compare.flips import Reader
 from harness.compare.measures import only_documents
 from harness.compare.pairs import PairedMetric, Pairs, paired_metric
 from harness.compare.promoted import memory_of, promoted_versions
-from harness.compare.timing import SpeedPairs, speed_pairs
+from harness.compare.timing import SpeedPairs, loaded_memory, speed_pairs
 from harness.compare.triples import Triple
 from harness.gate.early import judge_part
-from harness.gate.forms import Judgement, judge_documents, judge_memory, judge_paired, judge_speed
+from harness.gate.forms import judge_documents, judge_memory, judge_paired, judge_speed
+from harness.gate.judgement import Judgement
 from harness.gate.retained import judge_triple
 from harness.records.columns import Indices
 from harness.records.models import RunManifest, SpeedRecord, VariantRun
@@ -237,7 +238,7 @@ def _beside_reference(store: Store, run: RunManifest, record: SpeedRecord) -> Sp
 
 def _timed(store: Store, run: RunManifest, finding: Finding, gate: Gate, *, memory: bool) -> Evidence:
     key = run.variants[finding.variant].speed
-    record = store.speed(key) if key else None
+    record = store.speed(key) if key else loaded_memory(run, run.variants[finding.variant]) if memory else None
     if record is None:
         raise UnexplainedError(f"{finding.metric} was not measured in this run")
     if "@" in finding.against:

@@ -35,7 +35,7 @@ from harness.explain.measured import explain_memory, explain_speed, pairs_table
 from harness.explain.model import Change, Condition, Explanation, Section, Table, num
 from harness.explain.retained import explain_retained
 from harness.explain.shares import explain_level, explain_recovery
-from harness.gate.forms import Judgement
+from harness.gate.judgement import Judgement
 from harness.records.models import RunManifest
 from harness.records.store import Store
 from harness.records.verdict import Finding

@@ -21,9 +21,8 @@ def explain_recovery(metric: PairedMetric, *, form: str, limit: float, alpha: fl
     """Method and steps of `min_recovery` and `max_relative_drop`. `limit` is the gate's own."""
     at = 1 - limit if form == "max_relative_drop" else limit
     if metric.kind == "binary" and metric.clusters is None:
-        both = int(((metric.baseline == 1) & (metric.candidate == 1)).sum())
-        b, c = int((metric.drops > 0).sum()), int((metric.drops < 0).sum())
-        return NAM, _nam(metric, paired_recovery(metric.count, both, b, c, alpha=alpha), at, alpha)
+        found = paired_recovery(metric.count, metric.both, metric.worse, metric.better, alpha=alpha)
+        return NAM, _nam(metric, found, at, alpha)
     if metric.kind == "binary" and metric.clusters is not None:
         found = clustered_recovery(metric.baseline, metric.candidate, metric.clusters, alpha=alpha)
         sections = _nam(metric, found, at, alpha)
@@ -41,8 +40,7 @@ def _unseen(found: Recovery | MeanLevel, word: str) -> tuple[Section, ...]:
 
 
 def _nam(metric: PairedMetric, found: Recovery, limit: float, alpha: float) -> tuple[Section, ...]:
-    n, both = metric.count, int(((metric.baseline == 1) & (metric.candidate == 1)).sum())
-    b, c = int((metric.drops > 0).sum()), int((metric.drops < 0).sum())
+    n, both, b, c = metric.count, metric.both, metric.worse, metric.better
     base, cand = (both + b) / n, (both + c) / n
     shares = (
         counted("n", n, "pairs"),
@@ -89,7 +87,7 @@ def _nam_size(metric: PairedMetric, found: Recovery, alpha: float) -> tuple[Step
     )  # fmt: skip
 
 
-def _nam_steps(n: int, effective: float, both: int, b: int, c: int, r: float) -> tuple[Step, ...]:
+def _nam_steps(n: int, effective: float, both: float, b: float, c: float, r: float) -> tuple[Step, ...]:
     base, cand, loss, gain = (both + b) / n, (both + c) / n, b / n, c / n
     found = nam_terms(effective, base, cand, loss, gain, r)
     return (
@@ -163,7 +161,7 @@ def _fieller_bounds(found: Recovery, base: float, cand: float, unit: str, units:
 def explain_level(metric: PairedMetric, *, alpha: float) -> tuple[str, tuple[Section, ...]]:
     """Method and steps of `min` and `max` on a per-item metric."""
     values = metric.candidate
-    found = mean_level(values, alpha=alpha, clusters=metric.clusters)
+    found = mean_level(values, alpha=alpha, clusters=metric.clusters, shares=metric.kind == "binary")
     n, total = found.n, float(values.sum())
     steps = [
         counted("n", n, "items"),

@@ -14,7 +14,7 @@ from harness.compare.measures import ANY_MARGIN, drop_of, increase_of
 from harness.compare.pairs import PairedMetric
 from harness.compare.promoted import Version
 from harness.compare.sides import Paired
-from harness.gate.forms import Judgement
+from harness.gate.judgement import Judgement
 from harness.gate.words import percent, points
 from harness.records.models import SpeedRecord
 from harness.records.verdict import Creep, CreepStep, Finding

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.compare.early import Part, can_stop, wealth_against
 from harness.compare.pairs import PairedMetric
-from harness.gate.forms import Judgement
+from harness.gate.judgement import Judgement
 from harness.gate.limits import Estimate
 from harness.gate.words import percent, points
 from harness.records.models import EarlyStop

@@ -15,7 +15,9 @@ from harness.compare.sides import Paired
 from harness.compare.triples import Triple
 from harness.gate.anchors import in_its_words, no_reference, reference_memory, unsound
 from harness.gate.early import judge_part, not_judged
-from harness.gate.forms import Judgement, judge_documents, judge_memory, judge_paired, judge_speed
+from harness.gate.floor import held_to_floor
+from harness.gate.forms import judge_documents, judge_memory, judge_paired, judge_speed
+from harness.gate.judgement import Judgement
 from harness.gate.retained import base_trouble, judge_retained
 from harness.gate.words import some
 from harness.records.verdict import Finding
@@ -60,7 +62,7 @@ def candidate_findings(
         if rule.gate.against == "reference":
             own, against = _against_reference(rule, comparison, candidate), comparison.reference_name or ""
         else:
-            own = _apply(rule, candidate.variant, against, paired, candidate)
+            own = _apply(rule, candidate.variant, against, paired, candidate, whole=comparison.baseline)
         found.extend(_with_missing(own, rule, candidate.variant, against, comparison))
     return tuple(found)
 
@@ -93,8 +95,15 @@ def baseline_findings(all_rules: Sequence[Rule], comparison: Comparison) -> tupl
 
 
 def _apply(
-    rule: Rule, variant: str, against: str, paired: Paired, candidate: CandidateComparison | None
+    rule: Rule,
+    variant: str,
+    against: str,
+    paired: Paired,
+    candidate: CandidateComparison | None,
+    *,
+    whole: Paired | None = None,
 ) -> list[Finding]:
+    """`whole`: the baseline on all its items, where the candidate may have been asked a part of them."""
     gate = rule.gate
     metric = lookup(gate.metric)
     kind: Kind = metric.kind if metric is not None else "graded"
@@ -103,16 +112,8 @@ def _apply(
     stop = candidate.run.stopped if candidate is not None else None
     if stop is not None and kind in ("speed", "memory"):
         return [_finding(rule, variant, against, not_judged(stop), None)]
-    if kind == "speed":
-        return _speed(rule, variant, against, candidate)
-    if kind == "memory":
-        speed = candidate.speed if candidate is not None else None
-        judgement = (
-            judge_memory(gate, speed)
-            if speed is not None
-            else Judgement.none(f"{gate.metric} was not measured{_why_not(candidate)}")
-        )
-        return [_finding(rule, variant, against, judgement, None)]
+    if kind in ("speed", "memory"):
+        return _measured(rule, variant, against, candidate, kind)
     task = gate.task or ""
     if task in paired.broken:
         return [_finding(rule, variant, against, Judgement.invalid(paired.broken[task]), None)]
@@ -121,6 +122,8 @@ def _apply(
         judgement = judge_part(
             gate, paired.metrics.get((task, gate.metric)), paired.parts[task], alpha=rule.alpha / rule.together
         )
+        if whole is not None and (asked := whole.metrics.get((task, gate.metric))) is not None:
+            judgement = held_to_floor(gate, asked, judgement)
         return [_finding(rule, variant, against, judgement, named)]
     if stop is not None and task not in {*paired.documents, *(name for name, _ in paired.metrics)}:
         return [_finding(rule, variant, against, not_judged(stop), named)]
@@ -162,10 +165,16 @@ def _retained(rule: Rule, comparison: Comparison, candidate: CandidateComparison
         judgement = trouble or judge_retained(gate, paired, None, alpha=rule.alpha)
         return [_finding(rule, candidate.variant, against, judgement, gate.slice if gate.slice != "each" else None)]
     parts: Mapping[str | None, Triple] = _parts(gate, triple, triple.slices, Triple.only)
-    return [
-        _finding(rule, candidate.variant, against, judge_retained(gate, paired, part, alpha=rule.alpha), name)
-        for name, part in parts.items()
-    ] or [_no_slice(rule, candidate.variant, against, tuple(triple.slices))]
+    values = paired.metrics.get((task, gate.metric))
+    judged = {name: judge_retained(gate, paired, part, alpha=rule.alpha) for name, part in parts.items()}
+    if values is not None:
+        judged = {
+            name: held_to_floor(gate, values if name is None else values.only(name), judgement)
+            for name, judgement in judged.items()
+        }
+    return [_finding(rule, candidate.variant, against, judgement, name) for name, judgement in judged.items()] or [
+        _no_slice(rule, candidate.variant, against, tuple(triple.slices))
+    ]
 
 
 def _parts(gate: Gate, whole: P, slices: Mapping[str, object], only: Callable[[P, str], P]) -> dict[str | None, P]:
@@ -207,6 +216,20 @@ def _no_slice(rule: Rule, variant: str, against: str, known: Sequence[str]) -> F
 def _why_not(candidate: CandidateComparison | None) -> str:
     facts = candidate.run.facts if candidate is not None else None
     return f": {facts.dequantised}" if facts is not None and facts.dequantised else " in this run"
+
+
+def _measured(
+    rule: Rule, variant: str, against: str, candidate: CandidateComparison | None, kind: Kind
+) -> list[Finding]:
+    if kind == "speed":
+        return _speed(rule, variant, against, candidate)
+    return [_finding(rule, variant, against, _memory(rule.gate, candidate), None)]
+
+
+def _memory(gate: Gate, candidate: CandidateComparison | None) -> Judgement:
+    if candidate is None or candidate.speed is None:
+        return Judgement.none(f"{gate.metric} was not measured{_why_not(candidate)}")
+    return judge_memory(gate, candidate.speed)
 
 
 def _speed(rule: Rule, variant: str, against: str, candidate: CandidateComparison | None) -> list[Finding]:
@@ -260,5 +283,6 @@ def _finding(
         against=against,
         reason=judgement.reason,
         more_items=judgement.more_items,
+        code=judgement.code,
         early_alpha=estimate.early_alpha if estimate else None,
     )

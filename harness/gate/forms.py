@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from harness.compare.documents import DocumentPairs
 from harness.compare.measures import divergence_level, drop_of, increase_of, likelihood_level
 from harness.compare.pairs import PairedMetric
 from harness.compare.timing import SpeedPairs
+from harness.gate.floor import held_to_floor
+from harness.gate.judgement import Judgement
 from harness.gate.limits import Estimate, at_least, at_most
 from harness.gate.words import bounds, percent, points, quantity, ratio
 from harness.records.models import MEMORY_FIELDS, MemoryFigures, SpeedRecord
@@ -31,55 +33,18 @@ BROKEN = ": the limit is broken"
 """How the reason of a FAIL ends."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Judgement:
-    """What a gate says of one estimate."""
-
-    decision: Decision
-    reason: str
-    estimate: Estimate | None = None
-    more_items: int | None = None
-
-    @classmethod
-    def none(cls, reason: str) -> Judgement:
-        """Nothing was measured, so nothing is decided."""
-        return cls(decision="INCONCLUSIVE", reason=reason)
-
-    @classmethod
-    def invalid(cls, reason: str) -> Judgement:
-        return cls(decision="INVALID", reason=reason)
-
-
 def judge_paired(gate: Gate, metric: PairedMetric, *, alpha: float) -> Judgement:
     """acc, exact_match, F1 and every other per-item metric."""
     if not metric.count:
         return Judgement.none("no item could be asked")
     if metric.failed == metric.count:
         return Judgement.invalid(f"none of the {metric.count} answers gave a finite {gate.metric}")
-    judgement = _judge_paired(gate, metric, alpha=alpha)
-    if judgement.decision == "PASS" and _guesser_passes(gate, metric):
-        level, chance = percent(float(metric.baseline.mean())), percent(metric.chance or 0.0)
-        blind = f"but the baseline has {level} and guessing {chance}: a model that knows nothing would hold this limit"
-        return replace(judgement, decision="INVALID", reason=f"{judgement.reason}; {blind}")
-    return judgement
-
-
-def _guesser_passes(gate: Gate, metric: PairedMetric) -> bool:
-    """Whether a candidate that only guesses would be expected inside the limit of a drop: such a PASS shows nothing.
-
-    In trials of non-inferiority this is assay sensitivity (ICH E10, 1.5).
-    """
-    if metric.chance is None or gate.form not in ("max_drop", "max_relative_drop", "min_recovery"):
-        return False
-    level = float(metric.baseline.mean())
-    lost = level - metric.chance
-    allowed = {"max_drop": gate.limit, "max_relative_drop": gate.limit * level}
-    return lost < allowed.get(gate.form, (1 - gate.limit) * level)
+    return held_to_floor(gate, metric, _judge_paired(gate, metric, alpha=alpha))
 
 
 def _judge_paired(gate: Gate, metric: PairedMetric, *, alpha: float) -> Judgement:
     if gate.form in ("min", "max"):
-        level = mean_level(metric.candidate, alpha=alpha, clusters=metric.clusters)
+        level = mean_level(metric.candidate, alpha=alpha, clusters=metric.clusters, shares=metric.kind == "binary")
         p = (level.p_below if gate.form == "min" else level.p_above)(gate.limit)
         estimate = Estimate(value=level.mean, lower=level.lower, upper=level.upper, n=level.n, p=p)
         return _judge_level(gate, estimate, "fraction" if metric.kind == "binary" else "", warning=level.warning)
@@ -111,9 +76,7 @@ def _recovery(metric: PairedMetric, *, alpha: float) -> Recovery:
     if metric.kind == "binary" and metric.clusters is not None:
         return clustered_recovery(metric.baseline, metric.candidate, metric.clusters, alpha=alpha)
     if metric.kind == "binary":
-        both = int(((metric.baseline == 1) & (metric.candidate == 1)).sum())
-        worse, better = int((metric.drops > 0).sum()), int((metric.drops < 0).sum())
-        return paired_recovery(metric.count, both, worse, better, alpha=alpha)
+        return paired_recovery(metric.count, metric.both, metric.worse, metric.better, alpha=alpha)
     return graded_recovery(metric.baseline, metric.candidate, alpha=alpha, clusters=metric.clusters)
 
 
@@ -230,6 +193,8 @@ def judge_memory(gate: Gate, record: SpeedRecord | None) -> Judgement:
         memory_figure(record.baseline_memory, gate.metric),
     )
     on_ratio = gate.form in ("min_ratio", "max_ratio")
+    if (candidate is None or (on_ratio and not baseline)) and not record.workloads:
+        return Judgement.none(f"{gate.metric} was not measured in this run")
     if candidate is None or (on_ratio and not baseline):
         return Judgement.none(f"{gate.metric} could not be had on this machine")
     if not on_ratio:

@@ -22,8 +22,9 @@ from harness.gate.noise import noise_checks, noise_floor, retained_gains
 from harness.gate.plausible import plausible_baseline, plausible_candidate
 from harness.gate.retained import base_facts, retained_measures
 from harness.gate.several import explored, judged_together
-from harness.gate.waivers import counted, day_of, excused, uses
+from harness.gate.waivers import day_of, excused, uses
 from harness.gate.words import shortened
+from harness.records.decided import ORDER, blocking, broken, counted, decide, decide_run, worst
 from harness.records.models import EarlyStop, MemoryFigures
 from harness.records.verdict import (
     CandidateVerdict,
@@ -38,14 +39,9 @@ from harness.spec.describe import made_words, quantization_words
 from harness.spec.metrics import lookup
 from harness.spec.models import Suite
 
-ORDER: tuple[Decision, ...] = ("PASS", "INCONCLUSIVE", "FAIL", "INVALID")
 UNJUDGED = "unjudged"
-"""PASS of a candidate that no blocking limit was set for."""
-
-
-def worst(decisions: Iterable[Decision]) -> Decision:
-    """The worst of several; PASS of none."""
-    return max(decisions, key=ORDER.index, default="PASS")
+"""Of a candidate that no blocking limit was set for."""
+ADVICE = "add gates, or use --report-only for a comparison without a verdict"
 
 
 def judge(
@@ -55,14 +51,18 @@ def judge(
     judged_at: str,
     changed: Mapping[str, str] | None = None,
     before: Before | None = None,
+    report_only: bool = False,
 ) -> Verdict:
     """The verdict of a run under the gates of `suite`.
 
     `suite` may be another than the one the run was made with (changed limits); `changed` names the tasks whose
     items are no longer those of the run, with what changed, and makes every candidate INVALID.
     `judged_at`: UTC, ISO 8601. `before`: the suite of the last promoted version, whose gates are compared with these.
+    `report_only`: no verdict was asked, so no gate is applied.
     """
     run = comparison.run
+    if report_only:
+        suite, before = suite.model_copy(update={"gates": (), "waivers": ()}), None
     all_rules = rules(suite.gates, suite.alpha)
     today, changes = day_of(judged_at), gate_changes(suite, before)
     noise = noise_floor(comparison, alpha=suite.alpha)
@@ -80,12 +80,16 @@ def judge(
         )
         for candidate in comparison.candidates
     )
-    decision = worst([each.decision for each in candidates] or [_of(own_checks, own_findings)])
+    decision = decide_run(
+        [(each.decision, bool(blocking(each.findings))) for each in candidates],
+        baseline_findings=own_findings,
+        baseline_checks=own_checks,
+    )
     return Verdict(
         suite=run.suite,
         run=run.run,
         decision=decision,
-        sentence=_overall(candidates, decision),
+        sentence=_overall(candidates, decision, report_only=report_only),
         baseline=run.baseline,
         baseline_facts=run.variants[run.baseline].facts,
         baseline_memory=_baseline_memory(comparison),
@@ -101,6 +105,7 @@ def judge(
         judged_at=judged_at,
         elapsed_s=run.elapsed_s,
         partial=run.partial,
+        report_only=report_only,
         limit=run.limit,
         label=run.label,
         baseline_conditions=conditions(comparison.baseline_manifests),
@@ -112,13 +117,6 @@ def judge(
         noise=noise,
         method=METHOD,
     )
-
-
-def _of(checks: Iterable[Check], findings: Iterable[Finding]) -> Decision:
-    """Decision from validity and blocking findings."""
-    if any(check.blocks and not check.held for check in checks):
-        return "INVALID"
-    return worst(counted(finding) for finding in findings if finding.severity == "block")
 
 
 def _settled(findings: Sequence[Finding], suite: Suite, changes: Changes, today: date) -> tuple[Finding, ...]:
@@ -159,7 +157,7 @@ def _candidate(
         *plausible_candidate(candidate, alpha=suite.alpha),
     )
     broken_baseline = tuple(check for check in own_checks if check.blocks and not check.held)
-    unfit = _of((*broken_baseline, *checks), ()) == "INVALID"
+    unfit = broken((*broken_baseline, *checks))
     findings = () if unfit and candidate.run.facts is None else candidate_findings(all_rules, comparison, candidate)
     if candidate.clean is not None:
         apart = replace(candidate, paired=candidate.clean, reference=candidate.clean_reference)
@@ -169,9 +167,13 @@ def _candidate(
     else:
         findings = judged_together(findings)
     findings = _settled(findings, suite, changes, today)
-    decision = _of((*broken_baseline, *checks), (*own_findings, *findings))
-    if candidate.run.stopped is not None:
-        decision = worst((decision, "INCONCLUSIVE"))  # PASS is given by whole tasks only
+    decision = decide(
+        findings,
+        checks,
+        baseline_findings=own_findings,
+        baseline_checks=own_checks,
+        stopped=candidate.run.stopped is not None,
+    )
     alpha = suite.alpha
     measures, exploratory = explored(_measures(candidate.paired, alpha=alpha))
     return CandidateVerdict(
@@ -243,27 +245,26 @@ def _sentence(
         for check in checks:
             if check.blocks and not check.held:
                 return check.says
-    blocking = [finding for finding in findings if finding.severity == "block"]
-    deciding = [finding for finding in blocking if finding.decision == decision]
-    if decision == "PASS":
-        return _passed(blocking, [finding for finding in findings if finding.severity == "warn"])
-    if not deciding:
-        assert stopped is not None
+    blocks = [finding for finding in findings if finding.severity == "block"]
+    deciding = [finding for finding in blocks if finding.decision == decision]
+    if decision == "PASS" or not (deciding or stopped):
+        return _passed(blocks, [finding for finding in findings if finding.severity == "warn"])
+    if not deciding and stopped is not None:
         return f"{words_of(stopped)}; run again without --stop-early"
     first = deciding[0]
     others = len(deciding) - 1
     return f"{_where(first)}: {first.reason}" + (f" (and {others} more)" if others else "")
 
 
-def _passed(blocking: Sequence[Finding], warnings: Sequence[Finding]) -> str:
+def _passed(blocks: Sequence[Finding], warnings: Sequence[Finding]) -> str:
     """Why it may be deployed, and under which waivers."""
-    waived = [finding for finding in blocking if finding.decision == "WAIVED"]
+    waived = [finding for finding in blocks if finding.decision == "WAIVED"]
     warned = sum(1 for finding in warnings if finding.decision not in ("PASS", "WAIVED"))
     held = "no blocking limit is set"
-    if blocking:
-        held = f"holds {len(blocking) - len(waived)} of {len(blocking)} blocking limits"
-    if not waived and blocking:
-        held = f"holds all {len(blocking)} blocking limits"
+    if blocks:
+        held = f"holds {len(blocks) - len(waived)} of {len(blocks)} blocking limits"
+    if not waived and blocks:
+        held = f"holds all {len(blocks)} blocking limits"
     excuses = "".join(f"; {_where(each)} {each.waiver.says}" for each in waived if each.waiver is not None)
     return held + excuses + (f"; {warned} warning{'s' if warned != 1 else ''}" if warned else "")
 
@@ -273,13 +274,16 @@ def _where(finding: Finding) -> str:
     return f"{where} on {shortened(finding.slice)}" if finding.slice else where
 
 
-def _overall(candidates: tuple[CandidateVerdict, ...], decision: Decision) -> str:
+def _overall(candidates: tuple[CandidateVerdict, ...], decision: Decision, *, report_only: bool) -> str:
+    if report_only:
+        unsound = [each.variant for each in candidates if each.decision == "INVALID"]
+        broken_ones = f"; {_list(unsound)} could not be compared soundly" if unsound else ""
+        return f"No verdict was asked (--report-only){broken_ones}."
     if not candidates:
         return "No candidate was judged: the suite or the selection has only the baseline."
     groups: dict[str, list[str]] = {each: [] for each in (*ORDER, UNJUDGED)}
     for candidate in candidates:
-        judged = any(finding.severity == "block" for finding in candidate.findings)
-        unjudged = candidate.decision == "PASS" and not judged
+        unjudged = candidate.decision == "INCONCLUSIVE" and not candidate.stopped and not blocking(candidate.findings)
         groups[UNJUDGED if unjudged else candidate.decision].append(_named(candidate))
     words = {
         "PASS": "can be deployed",
@@ -289,6 +293,8 @@ def _overall(candidates: tuple[CandidateVerdict, ...], decision: Decision) -> st
         "INVALID": "could not be compared soundly",
     }
     parts = [f"{_list(names)} {words[each]}" for each, names in groups.items() if names]
+    if not any(blocking(candidate.findings) for candidate in candidates) and decision == "INCONCLUSIVE":
+        return f"{decision}: no blocking limit judged anything ({'; '.join(parts)}); {ADVICE}."
     return f"{decision}: {'; '.join(parts)}."
 
 

@@ -38,6 +38,7 @@ def plausible_baseline(comparison: Comparison, *, alpha: float) -> tuple[Check, 
     paired = comparison.baseline
     return (
         *_checks("above chance", _at_chance(paired, alpha=alpha), ""),
+        *_checks("options apart", _ties(paired, baseline=True), ""),
         *_checks("varied answers", _baseline_same(paired.behaviours.values()), ""),
         *_checks("answers end", _cut(paired.behaviours.values(), alpha=alpha), ""),
         *_checks("answers said", _baseline_blank(paired.behaviours.values()), ""),
@@ -58,6 +59,7 @@ def plausible_candidate(candidate: CandidateComparison, *, alpha: float) -> tupl
             f"no gain over full precision beyond {points(GAIN)}, or {percent(GAIN)} of perplexity",
         ),
         *_checks("other outputs", _identical(paired.behaviours, claims=claims), "its outputs are not the baseline's"),
+        *_checks("options apart", _ties(paired, baseline=False), ""),
         *_checks("varied answers", _same_answer(behaviours), "it does not answer always the same"),
         *_checks("answers end", _cut(behaviours, alpha=alpha), "its answers are cut off no more than the baseline's"),
         *_checks("answers said", _blank(behaviours, alpha=alpha), "it is silent no more often than the baseline"),
@@ -136,6 +138,20 @@ def _same_answer(behaviours: Iterable[Behaviour]) -> Found:
             )
 
 
+def _ties(paired: Paired, *, baseline: bool) -> Found:
+    """Choice tasks with items whose best options are exactly equal, by metric."""
+    found: dict[str, list[str]] = {}
+    for (task, name), metric in paired.metrics.items():
+        given = metric.baseline_given if baseline else metric.candidate_given
+        if given is not None and name.startswith("acc") and (count := int(given.tied.sum())):
+            found.setdefault(task, []).append(f"{count:,} of {metric.count:,} ({name})")
+    for task, parts in found.items():
+        yield (
+            f"{task}: items whose best options tie: {', '.join(parts)}; each counts as one over the number tied",
+            False,
+        )
+
+
 def _baseline_same(behaviours: Iterable[Behaviour]) -> Found:
     for each in behaviours:
         if each.usual is not None and each.n >= FEW_ITEMS and each.usual.count == each.n:
@@ -192,7 +208,7 @@ def _at_chance(paired: Paired, *, alpha: float) -> Found:
     found: dict[str, list[str]] = {}
     for (task, name), metric in paired.metrics.items():
         if metric.chance is not None and not metric.baseline_failed:
-            level = mean_level(metric.baseline, alpha=alpha, clusters=metric.clusters)
+            level = mean_level(metric.baseline, alpha=alpha, clusters=metric.clusters, shares=True)
             if level.lower <= metric.chance:
                 says = f"{name} {percent(level.mean)} (from {percent(max(0.0, level.lower))}), guessing gives "
                 found.setdefault(task, []).append(says + percent(metric.chance))

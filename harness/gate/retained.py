@@ -5,7 +5,8 @@ from __future__ import annotations
 from harness.compare.candidates import CandidateComparison, Comparison
 from harness.compare.sides import Paired
 from harness.compare.triples import Triple, retained_measure, retained_of, undefined
-from harness.gate.forms import BROKEN, Judgement
+from harness.gate.forms import BROKEN
+from harness.gate.judgement import Judgement
 from harness.gate.limits import Estimate
 from harness.gate.packed import same_weights
 from harness.gate.words import percent, points

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from typing import Literal
 
-from harness.records.verdict import Decision, Finding, WaiverUse
+from harness.records.verdict import Finding, WaiverUse
 from harness.spec.models import Suite, Waiver
 from harness.spec.waivers import counts, waived_gate
 
@@ -32,11 +32,6 @@ def excused(findings: Iterable[Finding], suite: Suite, today: date) -> tuple[Fin
 def position(finding: Finding) -> str:
     """`gates[2]` of `gates[2] language=de`."""
     return finding.gate.partition(" ")[0]
-
-
-def counted(finding: Finding) -> Decision:
-    """What a finding counts for in the verdict: a waived FAIL holds nobody up."""
-    return "PASS" if finding.decision == "WAIVED" else finding.decision
 
 
 def _covers(waiver: Waiver, finding: Finding) -> bool:

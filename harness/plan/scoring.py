@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.engines.seam import ContinuationScore, Generation
 from harness.plan.build import Answer
+from harness.plan.numbers import number
 from harness.plan.requests import Asked
 from harness.plan.rows import problem
 from harness.plan.shortforms import Docs
+from harness.plan.ties import shared_among_ties
 from harness.records.models import Failed, ItemRecord, OptionAnswer, Outcome, PlannedItem, TextAnswer, outcome
 
 
@@ -39,7 +40,7 @@ def pairable_metrics(place: str, name: str, docs: Docs, first: Asked) -> Pairabl
     for metric, value in found.items():
         plain = metric.split(",", 1)[0]
         paired = plain in docs.measures or aggregation.get(plain, mean) is mean
-        if paired and _number(value) is not None:
+        if paired and number(value) is not None:
             kept.append(metric)
             if not higher.get(plain, True):
                 lower.append(metric)
@@ -62,9 +63,17 @@ def record_of(
         failed: Outcome = Failed(stage="score", error="the model gave a log-likelihood that is not finite")
         measured = dict.fromkeys(metrics, failed)
     else:
-        values = _process(docs, asked, [(option.log_likelihood, option.greedy) for option in options])
+        likelihoods = [(option.log_likelihood or 0.0, option.greedy) for option in options]
+        values = shared_among_ties(lambda each: _process(docs, asked, each), likelihoods, _texts(docs, asked))
         measured = _outcomes(values, metrics)
     return ItemRecord(item=item.item, prompt_hash=item.prompt_hash, options=options, metrics=measured)
+
+
+def _texts(docs: Docs, asked: Asked) -> tuple[str, ...]:
+    """The options among which the model chooses; none for a single text to be scored."""
+    if docs.task.OUTPUT_TYPE != "multiple_choice":
+        return ()
+    return tuple(str(option) for option in docs.task.doc_to_choice(asked.doc))
 
 
 def _text_record(
@@ -113,17 +122,10 @@ def _option(score: ContinuationScore) -> OptionAnswer:
     )
 
 
-def _number(value: object) -> float | None:
-    """A metric's value as a number; numpy's booleans are no `Real`, but they are one."""
-    if not isinstance(value, numbers.Real) and type(value).__module__ == "numpy" and getattr(value, "ndim", 1) == 0:
-        value = value.item()  # type: ignore[attr-defined]  # every numpy scalar has it
-    return float(value) if isinstance(value, numbers.Real) else None
-
-
 def _outcomes(values: Mapping[str, object], metrics: Sequence[str]) -> dict[str, Outcome]:
     found: dict[str, Outcome] = {}
     for metric in metrics:
-        value = _number(values.get(metric))
+        value = number(values.get(metric))
         if value is None:
             found[metric] = Failed(stage="score", error=f"lm-eval gave {values.get(metric)!r:.60} for {metric}")
         else:

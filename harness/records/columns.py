@@ -112,6 +112,11 @@ class PlanColumns:
     """A number for each cluster, [n]; -1 for an item in none."""
     is_right: Mask
     """Of every option of every item, one item's after the other's: is it the expected answer?"""
+    option_texts: Indices
+    """A number for the text of every option, as in `is_right`: equal for equal texts, from 1; 0 for what comes after
+    the plan's first thousand different texts."""
+    option_characters: Indices
+    """Length of every option's text, as in `is_right`."""
     first_option: Indices
     """Where an item's options begin in `is_right`, [n]."""
     options: Indices

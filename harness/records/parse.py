@@ -34,6 +34,8 @@ BATCH_BYTES = 8_000_000
 """JSON that is parsed at once; it takes about four times that in memory."""
 BLOCK_BYTES = 1 << 20
 """JSON that one thread parses at a time."""
+MOST_TEXTS = 1000
+"""Different texts of options that get a number: labels have few, and contents are no labels."""
 OPENING = b'{"records":'
 """Arrow reads objects; a chunk is a list."""
 
@@ -159,7 +161,10 @@ def read_plan(stream: BinaryIO) -> PlanColumns:
     """The columns of a plan's file from here on. Raises ValueError when it is damaged."""
     import pyarrow
 
-    tables, is_right, counts = [_planned([])], [np.empty(0, dtype=np.bool_)], [np.empty(0, dtype=np.int64)]
+    nothing = np.empty(0, dtype=np.int64)
+    tables, is_right, counts = [_planned([])], [np.empty(0, dtype=np.bool_)], [nothing]
+    texts, characters = [nothing], [nothing]
+    known = pyarrow.nulls(0, pyarrow.string())
     read: list[int] = []
     start = stream.tell()
     while lines := stream.readlines(BATCH_BYTES):
@@ -167,6 +172,9 @@ def read_plan(stream: BinaryIO) -> PlanColumns:
         offered = table["options"].combine_chunks()
         is_right.append(_is_right(offered, table["expected"].combine_chunks()))
         counts.append(lengths(offered))
+        known = _known_texts(offered, known)
+        texts.append(_option_texts(offered, known))
+        characters.append(_option_characters(offered))
         tables.append(table.drop_columns(["options", "expected"]))
         read += map(len, lines)
     items = pyarrow.concat_tables(tables, promote_options="permissive")
@@ -180,6 +188,8 @@ def read_plan(stream: BinaryIO) -> PlanColumns:
         slices={each.name: Labels(*codes(field(column["slices"], each.name))) for each in column["slices"].type},
         clusters=codes(column["cluster"])[1],
         is_right=np.concatenate(is_right),
+        option_texts=np.concatenate(texts),
+        option_characters=np.concatenate(characters),
         first_option=np.cumsum(options) - options,
         options=options,
         lines=start + np.cumsum(sizes) - sizes,
@@ -191,6 +201,32 @@ def _is_right(offered: Any, expected: Any) -> Mask:
     from pyarrow.compute import equal, list_flatten, list_parent_indices
 
     return flags(equal(list_flatten(offered), expected.take(list_parent_indices(offered))))
+
+
+def _known_texts(offered: Any, known: Any) -> Any:
+    """The texts that have a number, and the new ones of these options while there are numbers left."""
+    import pyarrow
+    from pyarrow.compute import list_flatten, unique
+
+    if len(known) >= MOST_TEXTS:
+        return known
+    here = unique(list_flatten(offered)).drop_null()
+    return unique(pyarrow.concat_arrays([known, here]))[:MOST_TEXTS]
+
+
+def _option_texts(offered: Any, known: Any) -> Indices:
+    """The number of every option's text, from 1; 0 for one that is not known."""
+    from pyarrow.compute import index_in, list_flatten
+
+    found = index_in(list_flatten(offered), value_set=known)
+    return np.where(present(found), in_memory(found, np.int32) + 1, 0).astype(np.int64)
+
+
+def _option_characters(offered: Any) -> Indices:
+    from pyarrow.compute import list_flatten, utf8_length
+
+    found = utf8_length(list_flatten(offered))
+    return np.where(present(found), in_memory(found, np.int32), 0).astype(np.int64)
 
 
 def _planned(lines: Sequence[bytes]) -> Any:

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import RecordError, UsageError
+from harness.records.decided import held_to_its_parts
 from harness.records.evaluations import Evaluations
 from harness.records.files import read_whole, write_atomically
 from harness.records.lock import held_for_a_write
@@ -144,7 +145,8 @@ class Runs(Evaluations):
         return self.save(_verdict_address(verdict.suite, verdict.run), verdict)
 
     def verdict(self, suite: str, run: str) -> Verdict:
-        """The stored judgement of a run. Raises `RecordError` when it is missing, damaged or another run's."""
+        """The stored judgement of a run. Raises `RecordError` when it is missing, damaged or another run's, and where a
+        decision in it does not follow from its findings and checks."""
         address = _verdict_address(suite, run)
         again = f"Judge the run again: quantgate gate {run}"
         verdict = self.load(address, Verdict, again=again)
@@ -152,7 +154,10 @@ class Runs(Evaluations):
             raise RecordError(f"{self.root / address}: no such record")
         if (verdict.suite, verdict.run) != (suite, run):
             raise RecordError(f"{self.root / address}: is the verdict of run {verdict.run}. {again}")
-        return verdict
+        try:
+            return held_to_its_parts(verdict)
+        except ValueError as error:
+            raise RecordError(f"{self.root / address}: {error}. {again}") from error
 
     def summary(self, suite: str, run: str) -> VerdictSummary:
         """The figures of a verdict. Raises `RecordError` as `verdict`."""

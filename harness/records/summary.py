@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import RecordError
+from harness.records.decided import held_to_its_parts
 from harness.records.files import read_whole
 from harness.records.models import Host
 from harness.records.seal import SEALED, opened
@@ -30,6 +31,7 @@ class GateView(View):
     workload: str | None = None
     against: str = ""
     decision: FindingDecision
+    severity: str = "block"
 
 
 class MeasureView(View):
@@ -84,11 +86,19 @@ class StopView(View):
     planned: int
 
 
+class CheckView(View):
+    """Whether the comparison is sound; a check's words are left out."""
+
+    held: bool
+    blocks: bool
+
+
 class CandidateView(View):
     variant: str
     decision: Decision
     sentence: str
     findings: tuple[GateView, ...] = ()
+    checks: tuple[CheckView, ...] = ()
     measures: tuple[MeasureView, ...] = ()
     speed: tuple[SpeedView, ...] = ()
     memory: MemoryView | None = None
@@ -114,7 +124,10 @@ class VerdictSummary(View):
     run: str
     label: str = ""
     decision: Decision
+    sentence: str = ""
     baseline: str
+    baseline_findings: tuple[GateView, ...] = ()
+    baseline_checks: tuple[CheckView, ...] = ()
     baseline_memory: MemoryView | None = None
     baseline_facts: FactsView | None = None
     baseline_conditions: Conditions | None = None
@@ -126,6 +139,7 @@ class VerdictSummary(View):
     started_at: str
     reference: str | None = None
     partial: bool = False
+    report_only: bool = False
     limit: int | None = None
 
 
@@ -152,7 +166,10 @@ def read_summary(root: Path, suite: str, run: str) -> VerdictSummary:
         raise RecordError(f"{path}: carries no checksum, which every verdict of its version has; {again}")
     if (found.suite, found.run) != (suite, run):
         raise RecordError(f"{path}: is the verdict of run {found.run}; {again}")
-    return found
+    try:
+        return held_to_its_parts(found)
+    except ValueError as error:
+        raise RecordError(f"{path}: {error}; {again}") from error
 
 
 def summary_of(verdict: Verdict) -> VerdictSummary:

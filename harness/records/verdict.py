@@ -21,6 +21,12 @@ FindingDecision = Literal["PASS", "FAIL", "INCONCLUSIVE", "INVALID", "WAIVED"]
 """Of one gate. WAIVED is a FAIL that the suite excuses until a date; nothing else is ever waived."""
 
 
+InvalidCode = Literal["at_zero", "at_chance", "one_answer", "blind_limit", "candidate_one_answer", "undecided"]
+"""Why a limit on a loss shows nothing. The baseline has the metric's worst value on every item; no more than guessing
+gives; one answer for all. Or a model that knows nothing would hold the limit; the candidate gives one answer to all;
+its best options tie on all."""
+
+
 def _said(value: object) -> object:
     return None if isinstance(value, float) and math.isinf(value) else value
 
@@ -145,6 +151,8 @@ class Finding(Model):
     """What excuses it, where the decision is WAIVED. `reason` says it too."""
     limit_before: float | None = None
     """The limit when the last version was promoted, where it was another one."""
+    code: InvalidCode | None = None
+    """INVALID for want of something to lose: why, for programs; None for every other reason."""
     early_alpha: float | None = None
     """A FAIL of a variant that was stopped early: the share of alpha at which the anytime-valid test decided it."""
 
@@ -441,8 +449,8 @@ class TaskFacts(Model):
 
 
 class Verdict(Model):
-    """The whole judgement of a run. `decision` is the worst of the candidates' (INVALID over FAIL over
-    INCONCLUSIVE over PASS)."""
+    """The whole judgement of a run. `decision` follows from the candidates' by the rule in `decided.py`: the worst of
+    them (INVALID over FAIL over INCONCLUSIVE over PASS), where any was judged."""
 
     schema_version: int = VERDICT_SCHEMA
     suite: Name
@@ -465,6 +473,8 @@ class Verdict(Model):
     judged_at: str
     elapsed_s: float
     partial: bool = False
+    report_only: bool = False
+    """No verdict was asked (`--report-only`): no gate was applied, and `decision` tells at most that it is INVALID."""
     limit: int | None = None
     """At most this many items of each task (`--limit`)."""
     label: str = ""
@@ -486,6 +496,13 @@ class Verdict(Model):
     """How it was judged, in plain sentences."""
 
     @property
+    def headline(self) -> str:
+        """What stands over a report: the decision, or that none was asked."""
+        return "REPORT ONLY" if self.report_only else self.decision
+
+    @property
     def exit_code(self) -> int:
-        """0 PASS, 10 FAIL, 11 INCONCLUSIVE, 12 INVALID."""
+        """0 PASS, 10 FAIL, 11 INCONCLUSIVE, 12 INVALID; 0 where no verdict was asked."""
+        if self.report_only:
+            return 0
         return {"PASS": 0, "FAIL": 10, "INCONCLUSIVE": 11, "INVALID": 12}[self.decision]

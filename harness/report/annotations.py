@@ -25,7 +25,9 @@ def annotations(verdict: Verdict) -> str:
                 lines.append(_command(_level(finding.decision, finding.severity), title, finding.reason))
     lines += [_command("notice", "waiver", says) for says in figures.waiver_notes(verdict)]
     lines += [_command("notice", "changed gate", says) for says in figures.change_notes(verdict)]
-    if verdict.decision != "PASS":
+    if verdict.report_only:
+        lines.append(_command("notice", f"{verdict.suite}: {verdict.headline}", verdict.sentence))
+    elif verdict.decision != "PASS":
         title = f"{verdict.suite}: {verdict.decision}"
         lines.append(_command("error" if lines else _level(verdict.decision, "block"), title, verdict.sentence))
     return "".join(f"{line}\n" for line in lines)

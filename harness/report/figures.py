@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 
-from harness.records.verdict import CandidateVerdict, Creep, Finding, Measure, SpeedRow, Verdict
+from harness.records.verdict import CandidateVerdict, Creep, Decision, Finding, Measure, SpeedRow, Verdict
 from harness.report.text import one_line
 
 NONE = "not available"
@@ -146,6 +146,11 @@ def reason(finding: Finding) -> str:
 def sentence(verdict: Verdict) -> str:
     """The verdict's sentence without the decision in front, for places that show the decision beside it."""
     return verdict.sentence.removeprefix(f"{verdict.decision}: ")
+
+
+def candidate_word(verdict: Verdict, decision: Decision) -> str:
+    """A candidate's decision; where no verdict was asked, at most that it is INVALID."""
+    return "not judged" if verdict.report_only and decision != "INVALID" else decision
 
 
 def explain_command(verdict: Verdict, finding: Finding) -> str:

@@ -27,7 +27,7 @@ _AT_START = re.compile(r"^(\s*)([-+]|\d+\.)(\s|$)")
 
 def render_markdown(verdict: Verdict) -> str:
     """Verdict sentence, one table row per candidate, the reasons, the first flips."""
-    parts = [f"## {MARKS[verdict.decision]} {verdict.decision}: {escape(verdict.suite)}", ""]
+    parts = [f"## {_mark(verdict)}{verdict.headline}: {escape(verdict.suite)}", ""]
     parts.append(escape(figures.sentence(verdict)))
     if verdict.partial:
         parts.append("**A partial run: not the whole suite.**")
@@ -48,6 +48,10 @@ def render_markdown(verdict: Verdict) -> str:
         "",
     ]
     return "\n".join(parts)
+
+
+def _mark(verdict: Verdict) -> str:
+    return "" if verdict.report_only else f"{MARKS[verdict.decision]} "
 
 
 def write_markdown(verdict: Verdict, path: Path) -> None:
@@ -74,7 +78,8 @@ def _table(verdict: Verdict) -> list[str]:
         "| " + " | ".join(["---", "---", *("---:" for _ in shown)]) + " |",
     ]
     for index, candidate in enumerate(verdict.candidates):
-        word = f"{MARKS[candidate.decision]} **{candidate.decision}**"
+        word = figures.candidate_word(verdict, candidate.decision)
+        word = f"{MARKS[candidate.decision]} **{word}**" if word == candidate.decision else word
         cells = [escape(column.cells[index].text) for column in shown]
         lines.append("| " + " | ".join([escape(candidate.variant), word, *cells]) + " |")
     return [*lines, ""]

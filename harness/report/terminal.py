@@ -42,7 +42,8 @@ def print_verdict(verdict: Verdict, console: Console) -> None:
     name = f"{verdict.baseline} (baseline)"
     _print_reasons(name, verdict.baseline_findings, verdict.baseline_checks, "", console)
     for each in verdict.candidates:
-        sentence = "" if each.decision == "PASS" else each.sentence
+        told = each.decision == "PASS" or (verdict.report_only and each.decision != "INVALID")
+        sentence = "" if told else each.sentence
         _print_reasons(each.variant, each.findings, each.checks, sentence, console)
     _print_retained(verdict, console)
     _print_notes(verdict, console)
@@ -55,7 +56,7 @@ def print_verdict(verdict: Verdict, console: Console) -> None:
         console.print(Text(safe(hint), style="dim"))
         console.print()
     summary = Text()
-    summary.append(verdict.decision, style=STYLES[verdict.decision])
+    summary.append(verdict.headline, style="bold" if verdict.report_only else STYLES[verdict.decision])
     summary.append("  ")
     summary.append(safe(figures.sentence(verdict)))
     if verdict.partial:

@@ -3,7 +3,7 @@
 from harness.stats.betting import BettingTest, cluster_values
 from harness.stats.decision import Decision
 from harness.stats.documents import DocumentMean, PerplexityRatio, document_mean, perplexity_ratio
-from harness.stats.drop import PairedDrop, clustered_drop, design_effect, mcnemar_midp, paired_drop
+from harness.stats.drop import PairedDrop, clustered_drop, design_effect, mcnemar_midp, paired_drop, shared_drop
 from harness.stats.graded import GradedDrop, graded_drop
 from harness.stats.level import MeanLevel, mean_level
 from harness.stats.more import items_to_decide, more_documents, more_items
@@ -53,6 +53,7 @@ __all__ = [
     "perplexity_ratio",
     "retained_documents",
     "retained_items",
+    "shared_drop",
     "speed_ratio",
     "zero_flip_items",
 ]

@@ -103,7 +103,7 @@ def check_scale(scale: float) -> None:
         raise ValueError(f"scale: expected a positive number, got {scale}")
 
 
-def check_counts(n: int, right_to_wrong: int, wrong_to_right: int) -> None:
+def check_counts(n: int, right_to_wrong: float, wrong_to_right: float) -> None:
     """Raises ValueError unless these are whole numbers, n >= 1 and the flips fit into n."""
     for name, value in (("n", n), ("right_to_wrong", right_to_wrong), ("wrong_to_right", wrong_to_right)):
         if not math.isfinite(value) or value != int(value) or value < 0:

@@ -31,8 +31,9 @@ class PairedDrop:
     """A paired drop with one-sided bounds at 1 - alpha each, and its verdict against `margin`."""
 
     n: int
-    right_to_wrong: int
-    wrong_to_right: int
+    right_to_wrong: float
+    wrong_to_right: float
+    """Whole numbers, unless items count by a share (`shared_drop`)."""
     margin: float
     alpha: float
     drop: float
@@ -52,7 +53,7 @@ class PairedDrop:
     """Over few changed clusters: the bounds that count with an unseen one, of which the wider decide."""
 
     @property
-    def flips(self) -> int:
+    def flips(self) -> float:
         return self.right_to_wrong + self.wrong_to_right
 
     @property
@@ -61,9 +62,14 @@ class PairedDrop:
         return self.flips / self.n
 
     @property
-    def mcnemar_midp(self) -> float:
-        """McNemar's mid-p, a diagnostic that decides nothing."""
-        return mcnemar_midp(self.right_to_wrong, self.wrong_to_right)
+    def whole(self) -> bool:
+        """Whether every item is right or wrong, none counted by a share."""
+        return float(self.right_to_wrong).is_integer() and float(self.wrong_to_right).is_integer()
+
+    @property
+    def mcnemar_midp(self) -> float | None:
+        """McNemar's mid-p, a diagnostic that decides nothing; None where items count by a share."""
+        return mcnemar_midp(int(self.right_to_wrong), int(self.wrong_to_right)) if self.whole else None
 
     @property
     def score_bounds(self) -> tuple[float, float]:
@@ -90,9 +96,11 @@ class PairedDrop:
 
     @property
     def p_change(self) -> float:
-        """Two-sided p of H0: nothing changed. McNemar's mid-p; over clusters Tango's statistic at 0 with t."""
+        """Two-sided p of H0: nothing changed. McNemar's mid-p; over clusters Tango's statistic at 0 with t, and where
+        items count by a share that statistic too."""
         if self.clusters is None:
-            return self.mcnemar_midp
+            exact = self.mcnemar_midp
+            return both_tails(self._z_at_0) if exact is None else exact
         if self.clusters == 1:
             return 1.0
         by_score = both_tails(self._z_at_0, self._degrees)
@@ -110,7 +118,9 @@ class PairedDrop:
         return None if self.clusters is None else self.clusters - 1
 
 
-def paired_drop(n: int, right_to_wrong: int, wrong_to_right: int, *, margin: float, alpha: float = 0.05) -> PairedDrop:
+def paired_drop(
+    n: int, right_to_wrong: float, wrong_to_right: float, *, margin: float, alpha: float = 0.05
+) -> PairedDrop:
     """Judge a paired drop of a right-or-wrong metric as non-inferiority (H0: drop >= margin).
 
     PASS iff z(margin) < -z_{1-alpha}, FAIL iff z(margin) > z_{1-alpha}. All amounts are fractions.
@@ -122,10 +132,40 @@ def paired_drop(n: int, right_to_wrong: int, wrong_to_right: int, *, margin: flo
     return _judge(n, right_to_wrong, wrong_to_right, margin, alpha, quantile=normal_quantile(1 - alpha), effective=n)
 
 
+def shared_drop(differences: ArrayLike, *, margin: float, alpha: float = 0.05) -> PairedDrop:
+    """`paired_drop` of items of which some are right by a share (k options tie: 1/k); `differences`: [n] in [-1, 1].
+
+    A share is what a draw among the tied options would give on average, so b and c are the sums of the losses and of
+    the gains: what the drawn outcomes, right or wrong, would be expected to count. The mean of the differences varies
+    no more than that of the drawn outcomes (Rao-Blackwell; |d| >= d^2), so Tango's variance errs to the safe side.
+    Without shares it is `paired_drop`. Raises ValueError for other differences.
+    """
+    check_margin(margin)
+    check_alpha(alpha)
+    sample = _differences(differences, "shared_drop")
+    b, c = _lost_and_won(sample)
+    return _judge(sample.size, b, c, margin, alpha, quantile=normal_quantile(1 - alpha), effective=sample.size)
+
+
+def _differences(differences: ArrayLike, caller: str) -> NDArray[np.float64]:
+    sample = np.asarray(differences, dtype=np.float64)
+    if sample.ndim != 1 or sample.size == 0:
+        raise ValueError(f"{caller}: expected a list of differences with at least one entry")
+    if not (np.abs(sample) <= 1).all():
+        raise ValueError(f"{caller}: expected differences of -1, 0 or 1, or shares between them")
+    return sample
+
+
+def _lost_and_won(sample: NDArray[np.float64]) -> tuple[float, float]:
+    """Sums of the losses and of the gains; whole numbers where no item counts by a share."""
+    lost, won = (float(np.maximum(each, 0).sum()) for each in (sample, -sample))
+    return (int(lost) if lost.is_integer() else lost), (int(won) if won.is_integer() else won)
+
+
 def _judge(
     n: int,
-    b: int,
-    c: int,
+    b: float,
+    c: float,
     margin: float,
     alpha: float,
     *,
@@ -182,7 +222,8 @@ def recounted(drop: PairedDrop, right_to_wrong: int, wrong_to_right: int) -> Pai
 def clustered_drop(differences: ArrayLike, clusters: ArrayLike, *, margin: float, alpha: float = 0.05) -> PairedDrop:
     """`paired_drop` where several items lean together (one passage, one prompt sampled repeatedly).
 
-    `differences`: [n] of 1 (right to wrong), -1 (wrong to right) and 0; `clusters`: [n] labels of any kind.
+    `differences`: [n] of 1 (right to wrong), -1 (wrong to right) and 0, or shares between them as in `shared_drop`;
+    `clusters`: [n] labels of any kind.
     The counts are divided by the design effect max(1, V_CR / V_iid), the quantile is t with G - 1 degrees of
     freedom. Where nothing varies (no flips, or every item flipped the same way) the effective size is G. Where
     fewer than `FEW_CHANGES` clusters changed, each bound is the wider of this and Gaffke's over clusters
@@ -191,14 +232,10 @@ def clustered_drop(differences: ArrayLike, clusters: ArrayLike, *, margin: float
     """
     check_margin(margin)
     check_alpha(alpha)
-    sample = np.asarray(differences, dtype=np.float64)
-    if sample.ndim != 1 or sample.size == 0:
-        raise ValueError("clustered_drop: expected a list of differences with at least one entry")
-    if not np.isin(sample, (-1.0, 0.0, 1.0)).all():
-        raise ValueError("clustered_drop: expected differences of -1, 0 or 1 only")
+    sample = _differences(differences, "clustered_drop")
     labels = cluster_codes(clusters, sample.size, "clustered_drop")
     groups = int(labels.max()) + 1
-    b, c, n = int((sample > 0).sum()), int((sample < 0).sum()), sample.size
+    (b, c), n = _lost_and_won(sample), sample.size
     if groups == 1:
         return PairedDrop(
             n=n, right_to_wrong=b, wrong_to_right=c, margin=margin, alpha=alpha, drop=(b - c) / n,

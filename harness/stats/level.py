@@ -43,11 +43,14 @@ class MeanLevel:
     warning: str | None = None
 
 
-def mean_level(values: ArrayLike, *, alpha: float = 0.05, clusters: ArrayLike | None = None) -> MeanLevel:
+def mean_level(
+    values: ArrayLike, *, alpha: float = 0.05, clusters: ArrayLike | None = None, shares: bool = False
+) -> MeanLevel:
     """Level of a per-item metric over `values`, [n].
 
     Zeros and ones: Wilson's score bounds (1927), with n divided by the design effect where `clusters` ([n]
-    labels) are given. Other values: t bounds, cluster-robust where clustered. Where few items (zeros and ones: few
+    labels) are given; `shares`: also where items are right by a share between, for which Wilson's variance is the
+    larger. Other values: t bounds, cluster-robust where clustered. Where few items (zeros and ones: few
     clusters) differ from the commonest value, no bound is narrower than Gaffke's over the range from 0 to 1, or the
     range seen where that is larger. Equal values everywhere get the width of an unseen share of z^2/(n + z^2),
     because identical answers prove nothing about the next one. One item or cluster decides nothing.
@@ -69,7 +72,8 @@ def mean_level(values: ArrayLike, *, alpha: float = 0.05, clusters: ArrayLike | 
     p_above: P = spread.p_above
     lower, upper = spread.own_bounds(alpha)
     unseen = spread.unseen_bounds(alpha)
-    if spread.units > 1 and bool(np.isin(sample, (0.0, 1.0)).all()):
+    right_or_wrong = bool(np.isin(sample, (0.0, 1.0)).all()) or (shares and low == 0.0 and high == 1.0)
+    if spread.units > 1 and right_or_wrong:
         quantile = quantile if clustered else normal_quantile(1 - alpha)
         unseen = unseen if clustered else None
         independent = spread.mean * (1 - spread.mean) / n

@@ -84,18 +84,18 @@ class Recovery:
 
 
 def paired_recovery(
-    n: int, both_right: int, right_to_wrong: int, wrong_to_right: int, *, alpha: float = 0.05
+    n: int, both_right: float, right_to_wrong: float, wrong_to_right: float, *, alpha: float = 0.05
 ) -> Recovery:
     """Ratio of two paired proportions by Nam and Blackwelder's score test (Statistics in Medicine, 2002).
 
     For a ratio r, z(r) = (p_cand - r p_base) sqrt(n) / sqrt(r (p10 + p01)), where p10 (right to wrong) and
     p01 (wrong to right) are the maximum-likelihood estimates under p_cand = r p_base. The bounds solve
-    z(r) = +-z_{1-alpha}.
+    z(r) = +-z_{1-alpha}. Items that are right by a share count by it, as in `shared_drop`.
 
     Raises ValueError for counts that are negative or exceed n, or a baseline that got nothing right.
     """
     counts = (both_right, right_to_wrong, wrong_to_right)
-    if n < 1 or min(counts) < 0 or sum(counts) > n:
+    if n < 1 or min(counts) < 0 or sum(counts) > n * (1 + TIED):
         raise ValueError(f"paired_recovery: counts {counts} do not fit n = {n}")
     base, cand = (both_right + right_to_wrong) / n, (both_right + wrong_to_right) / n
     if base == 0:
@@ -106,7 +106,8 @@ def paired_recovery(
 def clustered_recovery(
     baseline: ArrayLike, candidate: ArrayLike, clusters: ArrayLike, *, alpha: float = 0.05
 ) -> Recovery:
-    """`paired_recovery` where items lean together; all [n], right (1) or wrong (0), and cluster labels.
+    """`paired_recovery` where items lean together; all [n], right (1) or wrong (0) or right by a share, and cluster
+    labels.
 
     As for a drop: n is divided by the design effect of candidate - ratio * baseline, at least 1, and the quantile
     is t with G - 1 degrees of freedom; without a flip the effective size is G; where few clusters changed, each
@@ -123,7 +124,7 @@ def clustered_recovery(
     effective = float(groups)
     if (left != right).any():
         effective = left.size / design_effect(right - cand / base * left, labels)
-    loss, gain = float((left > right).mean()), float((left < right).mean())
+    loss, gain = float(np.maximum(left - right, 0).mean()), float(np.maximum(right - left, 0).mean())
     found = _by_score(effective, base, cand, loss, gain, alpha=alpha, degrees=groups - 1)
     found = replace(found, n=left.size, clusters=groups)
     unseen = _Unseen(left, right, labels)

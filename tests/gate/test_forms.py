@@ -12,7 +12,8 @@ import pytest
 from harness.compare.documents import Divergence, DocumentPairs
 from harness.compare.pairs import PairedMetric
 from harness.compare.timing import SpeedPairs
-from harness.gate.forms import Judgement, judge_documents, judge_memory, judge_paired, judge_speed
+from harness.gate.forms import judge_documents, judge_memory, judge_paired, judge_speed
+from harness.gate.judgement import Judgement
 from harness.records.models import MemoryFigures, SpeedRecord
 from harness.spec.models import Gate
 from tests.gate.handmade import HOST
@@ -70,10 +71,10 @@ EDGES: dict[str, tuple[PairedMetric, tuple[str, str, str, str, str]]] = {
     "three items": (paired([1, 0, 1], [1, 0, 0]), ("INCONCLUSIVE",) * 5),
     "no flip": (paired(HALF, HALF), ("PASS", "PASS", "PASS", "INCONCLUSIVE", "INCONCLUSIVE")),
     "every item lost": (paired(np.ones(50), np.zeros(50)), ("FAIL", "FAIL", "FAIL", "FAIL", "PASS")),
-    "every item won": (paired(np.zeros(50), np.ones(50)), ("PASS", "INVALID", "INVALID", "PASS", "FAIL")),
+    "every item won": (paired(np.zeros(50), np.ones(50)), ("INVALID", "INVALID", "INVALID", "PASS", "FAIL")),
     "baseline never right": (
         paired(np.zeros(200), np.zeros(200)),
-        ("PASS", "INVALID", "INVALID", "FAIL", "PASS"),
+        ("INVALID", "INVALID", "INVALID", "FAIL", "PASS"),
     ),
     "baseline always right": (paired(np.ones(200), np.ones(200)), ("PASS", "PASS", "PASS", "PASS", "FAIL")),
     "one item alone, clustered": (paired([1], [0], [0]), ("INCONCLUSIVE",) * 5),
@@ -105,7 +106,7 @@ EDGES: dict[str, tuple[PairedMetric, tuple[str, str, str, str, str]]] = {
     "scores, one cluster": (paired(np.full(30, 0.7), np.full(30, 0.6), np.zeros(30)), ("INCONCLUSIVE",) * 5),
     "scores, baseline at nothing": (
         paired(np.zeros(300), np.r_[0.5, np.zeros(299)]),
-        ("PASS", "INVALID", "INVALID", "FAIL", "PASS"),
+        ("INVALID", "INVALID", "INVALID", "FAIL", "PASS"),
     ),
     "scores below zero": (
         paired(np.full(300, -2.0), np.full(300, -2.5)),

@@ -152,10 +152,11 @@ def test_a_broken_baseline_floor_stops_every_candidate(tmp_path: Path) -> None:
 
 
 def test_warnings_do_not_decide(tmp_path: Path) -> None:
-    """A broken limit with `severity: warn` is shown and passes."""
+    """A broken limit with `severity: warn` is shown and decides nothing, so that there is no PASS either."""
     verdict = binary_bench(tmp_path, 1000, 68, 18).verdict([{**DROP[0], "severity": "warn"}])
     candidate = one(verdict)
-    assert (candidate.decision, candidate.findings[0].decision) == ("PASS", "FAIL")
+    assert (candidate.decision, candidate.findings[0].decision) == ("INCONCLUSIVE", "FAIL")
+    assert verdict.exit_code == 11
     assert "1 warning" in candidate.sentence
     assert "no blocking limit says whether it can be deployed" in verdict.sentence
 

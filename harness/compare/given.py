@@ -1,0 +1,64 @@
+"""Which answer a side gave to each item, as a number: whether it is always the same, and where its best options tie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from harness.records.columns import NO_TEXT, Answers, Floats, Indices, Mask, PlanColumns
+
+UNKNOWN = 0
+"""In `Given.said`: no answer, or one that has no number."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """One side's answers to n items, as one metric sees them."""
+
+    said: Indices
+    """A number for the answer, [n]: equal for equal texts; `UNKNOWN` where there is none."""
+    tied: Mask
+    """Items whose best options have exactly equal likelihoods, [n]: the side has not decided."""
+    varies_elsewhere: bool = False
+    """Of a slice: the side gives more than one answer on the whole task."""
+
+    @property
+    def constant(self) -> bool:
+        """Whether every item that it decided got the same answer."""
+        decided = self.said[~self.tied]
+        return bool(decided.size and decided[0] != UNKNOWN and (decided == decided[0]).all())
+
+    def only(self, inside: Indices) -> Given:
+        """The answers to some of the items."""
+        return replace(self, said=self.said[inside], tied=self.tied[inside], varies_elsewhere=not self.constant)
+
+
+def given(answers: Answers, plan: PlanColumns, places: Indices, metric: str) -> Given | None:
+    """The answers to the items at `places` of the plan; None for documents and for items with a single option.
+
+    `acc_norm` takes the option of the best likelihood per character, every other metric that of the best likelihood.
+    """
+    if (answers.texts != NO_TEXT).any():
+        return Given(said=answers.texts, tied=np.zeros(places.size, dtype=np.bool_))
+    counts = plan.options[places]
+    which = np.flatnonzero((counts > 1) & (answers.options >= counts))
+    if not which.size:
+        return None
+    counts = counts[which]
+    starts = np.cumsum(counts) - counts
+    item = np.repeat(np.arange(which.size), counts)
+    option = np.arange(item.size) - starts[item]
+    offered = plan.first_option[places[which]][item] + option
+    values: Floats = answers.likelihoods[answers.first_option[which][item] + option]
+    if metric.partition(",")[0] == "acc_norm":
+        values = values / np.maximum(1, plan.option_characters[offered])
+    values = np.where(np.isnan(values), -np.inf, values)
+    top = np.flatnonzero(np.isfinite(values) & (values == np.maximum.reduceat(values, starts)[item]))
+    said, tied = np.full(places.size, UNKNOWN, dtype=np.int64), np.zeros(places.size, dtype=np.bool_)
+    owner, texts = which[item[top]], plan.option_texts[offered[top]]
+    said[owner[::-1]] = texts[::-1]  # the first of equals stays
+    same_text = (texts == said[owner]) & (texts != UNKNOWN)
+    several = np.bincount(owner, minlength=places.size) > 1
+    tied[owner[~same_text]] = True
+    return Given(said=said, tied=tied & several)
