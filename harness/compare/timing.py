@@ -71,7 +71,7 @@ def loaded_memory(run: RunManifest, variant: VariantRun) -> SpeedRecord | None:
     if ours is None or theirs is None or ours.dequantised:
         return None
     return SpeedRecord(
-        key="",
+        key="loaded",
         variant=variant.variant,
         baseline=run.baseline,
         host=run.host,
