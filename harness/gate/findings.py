@@ -62,7 +62,7 @@ def candidate_findings(
         if rule.gate.against == "reference":
             own, against = _against_reference(rule, comparison, candidate), comparison.reference_name or ""
         else:
-            own = _apply(rule, candidate.variant, against, paired, candidate, whole=comparison.baseline)
+            own = _apply(rule, candidate.variant, against, paired, candidate)
         found.extend(_with_missing(own, rule, candidate.variant, against, comparison))
     return tuple(found)
 
@@ -95,15 +95,8 @@ def baseline_findings(all_rules: Sequence[Rule], comparison: Comparison) -> tupl
 
 
 def _apply(
-    rule: Rule,
-    variant: str,
-    against: str,
-    paired: Paired,
-    candidate: CandidateComparison | None,
-    *,
-    whole: Paired | None = None,
+    rule: Rule, variant: str, against: str, paired: Paired, candidate: CandidateComparison | None
 ) -> list[Finding]:
-    """`whole`: the baseline on all its items, where the candidate may have been asked a part of them."""
     gate = rule.gate
     metric = lookup(gate.metric)
     kind: Kind = metric.kind if metric is not None else "graded"
@@ -122,8 +115,6 @@ def _apply(
         judgement = judge_part(
             gate, paired.metrics.get((task, gate.metric)), paired.parts[task], alpha=rule.alpha / rule.together
         )
-        if whole is not None and (asked := whole.metrics.get((task, gate.metric))) is not None:
-            judgement = held_to_floor(gate, asked, judgement)
         return [_finding(rule, variant, against, judgement, named)]
     if stop is not None and task not in {*paired.documents, *(name for name, _ in paired.metrics)}:
         return [_finding(rule, variant, against, not_judged(stop), named)]

@@ -22,6 +22,10 @@ LOSSES = ("max_drop", "max_relative_drop", "min_recovery", "min_retained")
 """Forms that look at what is lost of the baseline's score."""
 NEARLY_ALL = 0.95
 """One answer that is right on this share of a slice is what a good model says there, if it says others elsewhere."""
+NEARLY_NEVER = 0.05
+"""A baseline that is right no more often is near its floor: a limit on a loss that is wider lets it lose all."""
+FEW_ITEMS = 20
+"""Under this many items nothing is said about shares: what they leave undecided stays so."""
 ROUNDING = 1e-9
 
 
@@ -37,7 +41,8 @@ def held_to_floor(gate: Gate, metric: PairedMetric, judgement: Judgement) -> Jud
     """The judgement of a limit on a loss; INVALID where it shows nothing, the numbers kept."""
     if gate.form not in LOSSES or not metric.count:
         return judgement
-    if (floor := floor_of(metric)) is not None:
+    undecided = metric.count < FEW_ITEMS and judgement.decision == "INCONCLUSIVE"
+    if (floor := floor_of(metric)) is not None and (floor.code == "at_zero" or not undecided):
         reason = judgement.reason if judgement.decision == "INVALID" else floor.says
         return replace(judgement, decision="INVALID", reason=reason, more_items=None, code=floor.code)
     if judgement.decision == "PASS" and (empty := _empty_pass(gate, metric)) is not None:
@@ -119,6 +124,8 @@ def _blind_passes(gate: Gate, metric: PairedMetric) -> bool:
         return False
     level = float(metric.baseline.mean())
     lost = abs(level - blind)
+    if metric.chance is None and lost > NEARLY_NEVER:
+        return False
     allowed = {
         "max_drop": gate.limit,
         "max_relative_drop": gate.limit * level,

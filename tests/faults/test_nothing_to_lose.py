@@ -121,6 +121,15 @@ def test_a_limit_wider_than_the_level_shows_nothing(tmp_path: Path) -> None:
     assert judged(bench, {"min": 0.001}, metric="exact_match").decision == "PASS"
 
 
+def test_few_items_at_chance_pass_nothing(tmp_path: Path) -> None:
+    """Under 20 items a share says little: what is undecided stays so, and a PASS of a wide limit is none."""
+    gold, weak = [0, 1] * 8, [0, 0] * 8
+    weak[0] = 1
+    bench = choices(tmp_path, {"fp32": picks(weak, seed=1, width=2), "q": picks(weak, seed=5, width=2)}, gold)
+    assert judged(bench, {"max_drop": 0.02}).decision == "INCONCLUSIVE"
+    assert judged(bench, {"max_drop": 0.4}).findings[0].code == "at_chance"
+
+
 @pytest.mark.fault("T19", "a candidate whose options all tie, where the right one always comes first", "FAIL")
 @pytest.mark.fault("T7", "an option of which nothing is scored, so that all options tie on both sides", "at_chance")
 def test_options_that_tie(tmp_path: Path) -> None:
@@ -164,7 +173,7 @@ FLOORS = st.sampled_from(["never right", "at chance", "one answer", "all tie"])
         st.floats(0.001, 0.9).map(lambda each: {"max_relative_drop": each}),
         st.floats(0.1, 0.999).map(lambda each: {"min_recovery": each}),
     ),
-    n=st.integers(2, 300),
+    n=st.integers(20, 300),
     width=st.integers(2, 4),
     good=st.floats(0, 1),
     seed=st.integers(0, 1000),
