@@ -112,15 +112,15 @@ def _document(name: str, docs: Docs, position: int) -> Document:
         text=text,
         fields=docs.rows[position],
         place=place,
-        bytes=_bytes(measured, len(text.encode())),
+        bytes=task_bytes(measured, len(text.encode())),
     )
 
 
-def _bytes(measured: Mapping[str, object], own: int) -> int:
+def task_bytes(measured: Mapping[str, object], own: int) -> int:
     """The bytes that the task counts, beside a log-likelihood; the text's own where it counts none."""
     for metric in BYTE_METRICS:
         match measured.get(metric):
-            case (float(likelihood), Integral() as size) if likelihood == PROBE and size > 0:
+            case (float(likelihood), Integral() as size) if likelihood == PROBE and int(size) > 0:
                 return int(size)
     return own
 

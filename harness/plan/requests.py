@@ -5,14 +5,14 @@ Refuses to cut: what does not fit the model's context is said to be too long, ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness.engines.seam import GenerateRequest, ScoreRequest
 from harness.errors import EngineError, SuiteError
 from harness.plan.build import Request
-from harness.plan.lmeval import first_cause
+from harness.plan.lmeval import first_cause, lm_evals_seeds
 from harness.plan.rows import problem
 from harness.plan.shortforms import Docs
 from harness.plan.tokens import (
@@ -93,27 +93,43 @@ def ask_documents(
 
 
 def lm_evals_instances(name: str, docs: Docs, position: int, tokenizer: Tokenizer, *, chat: bool) -> tuple[Any, ...]:
-    """What lm-eval's `build_all_requests` makes of one document, argument by argument."""
+    """What lm-eval's `build_all_requests` makes of one document, argument by argument.
+
+    Where a task's code draws from the global generators, every document is drawn alike, whatever was asked before it.
+    """
     doc, template = docs.docs[position], _template(tokenizer) if chat else None
     try:
-        context = docs.task.fewshot_context(
-            doc,
-            docs.num_few_shot,
-            system_instruction=None,
-            apply_chat_template=chat,
-            fewshot_as_multiturn=chat,
-            chat_template=template,
-            gen_prefix=docs.task.doc_to_prefix(doc),
-        )
-        built = docs.task.construct_requests(
-            doc=doc, ctx=context, metadata=(name, position, 1), apply_chat_template=chat, chat_template=template
-        )
+        with lm_evals_seeds():
+            context = docs.task.fewshot_context(
+                doc,
+                docs.num_few_shot,
+                system_instruction=None,
+                apply_chat_template=chat,
+                fewshot_as_multiturn=chat,
+                chat_template=template,
+                gen_prefix=docs.task.doc_to_prefix(doc),
+            )
+            built = docs.task.construct_requests(
+                doc=doc, ctx=context, metadata=(name, position, 1), apply_chat_template=chat, chat_template=template
+            )
     except (SuiteError, EngineError):
         raise
     except Exception as error:  # a task is somebody's templates and Python
         message = f"lm-eval cannot ask this document: {first_cause(error)}"
         raise problem(docs.places[position], f"tasks.{name}", message) from error
-    return tuple(built) if isinstance(built, list | tuple) else (built,)
+    instances = tuple(built) if isinstance(built, list | tuple) else (built,)
+    for text in _texts(instances):
+        if not isinstance(text, str):
+            raise problem(docs.places[position], f"tasks.{name}", f"expected a text to ask with, got {text!r:.60}")
+    return instances
+
+
+def _texts(instances: Sequence[Any]) -> Iterator[object]:
+    """What is to be tokenised: prompt and option, or the prompt before generation settings."""
+    for each in instances:
+        yield each.args[0]
+        if each.request_type == "loglikelihood":
+            yield each.args[1]
 
 
 def _template(tokenizer: Tokenizer) -> Callable[..., str]:
@@ -151,7 +167,7 @@ def _for_options(
     *,
     templated: bool,
 ) -> Asked:
-    pairs = [(str(each.args[0]), str(each.args[1])) for each in instances]
+    pairs: list[tuple[str, str]] = [(each.args[0], each.args[1]) for each in instances]
     ids, moved = _split(tokenizer, pairs, templated=templated)
     contexts: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
     where, texts = [], []

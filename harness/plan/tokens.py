@@ -102,7 +102,7 @@ class HfTokenizer:
         return tuple(self._tokenizer.encode(text, add_special_tokens=add_special_tokens))
 
     def pieces(self, text: str) -> Pieces:
-        if not self._tokenizer.is_fast:
+        if not getattr(self._tokenizer, "is_fast", False):
             return Pieces(ids=self.encode(text, add_special_tokens=False), spans=None)
         found = self._tokenizer(
             text, add_special_tokens=False, return_offsets_mapping=True, return_attention_mask=False
@@ -117,8 +117,10 @@ class HfTokenizer:
     def moves(self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True) -> bool:
         import jinja2
 
-        template = str(self._tokenizer.get_chat_template())
-        if CLOCK not in template:
+        template = self._tokenizer.chat_template
+        if template is not None and not isinstance(template, str):  # several, by name
+            template = self._tokenizer.get_chat_template()
+        if template is None or CLOCK not in template:
             return False
         try:
             first, second = (

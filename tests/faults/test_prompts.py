@@ -23,6 +23,10 @@ from harness.spec.load import load_suite
 from tests.faults.toy_tokenizers import BYTE_LETTERS, SPECIAL, saved
 
 TURNS = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}\n{% endfor %}<assistant>"
+TURNS_OPEN = (
+    "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}\n{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
 ROWS = [{"q": f"Question {n}? Answer:", "a": "Paris", "b": "Rome city"} for n in range(4)]
 CHOICE = {"data": "rows.jsonl", "prompt": "{{q}}", "choices": ["{{a}}", "{{b}}"], "answer": "{{a}}"}
 GENERATE = {"data": "rows.jsonl", "prompt": "{{q}}", "answer": "{{a}}"}
@@ -273,3 +277,50 @@ def test_any_limit_asks_a_part_of_the_whole(tmp_path: Path, count: int, shots: i
     some = {item.item: item.prompt for item in plan(tmp_path, task, rows=rows, limit=limit).items}
     assert some.items() <= whole.items()
     assert len(some) == min(limit, count)
+
+
+PREFIXED = """
+task: prefixed
+dataset_path: json
+dataset_kwargs: {{cache_dir: {folder}/cache, data_files: {{test: {folder}/rows.jsonl}}}}
+test_split: test
+output_type: {type}
+doc_to_text: "{{{{q}}}}"
+doc_to_target: {target}
+gen_prefix: "{prefix}"
+{more}
+"""
+OPTIONS = 'doc_to_choice: ["3", "4"]'
+MUTUAL = OPTIONS + "\nmetric_list: [{{metric: acc_mutual_info}}, {{metric: acc}}, {{metric: f1}}]"
+
+
+@pytest.mark.fault("T10", "an lm-eval task with `gen_prefix`, the beginning of the answer")
+@pytest.mark.parametrize("chat", [False, True])
+@pytest.mark.parametrize(("kind", "prefix"), [("generate_until", "The answer is"), ("multiple_choice", "Answer:")])
+def test_the_beginning_of_the_answer_is_kept(tmp_path: Path, kind: str, prefix: str, chat: bool) -> None:
+    """Behind the question, or as the assistant's first words, which the template does not close."""
+    more, target = (OPTIONS, 1) if kind == "multiple_choice" else ("", "'{{{{q}}}}'")
+    written = PREFIXED.replace("{target}", str(target)).format(folder=tmp_path, type=kind, prefix=prefix, more=more)
+    (tmp_path / "task.yaml").write_text(written)
+    tokenizer = byte_tokenizer(tmp_path / "chatty", ["$A"], TURNS_OPEN)
+    task = {"lm_eval": "task.yaml", "apply_chat_template": chat}
+    found = plan(tmp_path, task, tokenizer, rows=[{"q": "What is 2+2?"}])
+    expected = f"<user>What is 2+2?\n<assistant>{prefix}" if chat else f"What is 2+2? {prefix}"
+    assert found.items[0].prompt == expected
+    if kind == "multiple_choice":
+        assert asked(found).continuations[0] == tokenizer.encode(" 3", add_special_tokens=False)
+
+
+@pytest.mark.fault("T31", "an lm-eval task with acc_mutual_info, and with a metric over classes")
+def test_options_are_asked_without_the_question_too(tmp_path: Path) -> None:
+    """Mutual information needs each option behind nothing; a metric that is no mean over items is left out by name."""
+    written = PREFIXED.replace("{more}", MUTUAL).replace('gen_prefix: "{prefix}"\n', "")
+    (tmp_path / "task.yaml").write_text(written.format(folder=tmp_path, type="multiple_choice", target=1))
+    found = plan(tmp_path, {"lm_eval": "task.yaml"}, rows=[{"q": "What is 2+2?"}])
+    with_question, without = found.requests[0]
+    assert isinstance(with_question, ScoreRequest)
+    assert isinstance(without, ScoreRequest)
+    assert without.context == (ScriptedTokenizer.prefix_token,)
+    assert with_question.continuations == without.continuations
+    assert found.metrics == ("acc", "acc_mutual_info")
+    assert "t: f1 is no mean over items, so it cannot be paired and is left out" in found.notes
