@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import traceback
 from dataclasses import dataclass
 from enum import IntEnum
+from pathlib import Path
 
 
 class ExitCode(IntEnum):
@@ -79,3 +82,55 @@ class WorkerMemoryError(WorkerError):
 
 class EngineError(RunError):
     """An engine could not load or run a model; the message says which and why."""
+
+
+TELLS = re.compile(
+    r"size mismatch|shape mismatch|[A-Za-z]+Error: |missing key|unexpected key|not supported|no such file",
+    re.IGNORECASE,
+)
+"""What the line that tells has in it, where the first is only a title."""
+TITLE = re.compile(r"(error\(s\)|one of|following|for details)[^.]*$|[:;]$", re.IGNORECASE)
+"""A first line that announces what follows it."""
+MOST = 400
+"""Letters of a telling line."""
+
+
+def telling(error: BaseException) -> str:
+    """The line of an exception's text that says what is wrong, never empty.
+
+    A first line that only announces (`Error(s) in loading state_dict for X:`) is joined with the line that tells. An
+    exception without a text is named by its type and the place that raised it.
+    """
+    lines = [line for line in (" ".join(line.split()) for line in _text(error).splitlines()) if line]
+    if not lines:
+        return f"{type(error).__name__} without a text, {_place(error)}"
+    first, rest = lines[0], lines[1:]
+    if rest and TITLE.search(first):
+        best = next((line for line in rest if TELLS.search(line)), None)
+        first = f"{first} {best}" if best is not None else " ".join(lines)
+    if isinstance(error, KeyError | AssertionError | AttributeError | TypeError | IndexError):
+        first = f"{type(error).__name__}: {first}"
+    return first if len(first) <= MOST else f"{first[: MOST - 2]} …"
+
+
+def named(error: BaseException) -> str:
+    """The telling line behind the exception's type."""
+    said, kind = telling(error), type(error).__name__
+    return said if said.startswith(kind) else f"{kind}: {said}"
+
+
+def _text(error: BaseException) -> str:
+    """What it says; a KeyError's is the bare key, not its repr with line breaks escaped."""
+    if isinstance(error, KeyError) and len(error.args) == 1:
+        return str(error.args[0])
+    text = str(error)
+    return text if re.search(r"\w", text) else ""
+
+
+def _place(error: BaseException) -> str:
+    """Function, file and line that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return "raised by no code that can be named"
+    last = frames[-1]
+    return f"raised by {last.name} ({Path(last.filename).name}:{last.lineno})"

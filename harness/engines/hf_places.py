@@ -15,9 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from harness.engines.foreign import telling
 from harness.engines.seam import SCRATCH, LoadSpec
-from harness.errors import EngineError
+from harness.errors import EngineError, telling
 
 UNPLACED = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError)
 """What libraries raise for a placement that they cannot do."""

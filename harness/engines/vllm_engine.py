@@ -25,7 +25,7 @@ from harness.engines.seam import (
     WindowScore,
     Workload,
 )
-from harness.errors import EngineError
+from harness.errors import EngineError, telling
 
 REPACKED = "vLLM repacks linear weights here and shows them no more: their bytes, bits and finiteness are not known"
 
@@ -53,7 +53,7 @@ def load(spec: LoadSpec) -> VllmEngine:
             **_memory(spec),
         )
     except (RuntimeError, ValueError, OSError) as error:
-        raise EngineError(f"{spec.path}: vLLM could not load it: {(str(error).splitlines() or [''])[0]}") from error
+        raise EngineError(f"{spec.path}: vLLM could not load it: {telling(error)}") from error
     return VllmEngine(vllm, llm, spec, clock.perf_counter() - started)
 
 

@@ -19,7 +19,7 @@ from itertools import chain, takewhile
 from typing import Any, Protocol
 
 from harness.engines.seam import Pieces, Span, Window
-from harness.errors import EngineError
+from harness.errors import EngineError, telling
 
 PROBES = ("a", "The", "1", ".", "\n", "é", "日本")
 """Texts in which to see what a tokenizer adds around a text."""
@@ -86,7 +86,7 @@ class HfTokenizer:
                 path, revision=revision, trust_remote_code=trust_remote_code
             )
         except Exception as error:
-            raise EngineError(f"{path}: no tokenizer could be loaded: {str(error).splitlines()[0]}") from error
+            raise EngineError(f"{path}: no tokenizer could be loaded: {telling(error)}") from error
         self._tokenizer = loaded
         prefix = loaded.bos_token_id if loaded.bos_token_id is not None else loaded.eos_token_id
         if prefix is None:
@@ -110,8 +110,14 @@ class HfTokenizer:
         return Pieces(ids=tuple(found["input_ids"]), spans=tuple(map(tuple, found["offset_mapping"])))
 
     def chat(self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True) -> str:
-        if not self._tokenizer.chat_template:
+        templates = self._tokenizer.chat_template
+        if not templates:
             raise EngineError("the model's tokenizer has no chat template; use `prompt` instead of `messages`")
+        if isinstance(templates, Mapping) and "default" not in templates:
+            raise EngineError(
+                f"the model's tokenizer has several chat templates ({', '.join(sorted(templates))}) and none of them "
+                "is the default; name one `default` in its tokenizer_config.json"
+            )
         return self._render(messages, add_generation_prompt=add_generation_prompt)
 
     def moves(self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True) -> bool:

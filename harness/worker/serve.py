@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 from harness.checkpoints.contents import Stamp, opened_files
 from harness.checkpoints.resolve import resolve
 from harness.engines.decoding import received
-from harness.engines.foreign import named
 from harness.engines.reference import WITHOUT_FILES, reference_of
 from harness.engines.seam import (
     Engine,
@@ -24,7 +23,7 @@ from harness.engines.seam import (
     Window,
     Workload,
 )
-from harness.errors import EngineError
+from harness.errors import EngineError, named
 from harness.worker.batches import Sized, leading, padded_tokens
 from harness.worker.meters import device_process_bytes, process_peak_bytes, reset_process_peak
 
