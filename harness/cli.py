@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import errno
-import io
 import re
-import signal
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from harness.errors import ExitCode, QuantgateError, unwritable
+from harness.entry import main as main
 
 app = typer.Typer(
     name="quantgate",
@@ -45,7 +41,6 @@ ArtifactsFolder = Annotated[Path, typer.Option(help="Folder of made checkpoints.
 ReportOnly = Annotated[
     bool, typer.Option("--report-only", help="Only compare: no gate is applied, no verdict given, the exit code is 0.")
 ]
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 RESULTS, REPORTS, ARTIFACTS = Path("results"), Path("reports"), Path("artifacts")
 
 
@@ -120,6 +115,9 @@ def run(
         bool, typer.Option("--stop-early/--no-stop-early", help="Stop a variant once it cannot hold a limit any more.")
     ] = False,
     report_only: ReportOnly = False,
+    outcome: Annotated[
+        Path | None, typer.Option(help="Also write there, as JSON, what this run made and where; nothing if it fails.")
+    ] = None,
 ) -> None:
     """Run a suite, judge it, write the reports. The exit code is the verdict."""
     from harness.commands.run import run_and_report
@@ -140,6 +138,7 @@ def run(
             label=label,
             stop_early=stop_early,
             report_only=report_only,
+            outcome=outcome,
         )
     )
 
@@ -311,67 +310,6 @@ def promote(
         print_promoted(run, results)
         return
     promote_version(run, variant, results, name=name, note=note, force=force)
-
-
-class Stopped(BaseException):
-    """Ctrl-C or SIGTERM; everything on the way up cleans up. Not a `KeyboardInterrupt`: typer makes that an exit."""
-
-    def __init__(self, by: int) -> None:
-        self.by = by
-
-
-def _stop(number: int, frame: object) -> None:
-    del frame
-    raise Stopped(number)
-
-
-def main() -> None:
-    """Entry point. Known errors become a message and their exit code; Ctrl-C is 130, SIGTERM 143; a crash is never a
-    verdict."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
-            signal.signal(number, _stop)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal without Unicode shows a question mark, not a traceback
-            stream.reconfigure(errors="replace")
-    try:
-        app()
-    except QuantgateError as error:
-        print(error, file=sys.stderr)
-        sys.exit(int(error.exit_code))
-    except Stopped as stopped:
-        _say_goodbye(stopped.by)
-    except Exception as error:  # noqa: BLE001  # the last resort: a crash must not look like a verdict
-        _crash(error)
-    finally:
-        _stop_no_more()
-
-
-def _stop_no_more() -> None:
-    """The exit code is decided; a signal while Python winds up would change it or print a traceback."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-
-
-def _say_goodbye(by: int) -> None:
-    """Stopped by a person or the system, which is no crash."""
-    _stop_no_more()
-    again = "the same command without --fresh" if "--fresh" in sys.argv else "the same command"
-    resumes = f"; what was measured is stored, {again} goes on from there" if sys.argv[1:2] == ["run"] else ""
-    print(f"stopped{resumes}", file=sys.stderr)
-    sys.exit(128 + by)
-
-
-def _crash(error: Exception) -> None:
-    """A full disk is told as one; anything unforeseen shows its traceback. Both exit 3."""
-    import traceback
-
-    if isinstance(error, OSError) and (error.errno in NO_ROOM or "No usable temporary directory" in str(error)):
-        print(unwritable(error.filename or "a temporary file", error), file=sys.stderr)
-        sys.exit(int(ExitCode.RUN))
-    traceback.print_exception(error)
-    print("this is a bug in quantgate, not a verdict on a model", file=sys.stderr)
-    sys.exit(int(ExitCode.RUN))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The error tree and the exit codes. Owns what a failure is called; imports nothing of ours."""
+"""The error tree and the exit codes. Owns what a failure is called, and how foreign text stands in its words."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import traceback
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
+
+from harness.masking import redact_within
+from harness.shown import name_in_line
 
 
 class ExitCode(IntEnum):
@@ -43,7 +46,8 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return ": ".join(part for part in (self.place, self.key, self.message) if part)
+        parts = (self.place, self.key, self.message)
+        return ": ".join(redact_within(name_in_line(part)) for part in parts if part)
 
 
 class SuiteError(QuantgateError):

@@ -18,6 +18,8 @@ VOCABULARY = {
     "engines.states",
     "engines.gguf_header",
     "engines.reference",
+    "masking",
+    "shown",
 }
 """Names for things: anybody may import them. The fake engine is here for its tokenizer, which plans for it; the layout
 of stored states for those who read them from a store; the head of a .gguf file for what it says of its model;

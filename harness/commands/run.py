@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import tempfile
 from pathlib import Path
 
 from rich.console import Console
 
 from harness import api
+from harness.errors import RunError, UsageError, unwritable
+from harness.output import commands
 from harness.records.verdict import Verdict
 from harness.report import annotations as github_annotations
 from harness.report import print_verdict
@@ -29,11 +33,16 @@ def run_and_report(
     label: str,
     stop_early: bool,
     report_only: bool,
+    outcome: Path | None = None,
 ) -> int:
-    """Run, judge, report; returns the exit code."""
+    """Run, judge, report; returns the exit code. `outcome`: a file for programs, which exists only once this run was
+    judged and reported."""
     from harness.spec.load import load_suite
 
+    if outcome is not None:
+        _forget(outcome)
     loaded = load_suite(suite)
+    check_folder(reports)
     from harness.run.progress import reporter
     from harness.run.schedule import RunOptions, run_suite
 
@@ -54,14 +63,55 @@ def run_and_report(
         manifest = run_suite(loaded, options, progress)
     verdict = api.gate(manifest, results=results, report_only=report_only)
     page = api.report(verdict, results=results, reports=reports)
+    if outcome is not None:
+        _write_outcome(outcome, verdict, results, page.parent)
     announce(verdict)
     print(f"run      {verdict.run}{f' ({verdict.label})' if verdict.label else ''}\nreport   {page}")
     print(f"verdict  {results / verdict.suite / 'runs' / verdict.run / 'verdict.json'}")
     return verdict.exit_code
 
 
+def check_folder(folder: Path) -> None:
+    """Raises `RunError` for a folder that no report could be written to: before a model is measured for it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise RunError(unwritable(folder, error)) from error
+
+
+def _forget(outcome: Path) -> None:
+    """What an earlier run left there is no outcome of this one."""
+    try:
+        outcome.unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(f"--outcome {outcome}: {error.strerror}") from error
+
+
+def _write_outcome(outcome: Path, verdict: Verdict, results: Path, folder: Path) -> None:
+    """What this run made, for whoever started it. Written last, by rename."""
+    records = results / verdict.suite / "runs" / verdict.run
+    says = {
+        "run": verdict.run,
+        "exit_code": verdict.exit_code,
+        "records": str(records),
+        "verdict": str(records / "verdict.json"),
+        "reports": str(folder),
+        "markdown": str(folder / "report.md"),
+        "html": str(folder / "report.html"),
+        "junit": str(folder / "junit.xml"),
+    }
+    scratch = outcome.with_name(f"{outcome.name}.{os.getpid()}")
+    try:
+        scratch.write_text(json.dumps(says, indent=2) + "\n")
+        scratch.replace(outcome)
+    except OSError as error:
+        raise RunError(unwritable(outcome, error)) from error
+
+
 def announce(verdict: Verdict) -> None:
     """The verdict on stdout; annotations too where GitHub reads them."""
     print_verdict(verdict, Console())
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        print(github_annotations(verdict), end="")
+        commands(github_annotations(verdict))

@@ -15,9 +15,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from harness.errors import UsageError
+from harness.output import is_gone
 from harness.records.models import Failed, ItemRecord, PlannedItem, RunManifest, VariantRun
 from harness.records.ordered import Ordered
 from harness.records.store import Store
+from harness.shown import json_text
 
 Cell = str | int | float | bool | None | list[float | None] | list[str] | dict[str, str]
 
@@ -30,13 +32,17 @@ def export(run: str, results: Path, *, task: str | None, form: str) -> None:
     manifest = store.find_run(run)  # once: a run that ends meanwhile would be another `latest`
     if form == "jsonl":
         for row in item_rows(store, manifest, task):
-            sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
+            sys.stdout.write(json_text(json.dumps(row, ensure_ascii=False)) + "\n")
+            if is_gone():  # `quantgate show | head`
+                break
         return
     columns = dict.fromkeys(name for row in item_rows(store, manifest, task) for name in row)
     writer = csv.DictWriter(sys.stdout, fieldnames=list(columns), restval="", lineterminator="\n")
     writer.writeheader()
     for row in item_rows(store, manifest, task):
         writer.writerow({name: _cell(value) for name, value in row.items()})
+        if is_gone():
+            break
 
 
 def item_rows(store: Store, manifest: RunManifest, task: str | None) -> Iterator[dict[str, Cell]]:

@@ -35,6 +35,7 @@ from harness.engines.served_dialect import About, Dialect, Options
 from harness.engines.served_http import Http, libraries, shown
 from harness.engines.served_identify import identify
 from harness.errors import EngineError
+from harness.masking import masked
 
 Q = TypeVar("Q")
 A = TypeVar("A")
@@ -194,7 +195,7 @@ def _facts(http: Http, dialect: Dialect, load_s: float) -> Facts:
         versions={**libs, about.server: about.version or "unknown"},
         load_s=load_s,
         server_digest=_digest(about),
-        notes=notes,
+        notes=tuple(map(masked, notes)),
     )
 
 

@@ -69,6 +69,12 @@ def _key(variant: str, name: object) -> str | None:
     value = os.environ.get(str(name), "").strip()
     if not value:
         raise EngineError(f"{variant}: the environment variable {name!r} (api_key_env) is not set; put the key in it")
+    odd = next((place for place, each in enumerate(value) if not "!" <= each <= "~"), None)
+    if odd is not None:
+        raise EngineError(
+            f"{variant}: the environment variable {name!r} (api_key_env) holds what no key can be: its character "
+            f"{odd + 1} is a blank, a line break or not ASCII; put the key alone in it"
+        )
     return value
 
 

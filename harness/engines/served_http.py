@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from harness.errors import EngineError
+from harness.masking import keep, keep_address, masked, redact, without
 
 if TYPE_CHECKING:
     import httpx2
     from tenacity import Retrying
 
 SHOWN = 200
+LOOKED_AT = 20_000
 """Characters of an answer that a message shows."""
 LARGEST_ANSWER = 256 * 2**20
 """Bytes after which an answer is no answer any more. The largest honest one lists a whole vocabulary."""
@@ -69,7 +71,8 @@ def libraries() -> tuple[ModuleType, ModuleType]:
 
 
 def shown(text: str) -> str:
-    """A foreign text as a message may show it: one line, no control characters, cut."""
+    """A foreign text as a message may show it: without secrets, one line, no control characters, cut."""
+    text = masked(text[:LOOKED_AT])
     line = re.sub(r"\s+", " ", "".join(each if each.isprintable() or each.isspace() else "?" for each in text)).strip()
     return line if len(line) <= SHOWN else f"{line[:SHOWN]}…"
 
@@ -99,7 +102,7 @@ class Reply:
     def text(self) -> str:
         if not isinstance(self.value, str):
             raise self.wrong("a text")
-        return self.value
+        return masked(self.value)
 
     def integer(self) -> int:
         if isinstance(self.value, bool) or not isinstance(self.value, int):
@@ -130,7 +133,7 @@ class Reply:
     def optional_text(self, key: str) -> str | None:
         """The entry where it is a text that is not empty."""
         found = self.get(key)
-        return found.value if found is not None and isinstance(found.value, str) and found.value else None
+        return masked(found.value) if found is not None and isinstance(found.value, str) and found.value else None
 
     def optional_integer(self, key: str) -> int | None:
         found = self.get(key)
@@ -140,12 +143,12 @@ class Reply:
     def wrong(self, expected: str, advice: str = "check that this is the kind of server the suite says") -> EngineError:
         """The error for a value that is not what it has to be."""
         came = shown(json.dumps(self.value, ensure_ascii=False, default=str))
-        return EngineError(f"{self._url}: {self._place}: expected {expected}, got {came}; {advice}")
+        return EngineError(f"{self._url}: {shown(self._place)}: expected {expected}, got {came}; {advice}")
 
 
 def _address(parts: SplitResult) -> str:
     """Scheme, host, port and path."""
-    return shown(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
+    return shown(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rpartition('@')[2]}")
 
 
 class Http:
@@ -153,7 +156,14 @@ class Http:
 
     def __init__(self, url: str, *, key: str | None, timeout_s: float, retries: int) -> None:
         self._httpx2, self._tenacity = libraries()
-        parts = urlsplit(url)
+        keep_address(url)
+        if key is not None:
+            keep(key)
+        try:
+            parts = urlsplit(url)
+            parts.port  # noqa: B018  # asked for here, it is known to be a number
+        except ValueError as error:
+            raise EngineError(f"{redact(url)}: expected an address such as http://localhost:8000/v1") from error
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             raise EngineError(f"{_address(parts)}: expected an address such as http://localhost:8000/v1")
         self.root = _address(parts).rstrip("/").removesuffix("/v1").rstrip("/")
@@ -292,8 +302,8 @@ class Http:
         return f"{where}: expected an answer within {self._timeout_s:g} s, none came in that time; {advice}"
 
     def _safe(self, text: str) -> str:
-        """A foreign text without the key: some servers repeat it in their refusals."""
-        return shown(text.replace(self._key, "***") if self._key else text)
+        """A foreign text without the key: some servers repeat it in their refusals. Short ones are only masked here."""
+        return shown(without(text, self._key) if self._key else text)
 
     @contextmanager
     def _translated(self, method: str, where: str) -> Iterator[None]:

@@ -12,6 +12,7 @@ from harness.checkpoints.resolve import Checkpoint, Reference, length_in, resolv
 from harness.engines.reference import WITHOUT_FILES, reference_of
 from harness.engines.seam import LoadSpec, Scalar
 from harness.errors import Problem, SuiteError
+from harness.masking import without_secrets
 from harness.plan.build import TaskPlan
 from harness.plan.identity import quantization_text
 from harness.plan.tokens import HfTokenizer, Tokenizer
@@ -52,7 +53,7 @@ class RunVariant:
             return self.content.weights
         if self.load.engine == "scripted":
             return f"script:{json.dumps(self.load.script, sort_keys=True)}"
-        return f"served:{without_password(self.load.path)}"
+        return f"served:{without_secrets(self.load.path)}"
 
     def identity(self, plan: TaskPlan, tokenizer: str, baseline: str | None) -> Identity:
         """Identity on one task. `tokenizer`: the identity of the plan's; `baseline`: key of the states used."""
@@ -180,13 +181,6 @@ def resolve_place(loaded: LoadedSuite, name: str, spec: Variant) -> ModelPlace:
 def _options(spec: Variant) -> Mapping[str, Scalar] | None:
     block = spec.endpoint if spec.runtime == "served" else spec.llama_cpp if spec.runtime == "llama.cpp" else None
     return block.model_dump(exclude_none=True) if block is not None else None
-
-
-def without_password(url: str) -> str:
-    """An address without the user and password in it: who asks decides no answer."""
-    scheme, separator, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}" if separator else url
 
 
 def suite_tokenizer(baseline: RunVariant) -> Tokenizer:

@@ -23,6 +23,7 @@ from harness.spec.bounds import UnboundedError, check_bounds
 from harness.spec.crosscheck import cross_check
 from harness.spec.models import Suite
 from harness.spec.names import keys_at, nearest
+from harness.spec.passwords import without_passwords
 from harness.spec.quantization import MODELS
 
 MOST_BYTES = 5_000_000
@@ -41,8 +42,9 @@ class LoadedSuite:
     shown: str
     """As the user typed it, for messages."""
     text: str
+    """As written, without the passwords in addresses: it is stored."""
     hash: str
-    """SHA-256 of the content, comments and layout aside."""
+    """SHA-256 of the content, comments, layout and passwords aside."""
 
     @property
     def folder(self) -> Path:
@@ -93,6 +95,7 @@ def parse_suite(text: str, path: Path) -> LoadedSuite:
     ]
     if crossed:
         raise SuiteError(_sorted(crossed))
+    text, plain = without_passwords(text, plain, read=lambda written: _plain(_yaml(written, shown)))
     canonical = json.dumps(plain, sort_keys=True)
     return LoadedSuite(
         suite=suite,

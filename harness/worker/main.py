@@ -70,13 +70,15 @@ class Replies:
 
 def serve(requests: IO[str], replies: Replies, server: Server) -> None:
     """Answer one request after the other until the pipe closes."""
+    from harness.masking import masked
+
     for line in requests:
         message = json.loads(line)
         try:
             result = server.handle(message["op"], message["args"])
             replies.send({"id": message["id"], "result": result})
         except Exception as error:  # noqa: BLE001  # whatever it is, the driver has to hear of it
-            traceback.print_exc()
+            sys.stderr.write(masked(traceback.format_exc()))
             replies.send({"id": message["id"], "error": server.describe(error)})
         if message["op"] == "close":
             return

@@ -24,6 +24,7 @@ from harness.engines.seam import (
     Workload,
 )
 from harness.errors import EngineError, named
+from harness.masking import masked
 from harness.worker.batches import Sized, leading, padded_tokens
 from harness.worker.meters import device_process_bytes, process_peak_bytes, reset_process_peak
 
@@ -72,7 +73,7 @@ class Server:
         if isinstance(error, OutOfMemoryError):
             kind, error = "engine", EngineError(f"out of memory: {error}")
         message = str(error) if kind == "engine" else named(error)
-        return {"kind": kind, "message": message, "traceback": traceback.format_exc()}
+        return {"kind": kind, "message": masked(message), "traceback": masked(traceback.format_exc())}
 
     def _loaded(self) -> Engine:
         if self._engine is None:

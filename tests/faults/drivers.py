@@ -24,7 +24,7 @@ LIMIT_S = 120.0
 START = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
-from harness.cli import main
+from harness.entry import main
 main()
 """
 PASSING = {"run", "started_at", "judged_at", "elapsed_s", "load_s", "seconds", "log", "speed", "memory",
