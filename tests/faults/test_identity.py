@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from harness.checkpoints.contents import Content, Stamp, content_of, opened_files
 from harness.checkpoints.resolve import Reference, resolve
 from harness.errors import EngineError
+from harness.masking import without_secrets
 from harness.run.loaded import check_loaded
-from harness.run.variants import without_password
 
 WEIGHTS, TOKENIZER, GENERATION = "weights", "tokenizer", "generation"
 
@@ -217,8 +217,8 @@ def test_fresh_believes_nothing_that_is_remembered(tmp_path: Path) -> None:
 def test_no_password_is_in_an_identity() -> None:
     """Nor does another user make it another model."""
     for url in ("http://u:p@h:8/v1", "http://u:p%40x@h:8/v1", "http://h:8/v1", "http://a:b@c@h:8/v1"):
-        assert without_password(url) == "http://h:8/v1"
-    assert without_password("http://[::1]:8/v1@x") == "http://[::1]:8/v1@x"
+        assert without_secrets(url) == "http://h:8/v1"
+    assert without_secrets("http://[::1]:8/v1@x") == "http://[::1]:8/v1@x"
 
 
 @pytest.mark.fault("M29", "a hub's cache whose file was changed in place", "it is not what its name in the cache says")
