@@ -69,10 +69,10 @@ model: $(MODEL) $(TEXTS)
 
 # The demo's verdict is mixed on purpose: 10 (FAIL) and 11 (INCONCLUSIVE) are results, anything else but 0 is not.
 demo: $(HAVE_DEMO) $(MODEL) $(TEXTS)
-	@code=0; $(VENV)/bin/quantgate run $(SUITE) --offline $(ARGS) || code=$$?; \
+	@code=0; $(VENV)/bin/quantgate run $(SUITE) --offline $(ARGS) --outcome reports/outcome.json || code=$$?; \
 	case $$code in \
 	  0|10|11) \
-	    report=$$(ls -t reports/*/*.html reports/*/*/*.html 2>/dev/null | head -n 1); \
+	    report=$$(sed -n 's/^ *"html": "\(.*\)",*$$/\1/p' reports/outcome.json); \
 	    echo; echo "The demo ran to its end: exit code $$code is its verdict (0 PASS, 10 FAIL, 11 INCONCLUSIVE)."; \
 	    echo "Open the report: $${report:-reports/}" ;; \
 	  *) echo "The demo did not get to a verdict: quantgate ended with exit code $$code." >&2; exit $$code ;; \
