@@ -83,12 +83,13 @@ def content_of(checkpoint: Checkpoint, *, fresh: bool = False) -> Content:
     tokenizer = "" if checkpoint.gguf_tokenizer else known.named(own, checkpoint.tokenizer_files)
     generation = known.named(base, (checkpoint.generation,)) if checkpoint.generation is not None else ""
     known.save()
-    places = (*(part.place for part in checkpoint.parts), own)
     return Content(
         weights="+".join(weights),
         tokenizer=tokenizer,
         generation=generation,
-        is_complete=all(each.folder is not None if not each.is_hub else is_commit(each.revision) for each in places),
+        is_complete=all(
+            each.folder is not None if not each.is_hub else is_commit(each.revision) for each in checkpoint.places
+        ),
         stamps=tuple(known.stamps.values()),
         hashes=dict(known.hashes),
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness.checkpoints.files import (
     ADAPTER,
+    ANY_WEIGHTS,
     CONFIG,
     GENERATION,
     SETTINGS,
@@ -46,6 +47,8 @@ class Reference:
     """A folder or hub id, where another tokenizer is wanted than the model's own."""
     gguf_file: str | None = None
     """A .gguf file in the folder that is taken instead of its weights."""
+    every_file: bool = False
+    """It is loaded by an engine that opens every weights file, not the ones that transformers would choose."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +106,10 @@ class Checkpoint:
     def weights(self) -> tuple[Path, ...]:
         """Weight files that are opened: of the base, then of the adapters."""
         return tuple(each for part in self.parts for each in part.weights)
+
+    @property
+    def places(self) -> tuple[Location, ...]:
+        return (*(part.place for part in self.parts), self.tokenizer)
 
     @property
     def settings(self) -> tuple[Path, ...]:
@@ -164,7 +171,7 @@ def resolve(reference: Reference) -> Checkpoint:
         tokenizer=_tokenizer(reference, base, adapters),
         gguf=gguf,
         gguf_tokenizer=gguf is not None and reference.tokenizer is None,
-        parts=(_base_part(base, gguf), *map(_adapter_part, adapters)),
+        parts=(_base_part(base, gguf, every_file=reference.every_file), *map(_adapter_part, adapters)),
         generation=generation if generation is not None and generation.is_file() else None,
     )
 
@@ -215,13 +222,14 @@ def _gguf(base: Location, named: str | None) -> Path | None:
     return Path(base.path) if base.is_file else None
 
 
-def _base_part(base: Location, gguf: Path | None) -> Part:
+def _base_part(base: Location, gguf: Path | None, *, every_file: bool) -> Part:
     weights: tuple[Path, ...] = ()
     settings: list[Path] = []
     if gguf is not None:
         weights = gguf_parts(gguf)
     elif base.folder is not None:
         weights, index = weight_files(base.folder)
+        weights = matching(base.folder, ANY_WEIGHTS) if every_file else weights
         settings += [index] if index is not None else []
     if base.folder is not None and not base.is_file:
         settings += matching(base.folder, SETTINGS)

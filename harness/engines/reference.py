@@ -18,4 +18,5 @@ def reference_of(spec: LoadSpec) -> Reference:
         adapter=spec.adapter,
         tokenizer=spec.tokenizer,
         gguf_file=spec.gguf_file,
+        every_file=spec.engine == "vllm",
     )

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from harness.errors import RecordError
 from harness.plan.build import TaskPlan
 from harness.plan.identity import evaluation_key
-from harness.records.models import Identity
+from harness.records.models import IDENTITY_SCHEMA, Identity
 from harness.records.store import Store
 from harness.run.variants import RunVariant
+
+EARLIER = (
+    "what was stored before is of a version that knew less of what decides an answer: its runs stay as they are, and "
+    "their evaluations are computed again"
+)
+
+
+def is_of_earlier_version(store: Store, suite: str) -> bool:
+    """Whether the newest run of a suite points at evaluations that this version does not use any more."""
+    try:
+        newest = store.run(suite, store.runs(suite)[-1].name)
+        found = [store.evaluation(key) for key in newest.variants[newest.baseline].evaluations.values()]
+    except (RecordError, IndexError, KeyError):
+        return False
+    return any(each is not None and each.identity.schema_version < IDENTITY_SCHEMA for each in found)
 
 
 class Keys:

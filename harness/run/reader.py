@@ -17,7 +17,7 @@ from harness.spec.models import Suite, Variant
 from harness.spec.places import ModelPlace
 
 ENGINE_PACKAGES: Mapping[str, tuple[str, ...]] = {
-    "transformers": ("torch", "transformers"),
+    "transformers": ("torch", "transformers", "tokenizers"),
     "llama.cpp": ("llama_cpp",),
     "vllm": ("vllm",),
     "served": ("httpx2", "tenacity"),
@@ -84,7 +84,7 @@ def _reader(variant: Variant, source: Source | None) -> Reader:
 
 def _named(source: Source) -> str:
     """`quant_method` of the checkpoint's configuration, with dashes; empty for full precision."""
-    file = _hub_config(source) if source.place.is_hub else Path(source.place.path) / CONFIG
+    file = hub_config(source) if source.place.is_hub else Path(source.place.path) / CONFIG
     if file is None or not file.is_file():
         return ""
     try:
@@ -99,7 +99,7 @@ def _named(source: Source) -> str:
     return str(described.get("quant_method", "")).replace("_", "-")
 
 
-def _hub_config(source: Source) -> Path | None:
+def hub_config(source: Source) -> Path | None:
     """A hub id's configuration, from the local cache or the hub; None where the repository has none."""
     name, revision = source.place.path, source.revision
     try:

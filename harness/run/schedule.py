@@ -39,7 +39,7 @@ from harness.run.early import Watch, stop_words, stoppers
 from harness.run.evaluate import evaluate, stored_facts
 from harness.run.expected import expected
 from harness.run.host import this_host
-from harness.run.keys import Keys
+from harness.run.keys import EARLIER, Keys, is_of_earlier_version
 from harness.run.noise import SecondPasses, second_passes
 from harness.run.probe import same_answers
 from harness.run.progress import Reporter
@@ -157,14 +157,14 @@ class _Run:
         self.tokenizer: Tokenizer = suite_tokenizer(self.baseline)
         self.decoding = suite_rules(loaded, own_rules(self.baseline.load), self.tokenizer)
         self.plans: tuple[TaskPlan, ...] = ()
-        self.workers = Workers(
-            self.folder / "logs", self.tokenizer.identity, reporter.say, stuck_after=options.stuck_after, since=since
-        )
+        self.workers = Workers(self.folder / "logs", reporter.say, stuck_after=options.stuck_after, since=since)
         self.keys = Keys(store, self.tokenizer.identity, self.run_id, fresh=options.fresh)
         self.ahead = Ahead((), self.workers.session, self._wanted)
 
     def go(self) -> RunManifest:
         self.plans = self._plan()
+        if is_of_earlier_version(self.store, self.suite.suite):
+            self.reporter.say(EARLIER)
         names = [name for name in self.suite.candidates if name in (self.options.variants or self.suite.candidates)]
         candidates = {name: self._resolve(name) for name in names}
         ready = [each for each in candidates.values() if isinstance(each, RunVariant)]

@@ -54,13 +54,12 @@ class Session:
     def __init__(
         self,
         variant: RunVariant,
-        tokenizer: str,
         start: Callable[[], Worker],
         say: Callable[[str], None],
         *,
         stuck_after: float | None = None,
     ) -> None:
-        self.variant, self.tokenizer = variant, tokenizer
+        self.variant = variant
         self._start, self._say, self._stuck_after = start, say, stuck_after
         self._worker: Worker | None = None
         self._facts: Facts | None = None

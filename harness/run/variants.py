@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.checkpoints.contents import Content, content_of
+from harness.checkpoints.hub import is_commit
 from harness.checkpoints.resolve import Checkpoint, Reference, length_in, resolve
 from harness.engines.reference import WITHOUT_FILES, reference_of
 from harness.engines.seam import LoadSpec, Scalar
-from harness.errors import Problem, SuiteError
+from harness.errors import EngineError, Problem, SuiteError
 from harness.masking import without_secrets
 from harness.plan.build import TaskPlan
 from harness.plan.identity import quantization_text
 from harness.plan.tokens import HfTokenizer, Tokenizer
 from harness.records.models import Identity
 from harness.run.checkpoints import calibration_texts, make_checkpoint, trusts
-from harness.run.reader import Source, revision_of
+from harness.run.reader import Source, hub_config, revision_of
 from harness.run.runtimes import Runtime, loading
 from harness.spec.load import LoadedSuite
 from harness.spec.models import Variant
@@ -128,7 +130,7 @@ def resolve_variant(
         options=_options(spec),
         script=spec.script,
     )
-    checkpoint = resolve(reference_of(load)) if engine not in WITHOUT_FILES else None
+    checkpoint = _found(load) if engine not in WITHOUT_FILES else None
     if checkpoint is not None and checkpoint.base.is_hub and checkpoint.base.path == load.path:
         load = replace(load, revision=checkpoint.base.revision)  # the commit: a branch may move before it is loaded
     content = content_of(checkpoint, fresh=fresh) if checkpoint is not None else None
@@ -143,6 +145,18 @@ def resolve_variant(
         artifact=made.card if made is not None else None,
         calibration=calibration_texts(loaded, name) if made is not None else (),
     )
+
+
+def _found(load: LoadSpec) -> Checkpoint:
+    """Where the files are. A hub is asked for the commits that nothing cached tells, if it may be."""
+    found = resolve(reference_of(load))
+    unknown = [each for each in found.places if each.is_hub and not is_commit(each.revision)]
+    if load.offline or not unknown:
+        return found
+    for each in unknown:
+        with suppress(EngineError):  # loading says it better
+            hub_config(Source(place=ModelPlace(path=each.path, is_hub=True), revision=each.revision))
+    return resolve(reference_of(load))
 
 
 def _tokenizer(loaded: LoadedSuite, spec: Variant, *, made: bool) -> str | None:

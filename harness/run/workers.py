@@ -13,22 +13,19 @@ from harness.worker.client import HANG_S, LIMIT_S, Worker
 
 
 class Workers:
-    """Starts workers. `logs`: their folder; `tokenizer`: identity of the run's; `say`: for what goes wrong;
+    """Starts workers. `logs`: their folder; `say`: for what goes wrong;
     `stuck_after`: seconds without an answer after which a worker is started again, None for the defaults; `since`: from
     when on it counts whether others work on this machine.
     """
 
-    def __init__(
-        self, logs: Path, tokenizer: str, say: Callable[[str], None], *, stuck_after: float | None, since: Usage
-    ) -> None:
-        self._logs, self._tokenizer, self._say = logs, tokenizer, say
+    def __init__(self, logs: Path, say: Callable[[str], None], *, stuck_after: float | None, since: Usage) -> None:
+        self._logs, self._say = logs, say
         self._stuck_after, self._since = stuck_after, since
 
     def session(self, variant: RunVariant) -> Session:
         """A session that scores; nothing is started yet."""
         return Session(
             variant,
-            self._tokenizer,
             lambda: self._start(variant, self.log(variant), spins=self.spins(variant)),
             self._say,
             stuck_after=self._stuck_after,

@@ -59,8 +59,8 @@ def test_the_limit_grows_with_the_slowest_chunk(variant: RunVariant, slowest: fl
     def never() -> Worker:
         raise AssertionError
 
-    assert Session(variant, "t", never, print).limit_s(slowest) == limit
-    assert Session(variant, "t", never, print, stuck_after=7.0).limit_s(slowest) == 7
+    assert Session(variant, never, print).limit_s(slowest) == limit
+    assert Session(variant, never, print, stuck_after=7.0).limit_s(slowest) == 7
 
 
 @pytest.fixture

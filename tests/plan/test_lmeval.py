@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness.engines.scripted import ScriptedTokenizer
-from harness.engines.seam import ContinuationScore, Generation
+from harness.engines.seam import ContinuationScore, Generation, ScoreRequest
 from harness.errors import SuiteError
 from harness.plan.build import TaskPlan, plan_suite
 from harness.plan.lmeval import lm_eval_docs
@@ -258,3 +260,38 @@ def test_a_changed_yaml_is_another_task(suite_of: LoadSuite, tmp_path: Path) -> 
     assert plan_of(loaded).hash == first
     (tmp_path / "scores.py").write_text("LIMIT = 2\n")
     assert plan_of(loaded).hash != first
+
+
+@pytest.mark.fault(
+    "T16", "a scorer behind an included YAML edited in as many bytes", "another task, scored by the new text"
+)
+def test_code_that_a_yaml_brings_in_from_elsewhere_belongs_to_the_task(suite_of: LoadSuite, tmp_path: Path) -> None:
+    """Edited between two plans of one process within a second, the time of change put back: the task is another one,
+    and what runs is the new text."""
+    base = tmp_path / "elsewhere"
+    base.mkdir()
+    (base / "base.yaml").write_text("process_results: !function scorer.pr\n")
+    (base / "scorer.py").write_text(
+        "import value_of\n\n\ndef pr(doc, results):\n    return {'acc': value_of.VALUE, 'acc_norm': 0.0}\n"
+    )
+    value = base / "value_of.py"
+    value.write_text("VALUE = 1.0\n")
+    task = write_task(tmp_path, CHOICE_YAML, extra="include: elsewhere/base.yaml")
+    sys.path.insert(0, str(base))
+    try:
+        found = []
+        for text in ("VALUE = 1.0\n", "VALUE = 0.0\n"):
+            before = value.stat()
+            value.write_text(text)
+            os.utime(value, ns=(before.st_atime_ns, before.st_mtime_ns))
+            plan = plan_of(suite_of({"t": {"lm_eval": task}}, allow_task_code=True))
+            answers = [
+                tuple(ContinuationScore(log_probs=(-1.0,) * len(each), greedy=False) for each in request.continuations)
+                for request in plan.requests[0]
+                if isinstance(request, ScoreRequest)
+            ]
+            found.append((plan.hash, plan.score(0, answers).metrics["acc"]))
+    finally:
+        sys.path.remove(str(base))
+    assert found[0][0] != found[1][0]
+    assert [each[1] for each in found] == [Scored(value=1.0), Scored(value=0.0)]

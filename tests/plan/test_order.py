@@ -8,7 +8,21 @@ from itertools import pairwise
 
 import pytest
 
-from harness.plan.order import FIRST, MOST_ITEMS, PADDED_TOKENS, PADDING, TOGETHER, Order, in_blocks, in_one
+from harness.plan import noise
+from harness.plan.order import (
+    ANSWERED_TOKENS,
+    BATCHING,
+    BATCHING_WHOLE,
+    FIRST,
+    MOST_ITEMS,
+    PADDED_TOKENS,
+    PADDING,
+    TOGETHER,
+    Order,
+    in_blocks,
+    in_one,
+)
+from harness.records.batching import batching_code
 
 NO_HEAD: tuple[int, ...] = ()
 
@@ -92,3 +106,15 @@ def test_clusters_and_small_groups_stay_whole() -> None:
     first = blocks(in_blocks(few, [9] * count, [None] * count, seed="s"))[0]
     assert len(first) == FIRST
     assert {few[index] for index in first} == {(1, 0), (1, 1)}
+
+
+def test_a_batching_s_code_stands_for_its_figures() -> None:
+    """Evaluations are stored under the codes: whoever changes a figure, or an order, gives its code the next number and
+    writes it here. The sentences that were stored before stand for the same codes."""
+    items = [PADDED_TOKENS, ANSWERED_TOKENS, MOST_ITEMS]
+    assert (BATCHING, FIRST, TOGETHER, PADDING, *items) == ("blocks-1", 64, 16, 128, 4096, 8192, 64)
+    assert (BATCHING_WHOLE, PADDED_TOKENS, MOST_ITEMS) == ("by-length-1", 4096, 64)
+    assert (noise.BATCHING, noise.DOCUMENT_BATCHING, noise.WIDEST) == ("second-pass-1", "second-pass-documents-1", 32)
+    old = "shared beginnings computed once; sorted by length, at most 4096 padded tokens and 64 items a batch"
+    assert batching_code(old) == BATCHING_WHOLE
+    assert batching_code(BATCHING) == BATCHING

@@ -28,7 +28,7 @@ from harness.worker.client import Worker
 def variant(name: str, place: Path, **changes: Any) -> RunVariant:
     load = LoadSpec(variant=name, engine="transformers", path=str(place), device="cpu")
     return RunVariant(
-        name=name, spec=Variant(), load=replace(load, **changes), weights="w", versions={}, runtime=Runtime()
+        name=name, spec=Variant(), load=replace(load, **changes), versions={}, runtime=Runtime()
     )  # fmt: skip
 
 
@@ -39,7 +39,7 @@ def session(tmp_path: Path, said: list[str], started: list[Worker] | None = None
             started.append(worker)
         return worker
 
-    return Session(variant("v", tmp_path, engine="scripted", script={}), "t", start, said.append)
+    return Session(variant("v", tmp_path, engine="scripted", script={}), start, said.append)
 
 
 def test_a_load_that_was_begun_is_the_one_that_is_used(tmp_path: Path) -> None:
@@ -93,9 +93,7 @@ def test_settling_waits_and_keeps_the_fault_for_whoever_asks(tmp_path: Path) -> 
     own.settle()
     assert own.started
     own.close()
-    wrong = Session(
-        variant("v", tmp_path, engine="unheard of"), "t", lambda: Worker("v", log=tmp_path / "v.log"), print
-    )
+    wrong = Session(variant("v", tmp_path, engine="unheard of"), lambda: Worker("v", log=tmp_path / "v.log"), print)
     wrong.begin()
     wrong.settle()
     assert not wrong.started
@@ -113,7 +111,7 @@ def test_the_next_in_order_is_begun_once_and_handed_over(tmp_path: Path) -> None
             begun.append(self.variant.name)
 
     def start(each: RunVariant) -> Session:
-        return Noted(each, "t", lambda: Worker("v", log=tmp_path / "v.log"), print)
+        return Noted(each, lambda: Worker("v", log=tmp_path / "v.log"), print)
 
     order = [variant(name, tmp_path) for name in ("a", "b", "c", "d")]
     own = Ahead(order, start, lambda each: each.name != "c")
@@ -158,7 +156,7 @@ def test_where_threads_spin_two_load_side_by_side_and_nothing_scores_meanwhile(
             return begun
 
     def start(each: RunVariant) -> Session:
-        return Noted(each, "t", lambda: Worker("v", log=tmp_path / "v.log"), print)
+        return Noted(each, lambda: Worker("v", log=tmp_path / "v.log"), print)
 
     monkeypatch.setattr(schedule, "stored_facts", lambda facts: facts)
     order = [variant(name, tmp_path) for name in names]

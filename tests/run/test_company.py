@@ -106,7 +106,7 @@ def test_scoring_workers_spin_where_a_run_is_alone_and_timing_ones_never(
 
     monkeypatch.setattr(workers, "Worker", started)
     monkeypatch.setattr(workers, "alone", lambda _: by_itself)
-    made = Workers(tmp_path, "t", print, stuck_after=None, since=Usage.now())
+    made = Workers(tmp_path, print, stuck_after=None, since=Usage.now())
     variant: Any = SimpleNamespace(
         name="v", load=LoadSpec(variant="v", engine=engine, path="p", device=device), runtime=MagicMock()
     )

@@ -36,7 +36,7 @@ class Watched:
             self.workers.append(Worker(variant.name, log=log, vmstat=self.note))
             return self.workers[-1]
 
-        self.session = Session(variant, "t", start, self.said.append)
+        self.session = Session(variant, start, self.said.append)
 
 
 @pytest.fixture
