@@ -3,6 +3,7 @@
 Answers come from a hash of the request, so that two scripted variants agree except where `noise` moves one of them.
 `script` keys: `seed`, `noise` (share of requests answered differently), `unsteady` (share of requests whose answer
 depends on what they are batched with), `shift` (nats added to every NLL),
+`equal` (all options of an item are equally likely),
 `quantized_modules`, `digest`, `context_length`, `nan` (every likelihood is NaN), `non_finite` (a NaN weight),
 `answer` (the text of every generation), `die_after` and `hang_after` (requests until the process dies or stops
 answering), `die_once` and `hang_once` (a file: only while it does not exist), `delay` (seconds a batch takes),
@@ -131,6 +132,8 @@ class ScriptedEngine:
     def _continuation(self, context: tuple[int, ...], tail: tuple[int, ...]) -> ContinuationScore:
         if self._script.get("nan"):
             return ContinuationScore(log_probs=(math.nan,) * len(tail), greedy=False)
+        if self._script.get("equal"):
+            return ContinuationScore(log_probs=(-1.0, *(0.0,) * (len(tail) - 1)), greedy=False)
         moved = self._moved(context)
         values = tuple(-4 * self._uniform("score", context, tail, place, moved) for place in range(len(tail)))
         return ContinuationScore(log_probs=values, greedy=self._uniform("greedy", context, tail, moved) < 0.5)

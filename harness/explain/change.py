@@ -31,7 +31,13 @@ WRITTEN = 4
 
 
 def changes(evidence: Evidence) -> tuple[Change, ...]:
-    """Everything that is known of the kind, by what one could change."""
+    """Everything that is known of the kind, by what one could change. Where there is nothing to lose, that alone."""
+    code = evidence.judge(evidence.finding.limit, evidence.finding.alpha).code
+    if code == "blind_limit":
+        return tuple(_limits(evidence))
+    if code is not None:
+        says = "no limit, item or alpha would change it while there is nothing to lose, or nothing was answered"
+        return (Change(of="limit", gives=None, value=None, says=says),)
     found = [*_limits(evidence), *_flips(evidence), *_items(evidence), *_alphas(evidence)]
     return tuple(found)
 
