@@ -58,6 +58,8 @@ def plan_asked(
     if all(each.too_long is not None for each in asked):
         message = f"none of its {len(asked)} items fits the model: the first {asked[0].too_long}"
         raise problem(loaded.shown, f"tasks.{name}", message)
+    for position in chosen:
+        _check_target(name, docs, position)
     metrics = pairable_metrics(loaded.shown, name, docs, asked[0])
     items = tuple(
         _item(docs, labels, position, index, each)
@@ -82,8 +84,22 @@ def plan_asked(
         data_hash=None if spec is None else file_hash(resolve_file(loaded, spec.data)),
         notes=(*metrics.notes, *labels.notes, *_examples(name, docs), *notes_on(name, asked, watching)),
         said=(*docs.said, *([f"{len(items):,} of {len(docs.docs):,} items are asked"] * (len(items) < len(docs.docs)))),
-        leak=None if task.reference_in_prompt else find_leak(docs, items, asked),
+        leak=None if task.reference_in_prompt else find_leak(docs, chosen, items, asked),
     )
+
+
+def _check_target(name: str, docs: Docs, position: int) -> None:
+    """lm-eval makes a text of whatever its template gives: null would be the answer `None`. Raises `SuiteError`."""
+    if docs.measures:
+        return
+    doc, place = docs.docs[position], docs.places[position]
+    target = docs.task.doc_to_target(doc)
+    several = target if isinstance(target, list) else [target]
+    nulls = [field for field, value in doc.items() if value is None]
+    wrong = next((each for each in several if each is None or isinstance(each, Mapping | bytes)), "")
+    if wrong != "" or ("None" in several and nulls):
+        got = "null" if wrong is None else f"a {type(wrong).__name__}" if wrong != "" else f"null ({nulls[0]})"
+        raise problem(place, f"tasks.{name}", f"expected a text or the number of an option as the answer, got {got}")
 
 
 def _with_heads(requests: Sequence[tuple[Request, ...]]) -> tuple[tuple[Request, ...], ...]:

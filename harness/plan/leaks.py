@@ -44,16 +44,23 @@ class Shown:
     """Texts of its row."""
 
 
-def find_leak(docs: Docs, items: Sequence[PlannedItem], asked: Sequence[Asked]) -> Leak | None:
-    """References that the prompts give away, in a task of options or of generated answers."""
-    if docs.task.OUTPUT_TYPE not in ("multiple_choice", "generate_until") or docs.task.multiple_input:
+def find_leak(docs: Docs, chosen: Sequence[int], items: Sequence[PlannedItem], asked: Sequence[Asked]) -> Leak | None:
+    """References that the prompts give away, in a task of options or of generated answers. `chosen`: the positions of
+    the items in the data."""
+    if docs.task.OUTPUT_TYPE not in ("multiple_choice", "generate_until"):
         return None
-    rows = {id(doc): row for doc, row in zip(docs.docs, docs.rows, strict=True)}
-    return leak_of([_shown(docs, item, each, rows[id(each.doc)]) for item, each in zip(items, asked, strict=True)])
+    if getattr(docs.task, "multiple_input", False):
+        return None
+    found = zip(chosen, items, asked, strict=True)
+    return leak_of([_shown(docs, item, each, docs.rows[position]) for position, item, each in found])
 
 
 def _shown(docs: Docs, item: PlannedItem, asked: Asked, row: Mapping[str, object]) -> Shown:
-    references = docs.references(asked.doc) if docs.measures else (item.expected,)
+    references: tuple[str, ...] = (item.expected,)
+    if docs.measures:
+        references = docs.references(asked.doc)
+    elif not item.options and isinstance(target := docs.task.doc_to_target(asked.doc), list):
+        references = tuple(each for each in target if isinstance(each, str))
     return Shown(
         item=item.item,
         prompt=str(asked.instances[0].args[0]),

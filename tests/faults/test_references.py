@@ -167,6 +167,82 @@ def test_one_answer_of_another_meaning_is_named(tmp_path: Path) -> None:
     assert told.startswith("rows.jsonl:6: tasks.t.choice.answer: expected one of ['yes', 'no'], got 1; the other rows")
 
 
+YAML = """task: local
+dataset_path: json
+dataset_kwargs: {{cache_dir: {folder}/cache, data_files: {{test: {folder}/rows.jsonl}}}}
+test_split: test
+output_type: generate_until
+doc_to_text: "{{{{q}}}}"
+doc_to_target: "{target}"
+generation_kwargs: {{until: ["."], max_gen_toks: 4}}
+metric_list: [{{metric: exact_match}}]
+"""
+
+
+@pytest.mark.fault(
+    "T5", "null as the gold answer of an lm-eval YAML, by field and by template", "refused with its document"
+)
+@pytest.mark.parametrize("target", ["a", "{{a}}", "m"])
+def test_lm_evals_gold_is_no_null_either(tmp_path: Path, target: str) -> None:
+    """lm-eval itself would compare with the word None, or with a mapping's notation."""
+    rows: Rows = [{"q": "x", "a": "A", "m": {"k": "A"}}, {"q": "y", "a": None, "m": {"k": "B"}}]
+    (tmp_path / "task.yaml").write_text(YAML.format(folder=tmp_path, target=target))
+    told = refusal(tmp_path, {"lm_eval": "task.yaml"}, rows)
+    number, got = (0, "a dict") if target == "m" else (1, "null")
+    assert told.startswith(f"task.yaml, document {number}: tasks.t: expected a text or the number of an option")
+    assert f"got {got}" in told
+
+
+def test_the_word_none_is_an_answer_where_nothing_is_null(tmp_path: Path) -> None:
+    """In a local YAML as in a short form."""
+    (tmp_path / "task.yaml").write_text(YAML.format(folder=tmp_path, target="{{a}}"))
+    rows: Rows = [{"q": "x", "a": "A"}, {"q": "y", "a": "None"}]
+    assert [item.expected for item in planned(tmp_path, {"lm_eval": "task.yaml"}, rows).items] == ["A", "None"]
+    assert [item.expected for item in planned(tmp_path, {"generate": GENERATE}, rows).items] == ["A", "None"]
+
+
+digits = st.lists(st.lists(st.integers(0, 5), min_size=4, max_size=4, unique=True), min_size=1, max_size=5)
+
+
+def read_as(folder: Path, task: Mapping[str, Any], rows: Rows | None = None) -> tuple[str, ...]:
+    """The right options, or what is said against them without the file's name."""
+    try:
+        return tuple(item.expected for item in planned(folder, task, rows).items)
+    except SuiteError as error:
+        return tuple(problem.message for problem in error.problems)
+
+
+@pytest.mark.fault(
+    "kind: what an answer means", "random options and answers that are numbers, as JSON and as CSV", "read alike"
+)
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(options=digits, source=st.randoms(use_true_random=False), is_index=st.booleans())
+def test_no_format_decides_what_an_answer_means(
+    tmp_path: Path, options: list[list[int]], source: Any, is_index: bool
+) -> None:
+    """Integers, texts and cells of the same data: the same right options, and the intended ones unless refused."""
+    gold = [source.randrange(4) for _ in options]
+    answers = [place if is_index else row[place] for row, place in zip(options, gold, strict=True)]
+    lines = [
+        {"q": f"q{n}", **{f"o{k}": one for k, one in enumerate(row)}, "a": answer}
+        for n, (row, answer) in enumerate(zip(options, answers, strict=True))
+    ]
+    spec = {**CHOICE, "choices": [f"{{{{o{n}}}}}" for n in range(4)]}
+    table = "".join(",".join(map(str, row.values())) + "\n" for row in lines)
+    (tmp_path / "rows.csv").write_text("q,o0,o1,o2,o3,a\n" + table)
+    numbers = read_as(tmp_path, {"choice": spec}, lines)
+    texts = read_as(tmp_path, {"choice": spec}, [{name: str(value) for name, value in row.items()} for row in lines])
+    cells = read_as(tmp_path, {"choice": {**spec, "data": "rows.csv"}})
+    assert cells == texts
+    assert "answer_is" in numbers[0] or numbers == texts
+    meant = tuple(str(row[place]) for row, place in zip(options, gold, strict=True))
+    told = read_as(tmp_path, {"choice": {**spec, "answer_is": "index" if is_index else "text"}}, lines)
+    assert told == meant
+    possible = all(0 <= answer < 4 and answer in row for row, answer in zip(options, answers, strict=True))
+    if not possible:
+        assert numbers == meant
+
+
 # -- every JSON type in every place
 
 PLACES: dict[str, dict[str, Any]] = {
