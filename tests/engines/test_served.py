@@ -440,6 +440,9 @@ def test_echo_is_the_second_way(serve: Callable[[Pages], Fake], connect: Connect
     assert engine.time(Workload(batch=1, prompt_tokens=4, new_tokens=5)).inter_token_s[3] >= 0
 
 
+@pytest.mark.fault(
+    "M19", "a server that takes echo and ignores it", "found by a probe at load, likelihoods are refused"
+)
 def test_ignored_echo_is_found_out(serve: Callable[[Pages], Fake], connect: Connect) -> None:
     """A server that takes echo and ignores it generates, and refuses likelihoods with the reason."""
     engine = connect(serve(plain(echo=False)).url)
@@ -658,6 +661,7 @@ def test_wrong_model_name(serve: Callable[[Pages], Fake], connect: Connect) -> N
     assert connect(serve(vllm).url, model="tiny-lora").facts().notes[0].endswith("serves tiny-lora")
 
 
+@pytest.mark.fault("M19", "a server of another kind than the suite says", "refused with what came")
 def test_wrong_kind_of_server(serve: Callable[[Pages], Fake], connect: Connect) -> None:
     """A server that calls itself something else than the suite says is not asked in the wrong words."""
     with pytest.raises(EngineError, match="expected sglang, the server says it is vllm"):

@@ -20,6 +20,7 @@ from harness.engines.decoding import Decoding, read_settings, received, sent
 from harness.engines.penalties import ruled
 from harness.engines.seam import GenerateRequest, LoadSpec, ScoreRequest
 from harness.engines.served import load
+from harness.engines.served_dialect import Detokenizer
 from harness.engines.served_rules import Piece, answer
 from harness.errors import EngineError, SuiteError
 from harness.plan.asked import plan_asked
@@ -415,6 +416,44 @@ def test_log_probs_of_a_prompt_count_where_the_answer_has_no_token(serve: Serve)
     with pytest.raises(EngineError, match="3 entries of the prompt"):
         engine.score([request])
     engine.close()
+
+
+@pytest.mark.fault("T26", "an empty stop string beside a real one", "ignored")
+def test_an_empty_stop_string_stops_nothing(model: Path, tmp_path: Path) -> None:
+    """The answers are those without it."""
+    found = []
+    for until in ([], [""], ["", "w140"], ["w140"]):
+        suite = json.loads(write(tmp_path / "suite", model).read_text())
+        suite["tasks"]["say"]["generate"]["until"] = until
+        del suite["variants"]["lost"]
+        (tmp_path / "suite" / "suite.yaml").write_text(json.dumps(suite))
+        found.append(planned_answers(tmp_path / "suite" / "suite.yaml"))
+    assert found[0] == found[1]
+    assert found[2] == found[3]
+
+
+def planned_answers(suite: Path) -> list[str]:
+    """What the engine answers to the plan's requests."""
+    from harness.engines import transformers as engine
+
+    plan = planned(suite, None)
+    loaded = engine.load(LoadSpec(variant="v", engine="transformers", path=str(load_suite(suite).suite.model)))
+    requests = [each for item in plan.requests for each in item if isinstance(each, GenerateRequest)]
+    return [each.text for each in loaded.generate(requests)]
+
+
+@pytest.mark.fault("M21", "a server that takes only text, and a prompt cut within a character", "refused in words")
+def test_a_prompt_that_no_text_can_say_is_refused(tmp_path: Path) -> None:
+    """Text that is read back as other tokens than planned is not sent."""
+    import tokenizers
+
+    words = {"<pad>": 0, "a": 1, "b": 2, "ab": 3}
+    inner = tokenizers.Tokenizer(tokenizers.models.BPE(words, [("a", "b")], unk_token="<pad>"))
+    inner.save(str(tmp_path / "tokenizer.json"))
+    local = Detokenizer(LoadSpec(variant="v", engine="served", path="http://h", tokenizer=str(tmp_path)))
+    assert local.text((3,)) == "ab"
+    with pytest.raises(EngineError, match="read back as other tokens than planned"):
+        local.text((1, 2))
 
 
 def test_rules_that_nobody_set_leave_a_model_to_its_own_files() -> None:
