@@ -167,7 +167,7 @@ def _same_place(shown: Sequence[Shown], of: int) -> Leak | None:
             return None
         if len({each.references for each in held}) > 1 and not _anyones(held, place):
             kind, words = place
-            return _leak(held, of, f"{kind} {words!r}" if words else kind)
+            return _leak(held, of, f"{kind} {words!r}" if words else kind.removesuffix(", before"))
     return None
 
 
@@ -176,19 +176,36 @@ def _own_spots(shown: Shown) -> set[tuple[str, str]]:
 
 
 def _spots(shown: Shown, reference: str) -> Iterator[tuple[str, str]]:
-    """Where the reference stands, in a way that can be held against other prompts. A place inside what the row says
-    is the row's business: a form has its fields in the same places."""
+    """Where the reference stands, in a way that can be held against other prompts. A place inside a longer text of the
+    row is the row's business (a form has its fields in the same places), but where the prompt ends with it."""
     prompt = shown.prompt
     for start, end in _places(prompt, reference):
         before, behind = prompt[max(start - BESIDE, 0) : start], prompt[end : end + BESIDE]
-        if not any(before + reference in text for text in shown.own) and before.strip():
+        inside = _inside(shown.own, prompt, start, end)
+        if not inside and before.strip():
             yield "behind", before
-        if not any(reference + behind in text for text in shown.own) and behind.strip():
+        if not inside and behind.strip():
             yield "before", behind
-        if len(prompt) - end <= 10 * BESIDE:
-            yield "at the end, before", prompt[end:]
-        if start == 0:
+        if not inside and start == 0:
             yield "at the beginning", ""
+        if len(prompt) - end <= 10 * BESIDE:
+            behind = prompt[end:]
+            yield ("at the end, between", f"{before} … {behind}") if inside else ("at the end, before", behind)
+
+
+def _inside(own: Sequence[str], prompt: str, start: int, end: int) -> bool:
+    """Whether these characters of the prompt lie in a longer text of the row, or in a part of one."""
+    reference = prompt[start:end]
+    for text in own:
+        at = text.find(reference) if len(text) > end - start else -1
+        while at >= 0:
+            begin = start - at
+            whole = begin >= 0 and prompt.startswith(text, begin)
+            part = prompt[max(start - BESIDE, 0) : end + BESIDE] in text
+            if whole or part:
+                return True
+            at = text.find(reference, at + 1)
+    return False
 
 
 def _anyones(held: Sequence[Shown], place: tuple[str, str]) -> bool:

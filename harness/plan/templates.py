@@ -26,7 +26,7 @@ MOST = 10_000_000
 BITS = 10_000
 """Of the largest number a template may compute."""
 ROUNDS = 1_000_000
-"""Rounds of all the loops of one rendering together, so that loops inside loops end too."""
+"""Rounds of all the loops of one rendering and its calls together, so that loops inside loops end too."""
 PRINTING = (
     "string", "upper", "lower", "capitalize", "title", "trim", "replace", "truncate", "wordwrap", "indent", "center",
     "escape", "e", "forceescape", "striptags", "urlencode", "wordcount", "format", "safe",
@@ -36,6 +36,8 @@ COUNTED = "counted "
 """Name of our own filter; the blank keeps it out of templates."""
 LEFT_OUT = ("pprint", "random", "xmlattr", "urlize")
 """Filters that print Python's notation, or another thing each time."""
+A_CALL = 10
+"""Rounds that a call counts as: it takes longer."""
 CONVERSION = re.compile(r"%(?:\((?P<name>[^)]*)\))?[-#0 +]*(?P<size>[\d.*]*)[hlL]?(?P<kind>.)", re.DOTALL)
 
 
@@ -95,6 +97,9 @@ class Templates(ImmutableSandboxedEnvironment):
         return super().call_binop(context, operator, left, right)
 
     def call(self, context: Any, obj: Any, *args: Any, **kwargs: Any) -> Any:
+        self.left -= A_CALL  # macros and recursive loops call themselves
+        if self.left < 0:
+            raise SecurityError(f"more than {ROUNDS:,} rounds of its loops and calls")
         _check_numbers((*args, *kwargs.values()))
         text = getattr(obj, "__self__", None)
         if isinstance(text, str):

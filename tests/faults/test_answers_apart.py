@@ -115,6 +115,15 @@ def test_a_prompt_that_gives_the_answer_away_is_found(tmp_path: Path, kind: str,
     assert planned(tmp_path, {kind: spec, "reference_in_prompt": True}, ROWS).leak is None
 
 
+def test_a_text_of_the_row_that_ends_with_the_answer_is_found(tmp_path: Path) -> None:
+    """As conversations in one field do."""
+    rows = [{"f": f"User: {row['q']}\nBot: {row['a']}", "a": row["a"]} for row in ROWS]
+    for prompt in ("{{f}}", "{{f}}\nNow you:"):
+        leak = planned(tmp_path, {"generate": {**GENERATE, "prompt": prompt}}, rows).leak
+        assert leak is not None
+        assert leak.items == 40
+
+
 def test_a_leaking_run_is_invalid(tmp_path: Path) -> None:
     """The check names task, items and place; with the key the same run is judged."""
     task: dict[str, Any] = {"generate": {**GENERATE, "prompt": LEAKS["a hint"]}}
@@ -170,6 +179,10 @@ def test_extractive_questions_and_listed_options_are_no_leak(tmp_path: Path) -> 
     assert leak_of(shown(40, lambda n: f"{passages[n]}\nWho?", lambda n: NAMES[n % 10])) is None
     form = [{"f": f"Name: N{n}\nTown: {NAMES[n % 10]}\nAge: {n}", "a": NAMES[n % 10]} for n in range(40)]
     assert planned(tmp_path, {"generate": {**GENERATE, "prompt": "{{f}}\nThe town:"}}, form).leak is None
+    parts = [{"f": f"{NAMES[n % 10]}{n} {NAMES[(n * 7 + 3) % 10]}on", "a": ""} for n in range(40)]
+    for place, prompt in ((0, "The first name of {{f}} is"), (1, "{{f}}\nThe last name:")):
+        named = [{**row, "a": row["f"].split()[place]} for row in parts]
+        assert planned(tmp_path, {"generate": {**GENERATE, "prompt": prompt}}, named).leak is None
     listed = {**CHOICE, "prompt": "{{q}}\nA. {{a}}\nB. {{b}}\nAnswer:"}
     assert planned(tmp_path, {"choice": listed}, ROWS).leak is None
 

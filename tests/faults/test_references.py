@@ -215,7 +215,7 @@ def read_as(folder: Path, task: Mapping[str, Any], rows: Rows | None = None) -> 
 @pytest.mark.fault(
     "kind: what an answer means", "random options and answers that are numbers, as JSON and as CSV", "read alike"
 )
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(options=digits, source=st.randoms(use_true_random=False), is_index=st.booleans())
 def test_no_format_decides_what_an_answer_means(
     tmp_path: Path, options: list[list[int]], source: Any, is_index: bool
@@ -285,7 +285,7 @@ def texts_of(value: object) -> str:
     "kind: Python's notation of data", "values of every JSON type in every place of a task", "read or refused"
 )
 @pytest.mark.parametrize("place", PLACES)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(values=st.lists(JSON, min_size=1, max_size=3))
 def test_a_value_of_any_type_is_a_text_of_the_file_or_refused(tmp_path: Path, place: str, values: list[Any]) -> None:
     """Nothing that Python would print gets into an item, and what is refused names its line."""

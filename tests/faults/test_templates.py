@@ -87,6 +87,8 @@ def test_a_local_yaml_reaches_no_python(tmp_path: Path) -> None:
         "{% set n = namespace(x='ab') %}{% for i in range(99) %}{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x }}",
         "{% set n = namespace(x=[1]) %}{% for i in range(99) %}{% set n.x = n.x + n.x %}{% endfor %}",
         "{% set n = namespace(x=3) %}{% for i in range(99) %}{% set n.x = n.x * n.x %}{% endfor %}",
+        "{% macro two(n) %}{% if n %}{{ two(n - 1) }}{{ two(n - 1) }}{% endif %}{% endmacro %}{{ two(60) }}",
+        "{% for i in l recursive %}{% if loop.depth < 60 %}{{ loop(l) }}{% endif %}{% endfor %}",
         "{{ ('x' * 10**6) | replace('x', 'y' * 10**6) }}",
         "{{ ('x' * 10**6).replace('x', 'y' * 10**6) }}",
         "{{ ('x' * 10**6).join(['y'] * 10**6) }}",
