@@ -78,12 +78,21 @@ class Tokenizer(Protocol):
 class HfTokenizer:
     """A Hugging Face tokenizer from a folder or a hub id."""
 
-    def __init__(self, path: str, *, revision: str | None = None, trust_remote_code: bool = False) -> None:
+    def __init__(
+        self,
+        path: str,
+        *,
+        revision: str | None = None,
+        trust_remote_code: bool = False,
+        gguf_file: str | None = None,
+    ) -> None:
+        """`gguf_file`: the file in the folder that holds it."""
         import transformers
 
+        inside = {"gguf_file": gguf_file} if gguf_file is not None else {}
         try:
             loaded: Any = transformers.AutoTokenizer.from_pretrained(
-                path, revision=revision, trust_remote_code=trust_remote_code
+                path, revision=revision, trust_remote_code=trust_remote_code, **inside
             )
         except Exception as error:
             raise EngineError(f"{path}: no tokenizer could be loaded: {telling(error)}") from error

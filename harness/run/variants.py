@@ -205,7 +205,12 @@ def suite_tokenizer(baseline: RunVariant) -> Tokenizer:
         return ScriptedTokenizer()
     assert baseline.checkpoint is not None  # a served model is no baseline
     place = baseline.checkpoint.tokenizer
-    return HfTokenizer(place.path, revision=place.revision, trust_remote_code=baseline.load.trust_remote_code)
+    return HfTokenizer(
+        place.path,
+        revision=place.revision,
+        trust_remote_code=baseline.load.trust_remote_code,
+        gguf_file=baseline.load.gguf_file if baseline.checkpoint.gguf_tokenizer else None,
+    )
 
 
 def context_length(baseline: RunVariant) -> int | None:
@@ -216,7 +221,7 @@ def context_length(baseline: RunVariant) -> int | None:
     found = baseline.checkpoint
     if found is None:
         return None
-    if found.base.folder is not None or not found.base.is_hub:
+    if found.config is not None or found.gguf is not None or not found.base.is_hub:
         return found.context_length
     import transformers
 

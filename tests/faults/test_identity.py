@@ -197,6 +197,22 @@ def test_what_was_loaded_is_what_was_hashed(tmp_path: Path) -> None:
         check_loaded(content, opened())
 
 
+@pytest.mark.fault("F1", "weights whose hash is remembered changed in place, size and time of change as before")
+def test_a_time_of_change_that_was_put_back_hides_nothing(tmp_path: Path) -> None:
+    """The file's state as the system keeps it has another time, so that it is hashed again."""
+    folder = tmp_path / "m"
+    text(folder / "config.json", {})
+    weights = text(folder / "model.safetensors", "weights")
+    time.sleep(0.2)  # what has just changed is not remembered at all
+    found = resolve(Reference(path=str(folder)))
+    before = content_of(found)
+    assert str(weights) in (Path(os.environ["QUANTGATE_CACHE"]) / "hashes.json").read_text()
+    alter(weights)
+    assert weights.stat().st_mtime_ns == before.stamps[0].mtime_ns
+    time.sleep(0.2)
+    assert content_of(found).weights != before.weights
+
+
 @pytest.mark.fault("F1", "what was remembered of a file is wrong", "--fresh hashes again")
 def test_fresh_believes_nothing_that_is_remembered(tmp_path: Path) -> None:
     """Whatever is written in the cache of hashes."""

@@ -144,6 +144,12 @@ def test_fresh_makes_another_attempt_and_takes_nothing_away(tmp_path: Path) -> N
     assert harness.gate(first.manifest.run, results=results).decision == first.verdict.decision
     later = harness.run(path, results=results, offline=True)
     assert keys(later)["fp"] == keys(fresh)["fp"]
+    other = altered(base, tmp_path / "other", shifted)
+    overwrite(tmp_path / "copy" / "model.safetensors", other / "model.safetensors")
+    changed = harness.run(path, results=results, offline=True, fresh=True, variants=("copy",))
+    digests = [store.evaluation(str(keys(each)["fp"])) for each in (first, changed)]
+    assert len({each.digest for each in digests if each is not None}) == 1
+    assert keys(changed)["copy"] not in (None, keys(changed)["fp"])
 
 
 @pytest.mark.slow
