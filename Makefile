@@ -8,6 +8,7 @@
 #   make model     the demo's model and texts only
 #   make methods   every quantization method on the demo's model, into docs/methods.md (an hour and more)
 #   make bench     quantgate beside lm-eval on the same items, into benchmarks/RESULTS.md (two hours)
+#   make faults    every fault that tests seed, into docs/trust.md; fails when one was not caught (minutes)
 #   make simulate  how often each gate form is wrong, by simulation, into docs/statistics.md (minutes)
 #   make clean     remove the environment, the demo's model and texts, and the tools' caches
 #
@@ -16,7 +17,7 @@
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := demo
-.PHONY: demo test quick lint model environments methods bench simulate clean
+.PHONY: demo test quick lint model environments faults methods bench simulate clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -29,6 +30,7 @@ ARGS ?=
 # models compute at a time, threads that spin take the cores from each other. worksteal: by file or group, pytest-xdist
 # 3.8 waits for ever once a process has ended; tests/test_stopped.py shows that this one goes on to its summary.
 JOBS ?= 2
+SPREAD := --dist worksteal --max-worker-restart=20
 
 # A stamp lies inside the environment, so it goes when the environment goes. Nothing is installed again, and no
 # network is asked, until pyproject.toml or constraints.txt changes.
@@ -91,7 +93,11 @@ environments: $(HAVE_DEV)
 	$(PYTHON) -m tests.environments
 
 test: lint environments $(MODEL) $(TEXTS)
-	OMP_WAIT_POLICY=PASSIVE $(PYTHON) -m pytest -n $(JOBS) --dist worksteal --max-worker-restart=20 $(ARGS)
+	OMP_WAIT_POLICY=PASSIVE $(PYTHON) -m pytest -n $(JOBS) $(SPREAD) $(ARGS)
+
+# Faults at random moments are repeated three times as often as in `make test`.
+faults: environments $(MODEL) $(TEXTS)
+	OMP_WAIT_POLICY=PASSIVE FAULT_REPEATS=3 $(PYTHON) -m tests.faults.campaign -- -n $(JOBS) $(SPREAD) $(ARGS)
 
 # An environment that cannot be built leaves its rows with pip's reason.
 methods: $(MODEL) environments

@@ -1,10 +1,12 @@
 """Runs under faults at random moments: the same command again comes to equal records and an equal verdict.
 
-The short form always runs. The long form is slow: each fault many times, also on a tiny real model.
+The short form always runs. The long form is slow: each fault several times, also on a tiny real model. `make faults`
+repeats it more often.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,8 @@ WITHIN_S = 1.2
 WITHIN_LOADED_S = 4.0
 WITHIN_REAL_S = 8.0
 OPTIONS = ["--stuck-after", str(STUCK_S)]
+REPEATS = int(os.environ.get("FAULT_REPEATS", "1"))
+EQUAL = "given again, records and verdict are equal"
 
 
 @pytest.mark.fault("C1", "kill -9 of the driver again and again, of workers, a full disk, signals", "equal records")
@@ -32,14 +36,16 @@ def test_one_fault_after_the_other(calm: Calm, disk: Disk) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("fault", "times"), [(kill_driver, 16), (kill_worker, 16), (terminate, 6), (interrupt, 6), (stop_worker, 4)]
+    ("fault", "times"), [(kill_driver, 5), (kill_worker, 5), (terminate, 2), (interrupt, 2), (stop_worker, 2)]
 )
+@pytest.mark.fault("kind: kills", "the run or a worker is killed, stopped or interrupted at random moments", EQUAL)
 def test_one_fault_again_and_again(calm: Calm, tmp_path: Path, fault: Fault, times: int) -> None:
     """What was stored is not asked again, and a dead worker's place is taken, whatever it was doing."""
-    survive(calm, tmp_path, [fault] * times, seed=3, within=WITHIN_S, options=OPTIONS)
+    survive(calm, tmp_path, [fault] * times * REPEATS, seed=3, within=WITHIN_S, options=OPTIONS)
 
 
 @pytest.mark.slow
+@pytest.mark.fault("kind: kills", "the same on a machine whose cores and disk others want too", EQUAL)
 def test_faults_under_load(calm: Calm, disk: Disk) -> None:
     """On a machine whose cores and disk others want too, everything takes longer and happens in other orders: a kill
     meets a worker that starts, a full disk a write that waits. No fault here goes by the clock."""
@@ -48,23 +54,26 @@ def test_faults_under_load(calm: Calm, disk: Disk) -> None:
         interrupt, kill_worker, disk.fill_up,
     ]  # fmt: skip
     with Load():
-        survive(calm, disk.folder, 2 * faults, seed=6, within=WITHIN_LOADED_S)
+        survive(calm, disk.folder, faults * REPEATS, seed=6, within=WITHIN_LOADED_S)
 
 
 @pytest.mark.slow
+@pytest.mark.fault("kind: full disks", "the disk fills up at random moments", "exit code 3 with the place")
 def test_a_disk_full_again_and_again(calm: Calm, disk: Disk) -> None:
     """Whatever is written just then: exit code 3 with the place, nothing half-written, and it goes on with room."""
-    survive(calm, disk.folder, [disk.fill_up] * 8, seed=4, within=WITHIN_S)
+    survive(calm, disk.folder, [disk.fill_up] * 3 * REPEATS, seed=4, within=WITHIN_S)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("fault", "times"), [(kill_driver, 4), (kill_worker, 4), (None, 2)])
+@pytest.mark.parametrize(("fault", "times"), [(kill_driver, 2), (kill_worker, 2), (None, 1)])
+@pytest.mark.fault("kind: kills", "the same with a real model, whose answers come in floating point", EQUAL)
 def test_a_real_model_again_and_again(calm_real: Calm, disk: Disk, fault: Fault | None, times: int) -> None:
     """With transformers, whose answers come in floating point. None is the full disk, which the worker meets too
     when it stores the baseline's states."""
-    survive(calm_real, disk.folder, [fault or disk.fill_up] * times, seed=5, within=WITHIN_REAL_S)
+    survive(calm_real, disk.folder, [fault or disk.fill_up] * times * REPEATS, seed=5, within=WITHIN_REAL_S)
 
 
+@pytest.mark.fault("kind: hangs", "an engine whose process lives and never answers", "ended, the option named")
 def test_an_engine_that_hangs(calm: Calm, scripted: Write, tmp_path: Path) -> None:
     """Its process lives and beats, one chunk never ends: ended, started again, and the option is named."""
     suite = scripted(hang_after=100, hang_once=str(tmp_path / "hung"))
@@ -92,6 +101,7 @@ def test_a_second_run_is_refused_and_harms_nothing(calm: Calm, tmp_path: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.fault("C3", "four runs into one folder start at once", "one runs, three are refused")
 def test_many_at_once(calm: Calm, tmp_path: Path) -> None:
     """Of four that start together one runs; the others are refused, and its records are whole."""
     drivers = [Driver(calm.suite, tmp_path) for _ in range(4)]
