@@ -88,8 +88,8 @@ def _numbers(seeds: Sequence[Seed]) -> str:
     return (
         "## What was seeded\n\n"
         f"{len(seeds)} faults in {len(tests)} tests: {rows} cases and {kinds} kinds.\n"
-        "A case is one that somebody met in the field or seeded by hand; a kind is a test that makes its own inputs. Cases\n"
-        "that quantgate was right on from the start are among them, so that they stay right.\n\n"
+        "A case is one that somebody met in the field or seeded by hand; a kind is a test that makes its own inputs.\n"
+        "Cases that quantgate was right on from the start are among them, so that they stay right.\n\n"
         f"**Caught: {caught}. Not caught: {len(seeds) - caught - untried}.** Not tried on this machine: {untried}.\n"
     )
 
