@@ -13,6 +13,8 @@ from harness.records.models import ItemRecord, Scored
 from harness.records.store import Store
 
 pytestmark = pytest.mark.model
+CHOICES, ANSWERS = 40, 10
+"""Items of a task; `make bench` compares more of them, item by item."""
 CHOICE = {
     "hellaswag": ("{{activity_label}}: {{ctx}}", "endings"),
     "truthfulqa_mc1": ("Q: {{question}}\nA:", "choices"),
@@ -55,6 +57,13 @@ def our_items(model: Path, folder: Path, task: dict[str, Any]) -> list[ItemRecor
     return [by_id[planned.item] for planned in store.plan(run.manifest.tasks["t"].plan)]
 
 
+def first(file: Path, items: int, folder: Path) -> Path:
+    """A file of its first rows."""
+    short = folder / file.name
+    short.write_text("".join(line + "\n" for line in file.read_text().splitlines()[:items]))
+    return short
+
+
 def value(item: ItemRecord, metric: str) -> float:
     outcome = item.metrics[metric]
     assert isinstance(outcome, Scored)
@@ -79,10 +88,16 @@ def test_choice_equals_lm_eval(name: str, model: Path, data: Path, tmp_path: Pat
                 {"metric": metric, "aggregation": "mean", "higher_is_better": True} for metric in ("acc", "acc_norm")
             ],
         },
+        limit=CHOICES,
     )
-    choice = {"data": str(file), "prompt": prompt, "choices": f"{{{{{options}}}}}", "answer": "{{expected_index}}"}
+    choice = {
+        "data": str(first(file, CHOICES, tmp_path)),
+        "prompt": prompt,
+        "choices": f"{{{{{options}}}}}",
+        "answer": "{{expected_index}}",
+    }
     ours = our_items(model, tmp_path, {"choice": choice})
-    assert len(ours) == len(theirs) == 100
+    assert len(ours) == len(theirs) == CHOICES
     for sample, item in zip(theirs, ours, strict=True):
         expected = [float(response[0]) for response in sample["filtered_resps"]]
         got = [option.log_likelihood for option in item.options]
@@ -91,7 +106,7 @@ def test_choice_equals_lm_eval(name: str, model: Path, data: Path, tmp_path: Pat
 
 
 def test_generation_equals_lm_eval(model: Path, data: Path, tmp_path: Path) -> None:
-    """The generated text of 20 word problems, greedy, 64 tokens, letter by letter."""
+    """The generated text of ten word problems, greedy, 64 tokens, letter by letter."""
     file = data / "gsm8k" / "gsm8k.jsonl"
     theirs = lm_eval_samples(
         model,
@@ -104,17 +119,16 @@ def test_generation_equals_lm_eval(model: Path, data: Path, tmp_path: Path) -> N
             "generation_kwargs": {"until": ["Question:"], "max_gen_toks": 64, "do_sample": False},
             "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
         },
-        limit=20,
+        limit=ANSWERS,
     )
-    short = tmp_path / "gsm8k.jsonl"
-    short.write_text("".join(line + "\n" for line in file.read_text().splitlines()[:20]))
     generate = {
-        "data": str(short),
+        "data": str(first(file, ANSWERS, tmp_path)),
         "prompt": "Question: {{prompt}}\nAnswer:",
         "answer": "{{expected}}",
         "max_new_tokens": 64,
         "until": ["Question:"],
     }
     ours = our_items(model, tmp_path, {"generate": generate})
+    assert len(ours) == ANSWERS
     texts = [item.answer.text for item in ours if item.answer is not None]
     assert texts == [sample["resps"][0][0] for sample in theirs]
