@@ -28,7 +28,9 @@ def main() -> None:
         sys.stdout.write(json.dumps([{"row": seed.row, "seeded": seed.seeded} for seed in seeds]) + "\n")
         return
     seeds, reported = collected(options.pytest), Reported()
-    pytest.main(["-m", "fault", "-q", *options.pytest], plugins=[reported])
+    code = pytest.main(["-m", "fault", "-q", *options.pytest], plugins=[reported])
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        sys.exit(f"the campaign did not come to its end (pytest: {int(code)}); {options.page} is as it was")
     found = judged(seeds, reported)
     options.page.write_text(page(found))
     missed = [seed for seed in found if seed.outcome == "not caught"]
