@@ -84,11 +84,15 @@ def lines_with_checksum(lines: bytes, address: str) -> bytes:
 
 
 def open_lines(path: Path, stream: BinaryIO, address: str, *, known: bool = False, again: str = AGAIN) -> bool:
-    """Go to the first line of records; whether they had a checksum. Raises `RecordError` where it does not fit.
+    """Go to the first line of records; whether they had a checksum. Raises `RecordError` where it does not fit, and for
+    an empty file, which nobody writes.
 
     `known`: this very file was looked at before; it is not read again.
     """
-    found = _HEAD.fullmatch(stream.read(_HEAD_BYTES))
+    head = stream.read(_HEAD_BYTES)
+    if not head:
+        raise RecordError(f"{path}: damaged: it is empty. {again}")
+    found = _HEAD.fullmatch(head)
     start = _HEAD_BYTES if found is not None else 0
     if found is not None and not known and _checksum(address, _blocks(stream)).encode() != found[1]:
         raise changed(path, again)

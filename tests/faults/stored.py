@@ -125,8 +125,10 @@ def _evaluation(store: Store, name: str, key: str, metrics: tuple[str, ...]) -> 
     manifest, items, columns = store.evaluation(key), store.items(key), store.columns(key, metrics)
     assert manifest is not None
     store.plan(manifest.identity.requests)
+    states = {}
     for state in manifest.states:
         store.check_states(key, state)
+        states[state] = (store.evaluation_folder(key) / "states" / state).read_bytes()
     store.check_head(key)
     places = {item.item: place for place, item in enumerate(items)}
     values = {metric: np.nan_to_num(columns.answers.metrics[metric]).tolist() for metric in metrics}
@@ -134,5 +136,6 @@ def _evaluation(store: Store, name: str, key: str, metrics: tuple[str, ...]) -> 
         name: (manifest, items, values, columns.answers.likelihoods.tolist()),
         f"{name} in order": list(store.ordered(key, places)),
         f"{name} some": store.records(key, columns.answers, range(2)),
+        f"{name} states": states,
         f"{name} batches": (store.batches(key), store.batch_tokens(key), store.stopped(key)),
     }

@@ -118,11 +118,20 @@ def test_other_chunks_than_were_stored(copy: Kept, change: Callable[[str], str])
 
 
 @pytest.mark.fault("F22", "a manifest is halved or emptied", "refused, file named")
-@pytest.mark.parametrize("name", ["manifest.json", "verdict.json", "run.json"])
+@pytest.mark.parametrize(
+    ("where", "name"),
+    [
+        ("evaluations/*/manifest.json", "manifest.json"),
+        ("*/runs/*/verdict.json", "verdict.json"),
+        ("*/runs/*/run.json", "run.json"),
+        ("*/accepted.jsonl", "accepted.jsonl"),
+        ("plans/*.jsonl", "plans/"),
+    ],
+)
 @pytest.mark.parametrize("part", [0.0, 0.5])
-def test_a_record_that_is_cut_off(copy: Kept, name: str, part: float) -> None:
-    """Half a record is none."""
-    for path in copy.results.rglob(name):
+def test_a_record_that_is_cut_off(copy: Kept, where: str, name: str, part: float) -> None:
+    """Half a record is none, and an empty file is no record without lines."""
+    for path in copy.results.glob(where):
         path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
     with pytest.raises(RecordError, match=name):
         everything(copy.results, copy.run.run)
@@ -316,6 +325,19 @@ def _undisturbed(kept: Kept) -> dict[str, object]:
     if kept.results not in _read:
         _read[kept.results] = everything(kept.results, kept.run.run)
     return _read[kept.results]
+
+
+@pytest.mark.fault("kind: moved records", "chunks of an unfinished evaluation come from another one", "refused")
+def test_an_unfinished_evaluation_goes_on_with_its_own(copy: Kept, tmp_path: Path) -> None:
+    """No manifest says yet which chunks there are, and the items are the same: the checksums are bound to the key."""
+    for address in ("manifest.json", "chunks.jsonl"):
+        path = copy.results / copy.address("bad", "ask", address)
+        path.unlink()
+    shutil.copyfile(copy.results / copy.address("good", "ask", "chunks.jsonl"), path)
+    with pytest.raises(RecordError, match="belong to another evaluation"):
+        Chunks(path).load()
+    with pytest.raises(RecordError, match="belong to another evaluation"):
+        Chunks(path).append([])
 
 
 # -- readers and writers
