@@ -11,7 +11,7 @@ from harness.engines.seam import GenerateRequest, ScoreRequest, Window
 from harness.plan.answers import shown_references
 from harness.plan.asked_notes import notes_on
 from harness.plan.build import Answer, Request, TaskPlan, prompt_hash, sample
-from harness.plan.clock import Watching
+from harness.plan.clock import Watching, unsteady
 from harness.plan.decoding import rule_facts, under
 from harness.plan.heads import common_heads, common_stems
 from harness.plan.labels import Labels, labels_of
@@ -82,7 +82,12 @@ def plan_asked(
         settings=_settings(docs, metrics.names, rule_facts(asked[0].requests, tokenizer)),
         data_file=None if spec is None else spec.data,
         data_hash=None if spec is None else file_hash(resolve_file(loaded, spec.data)),
-        notes=(*metrics.notes, *labels.notes, *_examples(name, docs), *notes_on(name, asked, watching)),
+        notes=(
+            *metrics.notes,
+            *labels.notes,
+            *_examples(name, docs),
+            *notes_on(name, asked, watching, steady=not unsteady(docs, chosen[0])),
+        ),
         said=(*docs.said, *([f"{len(items):,} of {len(docs.docs):,} items are asked"] * (len(items) < len(docs.docs)))),
         leak=None if task.reference_in_prompt else find_leak(docs, chosen, items, asked),
     )

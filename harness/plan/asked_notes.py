@@ -13,14 +13,16 @@ ESCAPES = re.compile(r"(\\[nrt])+")
 """Backslash and letter, as YAML's single quotes leave them."""
 
 
-def notes_on(name: str, asked: Sequence[Asked], watching: Watching) -> list[str]:
-    """One line each, beginning with the task."""
+def notes_on(name: str, asked: Sequence[Asked], watching: Watching, *, steady: bool = True) -> list[str]:
+    """One line each, beginning with the task. `steady`: its code made the same prompt twice."""
     found = [*_on_tokens(asked, watching), *_on_answers(asked)]
     if watching.by_the_clock:
         found.append(
             "its prompts hold the time they are made at (the chat template asks for it), so that runs of two days "
             "are not of the same items"
         )
+    if not steady:
+        found.append("the task's code makes another prompt every time, so that no two runs are of the same items")
     return [f"{name}: {each}" for each in found]
 
 
@@ -39,7 +41,7 @@ def _on_tokens(asked: Sequence[Asked], watching: Watching) -> Iterator[str]:
         )
         yield f"{_items(other, asked)} the token ids are not those of lm-eval's hf model: {cause}"
     if unknown := [each for each in asked if each.unknown]:
-        yield f"{_items(unknown, asked)} an option holds text that the tokenizer does not know"
+        yield f"{_items(unknown, asked)} a prompt or an option holds text that the tokenizer does not know"
 
 
 def _items(some: Sequence[Asked], asked: Sequence[Asked]) -> str:

@@ -1,7 +1,8 @@
 """Whether prompts depend on the clock: a chat template may write today's date into all of them (Llama 3, Granite).
 
 Such prompts are other items on another day, so that runs of two days cannot be paired. Found by rendering a prompt at
-two pretended times; that it is so is said, and the prompt stays as the template makes it.
+two pretended times; that it is so is said, and the prompt stays as the template makes it. A task's own code cannot be
+shown another time: its prompt is made twice, which finds what asks a fine clock, the system's chance or a counter.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from harness.engines.seam import Pieces
+from harness.plan.lmeval import lm_evals_seeds
+from harness.plan.shortforms import Docs
 from harness.plan.tokens import Tokenizer
 
 
@@ -40,3 +43,15 @@ class Watching:
 
     def moves(self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True) -> bool:
         return self._tokenizer.moves(messages, add_generation_prompt=add_generation_prompt)
+
+
+def unsteady(docs: Docs, position: int) -> bool:
+    """Whether the code that makes a task's prompts makes another one the second time."""
+    code = getattr(getattr(docs.task, "config", None), "doc_to_text", None)
+    if not callable(code):
+        return False
+    texts = []
+    for _ in range(2):
+        with lm_evals_seeds():
+            texts.append(code(docs.docs[position]))
+    return bool(texts[0] != texts[1])

@@ -55,7 +55,7 @@ class Asked:
     differs: bool = False
     """lm-eval's `hf` model would make other token ids of these texts."""
     unknown: bool = False
-    """An option holds text that the tokenizer does not know."""
+    """A prompt or an option holds text that the tokenizer does not know."""
 
 
 def ask_documents(
@@ -72,7 +72,7 @@ def ask_documents(
 
     `chat`: lm-eval wraps prompt and examples in the chat template, the examples as turns of their own (its default).
     `templated`: the prompts are out of a chat template, by lm-eval or before.
-    Raises `SuiteError` for a document that lm-eval cannot ask and an option that no token stands for.
+    Raises `SuiteError` for a document that lm-eval cannot ask and a prompt or an option that no token stands for.
     """
     wanted, asked = set(chosen), []
     for position in range(max(chosen, default=-1) + 1):
@@ -81,11 +81,9 @@ def ask_documents(
             continue
         instances = lm_evals_instances(name, docs, position, tokenizer, chat=chat)
         once, doc, item = Remembering(tokenizer), docs.docs[position], docs.ids[position]
-        if docs.task.OUTPUT_TYPE == "generate_until":
-            asked.append(_for_text(doc, instances, item, once, context_length, templated=templated))
-            continue
+        of_kind = _for_text if docs.task.OUTPUT_TYPE == "generate_until" else _for_options
         try:
-            found = _for_options(doc, instances, item, once, context_length, templated=templated)
+            found = of_kind(doc, instances, item, once, context_length, templated=templated)
         except UnsplitError as error:
             raise problem(docs.places[position], f"tasks.{name}", f"item {item}: {error}") from error
         asked.append(found)
@@ -188,7 +186,7 @@ def _for_options(
         too_long=_too_long(longest, context_length),
         moved=moved,
         differs=ids != [lm_evals_pair(tokenizer, before, after) for before, after in pairs],
-        unknown=any(unknown_in(tokenizer, tail) for _, tail in ids),
+        unknown=any(unknown_in(tokenizer, before + after) for before, after in pairs),
     )
 
 
@@ -271,6 +269,7 @@ def _for_text(
         too_long=_too_long(longest, context_length),
         ignored=tuple(sorted(ignored)),
         differs=differs,
+        unknown=any(unknown_in(tokenizer, instance.args[0]) for instance in instances),
     )
 
 

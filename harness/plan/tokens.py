@@ -14,11 +14,12 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, takewhile
 from typing import Any, Protocol
 
-from harness.engines.seam import Pieces, Span, Window
+from harness.engines.seam import Pieces, Window
 from harness.errors import EngineError, telling
 
 PROBES = ("a", "The", "1", ".", "\n", "é", "日本")
@@ -30,7 +31,7 @@ CLOCK = "strftime_now"
 """The one way in which transformers shows a chat template the time."""
 TIMES = tuple(f"{{% macro {CLOCK}(format) %}}{year}{{% endmacro %}}" for year in (1999, 2001))
 """What stands before a template so that it is another time; a macro takes the function's place."""
-ANCHORS = (".", ":", "\n", "a", "1")
+ANCHORS = (".", ":", "a", "1", "日")
 """Texts behind which to see the tokens of an option that follows anything."""
 SILENT = frozenset("CMZ")
 """Unicode categories that a tokenizer may leave out: controls, marks that are composed, spaces."""
@@ -105,7 +106,8 @@ class HfTokenizer:
         self.eos_text = None if loaded.eos_token_id is None else str(loaded.decode([loaded.eos_token_id]))
         self.identity = tokenizer_identity(loaded)
         self.leading, self.trailing = _added(loaded, path)
-        self.unknown = None if loaded.unk_token_id is None else int(loaded.unk_token_id)
+        named = (loaded.bos_token_id, loaded.eos_token_id)  # GPT-2 calls one token all three
+        self.unknown = None if loaded.unk_token_id in (None, *named) else int(loaded.unk_token_id)
 
     def encode(self, text: str, *, add_special_tokens: bool) -> tuple[int, ...]:
         return tuple(self._tokenizer.encode(text, add_special_tokens=add_special_tokens))
@@ -240,9 +242,11 @@ def adds_special_tokens(tokenizer: Tokenizer, text: str) -> bool:
 def encode_prompt(tokenizer: Tokenizer, text: str, *, templated: bool = False) -> tuple[int, ...]:
     """Ids of a prompt with nothing behind it. `templated`: out of a chat template, which brings its special tokens.
 
-    An empty prompt is the start token, as it is before options.
+    An empty prompt is the start token, as it is before options. Raises `UnsplitError` where no token stands for it.
     """
     own = tokenizer.pieces(text).ids
+    if text.strip() and not own:
+        raise UnsplitError(f"no token stands for the prompt {text!r:.60}")
     if text == "":
         return (tokenizer.prefix_token,)
     return _start(tokenizer, text, templated=templated) + own or (tokenizer.prefix_token,)
@@ -263,13 +267,15 @@ def encode_options(tokenizer: Tokenizer, context: str, options: Sequence[str], *
     if stripped == "":
         return _from_nothing(tokenizer, behind)
     head = tokenizer.pieces(stripped)
+    if not head.ids:
+        raise UnsplitError(f"no token stands for the prompt {stripped!r:.60}")
     wholes = [tokenizer.pieces(stripped + each) for each in behind]
     for whole, option in zip(wholes, options, strict=True):
         if whole.ids == head.ids[: len(whole.ids)]:
             raise UnsplitError(f"the option {option!r:.60} adds no token to its prompt")
     shared = _at_a_character([head, *wholes], min(_common(head.ids, whole.ids) for whole in wholes))
-    for whole, option, added in zip(wholes, options, behind, strict=True):
-        _refuse_dropped(tokenizer, option, added, len(stripped), whole.spans)
+    for option, added in zip(options, behind, strict=True):
+        _refuse_dropped(tokenizer, stripped + added, len(stripped), option)
     start = _start(tokenizer, context, templated=templated) + head.ids[:shared] or (tokenizer.prefix_token,)
     tails = tuple(whole.ids[shared:] for whole in wholes)
     return Split(context=start, continuations=tails, moved=head.ids[shared:])
@@ -278,15 +284,17 @@ def encode_options(tokenizer: Tokenizer, context: str, options: Sequence[str], *
 def encode_alone(tokenizer: Tokenizer, option: str) -> tuple[int, ...]:
     """Ids of an option as it follows a text that its first token does not reach into. Raises `UnsplitError`."""
     for anchor in ANCHORS:
-        found = encode_options(tokenizer, anchor, [option])
-        if not found.moved:
-            return found.continuations[0]
+        with suppress(UnsplitError):  # not every vocabulary has every anchor
+            found = encode_options(tokenizer, anchor, [option])
+            if not found.moved:
+                return found.continuations[0]
     raise UnsplitError(f"the first token of {option!r:.60} always reaches into what stands before it")
 
 
-def unknown_in(tokenizer: Tokenizer, ids: Sequence[int]) -> bool:
-    """Whether a token says only that the tokenizer does not know the text."""
-    return tokenizer.unknown is not None and tokenizer.unknown in ids
+def unknown_in(tokenizer: Tokenizer, text: str) -> bool:
+    """Whether the tokenizer does not know a part of the text: it has one token for all such, or none at all."""
+    known = tokenizer.unknown is None or tokenizer.unknown not in tokenizer.pieces(text).ids
+    return not known or any(_dropped(tokenizer, text, 0))
 
 
 def lm_evals_pair(tokenizer: Tokenizer, context: str, continuation: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -314,6 +322,7 @@ def _from_nothing(tokenizer: Tokenizer, texts: Sequence[str]) -> Split:
         _, tail = _from_nothing_pair(tokenizer, text)
         if not tail:
             raise UnsplitError(f"the option {text!r:.60} adds no token to its prompt")
+        _refuse_dropped(tokenizer, text, 0, text)
         tails.append(tail)
     return Split(context=(tokenizer.prefix_token,), continuations=tuple(tails))
 
@@ -348,16 +357,23 @@ def _at_a_character(texts: Sequence[Pieces], shared: int) -> int:
     return 0
 
 
-def _refuse_dropped(tokenizer: Tokenizer, option: str, added: str, start: int, spans: Sequence[Span] | None) -> None:
-    """Raises `UnsplitError` for a character of the option that no token stands for."""
+def _refuse_dropped(tokenizer: Tokenizer, text: str, start: int, option: str) -> None:
+    if char := next(_dropped(tokenizer, text, start), None):
+        raise UnsplitError(f"the tokenizer has no token for {char!r} in the option {option!r:.60}")
+
+
+def _dropped(tokenizer: Tokenizer, text: str, start: int) -> Iterator[str]:
+    """Characters of the text from `start` on that no token stands for."""
+    spans = tokenizer.pieces(text).spans
     if spans is None:
         return
     covered = {place for span in spans for place in range(max(span[0], start), span[1])}
-    for place, char in enumerate(added, start):
+    for place in range(start, len(text)):
+        char = text[place]
         if place in covered or char.isspace() or unicodedata.category(char)[0] in SILENT:
             continue
         if not tokenizer.pieces(char).ids:
-            raise UnsplitError(f"the tokenizer has no token for {char!r} in the option {option!r:.60}")
+            yield char
 
 
 def windows(ids: Sequence[int], prefix: int, *, window: int, stride: int) -> Iterator[Window]:

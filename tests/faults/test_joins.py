@@ -22,6 +22,7 @@ from harness.plan.tokens import (
     encode_pair,
     encode_prompt,
     lm_evals_pair,
+    unknown_in,
 )
 from tests.faults.toy_tokenizers import SPECIAL, Toy, saved, texts, toys
 
@@ -88,6 +89,7 @@ def test_an_option_alone_is_its_own_bytes(toy: Toy, option: str) -> None:
 def bpe(folder: Path, names: Sequence[str], **keywords: Any) -> HfTokenizer:
     """Merges that make each of `names` in turn, over whole texts."""
     letters = sorted(set("".join(names)))
+    folder.mkdir(exist_ok=True)
     known, merges = list(letters), []
     for name in names:
         for place in range(2, len(name) + 1):
@@ -95,7 +97,8 @@ def bpe(folder: Path, names: Sequence[str], **keywords: Any) -> HfTokenizer:
                 known.append(name[:place])
                 merges.append((name[: place - 1], name[place - 1]))
     vocabulary = {name: place for place, name in enumerate([*SPECIAL, "<unk>", *known])}
-    return saved(tokenizers.Tokenizer(models.BPE(vocab=vocabulary, merges=merges, **keywords)), folder)
+    inner = tokenizers.Tokenizer(models.BPE(vocab=vocabulary, merges=merges, **keywords))
+    return saved(inner, folder, **({"unk_token": "<unk>"} if keywords else {}))
 
 
 @pytest.mark.fault("T8", "an option whose first characters share a token with the prompt's last")
@@ -156,3 +159,14 @@ def test_sound_tokenizers_that_change_the_text_are_not_refused(tmp_path: Path) -
     composing.normalizer = normalizers.NFC()
     nfc = saved(composing, tmp_path / "nfc")
     assert encode_pair(nfc, "ce", "\u0301s") == ((vocabulary["c"],), (vocabulary["é"], vocabulary["s"]))
+
+
+@pytest.mark.fault("kind: joins", "a prompt of text that the tokenizer drops or does not know")
+def test_a_prompt_without_a_token_is_refused(tmp_path: Path) -> None:
+    """A part that is dropped or unknown is told; a prompt of which nothing is left is an error."""
+    small = bpe(tmp_path / "small", ["ab", "c"])
+    fused = bpe(tmp_path / "fused", ["ab", "c"], unk_token="<unk>", fuse_unk=True)
+    for ask in (lambda: encode_prompt(small, "日本"), lambda: encode_options(small, "日本", ["c"])):
+        with pytest.raises(UnsplitError, match="no token stands for the prompt '日本'"):
+            ask()
+    assert [unknown_in(each, text) for each in (small, fused) for text in ("abc", "ab日")] == [False, True] * 2

@@ -324,3 +324,53 @@ def test_options_are_asked_without_the_question_too(tmp_path: Path) -> None:
     assert with_question.continuations == without.continuations
     assert found.metrics == ("acc", "acc_mutual_info")
     assert "t: f1 is no mean over items, so it cannot be paired and is left out" in found.notes
+
+
+SENTENCES = """
+task: sentences
+dataset_path: json
+dataset_kwargs: {{cache_dir: {folder}/cache, data_files: {{test: {folder}/rows.jsonl}}}}
+test_split: test
+output_type: multiple_choice
+doc_to_text: "{{{{gold}}}}"
+doc_to_choice: "{{{{sentences}}}}"
+doc_to_target: "{{{{rest}}}}"
+target_delimiter: ""
+"""
+
+
+@pytest.mark.fault("T8", "two prompts and one ending, where a token spans the join of one prompt only")
+@pytest.mark.parametrize(("sentences", "apart"), [(["ax", "bx"], False), (["ax", "ab"], True)])
+def test_an_ending_behind_several_prompts_is_the_same_for_each(
+    tmp_path: Path, sentences: list[str], apart: bool
+) -> None:
+    """As Winogrande asks. The same text is scored behind each prompt: with the same end of it where both end alike, and
+    apart from it where they do not."""
+    vocabulary = {name: place for place, name in enumerate([*SPECIAL, *"abxyz", "xy"])}
+    joined = saved(tokenizers.Tokenizer(models.BPE(vocab=vocabulary, merges=[("x", "y")])), tmp_path / "joined")
+    (tmp_path / "task.yaml").write_text(SENTENCES.format(folder=tmp_path))
+    rows = [{"gold": 0, "sentences": sentences, "rest": "yz"}]
+    (requests,) = plan(tmp_path, {"lm_eval": "task.yaml"}, joined, rows=rows).requests
+    asked_for = [(each.context, each.continuations) for each in requests if isinstance(each, ScoreRequest)]
+    ids = {name: (vocabulary[name],) for name in vocabulary}
+    if apart:
+        behind = ((*ids["y"], *ids["z"]),)
+        assert asked_for == [(ids["a"] + ids["x"], behind), (ids["a"] + ids["b"], behind)]
+    else:
+        behind = ((*ids["xy"], *ids["z"]),)
+        assert asked_for == [(ids["a"], behind), (ids["b"], behind)]
+
+
+@pytest.mark.fault("T17", "a task whose own code writes something new into its prompts every time")
+def test_a_prompt_that_is_another_every_time_is_named(tmp_path: Path) -> None:
+    """Made twice; what draws from the seeded generators is the same twice and is not blamed."""
+    (tmp_path / "train.jsonl").write_text('{"q": "x"}\n')
+    code = "import random, uuid\ndef new(doc): return str(uuid.uuid4())\ndef drawn(doc): return str(random.random())\n"
+    (tmp_path / "prompts.py").write_text(code)
+    told = []
+    for name in ("new", "drawn"):
+        task = FEW_SHOT.replace('"{{{{q}}}}"', f"!function prompts.{name}").replace("num_fewshot: 2", "")
+        (tmp_path / "task.yaml").write_text(task.format(folder=tmp_path, split=""))
+        found = plan(tmp_path, {"lm_eval": "task.yaml"}, rows=[{"q": "a"}], allow_task_code=True)
+        told.append(any("makes another prompt every time" in note for note in found.notes))
+    assert told == [True, False]

@@ -29,6 +29,8 @@ TEXTS = ("doc_to_text", "doc_to_target", "doc_to_choice", "description", "gen_pr
 CODE = ("process_docs", "process_results", "metric_list", "filter_list", "custom_dataset")
 COUNT = 4
 """Rows of every split."""
+ASKING = ("nltk", "swipl", "sys.exit")
+"""In Python that downloads, starts other programs or ends this one; it is not run."""
 TRIES = 24
 GUESSES = (None, "A", "1", 0, "a", "yes", "True", "entailment", "positive")
 """Values of a field, one after the other where a task does not know the one before."""
@@ -40,15 +42,14 @@ CONTAINER_METHODS = frozenset(("index", "keys", "values", "items", "append", "jo
 
 
 def yaml_files(root: Path) -> Iterator[Path]:
-    """One task of every folder that has any, and every task of those with a prefix for the answer."""
-    seen: set[Path] = set()
-    asking = {path.parent for path in root.rglob("*.py") if "nltk" in path.read_text() or "swipl" in path.read_text()}
+    """One task of every folder of the library and of every folder in one, and every task with a prefix for the answer."""
+    seen: set[tuple[str, ...]] = set()
     for path in sorted(root.rglob("*.yaml")):
-        text = path.read_text()
-        if "task:" not in text or path.name.startswith("_") or path.parent in asking:
+        text, folder = path.read_text(), path.relative_to(root).parts[:-1][:2]
+        if "task:" not in text or path.name.startswith("_"):
             continue
-        if "gen_prefix" in text or path.parent not in seen:
-            seen.add(path.parent)
+        if "gen_prefix" in text or folder not in seen:
+            seen.add(folder)
             yield path
 
 
@@ -208,6 +209,8 @@ def configs(path: Path) -> Iterator[Row]:
     from lm_eval.tasks._yaml_loader import load_yaml
 
     try:
+        if any(word in code.read_text() for code in path.parent.glob("*.py") for word in ASKING):
+            raise ImportError(path)
         config = load_yaml(path, resolve_func=True)
         yield config
         yield without(config, "process_docs")
