@@ -42,7 +42,7 @@ CONTAINER_METHODS = frozenset(("index", "keys", "values", "items", "append", "jo
 
 
 def yaml_files(root: Path) -> Iterator[Path]:
-    """One task of every folder of the library and of every folder in one, and every task with a prefix for the answer."""
+    """A task of every folder of the library and of every folder in one, and every task with a prefix for the answer."""
     seen: set[tuple[str, ...]] = set()
     for path in sorted(root.rglob("*.yaml")):
         text, folder = path.read_text(), path.relative_to(root).parts[:-1][:2]

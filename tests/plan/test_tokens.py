@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.engines.scripted import ScriptedTokenizer
@@ -134,6 +134,7 @@ def test_every_token_is_scored_once(ids: Sequence[int], window: int, share: floa
     assert all(len(each.tokens) == window + 1 for each in found[1:])
 
 
+@settings(deadline=None)  # the first example imports lm-eval
 @given(ids=st.lists(st.integers(10, 99), min_size=1, max_size=60), window=st.integers(2, 20))
 def test_without_overlap_these_are_lm_evals_rolling_windows(ids: list[int], window: int) -> None:
     """With stride = window: the same predicted tokens, each with the same context, as lm-eval's context_len = 1."""
