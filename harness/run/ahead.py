@@ -66,9 +66,13 @@ def room(variant: RunVariant) -> bool:
     load = variant.load
     if load.engine not in ENGINES or load.is_hub or load.device.partition(":")[0] != "cpu":
         return False
-    return psutil.virtual_memory().available >= COPIES * _bytes(Path(load.path)) + SPARE_BYTES
+    return psutil.virtual_memory().available >= COPIES * _bytes(variant) + SPARE_BYTES
 
 
-def _bytes(place: Path) -> int:
+def _bytes(variant: RunVariant) -> int:
+    """Of the files that are opened, an adapter's base's included."""
+    if variant.checkpoint is not None:
+        return variant.checkpoint.disk_bytes or 0
+    place = Path(variant.load.path)
     files = [place] if place.is_file() else [each for each in place.glob("*") if each.is_file()]
     return sum(each.stat().st_size for each in files)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.checkpoints.resolve import Reference, resolve
 from harness.errors import EngineError
 from harness.methods import METHODS
 from harness.methods.base import Method
@@ -84,7 +85,7 @@ def _reader(variant: Variant, source: Source | None) -> Reader:
 
 def _named(source: Source) -> str:
     """`quant_method` of the checkpoint's configuration, with dashes; empty for full precision."""
-    file = hub_config(source) if source.place.is_hub else Path(source.place.path) / CONFIG
+    file = hub_config(source) if source.place.is_hub else _local_config(source)
     if file is None or not file.is_file():
         return ""
     try:
@@ -97,6 +98,15 @@ def _named(source: Source) -> str:
     if not isinstance(described, Mapping):
         raise EngineError(f"{file}: quantization_config: expected a mapping, got {json.dumps(described)[:80]}")
     return str(described.get("quant_method", "")).replace("_", "-")
+
+
+def _local_config(source: Source) -> Path | None:
+    """A folder's configuration, an adapter's base's for an adapter."""
+    base = resolve(Reference(path=source.place.path)).base
+    if not base.is_hub:
+        return Path(base.path) / CONFIG
+    place = ModelPlace(path=base.path, is_hub=True)
+    return hub_config(Source(place=place, revision=base.revision, offline=source.offline))
 
 
 def hub_config(source: Source) -> Path | None:

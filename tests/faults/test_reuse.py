@@ -15,6 +15,9 @@ import harness
 from harness.api import Run
 from harness.plan.task_files import task_files
 from harness.records.store import Store
+from harness.run.reader import Source, reader_of
+from harness.spec.models import Variant
+from harness.spec.places import ModelPlace
 from tests.faults.checkpoints import Tensors, altered, save_adapter, save_llama
 
 GATES = [{"task": "ask", "metric": "acc", "max_drop": 0.05}]
@@ -195,3 +198,15 @@ def test_a_task_s_code_is_found_wherever_it_comes_from(tmp_path: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(content)
     assert task_files(tmp_path / "task" / "one.yaml") == tuple(sorted(tmp_path / name for name in files))
+
+
+def test_an_adapter_on_a_quantized_base_is_read_by_the_base_s_libraries(tmp_path: Path) -> None:
+    """Which libraries read the weights stands in the configuration of the base, wherever the adapter lies."""
+    for name, content in (
+        ("base/config.json", {"quantization_config": {"quant_method": "bitsandbytes"}}),
+        ("tuned/adapter_config.json", {"base_model_name_or_path": "../base"}),
+    ):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(json.dumps(content))
+    found = reader_of(Variant(), Source(place=ModelPlace(path=str(tmp_path / "tuned"), is_hub=False), offline=True))
+    assert {"bitsandbytes", "peft"} <= set(found.packages)
