@@ -85,6 +85,18 @@ def _written(value: object) -> object:
     return value
 
 
+def _variable_name(value: object) -> object:
+    """Not the key itself, which would be stored with the suite; what came is not shown."""
+    if isinstance(value, str):
+        long = len(value) > LONGEST_VARIABLE and any(map(str.islower, value)) and any(map(str.isdigit, value))
+        if long or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
+            raise ValueError(
+                "expected the name of an environment variable, such as MY_SERVER_KEY; the key itself never stands in "
+                "a suite"
+            )
+    return value
+
+
 IsoDate = Annotated[date, BeforeValidator(_iso_date)]
 Words = Annotated[str, BeforeValidator(_written)]
 
@@ -99,7 +111,7 @@ class Endpoint(Spec):
 
     model: str | None = None
     """Name to ask for; the server's first model when left out."""
-    api_key_env: str | None = None
+    api_key_env: Annotated[str | None, BeforeValidator(_variable_name)] = None
     """Name of the environment variable that holds the key."""
     server: Literal["auto", "llama.cpp", "vllm", "sglang", "tgi", "openai"] = "auto"
     concurrency: Annotated[int, Field(ge=1)] = 4
@@ -121,6 +133,8 @@ class LlamaCpp(Spec):
     shared_prefix: bool = False
 
 
+LONGEST_VARIABLE = 24
+"""A longer name with small letters and digits in it is a key."""
 FULL_BITS = 16
 """A method that claims as many bits a weight does not quantize (GGUF's F16)."""
 

@@ -234,6 +234,15 @@ def test_a_mistake_beside_a_password_shows_no_password(tmp_path: Path) -> None:
     assert PASSWORD not in str(raised.value)
 
 
+@pytest.mark.parametrize("key", [KEY, "hf_AbCdEfGhIjKlMnOpQrStUvWxYz0123456789"])
+def test_a_key_in_the_place_of_its_variable_is_refused_without_being_shown(tmp_path: Path, key: str) -> None:
+    """The key itself never stands in a suite, which is stored and shown."""
+    text = SUITE.format(url=f"http://host/v1, endpoint: {{api_key_env: {key}}}", password="x")
+    with pytest.raises(SuiteError, match="expected the name of an environment variable") as raised:
+        parse_suite(text, tmp_path / "suite.yaml")
+    assert not leaks(str(raised.value), key)
+
+
 @pytest.mark.parametrize("url", [f"http://u:{PASSWORD}/x@h/v1", f"ftp://u:{PASSWORD}@h", "x"])
 def test_an_address_that_is_none_shows_no_password(url: str) -> None:
     """Neither does the message that says so."""
