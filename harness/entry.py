@@ -17,6 +17,7 @@ from contextlib import suppress
 
 from harness.errors import ExitCode, QuantgateError, unwritable
 from harness.output import hold_standard_streams, install
+from harness.shown import showable
 
 CODES = frozenset(int(each) for each in ExitCode)
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -89,7 +90,7 @@ def _result(command: Callable[[], int]) -> int:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{showable(text)}\n")
 
 
 def _flushed(code: int) -> int:

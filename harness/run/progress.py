@@ -21,6 +21,7 @@ from rich.table import Column
 from rich.text import Text
 
 from harness.run.outlook import Amount, Left, Outlook, Part
+from harness.shown import showable
 
 QUIET_S = 10.0
 """Seconds between plain lines of one task."""
@@ -123,7 +124,7 @@ class Bars:
         self._progress.outlook.expect(parts)
 
     def say(self, text: str) -> None:
-        self._progress.console.print(text, markup=False, highlight=False)
+        self._progress.console.print(showable(text), markup=False, highlight=False)
 
     def task(self, variant: str, task: str, total: Amount, done: Amount, unit: str) -> None:
         self._items = done.items
