@@ -78,7 +78,8 @@ def ran(*arguments: str, limit_bytes: int | None = None) -> Ran:
     """`quantgate ARGUMENTS`; `limit_bytes`: of memory that a process may ask for, it and each of its workers."""
     began = time.perf_counter()
     command = [sys.executable, "-m", "harness", *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    few = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "2")  # every thread's stack counts as memory
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **few})
     if limit_bytes is not None:
         resource.prlimit(process.pid, resource.RLIMIT_DATA, (limit_bytes, limit_bytes))  # Linux only
     _, status, usage = os.wait4(process.pid, 0)
