@@ -192,7 +192,9 @@ def test_every_kind_of_task(folder: Path, tmp_path: Path) -> None:
     (candidate,) = run.verdict.candidates
     # A random model's answers never end, which is said; nothing else stands against it.
     assert {check.name for check in candidate.checks if check.blocks and not check.held} == {"answers end"}
-    assert {finding.decision for finding in candidate.findings} == {"PASS", "INCONCLUSIVE"}
+    assert {finding.decision for finding in candidate.findings if finding.code is None} == {"PASS", "INCONCLUSIVE"}
+    lost = {finding.metric for finding in candidate.findings if finding.code is not None}
+    assert lost <= {"acc", "f1"}  # nor has it anything to lose where it only guesses, or is never right
     store = Store(tmp_path / "results")
     counts = {"csv": ITEMS, "shots": 20, "chat": ITEMS, "text": ITEMS, "theirs": ITEMS}
     for name, count in counts.items():
@@ -234,7 +236,8 @@ def test_an_adapter_on_a_quantized_base(folder: Path, tmp_path: Path) -> None:
     counts = {name: each.facts and each.facts.quantized_modules for name, each in run.manifest.variants.items()}
     assert counts == {"fp32": 0, "nf4": 14}
     (candidate,) = run.verdict.candidates
-    assert candidate.decision == "PASS"
+    assert not [check for check in candidate.checks if check.blocks and not check.held]
+    assert (candidate.decision, run.exit_code) == ("INCONCLUSIVE", 11)  # the suite sets no limit
 
 
 def test_nan_weights_are_invalid(folder: Path, tmp_path: Path) -> None:
