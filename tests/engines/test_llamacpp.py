@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.engines.decoding import Decoding
 from harness.engines.gguf_header import read_header
 from harness.engines.seam import Facts, GenerateRequest, LoadSpec, Scalar, ScoreRequest, Window, WindowScore, Workload
 from harness.errors import EngineError
@@ -53,6 +54,17 @@ def files(python: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, P
     return made
 
 
+RULES = (
+    Decoding(end_tokens=(2,), repetition_penalty=1.5),
+    Decoding(end_tokens=(2,), no_repeat_ngram_size=2, suppress_tokens=(28, 30)),
+    Decoding(end_tokens=(2, 28, 30), min_new_tokens=3),
+)
+
+
+def ruled(prompt: tuple[int, ...], rules: Decoding) -> GenerateRequest:
+    return GenerateRequest(prompt=prompt, max_new_tokens=24, decoding=rules)
+
+
 class Reference:
     """What transformers says in float32."""
 
@@ -71,6 +83,7 @@ class Reference:
             ]
             self.scores = worker.score(self.requests)
             (self.generated,) = worker.generate([GenerateRequest(prompt=self.prompt, max_new_tokens=12)])
+            self.ruled = worker.generate([ruled(self.prompt, rules) for rules in RULES])
 
 
 @pytest.fixture(scope="session")
@@ -239,6 +252,15 @@ def test_generation_is_greedy_and_ends(full: Loaded, reference: Reference) -> No
     assert found == reference.generated
     assert (stopped.text, stopped.finish) == (reference.generated.text[:3], "stop")
     assert (none.tokens, none.text, none.finish) == ((), "", "length")
+
+
+@pytest.mark.fault("M9", "rules of the baseline that another engine has to follow", "the same tokens")
+def test_rules_of_decoding_hold_here_too(full: Loaded, reference: Reference) -> None:
+    """Penalties, repeats, forbidden and end tokens as transformers follows them; others are refused by name."""
+    assert full.worker.generate([ruled(reference.prompt, rules) for rules in RULES]) == reference.ruled
+    assert len({each.tokens for each in (*reference.ruled, reference.generated)}) > 2
+    with pytest.raises(EngineError, match=r"guidance_scale 2\.0, which llama\.cpp cannot follow"):
+        full.worker.generate([ruled(reference.prompt, Decoding(others=(("guidance_scale", "2.0"),)))])
 
 
 def test_timing_has_the_shape_asked(full: Loaded) -> None:

@@ -52,6 +52,7 @@ def with_code(folder: Path, mark: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("trust", [True, False])
 @pytest.mark.parametrize(("method", "block"), CASES, ids=str)
+@pytest.mark.fault("S11", "Python that comes with a model's configuration and tokenizer", "runs only when trusted")
 def test_remote_code_runs_only_when_trusted(method: str, block: dict[str, Any], trust: bool, tmp_path: Path) -> None:
     """The tool reads configuration and tokenizer before it misses the weights: their code ran, or it did not."""
     whole = filled(method, block)
