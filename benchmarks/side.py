@@ -139,14 +139,15 @@ def our_side(model: Model, workload: dict[str, Any], *, at_once: bool = False) -
     spins = alone(Usage.now())
     print(f"threads {'spin' if spins else 'sleep'} while they wait")
     start = partial(Worker, "bench", log=folder / "worker.log", spins=spins)
-    session = Session(side.variant, side.tokenizer.identity, start, print)
+    session = Session(side.variant, start, print)
     session.facts()
 
     def run(request: dict[str, Any]) -> list[Any]:
         store = Store(folder / "results")
         with timed(request):
             plan = side.plan(request.get("items"))
-            manifest = evaluate(session, plan, store, host, Silent(), baseline=None, keep_states=False)
+            identity = side.variant.identity(plan, side.tokenizer.identity, None)
+            manifest = evaluate(session, plan, store, host, Silent(), identity, keep_states=False)
         request["flops"] = product_flops(plan, manifest.facts.parameters, output_values(model))
         by_id = {item.item: item for item in store.items(manifest.key)}
         shutil.rmtree(folder / "results")
