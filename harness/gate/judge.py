@@ -316,6 +316,8 @@ METHOD: tuple[str, ...] = (
     "taken for “safe”.",
     "Right-or-wrong metrics: Tango's score bound on the paired flips; with clusters, divided by the design effect. "
     "McNemar's mid-p is shown beside it and decides nothing.",
+    "Options that tie count as one over their number. A limit on a loss is INVALID where the baseline has nothing to "
+    "lose: the metric's worst value, no more than guessing gives, or one answer for all.",
     "Share of the baseline's score kept: the score test of Nam and Blackwelder for right-or-wrong metrics, "
     "Fieller's theorem for graded ones. A level of its own: Wilson's bounds.",
     "Share of the fine-tuning gain kept, (candidate - base) / (fine-tuned - base): Fieller's set over the same items, "

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.explain.explain import Shown, explain_findings
 from harness.records.decided import ORDER
 from harness.records.verdict import CandidateVerdict
 from tests.faults.items import choices, picks, texts
@@ -242,3 +243,20 @@ def test_sound_models_are_not_refused(level: float, ties: float, width: int, see
         worst = max((each.decision for each in candidate.findings), key=ORDER.index)
     assert candidate.decision == "PASS"
     assert ORDER.index(candidate.decision) >= ORDER.index(worst)
+
+
+@pytest.mark.parametrize(
+    ("share", "form", "code"), [(0.25, FORMS[0], "at_chance"), (0.3, {"max_drop": 0.2}, "blind_limit")]
+)
+def test_an_explanation_shows_the_numbers_and_why_they_show_nothing(
+    tmp_path: Path, share: float, form: Form, code: str
+) -> None:
+    """The steps are there, the reason is the finding's, and nothing is promised that would change it in vain."""
+    weak = [gold if n < share * N else (gold + 1) % 4 for n, gold in enumerate(GOLD)]
+    bench = choices(tmp_path, {"fp32": picks(weak, seed=1), "q": picks(weak, seed=5)}, GOLD)
+    candidate = judged(bench, form)
+    assert candidate.findings[0].code == code
+    (found,) = explain_findings(bench.store, bench.manifest(), candidate.findings, Shown())
+    assert found.sections
+    assert (found.decision, found.reason) == ("INVALID", candidate.findings[0].reason)
+    assert {each.of for each in found.changes} <= {"limit"}
