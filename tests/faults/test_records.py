@@ -240,6 +240,19 @@ def _earlier_chunks(path: Path) -> None:
     path.write_bytes(b"".join(hashlib.sha256(each).hexdigest().encode() + b" " + each + b"\n" for each in payloads))
 
 
+@pytest.mark.fault("F21", "answers are changed and every checksum over them is computed anew", "believed, and said so")
+def test_whoever_forges_every_checksum_is_believed(copy: Kept) -> None:
+    """The boundary of what checksums tell, which docs/running.md names: they are no signatures."""
+    store, key = Store(copy.results), copy.run.variants["bad"].evaluations["ask"]
+    manifest, items = store.evaluation(key), store.items(key)
+    assert manifest is not None
+    chunks = store.chunks(key)
+    chunks.path.unlink()
+    chunks.append([items[0].model_copy(update={"metrics": items[1].metrics}), *items[1:]])
+    store.save(f"evaluations/{key}/manifest.json", manifest.model_copy(update={"chunks": 1, "digest": chunks.digest()}))
+    assert judged(copy).run == copy.run.run
+
+
 # -- all of them
 
 
