@@ -12,6 +12,7 @@ import torch
 import transformers
 
 from harness.engines import transformers as engine
+from harness.errors import EngineError
 from harness.gate.packed import other_weights_check, quantized_check, same_weights
 from harness.methods import filled
 from harness.records.models import EngineFacts, VariantRun
@@ -204,3 +205,34 @@ def test_a_prequantized_int8_folder_is_silent(llama: Path, tmp_path: Path, caplo
     loaded = engine.load(spec(configured(folder, tmp_path / "copy"), dtype="bfloat16"))
     assert loaded.facts().quantized_modules == 14
     assert not [record for record in caplog.records if "MatMul8bitLt" in record.getMessage()]
+
+
+@pytest.mark.fault("kind: layouts of quantized weights", "a gpt-oss checkpoint in MXFP4", "decompressed, and told so")
+def test_mxfp4_experts_are_read(tmp_path: Path) -> None:
+    """Blocks of 32 with one scale, in fused experts: where no kernel is, transformers decompresses them. The values are
+    those of the format (OCP Microscaling Formats 1.0: E2M1 with a scale of 2^(e - 127))."""
+    config = tiny_config("gptoss", num_local_experts=4, num_experts_per_tok=2, intermediate_size=64)
+    source = save_model(tmp_path / "source", config)
+    kept: dict[str, Any] = {}
+
+    def pack(found: dict[str, Any]) -> None:
+        for name in [name for name in found if name.endswith(("gate_up_proj", "down_proj"))]:
+            experts, into, out = found.pop(name).shape
+            kept[name] = torch.randint(0, 256, (experts, out, into // 32, 16), dtype=torch.uint8)
+            found[f"{name}_blocks"] = kept[name]
+            found[f"{name}_scales"] = torch.full((experts, out, into // 32), 123, dtype=torch.uint8)
+
+    packed = altered(source, tmp_path / "packed", pack)
+    claim = {"quant_method": "mxfp4", "modules_to_not_convert": ["model.embed_tokens", "lm_head"]}
+    loaded = load(configured(packed, tmp_path / "mxfp4", quantization_config=claim), dtype=None)
+    facts = EngineFacts.model_validate(asdict(loaded.facts()))
+    assert facts.quantized_kinds == {"decompressed": 4}
+    assert facts.dequantised is not None
+    assert check(facts, facts_of(source)).held
+    table = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6])
+    blocks = kept["model.layers.0.mlp.experts.down_proj"].long()
+    values = torch.stack([table[blocks & 15], table[blocks >> 4]], -1).flatten(-3) * 2.0 ** (123 - 127)
+    experts = dict(loaded._loaded.model.named_parameters())["model.layers.0.mlp.experts.down_proj"]
+    assert torch.equal(experts.float(), values.transpose(1, 2))
+    with pytest.raises(EngineError, match=r"tensor of MXFP4.*no quantization_config"):
+        load(packed)
