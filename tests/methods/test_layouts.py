@@ -1,4 +1,4 @@
-"""Layouts of four bits that llm-compressor writes and no method of ours makes: read, counted as quantized, near their model."""
+"""Layouts of four bits that llm-compressor writes and no method of ours makes: read, and counted as quantized."""
 
 from __future__ import annotations
 
