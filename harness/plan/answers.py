@@ -131,7 +131,7 @@ def _fitting(rows: Sequence[Offered], key: str) -> Meaning:
 def _misfit(each: Offered, meaning: Meaning, key: str, *, others: str, said: bool) -> Problem:
     shown = f"one of {list(each.options)!r:.120}"
     if said or others:
-        expected = shown if meaning == "text" else f"an index from 0 to {len(each.options) - 1}"
+        expected = shown if meaning == "text" else f"{shown} by its index from 0 to {len(each.options) - 1}"
     else:
         expected = f"{shown} or an index from 0"
     message = f"expected {expected}, got {each.answer!r:.60}{others}"
