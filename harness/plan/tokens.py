@@ -367,13 +367,13 @@ def _dropped(tokenizer: Tokenizer, text: str, start: int) -> Iterator[str]:
     spans = tokenizer.pieces(text).spans
     if spans is None:
         return
-    covered = {place for span in spans for place in range(max(span[0], start), span[1])}
-    for place in range(start, len(text)):
-        char = text[place]
-        if place in covered or char.isspace() or unicodedata.category(char)[0] in SILENT:
-            continue
-        if not tokenizer.pieces(char).ids:
-            yield char
+    reached = start
+    for begin, end in (*spans, (len(text), len(text))):
+        for char in text[reached:begin]:
+            silent = char.isspace() or unicodedata.category(char)[0] in SILENT
+            if not silent and not tokenizer.pieces(char).ids:
+                yield char
+        reached = max(reached, end)
 
 
 def windows(ids: Sequence[int], prefix: int, *, window: int, stride: int) -> Iterator[Window]:
