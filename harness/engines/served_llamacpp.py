@@ -108,7 +108,7 @@ class LlamaCpp:
         settings = {
             "stop": [stop for stop in request.until if stop],
             "return_tokens": True,
-            **llamacpp_settings(request.decoding, greedy=request.temperature <= 0),
+            **llamacpp_settings(request),
             **sampling(request),
         }
         return answer(request, lambda prompt, count: self._generated(prompt, count, settings), self._http.root)

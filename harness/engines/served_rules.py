@@ -30,16 +30,17 @@ def check_rules(decoding: Decoding | None, able: frozenset[str], server: str, ro
         raise EngineError(f"{root}: {refusal(names, server)}")
 
 
-def llamacpp_settings(decoding: Decoding | None, *, greedy: bool) -> dict[str, object]:
+def llamacpp_settings(request: GenerateRequest) -> dict[str, object]:
     """In the words of llama.cpp's server. Its own defaults may have been changed when it was started."""
+    decoding = request.decoding
     if decoding is None:
         return {}
     return {
         "repeat_penalty": decoding.repetition_penalty,
-        "repeat_last_n": -1,
+        "repeat_last_n": len(request.prompt) + request.max_new_tokens,  # all of it; not every version takes -1
         **dict.fromkeys(("presence_penalty", "frequency_penalty", "dry_multiplier", "mirostat"), 0),
         "logit_bias": [[token, False] for token in decoding.suppress_tokens],
-        **({"samplers": ["penalties", "temperature"]} if greedy else {}),
+        **({"samplers": ["penalties", "temperature"]} if request.temperature <= 0 else {}),
     }
 
 

@@ -22,6 +22,7 @@ import pytest
 pytest.importorskip("httpx2", reason="a served model needs quantgate[served]")
 pytest.importorskip("tenacity", reason="a served model needs quantgate[served]")
 
+from harness.engines.decoding import Decoding
 from harness.engines.seam import (
     ContinuationScore,
     GenerateRequest,
@@ -893,6 +894,38 @@ def test_llama_server_generates_greedily(live: ServedEngine, reference: tuple[An
     assert stopped.text == wanted.split("France")[0]
     assert stopped.finish == "stop"
     assert (len(short.tokens), short.finish) == (2, "length")
+
+
+@pytest.mark.model
+def test_llama_server_follows_the_rules_of_decoding(live: ServedEngine, reference: tuple[Any, Any]) -> None:
+    """A penalty, forbidden tokens and end tokens that are not its own, against transformers' own generation.
+
+    A dozen tokens: the served weights are 4-bit, and later ones are near ties."""
+    import torch
+
+    model, tokenizer = reference
+    text = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
+    prompt = tuple(tokenizer.encode(text, add_special_tokens=False))
+    (capital,) = tokenizer.encode(" capital", add_special_tokens=False)
+    for rules in (
+        Decoding(end_tokens=(2,), repetition_penalty=1.4),
+        Decoding(end_tokens=(2,), suppress_tokens=(capital,)),
+        Decoding(end_tokens=(capital,)),
+    ):
+        settings: dict[str, Any] = {name: value for name, value in rules.rules().items() if name != "suppress_tokens"}
+        settings["eos_token_id"] = list(rules.end_tokens)
+        settings |= {"suppress_tokens": list(rules.suppress_tokens)} if rules.suppress_tokens else {}
+        with torch.inference_mode():
+            made = model.generate(torch.tensor([prompt]), max_new_tokens=12, do_sample=False, **settings)
+        output = made[0, len(prompt) :].tolist()
+        wanted = (
+            output[: output.index(capital)]
+            if rules.end_tokens == (capital,)
+            else [each for each in output if each != 2]
+        )
+        (found,) = live.generate([GenerateRequest(prompt=prompt, max_new_tokens=12, decoding=rules)])
+        assert list(found.tokens) == wanted, rules
+        assert found.text == tokenizer.decode(wanted, skip_special_tokens=True)
 
 
 @pytest.mark.model

@@ -375,7 +375,7 @@ def serve() -> Iterator[Serve]:
     ("pages", "sent_"),
     [
         (vllm, {"repetition_penalty": 1.3, "stop_token_ids": [7], "ignore_eos": True, "min_tokens": 0}),
-        (llamacpp(grammar=True), {"repeat_penalty": 1.3, "repeat_last_n": -1, "presence_penalty": 0}),
+        (llamacpp(grammar=True), {"repeat_penalty": 1.3, "repeat_last_n": 4, "presence_penalty": 0}),
         (sglang, None),
         (plain(echo=True), None),
     ],
