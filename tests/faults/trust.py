@@ -37,8 +37,8 @@ quantgate makes of it. Do not edit: the words are in `tests/faults/trust.py`, th
 - **Results are what was measured.** Records carry checksums and are bound to their address, so a damaged, moved or
   swapped record is found when it is read. A verdict is derived from its findings each time. A run that is killed and
   given again comes to the records of one that was left alone.
-- **Exit code 0 is PASS and nothing else**; 10 FAIL, 11 INCONCLUSIVE, 12 INVALID, 2 a mistake in suite or usage, 3 the
-  run could not be done. 1 is never a verdict.
+- **Where a verdict was asked for, exit code 0 is PASS and nothing else**; 10 FAIL, 11 INCONCLUSIVE, 12 INVALID, 2 a
+  mistake in suite or usage, 3 the run could not be done. 1 is never a verdict. `--report-only` asks for none.
 - **A suite is data.** It runs no code that lies beside a task or a model unless it says so.
 
 ## What it does not promise
