@@ -9,7 +9,7 @@ measured on. Judges nothing: the gate makes such a task INVALID.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.plan.requests import Asked
@@ -83,11 +83,19 @@ def _texts(value: object) -> Iterator[str]:
 
 def leak_of(shown: Sequence[Shown]) -> Leak | None:
     """Where nearly every item's prompt holds its own reference, or which items are answered further up."""
-    asked = [each for each in shown if each.references and not any(_places(each.prompt, one) for one in each.others)]
-    if len(asked) < 2:
-        return None
-    of = len(shown)
-    return _answered_above(asked, of) or _same_place(asked, of) or _word_for_word(asked, of)
+    named = [each for each in shown if each.references]
+    asked = [each for each in named if not _lists(each)]
+    of, found = len(shown), None
+    if len(asked) > 1:
+        found = _answered_above(asked, of) or _same_place(asked, of, _own_spots) or _word_for_word(asked, of)
+    if found is None and 1 < len(named) > len(asked):
+        found = _same_place(named, of, _end_spots)
+    return found
+
+
+def _lists(shown: Shown) -> bool:
+    """Whether the prompt shows other options too."""
+    return any(_places(shown.prompt, one) for one in shown.others)
 
 
 def _leak(found: Sequence[Shown], of: int, where: str) -> Leak:
@@ -152,15 +160,15 @@ def _common_ending(prompts: Sequence[str]) -> str:
 # -- the same place in nearly every prompt
 
 
-def _same_place(shown: Sequence[Shown], of: int) -> Leak | None:
+def _same_place(shown: Sequence[Shown], of: int, spots: Callable[[Shown], set[tuple[str, str]]]) -> Leak | None:
     """The end, the beginning, or behind or before the same words, which the template wrote. `of`: all items, also those
     whose prompt holds other options: examples drawn at random hold one label only now and then."""
     some = shown[:: max(1, len(shown) // LOOKED_AT)]
-    counts = Counter(place for each in some for place in _own_spots(each))
+    counts = Counter(place for each in some for place in spots(each))
     likely = {place for place, count in counts.items() if count >= OTHERS * len(some)}
     holders: dict[tuple[str, str], list[Shown]] = defaultdict(list)
     for each in shown:
-        for place in _own_spots(each) & likely:
+        for place in spots(each) & likely:
             holders[place].append(each)
     for place, held in sorted(holders.items(), key=lambda found: (-len(found[1]), found[0])):
         if len(held) < NEARLY * of:
@@ -173,6 +181,15 @@ def _same_place(shown: Sequence[Shown], of: int) -> Leak | None:
 
 def _own_spots(shown: Shown) -> set[tuple[str, str]]:
     return {place for reference in shown.references for place in _spots(shown, reference)}
+
+
+def _end_spots(shown: Shown) -> set[tuple[str, str]]:
+    """Where labels are listed only the end tells, and only for a label that stands there once more: in a list of
+    options the right one may be the last."""
+    if not _lists(shown):
+        return _own_spots(shown)
+    again = [one for one in shown.references if len(_places(shown.prompt, one)) > 1]
+    return {place for one in again for place in _spots(shown, one) if place[0].startswith("at the end")}
 
 
 def _spots(shown: Shown, reference: str) -> Iterator[tuple[str, str]]:

@@ -1,5 +1,7 @@
 """Prompts of the short forms: a template's text, or chat messages through the model's chat template.
 
+Messages are {role, content}, or {from, value} with their own names of the speakers (ShareGPT).
+
 Refuses a conversation that ends with the assistant's turn (the answer would stand in its own prompt), content that is
 no text, and a template that reads nothing of the row.
 """
@@ -20,6 +22,10 @@ from harness.plan.tokens import Tokenizer
 from harness.plan.values import Value
 from harness.spec.models import Choice, Generate
 
+ANSWERING = frozenset(("assistant", "model", "gpt", "bot", "chatgpt", "ai"))
+"""Names of the speaker whose answer is asked for, in small letters."""
+SPEAKERS = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bing": "assistant", "bard": "assistant"}
+"""What ShareGPT's `from` is called as a role; any other name is a role."""
 Turn = dict[str, Any]
 """A message as the chat template gets it: role and content as texts, anything else as the row has it."""
 
@@ -31,6 +37,9 @@ def prompt_of(spec: Choice | Generate, row: Row, key: str, tokenizer: Tokenizer)
     where = f"{key}.messages"
     messages = value(spec.messages, row, where)
     if isinstance(messages, str):
+        if re.match(r'\s*\[\s*\{\s*"(role|from|content|value)"', messages):
+            message = "expected a list of messages, got one written as a text: store it as a list, in JSONL or Parquet"
+            raise problem(row.place, where, message)
         messages = [{"role": "user", "content": messages}]
     return _chat(_turns(messages, row, where), row, where, tokenizer)
 
@@ -38,8 +47,8 @@ def prompt_of(spec: Choice | Generate, row: Row, key: str, tokenizer: Tokenizer)
 def _turns(messages: Value, row: Row, where: str) -> list[Turn]:
     if not isinstance(messages, list | tuple) or not messages:
         raise problem(row.place, where, _shape(messages))
-    turns = [_turn(each, messages, row, where) for each in messages]
-    if turns[-1]["role"] == "assistant":
+    turns = [_turn(each, row, f"{where}[{number}]") for number, each in enumerate(messages)]
+    if turns[-1]["role"].strip().lower() in ANSWERING:
         message = (
             "the last turn is the assistant's, so the prompt would hold an answer; leave it out of the messages: "
             "{{ field[:-1] }}"
@@ -48,14 +57,20 @@ def _turns(messages: Value, row: Row, where: str) -> list[Turn]:
     return turns
 
 
-def _turn(each: Value, messages: Value, row: Row, where: str) -> Turn:
+def _turn(each: Value, row: Row, where: str) -> Turn:
+    if isinstance(each, Mapping) and isinstance(each.get("from"), str) and not {"role", "content"} & each.keys():
+        others = {name: kept for name, kept in each.items() if name not in ("from", "value")}
+        speaker = SPEAKERS.get(each["from"].strip().lower(), each["from"])
+        each = {"role": speaker, "content": each.get("value"), **others}
     if not isinstance(each, Mapping) or not isinstance(each.get("role"), str):
-        raise problem(row.place, where, _shape(messages))
+        raise problem(row.place, where, _shape(each))
     content = each.get("content")
+    if content is None and each.get("tool_calls"):
+        content = ""
     if isinstance(content, list | tuple):
         content = _joined(content, row, where)
     if not isinstance(content, str):
-        raise problem(row.place, where, _shape(messages))
+        raise problem(row.place, where, _shape(each))
     return {**{name: kept for name, kept in each.items() if kept is not None}, "content": content}
 
 
@@ -76,8 +91,9 @@ def _joined(parts: Sequence[Value], row: Row, where: str) -> str:
     return "\n".join(texts)
 
 
-def _shape(messages: Value) -> str:
-    return "expected a list of {role, content} with text in both, got " + repr(messages)[:80]
+def _shape(got: Value) -> str:
+    expected = "{role, content}" if isinstance(got, Mapping) else "a list of {role, content}"
+    return f"expected {expected} with text in both, got {got!r:.80}"
 
 
 def _chat(turns: list[Turn], row: Row, where: str, tokenizer: Tokenizer) -> str:
@@ -116,5 +132,5 @@ def _asks(template: str) -> bool:
     """Whether it asks for any name; one that is not there, or a broken template, is told with its row."""
     try:
         return bool(names_read(template))
-    except jinja2.TemplateSyntaxError:
+    except (jinja2.TemplateSyntaxError, RecursionError):
         return True

@@ -135,6 +135,40 @@ def test_a_leaking_run_is_invalid(tmp_path: Path) -> None:
     assert not [each for each in judged.verdict.candidates[0].checks if each.name == "answers apart"]
 
 
+LABELLED = [{"q": f"Text {n * 37} of {n}", "a": ("spam", "ham", "other")[n % 3]} for n in range(40)]
+
+
+@pytest.mark.fault("T14", "a whole training text as the prompt, its label behind a list of all labels", "INVALID")
+@pytest.mark.parametrize("behind", ["", "\n", "<|im_end|>", "\n\nEnd of the example."])
+def test_a_label_at_the_end_is_found_behind_a_list_of_labels(tmp_path: Path, behind: str) -> None:
+    """Options that the prompt lists do not hide that the right one stands at its end once more."""
+    prompt = "Classify as spam, ham or other.\nText: {{q}}\nLabel: {{a}}" + behind
+    spec = {**CHOICE, "prompt": prompt, "choices": ["spam", "ham", "other"]}
+    leak = planned(tmp_path, {"choice": spec}, LABELLED).leak
+    assert leak is not None
+    assert leak.items == 40
+    assert leak.where.startswith("at the end")
+    for sound in (prompt.replace(" {{a}}", ""), "{{q}}\nIs it spam, ham or other?" + behind):
+        assert planned(tmp_path, {"choice": {**spec, "prompt": sound}}, LABELLED).leak is None
+
+
+def test_options_whose_right_one_is_listed_last_are_no_leak(tmp_path: Path) -> None:
+    """The order of a list of options is the data's."""
+    listed = {**CHOICE, "prompt": "{{q}}\nA. {{b}}\nB. {{a}}\nAnswer:"}
+    assert planned(tmp_path, {"choice": listed}, ROWS).leak is None
+
+
+@pytest.mark.fault("T14", "the last turn is the assistant's under another name: Assistant, model, gpt", "refused")
+@pytest.mark.parametrize("role", ["Assistant", "ASSISTANT", "model", "gpt", "bot"])
+def test_the_last_turn_is_the_assistants_under_any_name(tmp_path: Path, role: str) -> None:
+    """Chat templates print roles that they do not know; what is refused is the answer."""
+    spec = {"data": "rows.jsonl", "messages": "{{m}}", "answer": "Paris"}
+    for one, other, text in (("role", "user", "content"), ("from", "human", "value")):
+        turns = [{one: other, text: "Capital of France?"}, {one: role, text: "Paris"}]
+        told = refusal(tmp_path, {"generate": spec}, [{"m": turns}])
+        assert told.startswith("rows.jsonl:1: tasks.t.generate.messages: the last turn is the assistant's")
+
+
 def shown(
     count: int, prompt: Callable[[int], str], answer: Callable[[int], str], others: Sequence[str] = ()
 ) -> list[Shown]:

@@ -158,6 +158,36 @@ def test_numbers_and_booleans_are_options(tmp_path: Path) -> None:
     )
 
 
+def test_sharegpt_conversations_are_messages(tmp_path: Path) -> None:
+    """`from` and `value` are roles and contents; other keys of a turn stay."""
+    spec = {"data": "rows.jsonl", "messages": "{{c[:-1]}}", "answer": "{{c[-1].value}}"}
+    says = [("system", "Be kind."), ("human", "Capital?"), ("gpt", "Of what?"), ("human", "France"), ("gpt", "Paris")]
+    rows = [{"c": [{"from": name, "value": text, "weight": None} for name, text in says]}]
+    (item,) = planned(tmp_path, {"generate": spec}, rows).items
+    expected = "<system>Be kind.\n<user>Capital?\n<assistant>Of what?\n<user>France\n<assistant>"
+    assert (item.prompt, item.expected) == (expected, "Paris")
+
+
+@pytest.mark.parametrize("silent", [{}, {"content": None}])
+def test_a_turn_that_calls_a_tool_may_say_nothing(tmp_path: Path, silent: dict[str, None]) -> None:
+    """OpenAI's shape: null or no content beside `tool_calls`, then the tool's answer. Otherwise the turn is named."""
+    spec = {"data": "rows.jsonl", "messages": "{{m}}", "answer": "22"}
+    call = {"role": "assistant", "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": "{}"}}]}
+    turns = [{"role": "user", "content": "How warm?"}, {**call, **silent}, {"role": "tool", "content": "22"}]
+    (item,) = planned(tmp_path, {"generate": spec}, [{"m": turns}]).items
+    assert item.prompt == "<user>How warm?\n<assistant>\n<tool>22\n<assistant>"
+    turns[1] = {"role": "assistant", **silent}
+    told = refusal(tmp_path, {"generate": spec}, [{"m": turns}])
+    assert told.startswith("rows.jsonl:1: tasks.t.generate.messages[1]: expected {role, content} with text in both")
+
+
+def test_messages_written_as_a_text_are_refused(tmp_path: Path) -> None:
+    """A CSV cell with the JSON of a conversation is not what a user says."""
+    spec = {"data": "rows.jsonl", "messages": "{{m}}", "answer": "x"}
+    told = refusal(tmp_path, {"generate": spec}, [{"m": json.dumps([{"role": "user", "content": "Hi"}])}])
+    assert "rows.jsonl:1: tasks.t.generate.messages: expected a list of messages, got one written as a text" in told
+
+
 @pytest.mark.fault("T33", "chat content in parts", "read where all are text")
 def test_content_parts_that_are_text_are_read(tmp_path: Path) -> None:
     """One line each; an image is refused in a sentence."""
@@ -167,7 +197,7 @@ def test_content_parts_that_are_text_are_read(tmp_path: Path) -> None:
     assert plan.items[0].prompt == "<user>Look:\na cat\n<assistant>"
     parts.append({"type": "image_url", "image_url": {"url": "x"}})
     told = refusal(tmp_path, {"generate": spec}, [{"m": [{"role": "user", "content": parts}]}])
-    assert told.endswith("messages: expected content parts of the type text, got one of the type image_url")
+    assert told.endswith("messages[0]: expected content parts of the type text, got one of the type image_url")
 
 
 @pytest.mark.fault(

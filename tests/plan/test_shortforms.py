@@ -263,4 +263,5 @@ def test_messages_of_another_shape_are_named(suite_of: LoadSuite, write_rows: Wr
     write_rows("rows.jsonl", [{"messages": messages, "label": "x"}])
     spec = {"data": "rows.jsonl", "messages": "{{messages}}", "answer": "{{label}}"}
     told = refusal(suite_of({"t": {"generate": spec}}))
-    assert told.startswith("rows.jsonl:1: tasks.t.generate.messages: expected a list of {role, content}")
+    assert told.startswith("rows.jsonl:1: tasks.t.generate.messages")
+    assert "{role, content} with text in both, got" in told
