@@ -29,6 +29,12 @@ class Given:
         decided = self.said[~self.tied]
         return bool(decided.size and decided[0] != UNKNOWN and (decided == decided[0]).all())
 
+    @property
+    def usual(self) -> int:
+        """Items of the most frequent answer, of those that it decided."""
+        decided = self.said[~self.tied & (self.said != UNKNOWN)]
+        return int(np.unique(decided, return_counts=True)[1].max()) if decided.size else 0
+
     def only(self, inside: Indices) -> Given:
         """The answers to some of the items."""
         return replace(self, said=self.said[inside], tied=self.tied[inside], varies_elsewhere=not self.constant)

@@ -13,6 +13,9 @@ from harness.records.models import GRAM, SHORT_GRAM, EngineFacts, VariantRun
 from harness.records.verdict import Check
 from harness.spec.models import Variant
 
+BROKEN = 0.5
+"""A candidate without a finite answer to so many items is no model that was measured."""
+
 
 def baseline_checks(comparison: Comparison) -> tuple[Check, ...]:
     """What must hold of the baseline for any comparison to mean something."""
@@ -196,13 +199,20 @@ def _failure_checks(paired: Paired, *, baseline: bool) -> list[Check]:
             )
         if not baseline and metric.failed:
             every = metric.failed == metric.count
+            broken = metric.failed >= BROKEN * metric.count
             checks.append(
                 Check(
                     name="finite answers",
                     held=False,
-                    blocks=every,
+                    blocks=broken,
                     says=f"{task}: {metric.failed} of {metric.count} answers gave no finite {name}"
-                    + ("" if every else "; each counts as wrong"),
+                    + (
+                        ""
+                        if every
+                        else "; so many say that the model is broken"
+                        if broken
+                        else "; each counts as wrong"
+                    ),
                 )
             )
     for task, documents in paired.documents.items():

@@ -24,6 +24,8 @@ NEARLY_ALL = 0.95
 """One answer that is right on this share of a slice is what a good model says there, if it says others elsewhere."""
 NEARLY_NEVER = 0.05
 """A baseline that is right no more often is near its floor: a limit on a loss that is wider lets it lose all."""
+HALF = 0.5
+"""A baseline whose most frequent answer is no more usual does not explain one answer on nearly all items."""
 FEW_ITEMS = 20
 """Under this many items nothing is said about shares: what they leave undecided stays so."""
 ROUNDING = 1e-9
@@ -57,13 +59,13 @@ def floor_of(metric: PairedMetric) -> Nothing | None:
     chance = blind_level(metric)
     if _all_worst(metric):
         worst = f"{name} 0" if metric.higher_is_better else f"{name} 1, the worst,"
-        says = f"the baseline has {worst} on all {metric.count:,} items: there is nothing to lose, so this limit shows"
+        says = f"the baseline has {worst} on {_every(metric)}: there is nothing to lose, so this limit shows"
         return Nothing(code="at_zero", says=f"{says} nothing; look at prompt, references and metric")
     if metric.chance is not None and chance is not None and not _above(metric, level, chance):
         says = f"the baseline has {name} {percent(level)} and guessing gives {percent(chance)}"
         return Nothing(code="at_chance", says=f"{says}: there is nothing to lose, so this limit shows nothing")
     if _one_answer(metric.baseline_given, metric, values):
-        says = f"the baseline gives all {metric.count:,} items one answer though their references differ"
+        says = f"the baseline gives {_every(metric)} one answer though their references differ"
         return Nothing(code="one_answer", says=f"{says} ({name} {percent(level)}): it does not read them")
     return None
 
@@ -97,14 +99,33 @@ def _one_answer(given: Given | None, metric: PairedMetric, values: np.ndarray) -
     return not (given.varies_elsewhere and right >= NEARLY_ALL)
 
 
+def _nearly_one_answer(given: Given | None, baseline: Given | None) -> int | None:
+    """How many items the candidate gives one answer, where that is nearly all and the baseline has no usual one.
+
+    Labels that are nearly all the same have a usual answer for both sides, and are no sign of anything.
+    """
+    if given is None or baseline is None or given.said.size < FEW_ITEMS:
+        return None
+    size = given.said.size
+    usual = given.usual
+    return usual if usual >= NEARLY_ALL * size and 0 < baseline.usual <= HALF * size else None
+
+
+def _every(metric: PairedMetric) -> str:
+    return f"all {metric.count:,} items" if metric.count != 1 else "the only item"
+
+
 def _empty_pass(gate: Gate, metric: PairedMetric) -> Nothing | None:
     """Why a PASS of these numbers would show nothing."""
     given = metric.candidate_given
     if given is not None and given.tied.all():
-        says = f"the best options tie on all {metric.count:,} items: the candidate has decided nothing"
+        says = f"the best options tie on {_every(metric)}: the candidate has decided nothing"
         return Nothing(code="undecided", says=says)
     if _one_answer(given, metric, metric.candidate):
-        says = f"the candidate gives all {metric.count:,} items one answer though their references differ"
+        says = f"the candidate gives {_every(metric)} one answer though their references differ"
+        return Nothing(code="candidate_one_answer", says=f"{says}: it does not read them")
+    if (count := _nearly_one_answer(given, metric.baseline_given)) is not None:
+        says = f"the candidate gives {count:,} of {metric.count:,} items one answer, the baseline none so often as half"
         return Nothing(code="candidate_one_answer", says=f"{says}: it does not read them")
     if _blind_passes(gate, metric):
         level, blind = percent(float(metric.baseline.mean())), percent(blind_level(metric) or 0.0)

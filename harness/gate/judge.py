@@ -179,7 +179,7 @@ def _candidate(
     return CandidateVerdict(
         variant=candidate.variant,
         decision=decision,
-        sentence=_sentence(decision, (*broken_baseline, *checks), (*own_findings, *findings), candidate.run.stopped),
+        sentence=_sentence(decision, (*broken_baseline, *checks), own_findings, findings, candidate.run.stopped),
         findings=findings,
         checks=checks,
         measures=measures,
@@ -238,15 +238,22 @@ def _baseline_memory(comparison: Comparison) -> MemoryFigures | None:
 
 
 def _sentence(
-    decision: Decision, checks: Iterable[Check], findings: Iterable[Finding], stopped: EarlyStop | None
+    decision: Decision,
+    checks: Iterable[Check],
+    baseline_findings: Sequence[Finding],
+    own: Sequence[Finding],
+    stopped: EarlyStop | None,
 ) -> str:
     """Why, in one sentence: the first check or blocking finding that decided it."""
+    findings = (*baseline_findings, *own)
     if decision == "INVALID":
         for check in checks:
             if check.blocks and not check.held:
                 return check.says
     blocks = [finding for finding in findings if finding.severity == "block"]
     deciding = [finding for finding in blocks if finding.decision == decision]
+    if decision != "PASS" and not (deciding or stopped or blocking(own)):
+        return _passed([], [finding for finding in own if finding.severity == "warn"])
     if decision == "PASS" or not (deciding or stopped):
         return _passed(blocks, [finding for finding in findings if finding.severity == "warn"])
     if not deciding and stopped is not None:
@@ -260,11 +267,12 @@ def _passed(blocks: Sequence[Finding], warnings: Sequence[Finding]) -> str:
     """Why it may be deployed, and under which waivers."""
     waived = [finding for finding in blocks if finding.decision == "WAIVED"]
     warned = sum(1 for finding in warnings if finding.decision not in ("PASS", "WAIVED"))
-    held = "no blocking limit is set"
+    held = "no blocking limit is set for it"
     if blocks:
-        held = f"holds {len(blocks) - len(waived)} of {len(blocks)} blocking limits"
+        limits = "limit" if len(blocks) == 1 else "limits"
+        held = f"holds {len(blocks) - len(waived)} of {len(blocks)} blocking {limits}"
     if not waived and blocks:
-        held = f"holds all {len(blocks)} blocking limits"
+        held = "holds the only blocking limit" if len(blocks) == 1 else f"holds all {len(blocks)} blocking limits"
     excuses = "".join(f"; {_where(each)} {each.waiver.says}" for each in waived if each.waiver is not None)
     return held + excuses + (f"; {warned} warning{'s' if warned != 1 else ''}" if warned else "")
 

@@ -95,13 +95,13 @@ def decide(
 ) -> Decision:
     """A candidate's decision. INVALID where a check blocks, else the worst of its blocking findings and the baseline's.
 
-    Never PASS without a blocking finding, for then nothing was judged; nor where it was stopped early, for PASS is
-    given by whole tasks only.
+    Never PASS without a blocking finding of its own, for then nothing was judged of it: a limit on the baseline says
+    nothing about a candidate. Nor where it was stopped early, for PASS is given by whole tasks only.
     """
     if broken((*baseline_checks, *checks)):
         return "INVALID"
-    judged = blocking((*baseline_findings, *findings))
-    found = worst(map(counted, judged))
+    judged = blocking(findings)
+    found = worst(map(counted, (*blocking(baseline_findings), *judged)))
     return found if judged and not stopped else worst((found, "INCONCLUSIVE"))
 
 
@@ -121,7 +121,7 @@ def decide_run(
         if broken(baseline_checks):
             return "INVALID"
         return worst(map(counted, own)) if own else "INCONCLUSIVE"
-    if own or not any(judged for _, judged in candidates):
+    if not any(judged for _, judged in candidates):
         return worst(decision for decision, _ in candidates)
     return worst(decision for decision, judged in candidates if judged or decision in ("FAIL", "INVALID"))
 

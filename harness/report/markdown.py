@@ -154,8 +154,8 @@ def _flips(candidate: CandidateVerdict, baseline: str) -> list[str]:
     if not worse:
         return []
     lines = [
-        f"<details><summary>{html.escape(one_line(candidate.variant))}: {total} flips, "
-        f"the first {len(worse)} that went wrong</summary>",
+        f"<details><summary>{html.escape(one_line(candidate.variant))}: {total} flip{'s' if total != 1 else ''}, "
+        f"{len(worse)} that went wrong shown</summary>",
         "",
     ]
     for flip in worse:

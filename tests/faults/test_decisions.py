@@ -151,3 +151,20 @@ def test_only_what_follows_is_read(
     else:
         with pytest.raises(ValueError, match=f"says {claimed}"):
             held_to_its_parts(stored)
+
+
+@pytest.mark.fault("F32", "only a limit on the baseline, and a candidate that lost half", "INCONCLUSIVE, exit 11")
+@pytest.mark.parametrize("more", [[], WARN])
+def test_a_limit_on_the_baseline_judges_no_candidate(tmp_path: Path, more: list[dict[str, object]]) -> None:
+    """A good baseline is no PASS of the candidate, and beside a candidate that was judged it holds nobody up."""
+    floor: dict[str, object] = {"task": "t", "metric": "acc", "min": 0.5, "on": "baseline"}
+    bench = binary_bench(tmp_path, 400, 200, 0)
+    verdict = bench.verdict([floor, *more])
+    assert verdict.baseline_findings[0].decision == "PASS"
+    assert (one(verdict).decision, verdict.exit_code) == ("INCONCLUSIVE", 11)
+    assert "no blocking limit" in one(verdict).sentence
+    bench = binary_bench(tmp_path / "beside", 400, 0, 0)
+    bench.variants["extra"] = bench.variants["q"].model_copy(update={"variant": "extra"})
+    verdict = bench.verdict([floor, {**DROP[0], "variants": ["q"]}])
+    assert {each.variant: each.decision for each in verdict.candidates} == {"q": "PASS", "extra": "INCONCLUSIVE"}
+    assert verdict.exit_code == 0

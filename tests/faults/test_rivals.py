@@ -73,3 +73,29 @@ def test_nan_is_invalid(tmp_path: Path, whose: tuple[str, ...]) -> None:
     said = [f"answer {n}" for n in range(200)]
     bench = texts(tmp_path, {"fp32": said, "q": said}, values)
     assert bench.verdict([{**ONE_POINT[0], "metric": "exact_match", "max_drop": 0.5}]).exit_code == 12
+
+
+@pytest.mark.fault("N5", "scores that are not numbers on half of the candidate's items, under a wide limit", "INVALID")
+def test_nan_on_half_is_invalid(tmp_path: Path) -> None:
+    """Half of the answers are counted as wrong within no limit; a few are, and named."""
+    said = [f"answer {n}" for n in range(200)]
+    whole = np.full(200, 0.9)
+    for part, code in ((2, 12), (50, 0)):
+        partly = np.where(np.arange(200) % part == 0, np.nan, whole)
+        bench = texts(tmp_path / str(part), {"fp32": said, "q": said}, {"fp32": whole, "q": partly}, metric="f1")
+        assert bench.verdict([{**ONE_POINT[0], "metric": "f1", "max_drop": 0.6}]).exit_code == code
+
+
+@pytest.mark.fault(
+    "kind: blind", "a candidate with one text on all items but one, and scores that do not mind", "INVALID"
+)
+def test_one_answer_on_nearly_all_items_is_no_pass(tmp_path: Path) -> None:
+    """299 times the same beside a baseline that says something else each time; a usual answer of both sides is none."""
+    scores = np.random.default_rng(0).uniform(0.2, 0.4, 300)
+    varied, same = [f"answer {n}" for n in range(300)], ["the"] * 299 + ["of"]
+    gates: list[dict[str, object]] = [{"task": "t", "metric": "f1", "max_drop": 0.05}]
+    for place, (baseline, code) in enumerate(((varied, 12), (["the"] * 290 + ["of"] * 10, 0))):
+        sides = {"fp32": baseline, "q": same}
+        bench = texts(tmp_path / str(place), sides, {"fp32": scores, "q": scores}, metric="f1")
+        verdict = bench.verdict(gates)
+        assert (verdict.exit_code, one(verdict).findings[0].code == "candidate_one_answer") == (code, code == 12)

@@ -43,7 +43,7 @@ def test_a_waived_fail_is_waived(tmp_path: Path) -> None:
     assert finding.reason.endswith("the limit is broken; waived until 2026-01-02 by Ann: known bug #12")
     assert finding.waiver is not None
     assert (finding.waiver.by, finding.waiver.until, finding.waiver.reason) == ("Ann", "2026-01-02", "known bug #12")
-    assert candidate.sentence == ("holds 0 of 1 blocking limits; t acc waived until 2026-01-02 by Ann: known bug #12")
+    assert candidate.sentence == ("holds 0 of 1 blocking limit; t acc waived until 2026-01-02 by Ann: known bug #12")
     assert verdict.sentence == "PASS: q (under a waiver) can be deployed."
     assert [each.state for each in verdict.waivers] == ["used"]
 
@@ -124,7 +124,7 @@ def test_another_gate_still_stops_it(tmp_path: Path) -> None:
 
 def test_a_floor_of_the_baseline_can_be_waived(tmp_path: Path) -> None:
     """`on: baseline` is waived for the baseline, and then stops no candidate."""
-    gates: list[dict[str, object]] = [{"task": "t", "metric": "acc", "min": 0.8, "on": "baseline"}]
+    gates: list[dict[str, object]] = [{"task": "t", "metric": "acc", "min": 0.8, "on": "baseline"}, *DROP]
     verdict = judged(tmp_path, (1000, 0, 500), waiver(gate="t/acc/min", variant="fp32"), gates=gates)
     assert (verdict.baseline_findings[0].decision, verdict.exit_code) == ("WAIVED", 0)
     assert "t acc waived until" in one(verdict).sentence
@@ -133,7 +133,7 @@ def test_a_floor_of_the_baseline_can_be_waived(tmp_path: Path) -> None:
 def test_a_waived_warning_is_no_warning(tmp_path: Path) -> None:
     """`severity: warn` decides nothing either way; waived, it is not counted among the warnings."""
     verdict = judged(tmp_path, BROKEN, waiver(), gates=[{**DROP[0], "severity": "warn"}])
-    assert (one(verdict).findings[0].decision, one(verdict).sentence) == ("WAIVED", "no blocking limit is set")
+    assert (one(verdict).findings[0].decision, one(verdict).sentence) == ("WAIVED", "no blocking limit is set for it")
 
 
 def test_every_report_knows_every_decision() -> None:

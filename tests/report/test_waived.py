@@ -35,7 +35,7 @@ def waived(reason: str = SAYS) -> Verdict:
         update={
             "decision": "PASS",
             "findings": (first,),
-            "sentence": f"holds 0 of 1 blocking limits; {reason}",
+            "sentence": f"holds 0 of 1 blocking limit; {reason}",
             "checks": (),
             "flips": (),
         }
