@@ -21,6 +21,9 @@ from harness.spec.models import Choice, Generate
 INDEX = re.compile(r"\s*([0-9]{1,9})\s*")
 Meaning = Literal["text", "index"]
 SAID = {"text": "the option's text", "index": "the option's index, from 0"}
+LETTER = re.compile(r"\(?[A-Ha-h][).]?")
+FEW = 20
+"""Items from which on it is said that none has the index 0."""
 
 
 def value(template: str, row: Row, key: str) -> Value:
@@ -100,6 +103,13 @@ def meaning_of(spec: Choice, rows: Sequence[Offered], key: str) -> Meaning:
     return meaning
 
 
+def said_of(rows: Sequence[Offered], meaning: Meaning) -> str:
+    """What `answer` means, for people; indices that never are 0 were perhaps counted from 1."""
+    none = meaning == "index" and len(rows) >= FEW and not any(each.by_index == 0 for each in rows)
+    counted = "; no item has the index 0: where they count from 1, write {{ field | int - 1 }}" if none else ""
+    return f"answer: {SAID[meaning]}{counted}"
+
+
 def right_option(found: Offered, meaning: Meaning, key: str) -> int:
     """The row's right option. Raises `SuiteError` where the answer is none in the task's meaning."""
     index = found.read(meaning)
@@ -137,6 +147,12 @@ def _misfit(each: Offered, meaning: Meaning, key: str, *, others: str, said: boo
     message = f"expected {expected}, got {each.answer!r:.60}{others}"
     if isinstance(each.answer, bool):
         message += "; write which option it is: {{ 'yes' if field else 'no' }}"
+    elif str(each.answer).strip() in each.options:
+        message += "; there are spaces around it: {{ field.strip() }}"
+    elif str(each.answer).strip() == str(len(each.options)):
+        message += "; where they count from 1: {{ field | int - 1 }}"
+    elif LETTER.fullmatch(str(each.answer).strip()):
+        message += "; the index of a letter: {{ 'ABCD'.index(field) }}"
     return Problem(place=each.row.place, key=f"{key}.answer", message=message)
 
 

@@ -22,6 +22,16 @@ from harness.plan.values import Number, Value
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 ENDINGS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+FOREIGN = (
+    (b"\xff\xfe", "UTF-16", "save it as UTF-8"),
+    (b"\xfe\xff", "UTF-16", "save it as UTF-8"),
+    (b"\x1f\x8b", "a gzip file", "end its name with .gz"),
+    (b"PK\x03\x04", "a zip file or a workbook", "save the table as CSV in UTF-8"),
+    (b"PAR1", "a Parquet file", "end its name with .parquet"),
+)
+"""Beginnings of files that are no UTF-8 text: what they are and what to do."""
+DIGITS = 4300
+"""Of the longest whole number: Python's own limit."""
 TOLD = 20
 """Broken lines of one file that are told at once."""
 QUOTED = re.compile(r'"((?:[^"]|"")*)"(?=\t|$)')
@@ -78,6 +88,17 @@ def _text(path: Path, shown: str, *, packed: bool, newline: str | None) -> str:
         raise problem(shown, "", f"expected a whole gzip file: {error}") from error
 
 
+def not_utf8(shown: str, key: str, error: UnicodeDecodeError) -> SuiteError:
+    """What else the file seems to be, or the line with the first byte that is no UTF-8."""
+    whole = bytes(error.object)
+    for start, what, advice in FOREIGN:
+        if whole.startswith(start):
+            return problem(shown, key, f"expected UTF-8 text, this is {what}: {advice}")
+    line = 1 + whole.count(b"\n", 0, error.start)
+    byte = f"the byte {whole[error.start]:#04x}"
+    return problem(f"{shown}:{line}", key, f"expected UTF-8 text, got {byte} ({error.reason}): save the file as UTF-8")
+
+
 def _said(lines: int, rows: int, *others: str) -> str:
     beside = f" ({', '.join(others)})" if others else ""
     return f"{lines:,} line{'s' * (lines != 1)}{beside} → {rows:,} row{'s' * (rows != 1)}"
@@ -110,7 +131,15 @@ def _number(text: str) -> Number:
     return number
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_number, parse_constant=_no_constant)
+def _whole(text: str) -> int:
+    if len(text) > DIGITS:
+        raise ValueError(f"a number of {len(text):,} digits, {DIGITS:,} at most: write it as a text")
+    return int(text)
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_float=_number, parse_int=_whole, parse_constant=_no_constant
+)
 
 
 def _json(text: str, shown: str) -> Table:
@@ -152,6 +181,8 @@ def _decoded(line: str) -> Value:
         raise ValueError("expected one JSON object a line: it is nested too deep to be read") from None
     except ValueError as error:
         raise ValueError(f"expected one JSON object a line: {error}") from error
+    if line[end:].strip() == ",":
+        raise ValueError("expected one JSON object a line: there is a comma behind it, leave it out")
     if line[end:].strip():
         raise ValueError(f"expected one JSON object a line: extra data from column {end + 1} on")
     return value
@@ -189,7 +220,7 @@ def _json_list(text: str, start: int, shown: str) -> Table | None:
             raise problem(place, "", "expected a comma or the end of the list behind this object")
     if text[at + 1 :].strip():
         return None
-    return Table(rows=tuple(rows), said=f"a list of {len(rows):,} → {len(rows):,} rows")
+    return Table(rows=tuple(rows), said=f"a list of {len(rows):,} → {len(rows):,} row{'s' * (len(rows) != 1)}")
 
 
 def _skip(text: str, at: int) -> int:
@@ -247,6 +278,9 @@ def _row(names: list[str], cells: list[str], place: str, hint: str = "") -> Row:
 def _csv(text: str, shown: str) -> Table:
     rows, blank, before = [], 0, 0
     names: list[str] | None = None
+    first = text.partition("\n")[0]
+    if ";" in first and "," not in first:
+        _header([first], f"{shown}:1", ",")
     for cells, line in _csv_cells(text, shown):
         place, before = f"{shown}:{before + 1}", line
         if not cells:
@@ -261,11 +295,15 @@ def _csv(text: str, shown: str) -> Table:
 def _csv_cells(text: str, shown: str) -> Iterator[tuple[list[str], int]]:
     """Cells of every record and the line it ends in. Cells may be of any length."""
     limit = csv.field_size_limit(sys.maxsize)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader, before = csv.reader(io.StringIO(text, newline=""), strict=True), 0
     try:
         for cells in reader:
-            yield cells, reader.line_num
+            yield cells, (before := reader.line_num)
     except csv.Error as error:
+        if str(error) == "unexpected end of data":
+            raise problem(
+                f"{shown}:{before + 1}", "", "broken CSV: a quote opens in this record and never ends"
+            ) from error
         raise problem(f"{shown}:{reader.line_num}", "", f"broken CSV: {error}") from error
     finally:
         csv.field_size_limit(limit)

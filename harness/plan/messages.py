@@ -106,16 +106,36 @@ def _chat(turns: list[Turn], row: Row, where: str, tokenizer: Tokenizer) -> str:
 
 
 def check_reads(spec: Choice | Generate, rows: Sequence[Row], key: str, shown: str) -> None:
+    """Templates that were meant to read a field of the row, and read none. Raises `SuiteError`."""
+    fields = frozenset(name for row in rows for name in row.fields)
+    _check_prompt(spec, rows, fields, key, shown)
+    plain = [("answer", spec.answer)] if isinstance(spec.answer, str) else []
+    if isinstance(spec, Choice) and not isinstance(spec.choices, str):
+        plain += [(f"choices[{number}]", option) for number, option in enumerate(spec.choices)]
+    for name, template in plain:
+        found = _in_single(template, fields)
+        if isinstance(spec, Generate) and template.strip() in fields:
+            found.append(template.strip())
+        if found and not _asks(template):
+            message = f"{template!r:.60} is plain text here: write {{{{{found[0]}}}}} for the field {found[0]!r}"
+            raise problem(shown, f"{key}.{name}", message)
+
+
+def _in_single(template: str, fields: frozenset[str]) -> list[str]:
+    """Fields in single braces, as templates of other tools have them."""
+    return [found for found in re.findall(r"(?<!\{)\{\s*([\w.]+)\s*\}(?!\})", template) if found in fields]
+
+
+def _check_prompt(spec: Choice | Generate, rows: Sequence[Row], fields: frozenset[str], key: str, shown: str) -> None:
     """A prompt that is the same for every item asks the same question again and again. Raises `SuiteError`.
 
     A choice may have it where the options are the row's own, as in pairs of sentences.
     """
-    fields = frozenset(name for row in rows for name in row.fields)
     name = "prompt" if spec.messages is None else "messages"
     template = (spec.prompt if spec.messages is None else spec.messages) or ""
     if _asks(template):
         return
-    single = [found for found in re.findall(r"(?<!\{)\{\s*([\w.]+)\s*\}(?!\})", template) if found in fields]
+    single = _in_single(template, fields)
     options = spec.choices if isinstance(spec, Choice) else ()
     varied = isinstance(options, str) or any(map(_asks, options))
     if single:

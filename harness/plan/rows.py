@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import Problem, SuiteError
-from harness.plan.formats import ENDINGS, Row, Table, ending, problem, read
+from harness.plan.formats import ENDINGS, Row, Table, ending, not_utf8, problem, read
 from harness.plan.values import NotTextError, Value, is_missing, text_of
 
 __all__ = ["Row", "Table", "Value", "field_of", "file_hash", "item_ids", "problem", "read_rows", "read_table"]
@@ -34,7 +34,7 @@ def read_table(path: Path, shown: str, key: str) -> Table:
     except FileNotFoundError:
         raise problem(shown, key, "no such file") from None
     except UnicodeDecodeError as error:
-        raise problem(shown, key, f"expected UTF-8 text: {error.reason} at byte {error.start}") from None
+        raise not_utf8(shown, key, error) from None
     except OSError as error:
         raise problem(shown, key, f"could not be read: {error.strerror or error}") from error
     if not table.rows:

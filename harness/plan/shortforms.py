@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from harness.plan.answers import SAID, Offered, meaning_of, offered, references_of, right_option
+from harness.plan.answers import Offered, meaning_of, offered, references_of, right_option, said_of
 from harness.plan.examples import Apart, Doc, Lazily, keep_apart
 from harness.plan.messages import check_reads, prompt_of
 from harness.plan.rows import Row, Table, item_ids, named_id, problem, read_rows, read_table
@@ -103,7 +103,7 @@ def choice_docs(loaded: LoadedSuite, name: str, spec: Choice, id_field: str | No
         ids=item_ids(table.rows, id_field, f"tasks.{name}.id"),
         places=tuple(row.place for row in table.rows),
         num_few_shot=spec.num_few_shot,
-        said=(_read_words(spec, table), f"answer: {SAID[meaning]}"),
+        said=(_read_words(spec, table), said_of(rows, meaning)),
         apart=_apart(task, samples, spec, key),
     )
 

@@ -13,6 +13,7 @@ from functools import cache, lru_cache, wraps
 from typing import Any
 
 import jinja2
+import regex
 from jinja2 import filters, meta, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEnvironment, SandboxedFormatter
@@ -21,6 +22,8 @@ from harness.errors import SuiteError
 from harness.plan.rows import Row, problem
 from harness.plan.values import NotTextError, text_of
 
+SECONDS = 5.0
+"""The longest that a regular expression may take for one text."""
 MOST = 10_000_000
 """The longest text a template may make, in characters, and the largest number a call in it may be given."""
 BITS = 10_000
@@ -54,10 +57,8 @@ class Templates(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset(("+", "*", "**", "%"))
 
     def __init__(self) -> None:
-        from lm_eval.utils import regex_replace
-
         super().__init__(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, finalize=printed)
-        self.filters["regex_replace"] = _printing(regex_replace)
+        self.filters["regex_replace"] = _printing(_regex_replace)
         self.filters.update({name: _printing(self.filters[name]) for name in PRINTING})
         self.filters["join"] = _join
         for name in LEFT_OUT:
@@ -180,6 +181,16 @@ def _check_length(length: int) -> None:
 def _check_numbers(values: Iterable[Any]) -> None:
     if any(isinstance(each, int) and abs(each) > MOST for each in values):
         raise SecurityError(f"a call with a number above {MOST:,}")
+
+
+def _regex_replace(text: str, pattern: str, repl: str, count: int = 0) -> str:
+    """lm-eval's filter, `re.sub`, for expressions that end."""
+    try:
+        return str(regex.sub(pattern, repl, text, count=count, timeout=SECONDS))
+    except TimeoutError:
+        raise SecurityError(
+            f"a regular expression that takes more than {SECONDS:.0f} seconds: {pattern!r:.60}"
+        ) from None
 
 
 def _printing(inner: Callable[..., Any]) -> Callable[..., Any]:

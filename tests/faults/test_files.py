@@ -265,3 +265,31 @@ QUOTES = re.compile(r'^"(.*)"$', re.DOTALL)
 
 def _unquoted(found: re.Match[str]) -> str:
     return found[1].replace('""', '"')
+
+
+FOREIGN = [
+    ("d.csv", "q,a\nx,1\n".encode("utf-16"), "d.csv: KEY: expected UTF-8 text, this is UTF-16: save it as UTF-8"),
+    ("d.jsonl", gzip.compress(b'{"q": "x"}'), "d.jsonl: KEY: expected UTF-8 text, this is a gzip file: end its name"),
+    ("d.csv", b"PK\x03\x04\x14\x00\x06\x00\xff", "d.csv: KEY: expected UTF-8 text, this is a zip file or a workbook"),
+    ("d.csv", "q,a\nx,1\ncafé,2\n".encode("cp1252"), "d.csv:3: KEY: expected UTF-8 text, got the byte 0xe9"),
+    ("d.jsonl", b'{"q": "x", "a": 1},\n', "d.jsonl:1: expected one JSON object a line: there is a comma behind it"),
+    (
+        "d.jsonl",
+        b'{"a": ' + b"9" * 5000 + b"}\n",
+        "d.jsonl:1: expected one JSON object a line: a number of 5,000 digits",
+    ),
+    ("d.csv", b'"q";"a"\n"x, y";1\n', "d.csv:1: expected columns separated by a comma, this header has a semicolon"),
+    ("d.csv", b'q,a\nw,1\n"x,1\ny,2\nz,3\n', "d.csv:3: broken CSV: a quote opens in this record and never ends"),
+]
+
+
+@pytest.mark.fault(
+    "T33", "UTF-16, Windows-1252, gzip and workbooks under another name, a quote without end", "its line"
+)
+@pytest.mark.parametrize(("name", "content", "expected"), FOREIGN)
+def test_a_file_of_another_kind_says_what_it_is(tmp_path: Path, name: str, content: bytes, expected: str) -> None:
+    """One line with the place, what came and what to do; no library's words."""
+    (tmp_path / name).write_bytes(content)
+    told = refusal(tmp_path, {"generate": {"data": name, "prompt": "{{q}}", "answer": "{{a}}"}})
+    assert told.startswith(expected.replace("KEY", "tasks.t.generate.data"))
+    assert len(told.splitlines()) == 1

@@ -304,3 +304,19 @@ def test_a_value_of_any_type_is_a_text_of_the_file_or_refused(tmp_path: Path, pl
             assert not strange, (place, row, text)
         if isinstance(row["v"], float) and place != "messages":
             assert any(json.dumps(row["v"]) in text for text in said), (place, row, said)
+
+
+def test_answers_that_count_from_one_or_are_letters_say_what_to_write(tmp_path: Path) -> None:
+    """A refusal names the way out; indices of which none is 0 are named though they fit."""
+
+    def told(answers: list[object]) -> str:
+        return refusal(tmp_path, {"choice": CHOICE}, [{"q": n, "o": ["x", "y"], "a": a} for n, a in enumerate(answers)])
+
+    assert told([1, 2, "1", "2"]).endswith("where they count from 1: {{ field | int - 1 }}")
+    assert told(["A", "B"]).endswith("the index of a letter: {{ 'ABCD'.index(field) }}")
+    assert told(["x ", "y"]).endswith("there are spaces around it: {{ field.strip() }}")
+    rows = [{"q": n, "o": ["x", "y", "z", "w"], "a": 1 + n % 3} for n in range(30)]
+    said = " ".join(planned(tmp_path, {"choice": CHOICE}, rows).said)
+    assert "answer: the option's index, from 0; no item has the index 0: where they count from 1, write" in said
+    rows[7]["a"] = 0
+    assert "no item has" not in " ".join(planned(tmp_path, {"choice": CHOICE}, rows).said)

@@ -220,3 +220,31 @@ def test_the_sandbox_is_no_slower_than_lm_evals(tmp_path: Path) -> None:
     for _ in range(10_000):
         render("Question: {{q}}\nAnswer: {{l[0]}}", row, "k")
     assert time.monotonic() - began < 20, sys.version
+
+
+@pytest.mark.fault("T24", "an answer that is a field's name, or a field in single braces", "refused")
+@pytest.mark.parametrize("answer", ["a", " a ", "{a}", "The answer is {a}."])
+def test_an_answer_that_reads_no_field_is_refused(tmp_path: Path, answer: str) -> None:
+    """It would be the same text for every item. A text that is no field's name is one, and so is an option."""
+    told = refusal(tmp_path, {"generate": {**GENERATE, "answer": answer}}, ROWS)
+    assert told.endswith("is plain text here: write {{a}} for the field 'a'")
+    assert "tasks.t.generate.answer" in told
+    assert planned(tmp_path, {"generate": {**GENERATE, "answer": "no"}}, ROWS).items[0].expected == "no"
+    named = {**GENERATE, "choices": ["a", "q"], "answer": "a"}
+    assert planned(tmp_path, {"choice": named}, ROWS).items[0].expected == "a"
+    braces = {**GENERATE, "choices": ["{a}", "no"], "answer": 0}
+    assert "tasks.t.choice.choices[0]: '{a}' is plain text here" in refusal(tmp_path, {"choice": braces}, ROWS)
+
+
+@pytest.mark.fault("kind: a template without end", "a regular expression that backtracks for ages", "refused")
+def test_a_regular_expression_ends(tmp_path: Path) -> None:
+    """lm-eval's filter with a pattern that would take years; parentheses too deep to be read are told too."""
+    spec = {**GENERATE, "prompt": "{{ ('a' * 40) | regex_replace('(a|a)+$b', 'z') }}{{q}}"}
+    started = time.monotonic()
+    told = refusal(tmp_path, {"generate": spec}, ROWS)
+    assert "refused in a template: a regular expression that takes more than" in told
+    assert time.monotonic() - started < 60
+    sound = {**GENERATE, "prompt": "{{ q | regex_replace('(\\\\w+) (\\\\d+)', '\\\\2 \\\\1') }}"}
+    assert planned(tmp_path, {"generate": sound}, ROWS).items[1].prompt == "1 question"
+    deep = {**GENERATE, "prompt": "{{ " + "(" * 500 + "q" + ")" * 500 + " }}"}
+    assert refusal(tmp_path, {"generate": deep}, ROWS).startswith("rows.jsonl:1: tasks.t.generate.prompt")
