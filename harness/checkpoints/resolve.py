@@ -136,6 +136,13 @@ class Checkpoint:
         return read_json(folder / CONFIG)
 
     @cached_property
+    def code(self) -> tuple[str, ...]:
+        """Classes of its own that its configuration names, `module.Class` or `repository--module.Class`: what runs
+        where its code is trusted."""
+        named = (self.config or {}).get("auto_map")
+        return tuple(sorted(str(each) for each in named.values())) if isinstance(named, dict) else ()
+
+    @cached_property
     def context_length(self) -> int | None:
         """Tokens the model can see, as its configuration or its .gguf file says; None where neither does."""
         if self.gguf is not None and self.gguf.is_file():

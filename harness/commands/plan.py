@@ -72,11 +72,10 @@ def forecast(loaded: LoadedSuite, results: Path, limit: int | None) -> Forecast:
     from harness.gate.noise import tight_gates
     from harness.plan.build import plan_suite
     from harness.plan.certify import certificates
-    from harness.plan.decoding import suite_rules
     from harness.plan.duration import durations
     from harness.plan.seen import history
     from harness.records.store import Store
-    from harness.run.decoding import own_rules
+    from harness.run.decoding import rules_for
     from harness.run.host import this_host
     from harness.run.variants import context_length, resolve_variant, suite_tokenizer
     from harness.spec.anchors import anchor_warnings
@@ -86,13 +85,9 @@ def forecast(loaded: LoadedSuite, results: Path, limit: int | None) -> Forecast:
         raise UsageError(f"--limit: expected a whole number from 1, got {limit}")
     baseline = resolve_variant(loaded, loaded.suite.baseline, offline=False)
     tokenizer = suite_tokenizer(baseline)
-    plans = plan_suite(
-        loaded,
-        tokenizer,
-        context_length=context_length(baseline),
-        limit=limit,
-        decoding=suite_rules(loaded, own_rules(baseline.load), tokenizer),
-    )
+    rules = rules_for(loaded, baseline.load, tokenizer)
+    plans = plan_suite(loaded, tokenizer, context_length=context_length(baseline), limit=limit, decoding=rules.decoding)
+    rules.insist(plans)
     seen = history(Store(results), loaded.suite, host=this_host().fingerprint)
     return Forecast(
         plans=plans,

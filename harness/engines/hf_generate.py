@@ -90,7 +90,10 @@ class Generator:
         core = core_of(self._model)
         if self._head.trunk is None:
             return self._head.why_not or ""
-        config = _config(self._model, self._tokenizer, GenerateRequest(prompt=(0,), max_new_tokens=1))
+        try:
+            config = _config(self._model, self._tokenizer, GenerateRequest(prompt=(0,), max_new_tokens=1))
+        except (TypeError, ValueError) as error:  # scores need none of them
+            return f"its generation settings cannot be read ({error})"
         if others := sorted(config.to_diff_dict().keys() - UNDERSTOOD):
             return f"its generation settings name {', '.join(others)}"
         drawn = torch.randint(
@@ -148,7 +151,9 @@ class Generator:
             ids[row, longest - len(request.prompt) :] = torch.tensor(request.prompt)
             mask[row, longest - len(request.prompt) :] = 1
         device = input_device(self._model)
-        stops = StopStrings(self._tokenizer, first.until)
+        ends_too = config.stop_strings or ()  # looked for here: transformers' own search asks for more of a tokenizer
+        config.stop_strings = None
+        stops = StopStrings(self._tokenizer, (*first.until, *([ends_too] if isinstance(ends_too, str) else ends_too)))
         if first.temperature > 0:
             torch.manual_seed(first.seed)
 

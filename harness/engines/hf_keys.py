@@ -27,6 +27,8 @@ APART = re.compile(
 )
 """Tensors that no layer of the language model misses: other towers, heads for other tasks, draft layers, buffers that
 are computed, scales of activations that are not quantized here."""
+MASK = re.compile(r"\.(attn|attention)\.bias$")
+"""Causal masks, which older models of the GPT family were saved with."""
 SHOWN = 3
 
 
@@ -39,7 +41,7 @@ def check_keys(path: str, model: Any, info: Mapping[str, Any], tensors: Sequence
     missing = sorted(set(missing) - tied_to_loaded(model, missing))
     mismatched = sorted((str(key), *map(tuple, shapes)) for key, *shapes in info.get("mismatched_keys", ()))
     unexpected = sorted(set(info.get("unexpected_keys", ())))
-    lost = [key for key in unexpected if not APART.search(key) and not _is_nothing(key, tensors)]
+    lost = [key for key in unexpected if not _is_apart(key, tensors)]
     claim = _claim(path)
     if mismatched:
         name, *shapes = mismatched[0]
@@ -58,7 +60,8 @@ def check_keys(path: str, model: Any, info: Mapping[str, Any], tensors: Sequence
             "out of the file"
         )
     apart = [key for key in unexpected if key not in lost]
-    return (f"not part of the language model and not loaded: {shown(apart)}",) if apart else ()
+    notes = [f"not part of the language model and not loaded: {shown(apart)}"] if apart else []
+    return (*notes, *_torn(model))
 
 
 def shown(names: Sequence[str]) -> str:
@@ -89,6 +92,14 @@ def _storage(parameter: Any) -> object:
     return (str(parameter.device), parameter.untyped_storage().data_ptr(), parameter.storage_offset())
 
 
+def _is_apart(key: str, tensors: Sequence[Stored]) -> bool:
+    """Whether no layer of the language model misses a tensor. A mask is known by its shape where that can be read."""
+    if MASK.search(key):
+        shape = next((each.shape for each in tensors if each.name == key), None)
+        return shape is None or _is_nothing(key, tensors) or (len(shape) == 4 and shape[-1] == shape[-2])
+    return APART.search(key) is not None or _is_nothing(key, tensors)
+
+
 def _is_nothing(key: str, tensors: Sequence[Stored]) -> bool:
     """A bias of zeros, which GPTQ's older writers add to every layer."""
     if not key.endswith("bias"):
@@ -99,6 +110,24 @@ def _is_nothing(key: str, tensors: Sequence[Stored]) -> bool:
     with found.file.open("rb") as stream:
         stream.seek(found.begin)
         return not any(stream.read(found.end - found.begin))
+
+
+def _torn(model: Any) -> list[str]:
+    """What the configuration ties and the file holds twice, not alike: engines differ in which one they take."""
+    text = model.config.get_text_config() if hasattr(model.config, "get_text_config") else model.config
+    into, out = (
+        getattr(each, "weight", None) for each in (model.get_input_embeddings(), model.get_output_embeddings())
+    )
+    if not getattr(text, "tie_word_embeddings", False) or into is None or out is None:
+        return []
+    if _storage(into) == _storage(out) or "meta" in (into.device.type, out.device.type) or into.shape != out.shape:
+        return []
+    if into.dtype != out.dtype or bool((into.detach() == out.detach().to(into.device)).all()):
+        return []
+    return [
+        "config.json ties the output layer to the embeddings, and the checkpoint holds two that differ; both were "
+        "loaded as they are, which other engines may not do"
+    ]
 
 
 def _claim(path: str) -> str:

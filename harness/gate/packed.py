@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from harness.records.models import EngineFacts, VariantRun
 from harness.records.verdict import Check
-from harness.spec.models import Variant
+from harness.spec.models import FULL_BITS, Variant
 
 MOST_OVER = 1.5
 SPARE_BITS = 2.0
@@ -22,7 +22,7 @@ def quantized_check(run: VariantRun, facts: EngineFacts, spec: Variant | None, b
     """Whether the claim holds; without one, what is there."""
     found = f"{facts.quantized_modules} of {facts.linear_modules} linear modules are quantized"
     bits = "" if facts.bits_per_weight is None else f", {facts.bits_per_weight:.2f} bits a weight"
-    if not run.must_be_quantized:
+    if not (run.must_be_quantized or _says_so_itself(facts, spec)):
         return Check(name="quantized", held=True, blocks=False, says=f"not claimed; {found}{bits}")
     if facts.quantized_modules == 0:
         says = (
@@ -39,6 +39,13 @@ def quantized_check(run: VariantRun, facts: EngineFacts, spec: Variant | None, b
         return Check(name="quantized", held=False, blocks=True, says=why)
     says = f"{found} ({kinds_of(facts)}){bits}{_share(facts)}{_over_all(facts, baseline)}"
     return Check(name="quantized", held=True, blocks=True, says=says)
+
+
+def _says_so_itself(facts: EngineFacts, spec: Variant | None) -> bool:
+    """Its own configuration claims to be quantized, and the suite does not say otherwise: a `dtype` or an adapter
+    beside the path takes nothing back of that."""
+    claims = facts.claimed_bits is not None and facts.claimed_bits < FULL_BITS
+    return claims and spec is not None and spec.quantized is None and spec.quantize is None
 
 
 def _too_little(facts: EngineFacts, baseline: EngineFacts | None) -> str | None:

@@ -55,9 +55,10 @@ class Runs(Evaluations):
         self.save(_run_address(manifest.suite, manifest.run), manifest)
 
     def runs(self, suite: str | None = None) -> list[Path]:
-        """Folders of complete runs, oldest first."""
-        pattern = f"{suite or '*'}/runs/*/run.json"
-        return sorted((path.parent for path in self.root.glob(pattern)), key=lambda path: path.name)
+        """Folders of complete runs, oldest first. `suite`: a name, which may be anything; none has its runs."""
+        found = [path.parent for path in self.root.glob("*/runs/*/run.json")]
+        mine = (each for each in found if suite is None or each.parent.parent.name == suite)
+        return sorted(mine, key=lambda path: path.name)
 
     def run(self, suite: str, run: str) -> RunManifest:
         """The manifest of a run of a suite. Raises `RecordError` when it is missing, damaged or another's."""

@@ -7,7 +7,8 @@ is missing. Loads no weights.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,10 @@ from harness.engines.decoding import Decoding, read_settings
 from harness.engines.reference import reference_of
 from harness.engines.seam import LoadSpec
 from harness.errors import EngineError, Problem, SuiteError
+from harness.plan.build import TaskPlan
+from harness.plan.decoding import suite_rules
+from harness.plan.tokens import Tokenizer
+from harness.spec.load import LoadedSuite
 
 TEXT_PARTS = ("text_config", "decoder", "generator")
 """Where `config.json` of a model with several parts holds the settings of the one that writes."""
@@ -25,14 +30,57 @@ TEXT_PARTS = ("text_config", "decoder", "generator")
 def own_rules(load: LoadSpec) -> Decoding | None:
     """The rules in the model's own files; None where no files can be asked (scripted, a GGUF file alone, a server
     without a tokenizer's folder). Raises `SuiteError` for settings that no model can have."""
+    found = _own(load)
+    return None if found is None else found.rules
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """The rules that hold for everybody, or why they cannot be read, which matters where something is generated."""
+
+    decoding: Decoding | None
+    unreadable: SuiteError | None = None
+
+    def insist(self, plans: Iterable[TaskPlan]) -> None:
+        """Raises `SuiteError` where a task needs rules that cannot be read."""
+        if self.unreadable is not None and any(plan.kind == "generate" for plan in plans):
+            raise self.unreadable
+
+
+def rules_for(loaded: LoadedSuite, baseline: LoadSpec, tokenizer: Tokenizer) -> Rules:
+    """The baseline's rules, changed as the suite says. Raises `SuiteError` for what the suite says wrongly."""
+    try:
+        own = own_rules(baseline)
+    except SuiteError as error:
+        return Rules(decoding=None, unreadable=error)
+    return Rules(decoding=suite_rules(loaded, own, tokenizer))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Settings:
+    """Generation settings as they stand in a file."""
+
+    file: Path | None
+    given: Mapping[str, Any]
+
+    @property
+    def rules(self) -> Decoding:
+        """Raises `SuiteError`."""
+        try:
+            return read_settings(self.given)
+        except ValueError as error:
+            raise SuiteError((Problem(place=str(self.file), key="", message=str(error)),)) from error
+
+
+def _own(load: LoadSpec) -> _Settings | None:
     if load.engine == "scripted":
         return None
     if load.engine == "llama.cpp":
-        return _rules(load.tokenizer, None, only_generation=True) if load.tokenizer is not None else None
+        return _settings(load.tokenizer, None, only_generation=True) if load.tokenizer is not None else None
     if load.engine == "served":
-        return None if load.tokenizer is None else _rules(load.tokenizer, None)
+        return None if load.tokenizer is None else _settings(load.tokenizer, None)
     base = resolve(reference_of(load)).base
-    return _rules(base.path, base.revision)
+    return _settings(base.path, base.revision)
 
 
 def decoding_notes(load: LoadSpec, rules: Decoding | None) -> tuple[str, ...]:
@@ -42,11 +90,12 @@ def decoding_notes(load: LoadSpec, rules: Decoding | None) -> tuple[str, ...]:
     if load.engine == "llama.cpp":
         return _gguf_notes(Path(load.path), rules)
     try:
-        own = None if load.engine == "served" else own_rules(load)
+        found = None if load.engine == "served" else _own(load)
+        if found is None:
+            return ()
+        own = found.rules
     except (EngineError, SuiteError) as error:
         return (f"its own generation settings cannot be read ({error}); the suite's rules hold",)
-    if own is None:
-        return ()
     ours, theirs = rules.as_json(), own.as_json()
     if not own.end_tokens:
         theirs["end_tokens"] = ours["end_tokens"]
@@ -55,6 +104,8 @@ def decoding_notes(load: LoadSpec, rules: Decoding | None) -> tuple[str, ...]:
         for name in sorted(ours.keys() | theirs.keys())
         if ours.get(name) != theirs.get(name)
     ]
+    if (beams := found.given.get("num_beams")) not in (None, 1):
+        told.append(f"num_beams {_shown(beams)} where every answer is greedy")
     return (f"its own generation settings are not followed: {'; '.join(told)}",) if told else ()
 
 
@@ -76,20 +127,15 @@ def _gguf_notes(path: Path, rules: Decoding) -> tuple[str, ...]:
             f"{_shown(rules.end_tokens)}",)  # fmt: skip
 
 
-def _rules(path: str, revision: str | None, *, only_generation: bool = False) -> Decoding | None:
-    """The rules in a folder or hub id. `only_generation`: None where it has no file for them alone."""
+def _settings(path: str, revision: str | None, *, only_generation: bool = False) -> _Settings | None:
+    """What a folder or hub id says. `only_generation`: None where it has no file for the settings alone."""
     file = _file(path, GENERATION, revision)
-    if file is None and only_generation:
-        return None
     if file is not None:
-        given: Mapping[str, Any] = _read(file)
-    else:
-        file = _file(path, CONFIG, revision)
-        given = {} if file is None else _from_config(_read(file))
-    try:
-        return read_settings(given)
-    except ValueError as error:
-        raise SuiteError((Problem(place=str(file), key="", message=str(error)),)) from error
+        return _Settings(file=file, given=_read(file))
+    if only_generation:
+        return None
+    file = _file(path, CONFIG, revision)
+    return _Settings(file=file, given={} if file is None else _from_config(_read(file)))
 
 
 def _from_config(config: Mapping[str, Any]) -> Mapping[str, Any]:

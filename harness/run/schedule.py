@@ -14,7 +14,6 @@ from pathlib import Path
 from harness.engines.seam import WITHOUT_DISTRIBUTION
 from harness.errors import EngineError, RunError, UsageError, WorkerError
 from harness.plan.build import TaskPlan, plan_suite
-from harness.plan.decoding import suite_rules
 from harness.plan.identity import evaluation_key
 from harness.plan.tokens import Tokenizer
 from harness.quantize.overlap import overlap_with
@@ -33,7 +32,7 @@ from harness.run.ahead import Ahead
 from harness.run.batches import batch_notes
 from harness.run.before import NAME, resolve_before
 from harness.run.company import Usage
-from harness.run.decoding import decoding_notes, own_rules
+from harness.run.decoding import decoding_notes, rules_for
 from harness.run.disagreement import first_disagreement
 from harness.run.early import Watch, stop_words, stoppers
 from harness.run.evaluate import evaluate, stored_facts
@@ -155,7 +154,7 @@ class _Run:
             resolve_variant(loaded, self.suite.baseline, offline=options.offline, fresh=options.fresh)
         )
         self.tokenizer: Tokenizer = suite_tokenizer(self.baseline)
-        self.decoding = suite_rules(loaded, own_rules(self.baseline.load), self.tokenizer)
+        self.rules = rules_for(loaded, self.baseline.load, self.tokenizer)
         self.plans: tuple[TaskPlan, ...] = ()
         self.workers = Workers(self.folder / "logs", reporter.say, stuck_after=options.stuck_after, since=since)
         self.keys = Keys(store, self.tokenizer.identity, self.run_id, fresh=options.fresh)
@@ -201,8 +200,9 @@ class _Run:
             context_length=context_length(self.baseline),
             limit=self.options.limit,
             tasks=self.options.tasks or None,
-            decoding=self.decoding,
+            decoding=self.rules.decoding,
         )
+        self.rules.insist(plans)
         tokens = sum(item.tokens for plan in plans for item in plan.items if plan.kind == "perplexity")
         self.store.check_writable(SPARE_BYTES + tokens * STATE_BYTES_PER_TOKEN)
         for plan in plans:
@@ -218,7 +218,7 @@ class _Run:
 
     def _decoding_notes(self, variant: RunVariant) -> tuple[str, ...]:
         generates = any(plan.kind == "generate" for plan in self.plans)
-        return decoding_notes(variant.load, self.decoding) if generates else ()
+        return decoding_notes(variant.load, self.rules.decoding) if generates else ()
 
     def _wanted(self, variant: RunVariant) -> bool:
         """Whether any evaluation of the variant is missing."""

@@ -50,9 +50,9 @@ class RunVariant:
 
     @property
     def weights(self) -> str:
-        """Identity of weights and adapters together."""
+        """Identity of weights and adapters together, and whether code of the model's own reads them."""
         if self.content is not None:
-            return self.content.weights
+            return f"{self.content.weights}+own code" if self._own_code else self.content.weights
         if self.load.engine == "scripted":
             return f"script:{json.dumps(self.load.script, sort_keys=True)}"
         return f"served:{without_secrets(self.load.path)}"
@@ -78,7 +78,13 @@ class RunVariant:
     @property
     def is_known(self) -> bool:
         """Whether everything that decides its answers is known before it is loaded."""
-        return self.content is None or self.content.is_complete
+        of_others = any("--" in each for each in self._own_code)  # in another repository, at no commit that is known
+        return self.content is None or (self.content.is_complete and not of_others)
+
+    @property
+    def _own_code(self) -> tuple[str, ...]:
+        """Classes that lie beside its weights, where they may run: without, the same files are another model."""
+        return self.checkpoint.code if self.checkpoint is not None and self.load.trust_remote_code else ()
 
 
 def resolve_variant(

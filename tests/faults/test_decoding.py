@@ -26,7 +26,7 @@ from harness.errors import EngineError, SuiteError
 from harness.plan.asked import plan_asked
 from harness.plan.build import TaskPlan
 from harness.plan.decoding import suite_rules
-from harness.run.decoding import own_rules
+from harness.run.decoding import decoding_notes, own_rules
 from harness.spec.load import load_suite
 from tests.engines.test_served import Answer, Fake, Pages, expected, llamacpp, plain, sglang, vllm
 from tests.engines.tiny import save_tokenizer, tiny_config
@@ -284,6 +284,52 @@ def test_settings_come_from_the_configuration_where_there_is_no_file_of_their_ow
         (tmp_path / "generation_config.json").write_text(broken)
         with pytest.raises(SuiteError, match=r"generation_config\.json: expected"):
             own_rules(load)
+
+
+def test_a_search_with_beams_is_named(model: Path, tmp_path: Path) -> None:
+    """Answers are greedy for everybody; a file that asks for beams is told so, also the baseline's."""
+    folder = Path(shutil.copytree(model, tmp_path / "beams"))
+    settings_ = {**json.loads((model / "generation_config.json").read_text()), "num_beams": 4}
+    (folder / "generation_config.json").write_text(json.dumps(settings_))
+    asked = LoadSpec(variant="v", engine="transformers", path=str(folder))
+    rules = own_rules(asked)
+    assert decoding_notes(asked, rules) == (
+        "its own generation settings are not followed: num_beams 4 where every answer is greedy",
+    )
+    assert decoding_notes(dataclasses.replace(asked, path=str(model)), rules) == ()
+
+
+def test_stop_strings_of_a_model_end_its_answers(model: Path, tmp_path: Path) -> None:
+    """The text up to one, which stays in the answer as in transformers."""
+    from harness.engines import transformers as engine
+
+    folder = Path(shutil.copytree(model, tmp_path / "stops"))
+    prompt = (20, 31, 47)
+    loaded = engine.load(LoadSpec(variant="v", engine="transformers", path=str(folder), offline=True))
+    whole = loaded.generate([GenerateRequest(prompt=prompt, max_new_tokens=NEW, decoding=Decoding())])[0]
+    stop = whole.text.split()[3]
+    first = whole.text.split().index(stop) + 1
+    rules = read_settings({"stop_strings": [stop]})
+    short = loaded.generate([GenerateRequest(prompt=prompt, max_new_tokens=NEW, decoding=rules)])[0]
+    assert short.tokens == whole.tokens[:first]
+    assert short.text.endswith(stop)
+
+
+@pytest.mark.parametrize("generates", [True, False])
+def test_settings_that_nobody_can_read_matter_to_answers_only(model: Path, tmp_path: Path, generates: bool) -> None:
+    """A choice is scored, not generated: a broken file of generation settings is none of its business."""
+    folder = Path(shutil.copytree(model, tmp_path / "broken"))
+    (folder / "generation_config.json").write_text('{"eos_token_id": "</s>"}')
+    ask = {"choice": {"data": "say.jsonl", "prompt": "{{q}}", "choices": ["w12", "w13"], "answer": "{{a}}"}}
+    path = write(tmp_path / "suite", folder, variants={"full": {"baseline": True, "dtype": "float32"}})
+    if not generates:
+        path.write_text(json.dumps({**json.loads(path.read_text()), "tasks": {"ask": ask}}))
+    if generates:
+        with pytest.raises(SuiteError, match="eos_token_id: expected token ids"):
+            harness.run(path, results=tmp_path / "results", offline=True)
+    else:
+        run = harness.run(path, results=tmp_path / "results", offline=True)
+        assert run.manifest.variants["full"].evaluations.keys() == {"ask"}
 
 
 # -- the rules, step by step

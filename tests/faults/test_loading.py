@@ -25,7 +25,7 @@ from tests.faults.checkpoints import (
     scores,
 )
 
-HEAD = "lm_head.weight"
+HEAD, EMBEDDINGS = "lm_head.weight", "model.embed_tokens.weight"
 TEXT: dict[str, Any] = {
     "vocab_size": 200, "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4,
     "num_key_value_heads": 2, "max_position_embeddings": 128,
@@ -60,6 +60,9 @@ def test_tied_weights_are_saved_once(tmp_path: Path) -> None:
     assert facts.weight_bytes < 4 * facts.parameters + 1000
     other = altered(tied, tmp_path / "other", lambda found: found.update({HEAD: torch.randn(200, 16)}))
     assert load(other).facts().parameters == facts.parameters + 200 * 16
+    assert any("ties the output layer" in note for note in load(other).facts().notes)
+    again = altered(tied, tmp_path / "again", lambda found: found.update({HEAD: found[EMBEDDINGS].clone()}))
+    assert not any("ties the output layer" in note for each in (tied, again) for note in load(each).facts().notes)
     assert scores(load(other)) != pytest.approx(scores(load(tied)), abs=1e-3)
 
 
@@ -102,6 +105,27 @@ def test_what_belongs_to_another_task_is_noted(llama: Path, tmp_path: Path) -> N
     loaded = load(altered(llama, tmp_path / "more", add))
     assert scores(loaded) == scores(load(llama))
     assert any("v_head.summary.weight" in note for note in loaded.facts().notes)
+
+
+def masked(name: str, mask: torch.Tensor) -> Any:
+    """Puts a mask beside the attention of the first layer."""
+    return lambda found: found.update({f"transformer.h.0.{name}": mask.clone()})
+
+
+@pytest.mark.parametrize(("family", "name"), [("gptj", "attn.bias"), ("gptneo", "attn.attention.bias")])
+def test_masks_that_older_models_were_saved_with_are_no_weights(family: str, name: str, tmp_path: Path) -> None:
+    """As the published GPT-J and GPT-Neo have them; what has another shape than a mask would be a lost weight."""
+    config = (
+        tiny_config("gptneo")
+        if family == "gptneo"
+        else transformers.GPTJConfig(vocab_size=200, n_embd=64, n_layer=1, n_head=4, n_positions=64, rotary_dim=8)
+    )
+    plain = save_model(tmp_path / "plain", config)
+    mask = torch.tril(torch.ones(1, 1, 64, 64, dtype=torch.uint8))
+    found = altered(plain, tmp_path / "masked", masked(name, mask))
+    assert scores(load(found)) == scores(load(plain))
+    with pytest.raises(EngineError, match="no place for 1 tensors"):
+        load(altered(plain, tmp_path / "lost", masked(name, torch.ones(64))))
 
 
 @pytest.mark.fault("M24", "one shard of a checkpoint is deleted", "file named")

@@ -529,3 +529,11 @@ def test_a_results_folder_that_is_none(tmp_path: Path) -> None:
         (tmp_path / "locked").mkdir(mode=0o500)
         with pytest.raises(RunError, match="cannot be written"):
             harness.run(write_suite(tmp_path), results=tmp_path / "locked")
+
+
+@pytest.mark.parametrize("name", ["*", "/kept", "./kept.yaml", "../results/kept", "", "ke?t", "kept/runs"])
+def test_a_history_is_of_a_name(kept: Kept, name: str) -> None:
+    """A path or a pattern is no suite's name, which is said with the names that there are."""
+    with pytest.raises(QuantgateError, match=r"there are runs of kept") as raised:
+        api.history(name, results=kept.results)
+    assert raised.value.exit_code == ExitCode.USAGE

@@ -16,9 +16,11 @@ from harness.api import Run
 from harness.plan.task_files import task_files
 from harness.records.store import Store
 from harness.run.reader import Source, reader_of
+from harness.run.variants import resolve_variant
+from harness.spec.load import load_suite
 from harness.spec.models import Variant
 from harness.spec.places import ModelPlace
-from tests.faults.checkpoints import Tensors, altered, save_adapter, save_llama
+from tests.faults.checkpoints import Tensors, altered, configured, save_adapter, save_llama
 
 GATES = [{"task": "ask", "metric": "acc", "max_drop": 0.05}]
 
@@ -210,3 +212,26 @@ def test_an_adapter_on_a_quantized_base_is_read_by_the_base_s_libraries(tmp_path
         (tmp_path / name).write_text(json.dumps(content))
     found = reader_of(Variant(), Source(place=ModelPlace(path=str(tmp_path / "tuned"), is_hub=False), offline=True))
     assert {"bitsandbytes", "peft"} <= set(found.packages)
+
+
+def test_a_models_own_code_is_part_of_what_it_is(tmp_path: Path) -> None:
+    """The same folder with its code and without is two models; code of another repository is known by no commit."""
+    base = save_llama(tmp_path / "model")
+    variants = {"plain": {"baseline": True}, "own": {"trust_remote_code": True}}
+    loaded = load_suite(suite(tmp_path, variants))
+    before = [resolve_variant(loaded, name, offline=True) for name in variants]
+    assert before[0].weights == before[1].weights
+    (base / "modeling_own.py").write_text("")
+    named = {"AutoModelForCausalLM": "modeling_own.Own"}
+    changed = configured(base, tmp_path / "changed", auto_map=named)
+    (base / "config.json").write_bytes((changed / "config.json").read_bytes())
+    plain, own = (resolve_variant(loaded, name, offline=True) for name in variants)
+    assert plain.weights != own.weights
+    assert plain.is_known
+    assert own.is_known
+    (base / "config.json").write_text(
+        (base / "config.json").read_text().replace("modeling_own.Own", "me/other--modeling_own.Own")
+    )
+    plain, own = (resolve_variant(loaded, name, offline=True) for name in variants)
+    assert plain.is_known
+    assert not own.is_known

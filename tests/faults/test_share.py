@@ -86,6 +86,10 @@ def test_one_layer_of_fourteen_is_no_quantized_model(llama: Path, tmp_path: Path
     assert not found.held
     assert "1 of 14: 1 Linear4bit" in found.says
     assert "0.9" in found.says  # bytes beside the baseline's
+    run = VariantRun(variant="v", facts=facts)
+    for more, held in (({"dtype": "bfloat16"}, False), ({"adapter": "a"}, False), ({"quantized": False}, True)):
+        claims = Variant.model_validate({"path": "p", **more})
+        assert quantized_check(run, facts, claims, facts_of(llama)).held is held
 
 
 @pytest.mark.fault("M27", "pre-quantized folders, two layers of 14 excepted", "loaded as they are")
