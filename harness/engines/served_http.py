@@ -164,8 +164,11 @@ class Http:
             parts.port  # noqa: B018  # asked for here, it is known to be a number
         except ValueError as error:
             raise EngineError(f"{redact(url)}: expected an address such as http://localhost:8000/v1") from error
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        if parts.scheme not in ("http", "https") or not parts.hostname:
             raise EngineError(f"{_address(parts)}: expected an address such as http://localhost:8000/v1")
+        if parts.query or parts.fragment:
+            says = "expected an address such as http://localhost:8000/v1, with nothing behind `?` or `#`"
+            raise EngineError(f"{_address(parts)}: {says}; a key belongs in a variable (api_key_env)")
         self.root = _address(parts).rstrip("/").removesuffix("/v1").rstrip("/")
         """The address without /v1 and without a user name and password, which go into a header."""
         self._key, self._timeout_s, self._retries = key, timeout_s, retries

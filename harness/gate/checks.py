@@ -177,7 +177,8 @@ def _pairing(comparison: Comparison, candidate: CandidateComparison) -> list[Che
                 name="pairing",
                 held=True,
                 blocks=True,
-                says=f"all {items} planned items of {len(evaluated)} tasks are paired with the baseline's",
+                says=f"all {items} planned items of {len(evaluated)} task{'s' * (len(evaluated) != 1)} are paired with "
+                "the baseline's",
             )
         )
     return checks

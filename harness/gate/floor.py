@@ -22,8 +22,6 @@ LOSSES = ("max_drop", "max_relative_drop", "min_recovery", "min_retained")
 """Forms that look at what is lost of the baseline's score."""
 NEARLY_ALL = 0.95
 """One answer that is right on this share of a slice is what a good model says there, if it says others elsewhere."""
-NEARLY_NEVER = 0.05
-"""A baseline that is right no more often is near its floor: a limit on a loss that is wider lets it lose all."""
 HALF = 0.5
 """A baseline whose most frequent answer is no more usual does not explain one answer on nearly all items."""
 FEW_ITEMS = 20
@@ -145,8 +143,6 @@ def _blind_passes(gate: Gate, metric: PairedMetric) -> bool:
         return False
     level = float(metric.baseline.mean())
     lost = abs(level - blind)
-    if metric.chance is None and lost > NEARLY_NEVER:
-        return False
     allowed = {
         "max_drop": gate.limit,
         "max_relative_drop": gate.limit * level,

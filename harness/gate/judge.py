@@ -58,7 +58,7 @@ def judge(
     `suite` may be another than the one the run was made with (changed limits); `changed` names the tasks whose
     items are no longer those of the run, with what changed, and makes every candidate INVALID.
     `judged_at`: UTC, ISO 8601. `before`: the suite of the last promoted version, whose gates are compared with these.
-    `report_only`: no verdict was asked, so no gate is applied.
+    `report_only`: no verdict was asked for, so no gate is applied.
     """
     run = comparison.run
     if report_only:
@@ -286,7 +286,7 @@ def _overall(candidates: tuple[CandidateVerdict, ...], decision: Decision, *, re
     if report_only:
         unsound = [each.variant for each in candidates if each.decision == "INVALID"]
         broken_ones = f"; {_list(unsound)} could not be compared soundly" if unsound else ""
-        return f"No verdict was asked (--report-only){broken_ones}."
+        return f"No verdict was asked for (--report-only){broken_ones}."
     if not candidates:
         return "No candidate was judged: the suite or the selection has only the baseline."
     groups: dict[str, list[str]] = {each: [] for each in (*ORDER, UNJUDGED)}

@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.errors import Problem, SuiteError
 from harness.plan.formats import ENDINGS, Row, Table, ending, not_utf8, problem, read
 from harness.plan.values import NotTextError, Value, is_missing, text_of
+from harness.spec.regular import unreadable
 
 __all__ = ["Row", "Table", "Value", "field_of", "file_hash", "item_ids", "problem", "read_rows", "read_table"]
 
@@ -30,6 +31,8 @@ def read_table(path: Path, shown: str, key: str) -> Table:
         expected = "a .jsonl, .json, .csv, .tsv (also with .gz) or .parquet file"
         raise problem(shown, key, f"expected {expected}, got {got or 'no ending'}")
     try:
+        if (instead := unreadable(path)) is not None:
+            raise problem(shown, key, f"expected a file, got {instead}")
         table = read(path, shown)
     except FileNotFoundError:
         raise problem(shown, key, "no such file") from None

@@ -474,7 +474,7 @@ class Verdict(Model):
     elapsed_s: float
     partial: bool = False
     report_only: bool = False
-    """No verdict was asked (`--report-only`): no gate was applied, and `decision` tells at most that it is INVALID."""
+    """No verdict was asked for (`--report-only`): no gate was applied; `decision` tells at most that it is INVALID."""
     limit: int | None = None
     """At most this many items of each task (`--limit`)."""
     label: str = ""
@@ -502,7 +502,7 @@ class Verdict(Model):
 
     @property
     def exit_code(self) -> int:
-        """0 PASS, 10 FAIL, 11 INCONCLUSIVE, 12 INVALID; 0 where no verdict was asked."""
+        """0 PASS, 10 FAIL, 11 INCONCLUSIVE, 12 INVALID; 0 where no verdict was asked for."""
         if self.report_only:
             return 0
         return {"PASS": 0, "FAIL": 10, "INCONCLUSIVE": 11, "INVALID": 12}[self.decision]

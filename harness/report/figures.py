@@ -149,7 +149,7 @@ def sentence(verdict: Verdict) -> str:
 
 
 def candidate_word(verdict: Verdict, decision: Decision) -> str:
-    """A candidate's decision; where no verdict was asked, at most that it is INVALID."""
+    """A candidate's decision; where no verdict was asked for, at most that it is INVALID."""
     return "not judged" if verdict.report_only and decision != "INVALID" else decision
 
 

@@ -155,7 +155,7 @@ def _flips(candidate: CandidateVerdict, baseline: str) -> list[str]:
         return []
     lines = [
         f"<details><summary>{html.escape(one_line(candidate.variant))}: {total} flip{'s' if total != 1 else ''}, "
-        f"{len(worse)} that went wrong shown</summary>",
+        f"{len(worse)} of those that went wrong</summary>",
         "",
     ]
     for flip in worse:

@@ -45,7 +45,7 @@ class _Count:
         if inner.nodes > MOST_NODES:
             raise UnboundedError(f"stands for more than {MOST_NODES:,} values once its aliases are written out", mark)
         if len(self.open) - 1 + depth > DEEPEST:
-            raise UnboundedError(f"lists and mappings in each other are more than {DEEPEST} deep", mark)
+            raise UnboundedError(f"nests lists and mappings more than {DEEPEST} deep", mark)
 
     def close(self, mark: Any) -> None:
         part = self.open.pop()

@@ -25,6 +25,7 @@ from harness.spec.models import Suite
 from harness.spec.names import keys_at, nearest
 from harness.spec.passwords import without_passwords
 from harness.spec.quantization import MODELS
+from harness.spec.regular import unreadable
 
 MOST_BYTES = 5_000_000
 MOST_BITS = 64
@@ -56,6 +57,8 @@ def load_suite(path: Path) -> LoadedSuite:
     """Read and check a suite file. Raises `SuiteError` with every problem found."""
     shown = str(path)
     try:
+        if (kind := unreadable(path)) is not None:
+            raise SuiteError((Problem(place=shown, key="", message=f"expected a file, got {kind}"),))
         if path.stat().st_size > MOST_BYTES:
             raise SuiteError((Problem(place=shown, key="", message="a suite of over 5 MB is no suite"),))
         text = path.read_text(encoding="utf-8-sig")
@@ -63,8 +66,6 @@ def load_suite(path: Path) -> LoadedSuite:
         raise SuiteError(
             (Problem(place=shown, key="", message="no such suite file; `quantgate init MODEL` writes one"),)
         ) from None
-    except IsADirectoryError:
-        raise SuiteError((Problem(place=shown, key="", message="expected a file, got a folder"),)) from None
     except UnicodeDecodeError as error:
         message = f"expected UTF-8 text: {error.reason} at byte {error.start}"
         raise SuiteError((Problem(place=shown, key="", message=message),)) from None
@@ -126,6 +127,8 @@ def _yaml(text: str, shown: str) -> CommentedMap:
         mark = error.problem_mark or error.context_mark
         place = f"{shown}:{mark.line + 1}:{mark.column + 1}" if mark is not None else shown
         message = (error.problem or error.context or "not YAML").split("\n")[0]
+        if message.startswith("but "):  # the second half of a sentence
+            message = f"{(error.context or '').replace(' in the stream', '')}, {message}"
         raise SuiteError((Problem(place=place, key="", message=f"not valid YAML: {message}"),)) from error
     except Exception as error:  # a parser that is not ours, on any text: it can raise anything
         first = (str(error).splitlines() or [type(error).__name__])[0]
@@ -133,7 +136,8 @@ def _yaml(text: str, shown: str) -> CommentedMap:
     if tree is None:
         raise SuiteError((Problem(place=shown, key="", message="the file is empty; `quantgate init` writes a start"),))
     if not isinstance(tree, CommentedMap):
-        message = f"expected a mapping with suite, model, variants, tasks, got a {type(tree).__name__}"
+        kind = "list" if isinstance(tree, CommentedSeq) else "single value"
+        message = f"expected a mapping with suite, model, variants, tasks, got a {kind}"
         raise SuiteError((Problem(place=f"{shown}:1:1", key="", message=message),))
     return tree
 

@@ -33,8 +33,13 @@ def expand(text: str) -> str:
 
 
 def resolve_file(loaded: LoadedSuite, text: str) -> Path:
-    """A data file, relative to the suite. It need not exist."""
-    return (loaded.folder / expand(text)).resolve()
+    """A data file, relative to the suite. It need not exist.
+
+    A link keeps its own name where the file behind it has another ending, as the blobs of a hub's cache have none.
+    """
+    named = loaded.folder / expand(text)
+    behind = named.resolve()
+    return behind if behind.suffixes[-2:] == named.suffixes[-2:] else named.absolute()
 
 
 def resolve_model(loaded: LoadedSuite, text: str, key: str) -> ModelPlace:

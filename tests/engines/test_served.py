@@ -673,6 +673,7 @@ def test_wrong_kind_of_server(serve: Callable[[Pages], Fake], connect: Connect) 
     ("url", "options", "message"),
     [
         ("localhost:8000", {}, "expected an address such as"),
+        ("http://localhost/v1?token=hunter2", {}, r"^http://localhost/v1: .*nothing behind `\?` or `#`"),
         ("http://localhost", {"modle": "x"}, "unknown option 'modle'.*known: model, api_key_env"),
         ("http://localhost", {"server": "ollama"}, "expected one of auto, llama.cpp"),
         ("http://localhost", {"concurrency": 0}, "concurrency: expected a number of 1 or more, got 0"),

@@ -93,7 +93,7 @@ def test_report_only_asks_for_no_verdict(tmp_path: Path) -> None:
     comparison = compare_run(bench.store, bench.manifest())
     verdict = judge(bench.suite(DROP), comparison, judged_at=NOW, report_only=True)
     assert (verdict.exit_code, one(verdict).findings, verdict.headline) == (0, (), "REPORT ONLY")
-    assert "No verdict was asked (--report-only)" in verdict.sentence
+    assert "No verdict was asked for (--report-only)" in verdict.sentence
     page = render_markdown(verdict)
     assert page.startswith("## REPORT ONLY: s")
     assert "not judged" in page

@@ -67,7 +67,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> list[int]:
 
 @pytest.mark.fault("F32", "a suite without gates, run to its end", "exit 11, and what to do; --report-only ends with 0")
 def test_without_gates_nothing_is_decided(tmp_path: Path, sound: list[int]) -> None:
-    """11 with the advice; with --report-only 0, and every report says that no verdict was asked."""
+    """11 with the advice; with --report-only 0, and every report says that no verdict was asked for."""
     suite = write(tmp_path, sound, [], noise=0.5)
     done = quantgate(suite)
     assert (done.code, done.verdict.decision) == (11, "INCONCLUSIVE")
@@ -79,7 +79,7 @@ def test_without_gates_nothing_is_decided(tmp_path: Path, sound: list[int]) -> N
     for name in ("report.html", "report.md"):
         page = (folder / name).read_text()
         assert "REPORT ONLY" in page
-        assert "No verdict was asked" in page
+        assert "No verdict was asked for" in page
     assert "<failure" not in (folder / "junit.xml").read_text()
 
 

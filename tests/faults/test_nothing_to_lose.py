@@ -122,6 +122,16 @@ def test_a_limit_wider_than_the_level_shows_nothing(tmp_path: Path) -> None:
     assert judged(bench, {"min": 0.001}, metric="exact_match").decision == "PASS"
 
 
+@pytest.mark.fault("kind: floor", "a baseline at 10 %, a candidate that is never right, a limit of 20 pp", "INVALID")
+def test_a_limit_above_the_level_lets_all_of_it_be_lost(tmp_path: Path) -> None:
+    """Whatever the level is: under a limit above it nobody can FAIL. One below it is judged."""
+    said = {side: [f"{side} {n}" for n in range(N)] for side in ("fp32", "q")}
+    values = np.asarray([float(n % 10 == 0) for n in range(N)])
+    bench = texts(tmp_path, said, {"fp32": values, "q": np.zeros(N)})
+    assert judged(bench, {"max_drop": 0.2}, metric="exact_match").findings[0].code == "blind_limit"
+    assert judged(bench, {"max_drop": 0.05}, metric="exact_match").decision == "FAIL"
+
+
 def test_few_items_at_chance_pass_nothing(tmp_path: Path) -> None:
     """Under 20 items a share says little: what is undecided stays so, and a PASS of a wide limit is none."""
     gold, weak = [0, 1] * 8, [0, 0] * 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -123,6 +124,8 @@ SMALL = json.dumps(SUITE)
             + "".join(f"{n}: &{n} {'[' * 9}*{b}{']' * 9}\n" for b, n in zip("abcdefg", "bcdefgh", strict=True)),
             "more than 64 deep",
         ),
+        ("- a\n- b\n", "expected a mapping with suite, model, variants, tasks, got a list"),
+        ("suite: s\n---\nsuite: t\n", "2:1: not valid YAML: expected a single document, but found another"),
         ("suite: " + "9" * 5000, "not valid YAML: "),
         ("suite: 0x" + "f" * 50000, "suite: expected a number of at most 64 bits, got one of 200,000"),
         ('suite: "a\\0b"', "suite: expected a text without U+0000"),
@@ -141,6 +144,23 @@ def test_a_suite_that_is_too_much_is_refused_at_once(tmp_path: Path, text: str, 
         with pytest.raises(SuiteError, match=words):
             check(suite)
     assert time.monotonic() - began < 20
+
+
+@pytest.mark.fault("kind: hostile suites", "a pipe, a folder or an endless device as suite or data", "refused at once")
+@pytest.mark.parametrize(
+    ("place", "words"), [("pipe", "a pipe"), ("folder", "a folder"), ("/dev/zero", "a device"), ("none", "no such")]
+)
+def test_what_is_no_file_is_not_read(tmp_path: Path, place: str, words: str) -> None:
+    """Nobody waits for a pipe's writer, or reads a device to its end."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(SuiteError, match=words):
+        load_suite(tmp_path / place)
+    (tmp_path / "data.jsonl").symlink_to(tmp_path / place)
+    task = {"choice": {"data": "data.jsonl", "prompt": "{{q}}", "choices": ["a", "b"], "answer": "{{a}}"}}
+    (tmp_path / "suite.yaml").write_text(json.dumps({**SUITE, "tasks": {"t": task}}))
+    with pytest.raises(SuiteError, match=words):
+        check(tmp_path / "suite.yaml")
 
 
 @pytest.mark.fault("kind: hostile suites", "random texts, and random changes of a sound suite")
@@ -170,3 +190,13 @@ def test_any_text_is_a_suite_or_an_error_with_words(tmp_path: Path, data: st.Dat
     else:
         words = "a suite"
     assert words.strip()
+
+
+def test_a_link_without_an_ending_behind_it_is_read_by_its_own_name(tmp_path: Path) -> None:
+    """As in a hub's cache, where `data.jsonl` is a link to a blob."""
+    (tmp_path / "blob").write_text('{"q": "one", "a": "yes"}\n{"q": "two", "a": "no"}\n')
+    (tmp_path / "data.jsonl").symlink_to("blob")
+    task = {"choice": {"data": "data.jsonl", "prompt": "{{q}}", "choices": ["yes", "no"], "answer": "{{a}}"}}
+    (tmp_path / "suite.yaml").write_text(json.dumps({**SUITE, "tasks": {"t": task}}))
+    plan = plan_suite(load_suite(tmp_path / "suite.yaml"), ScriptedTokenizer(), context_length=None)
+    assert [len(each.items) for each in plan] == [2]
