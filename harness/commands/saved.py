@@ -37,6 +37,7 @@ def promote_version(run: str, variant: str, results: Path, *, name: str, note: s
     if variant not in manifest.variants:
         raise UsageError(f"{variant or 'no variant is named'}: run {manifest.run} has {', '.join(manifest.variants)}")
     waivers = () if variant == manifest.baseline else _passed_under(store, manifest, variant, force=force)
+    _whole(store, manifest, variant)
     if manifest.partial and not force:
         raise UsageError(
             f"run {manifest.run} is partial (made with --limit, --variant or --task): later runs of the whole suite "
@@ -52,6 +53,18 @@ def promote_version(run: str, variant: str, results: Path, *, name: str, note: s
     print(f"{shown} is now the reference of suite {manifest.suite}; later runs are compared with it")
     for says in waivers:
         print(f"it passed under a waiver: {says}")
+
+
+def _whole(store: Store, manifest: RunManifest, variant: str) -> None:
+    """Later runs are held against what is stored of a promoted version. Raises `RecordError` where that is damaged,
+    missing, or another's."""
+    found = manifest.variants[variant]
+    store.check_bound(manifest, found)
+    for key in found.evaluations.values():
+        if store.evaluation(key) is None:
+            raise RecordError(f"{store.evaluation_folder(key)}: the evaluation is missing or unfinished")
+        for _ in store.items(key):
+            pass
 
 
 def _passed_under(store: Store, manifest: RunManifest, variant: str, *, force: bool) -> tuple[str, ...]:

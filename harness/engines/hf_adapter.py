@@ -20,6 +20,8 @@ from harness.errors import EngineError
 
 NAME = "default"
 """The name that peft gives the one adapter of a model."""
+PREFIXES = ("PREFIX_TUNING", "CARTRIDGE")
+"""Kinds that prompt with states instead of tokens: what comes out has a place for every token that went in."""
 WRAPPED = re.compile(r"\.(modules_to_save|original_module|base_layer)(?=\.)")
 """Parts of names that only peft's wrappers have."""
 BLOCK = 1 << 24
@@ -88,6 +90,12 @@ def _name_of(model: Any, module: Any) -> str | None:
 def _check_loaded(peft: Any, model: Any, adapter: Location) -> None:
     """Every tensor of the adapter's file is in the model, and every one of its own in the model came from the file."""
     config = model.peft_config[NAME]
+    kind = str(getattr(config.peft_type, "value", config.peft_type))
+    if config.is_prompt_learning and kind not in PREFIXES:
+        raise EngineError(
+            f"{adapter.path}: {kind} puts {config.num_virtual_tokens} tokens of its own before every text, so that "
+            "places in a text are none in its output; quantgate compares adapters that change weights, and prefixes"
+        )
     if config.is_prompt_learning:
         return
     weights = dict(_weights(peft, adapter, model.get_base_model()))

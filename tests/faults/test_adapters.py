@@ -138,3 +138,19 @@ def test_an_adapter_folder_as_a_model(base: Path, adapter: Path) -> None:
     """Its base comes from its config; the scores are those of the two given apart."""
     assert json.loads((adapter / CONFIG).read_text())["base_model_name_or_path"] == str(base)
     assert scores(load(adapter, tokenizer=str(base))) == scores(load(base, adapter=str(adapter)))
+
+
+@pytest.mark.parametrize(("kind", "refused"), [("PromptTuningConfig", True), ("PrefixTuningConfig", False)])
+def test_tokens_that_an_adapter_puts_before_a_text(base: Path, kind: str, refused: bool, tmp_path: Path) -> None:
+    """They move every place, which is said in one sentence; a prefix of states moves none and is scored by peft."""
+    import peft
+
+    torch.manual_seed(2)
+    model = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    wrapped: Any = peft.get_peft_model(model, getattr(peft, kind)(task_type="CAUSAL_LM", num_virtual_tokens=4))
+    wrapped.eval().save_pretrained(str(tmp_path / "soft"))
+    if refused:
+        with pytest.raises(EngineError, match="PROMPT_TUNING puts 4 tokens of its own before every text"):
+            load(tmp_path / "soft")
+    else:
+        assert scores(load(tmp_path / "soft")) == pytest.approx(plain(wrapped), abs=1e-4)

@@ -21,6 +21,7 @@ from pydantic import ValidationError
 
 import harness
 from harness import api
+from harness.commands.saved import promote_version
 from harness.errors import ExitCode, QuantgateError, RecordError, RunError
 from harness.records.chunks import Chunks
 from harness.records.lock import held_for_a_write
@@ -537,3 +538,19 @@ def test_a_history_is_of_a_name(kept: Kept, name: str) -> None:
     with pytest.raises(QuantgateError, match=r"there are runs of kept") as raised:
         api.history(name, results=kept.results)
     assert raised.value.exit_code == ExitCode.USAGE
+
+
+@pytest.mark.parametrize("fault", ["moved", "gone", "changed"])
+def test_what_is_promoted_is_there(copy: Kept, fault: str) -> None:
+    """Later runs are held against it, so that its answers are looked at, also with --force."""
+    good, bad = (copy.results / "evaluations" / copy.run.variants[each].evaluations["ask"] for each in ("good", "bad"))
+    if fault != "changed":
+        shutil.rmtree(good)
+    if fault == "moved":
+        shutil.copytree(bad, good)
+    if fault == "changed":
+        edited(good / "chunks.jsonl", lambda text: text.replace("q1", "q2", 1))
+    before = (copy.results / SUITE / "accepted.jsonl").read_bytes()
+    with pytest.raises(RecordError, match=good.name):
+        promote_version(copy.run.run, "good", copy.results, name="again", note="", force=True)
+    assert (copy.results / SUITE / "accepted.jsonl").read_bytes() == before
