@@ -26,6 +26,10 @@ ANSWERING = frozenset(("assistant", "model", "gpt", "bot", "chatgpt", "ai"))
 """Names of the speaker whose answer is asked for, in small letters."""
 SPEAKERS = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bing": "assistant", "bard": "assistant"}
 """What ShareGPT's `from` is called as a role; any other name is a role."""
+MANY = 0.1
+"""Share of items with the prompt of another one from which on that is said."""
+ALL = 10
+"""Items from which on they are refused where all have the same one."""
 Turn = dict[str, Any]
 """A message as the chat template gets it: role and content as texts, anything else as the row has it."""
 
@@ -37,8 +41,11 @@ def prompt_of(spec: Choice | Generate, row: Row, key: str, tokenizer: Tokenizer)
     where = f"{key}.messages"
     messages = value(spec.messages, row, where)
     if isinstance(messages, str):
-        if re.match(r'\s*\[\s*\{\s*"(role|from|content|value)"', messages):
-            message = "expected a list of messages, got one written as a text: store it as a list, in JSONL or Parquet"
+        if re.match(r"\s*\[\s*\{\s*[\"'](role|from|content|value)[\"']", messages):
+            message = (
+                "expected a list of messages, got one written as a text: store it as a list, in JSONL or Parquet, or "
+                "write it as one expression: {{ [{'role': 'user', 'content': field}] }}"
+            )
             raise problem(row.place, where, message)
         messages = [{"role": "user", "content": messages}]
     return _chat(_turns(messages, row, where), row, where, tokenizer)
@@ -58,8 +65,8 @@ def _turns(messages: Value, row: Row, where: str) -> list[Turn]:
 
 
 def _turn(each: Value, row: Row, where: str) -> Turn:
-    if isinstance(each, Mapping) and isinstance(each.get("from"), str) and not {"role", "content"} & each.keys():
-        others = {name: kept for name, kept in each.items() if name not in ("from", "value")}
+    if isinstance(each, Mapping) and isinstance(each.get("from"), str) and each.get("role") is None:
+        others = {name: kept for name, kept in each.items() if name not in ("from", "value", "role", "content")}
         speaker = SPEAKERS.get(each["from"].strip().lower(), each["from"])
         each = {"role": speaker, "content": each.get("value"), **others}
     if not isinstance(each, Mapping) or not isinstance(each.get("role"), str):
@@ -146,6 +153,19 @@ def _check_prompt(spec: Choice | Generate, rows: Sequence[Row], fields: frozense
         some = ", ".join(f"{{{{{field}}}}}" for field in list(rows[0].fields)[:4])
         message = f"the template reads no field of the row, so that every item has the same prompt; the row has {some}"
     raise problem(shown, f"{key}.{name}", message)
+
+
+def asked_alike(docs: Sequence[Mapping[str, Any]], key: str, shown: str) -> tuple[str, ...]:
+    """What to say where many items have the same prompt and options. Raises `SuiteError` where all have."""
+    different = len({(doc["prompt_"], *doc.get("choices_", ())) for doc in docs})
+    if different == 1 and len(docs) >= ALL:
+        message = (
+            f"all {len(docs):,} items have the same prompt, {docs[0]['prompt_']!r:.60}: name the field that differs"
+        )
+        raise problem(shown, f"{key}.prompt", message)
+    again = len(docs) - different
+    said = f"{again:,} of {len(docs):,} items have the prompt of an item before them"
+    return (said,) if again >= MANY * len(docs) else ()
 
 
 def _asks(template: str) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 from harness.plan.answers import Offered, meaning_of, offered, references_of, right_option, said_of
 from harness.plan.examples import Apart, Doc, Lazily, keep_apart
-from harness.plan.messages import check_reads, prompt_of
+from harness.plan.messages import asked_alike, check_reads, prompt_of
 from harness.plan.rows import Row, Table, item_ids, named_id, problem, read_rows, read_table
 from harness.plan.templates import sandbox_lm_eval
 from harness.plan.textmetrics import contains, exact_match, f1
@@ -103,7 +103,7 @@ def choice_docs(loaded: LoadedSuite, name: str, spec: Choice, id_field: str | No
         ids=item_ids(table.rows, id_field, f"tasks.{name}.id"),
         places=tuple(row.place for row in table.rows),
         num_few_shot=spec.num_few_shot,
-        said=(_read_words(spec, table), said_of(rows, meaning)),
+        said=(_read_words(spec, table), said_of(rows, meaning), *asked_alike(docs, key, loaded.shown)),
         apart=_apart(task, samples, spec, key),
     )
 
@@ -137,7 +137,11 @@ def generate_docs(loaded: LoadedSuite, name: str, spec: Generate, id_field: str 
         num_few_shot=spec.num_few_shot,
         measures=measures,
         scored_by=_scored_by(spec, docs, measures),
-        said=(_read_words(spec, table), *([counted] if several else [])),
+        said=(
+            _read_words(spec, table),
+            *([counted] if several else []),
+            *asked_alike(docs, key, loaded.shown),
+        ),
         apart=_apart(task, samples, spec, key),
     )
 
@@ -198,7 +202,7 @@ def _named(row: Row, id_field: str | None, key: str) -> dict[str, str]:
     """The row's own id where it has one: an example may have none."""
     if id_field is None or is_missing(row.fields.get(id_field)):
         return {"id_": ""}
-    return {"id_": named_id(row, id_field, key)}
+    return {"id_": named_id(row, id_field, f"{key.rpartition('.')[0]}.id")}
 
 
 def _apart(task: Any, samples: Sequence[Doc], spec: Choice | Generate, key: str) -> Apart | None:

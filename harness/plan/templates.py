@@ -273,7 +273,7 @@ def value_of(template: str, row: Row, key: str) -> object:
         expression = _expression(template)
         if expression is None:
             return _text(template, row)
-        found = expression(dict(row.fields))
+        found = expression(_names(row))
         if isinstance(found, jinja2.Undefined):
             printed(found)  # raises, naming what is not there
         return found
@@ -281,9 +281,20 @@ def value_of(template: str, row: Row, key: str) -> object:
     return _tried(make, row, key)
 
 
+def _names(row: Row) -> dict[str, object]:
+    """The fields, and all of them as `row`: `{{ row["a name with spaces"] }}`."""
+    return {"row": row.fields, **row.fields}
+
+
+def _other_names(row: Row) -> str:
+    """How to write a field whose name is no word of a template."""
+    odd = next((name for name in row.fields if not name.isidentifier()), None)
+    return f"; a field whose name is no single word is {{{{ row[{odd!r}] }}}}" if odd else ""
+
+
 def _text(template: str, row: Row) -> str:
     parts, length = [], 0
-    for part in _template(template).generate(dict(row.fields)):
+    for part in _template(template).generate(_names(row)):
         parts.append(part)
         length += len(part)
         _check_length(length)
@@ -297,12 +308,12 @@ def _tried(make: Callable[[], object], row: Row, key: str) -> object:
     except NotTextError as error:
         raise problem(row.place, key, f"expected a text, got {error}") from error
     except jinja2.TemplateSyntaxError as error:
-        raise problem(row.place, key, f"the template is broken: {error.message}") from error
+        raise problem(row.place, key, f"the template is broken: {error.message}{_other_names(row)}") from error
     except SecurityError as error:
         raise problem(row.place, key, f"refused in a template: {error.message}") from error
     except jinja2.TemplateError as error:
         fields = ", ".join(map(repr, row.fields))
-        raise problem(row.place, key, f"{error.message}; the row has {fields}") from error
+        raise problem(row.place, key, f"{error.message}; the row has {fields}{_other_names(row)}") from error
     except SuiteError:
         raise
     except Exception as error:  # a template calls methods of texts and lists, which raise anything

@@ -159,10 +159,10 @@ def test_numbers_and_booleans_are_options(tmp_path: Path) -> None:
 
 
 def test_sharegpt_conversations_are_messages(tmp_path: Path) -> None:
-    """`from` and `value` are roles and contents; other keys of a turn stay."""
+    """`from` and `value` are roles and contents, also beside the empty columns of a Parquet file."""
     spec = {"data": "rows.jsonl", "messages": "{{c[:-1]}}", "answer": "{{c[-1].value}}"}
     says = [("system", "Be kind."), ("human", "Capital?"), ("gpt", "Of what?"), ("human", "France"), ("gpt", "Paris")]
-    rows = [{"c": [{"from": name, "value": text, "weight": None} for name, text in says]}]
+    rows = [{"c": [{"from": name, "value": text, "role": None, "weight": None} for name, text in says]}]
     (item,) = planned(tmp_path, {"generate": spec}, rows).items
     expected = "<system>Be kind.\n<user>Capital?\n<assistant>Of what?\n<user>France\n<assistant>"
     assert (item.prompt, item.expected) == (expected, "Paris")

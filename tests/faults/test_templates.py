@@ -248,3 +248,43 @@ def test_a_regular_expression_ends(tmp_path: Path) -> None:
     assert planned(tmp_path, {"generate": sound}, ROWS).items[1].prompt == "1 question"
     deep = {**GENERATE, "prompt": "{{ " + "(" * 500 + "q" + ")" * 500 + " }}"}
     assert refusal(tmp_path, {"generate": deep}, ROWS).startswith("rows.jsonl:1: tasks.t.generate.prompt")
+
+
+@pytest.mark.fault("T24", "a prompt that reads a field which is the same in every row", "refused")
+@pytest.mark.parametrize("prompt", ["{{task}}", "{% if z is defined %}{{q}}{% endif %}Go on:", "{{ q[:4] }}"])
+def test_prompts_that_are_all_the_same_are_refused(tmp_path: Path, prompt: str) -> None:
+    """The field that differs was forgotten. Where only some are alike `check` counts them; the options may differ."""
+    rows = [{"q": f"question {n}", "a": "x", "task": "Go on:"} for n in range(10)]
+    spec = {**GENERATE, "prompt": prompt}
+    told = refusal(tmp_path, {"generate": spec}, rows)
+    assert "tasks.t.generate.prompt: all 10 items have the same prompt, " in told
+    assert "tasks.t.choice.prompt: all 10 items" in refusal(tmp_path, {"choice": {**spec, "choices": ["x", "y"]}}, rows)
+    options = {**spec, "choices": ["{{q}}", "y"], "answer": 0}
+    assert len(planned(tmp_path, {"choice": options}, rows).items) == 10
+    plan = planned(tmp_path, {"generate": GENERATE}, [{**row, "n": n} for n, row in enumerate([*ROWS, ROWS[0]])])
+    assert "1 of 5 items have the prompt of an item before them" in plan.said
+
+
+def test_a_field_whose_name_is_no_word_can_be_read(tmp_path: Path) -> None:
+    """Tables of spreadsheets have such headers; the refusal says how. A field called `row` is that field."""
+    (tmp_path / "t.csv").write_text("Question text,Right-answer,row\nWhere?,Rome,1\nWho?,Ann,2\n")
+    spec = {"data": "t.csv", "prompt": "{{ Question text }}", "answer": "x"}
+    told = refusal(tmp_path, {"generate": spec})
+    assert told.endswith("; a field whose name is no single word is {{ row['Question text'] }}")
+    (tmp_path / "t.csv").write_text("Question text,Right-answer\nWhere?,Rome\nWho?,Ann\n")
+    spec = {**spec, "prompt": "{{ row['Question text'] }}", "answer": "{{ row['Right-answer'] }}"}
+    items = planned(tmp_path, {"generate": spec}).items
+    assert [(item.prompt, item.expected) for item in items] == [("Where?", "Rome"), ("Who?", "Ann")]
+    own = [{"q": f"{n}", "row": f"r{n}", "a": "x"} for n in range(2)]
+    assert planned(tmp_path, {"generate": {**GENERATE, "prompt": "{{row}}"}}, own).items[1].prompt == "r1"
+
+
+@pytest.mark.parametrize("quote", ['"', "'"])
+def test_messages_typed_as_a_text_are_refused(tmp_path: Path, quote: str) -> None:
+    """Braces around the field only: the list would be what the user says."""
+    messages = "[{'role': 'user', 'content': '{{q}}'}]".replace("'", quote)
+    told = refusal(tmp_path, {"generate": {"data": "rows.jsonl", "messages": messages, "answer": "x"}}, ROWS)
+    assert "expected a list of messages, got one written as a text" in told
+    listed = "{{ [{'role': 'user', 'content': q}] }}"
+    spec = {"data": "rows.jsonl", "messages": listed, "answer": "x"}
+    assert planned(tmp_path, {"generate": spec}, ROWS).items[0].prompt == "<user>question 0\n<assistant>"
