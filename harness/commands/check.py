@@ -32,11 +32,16 @@ def check_suite(path: Path, *, limit: int | None, results: Path) -> int:
         console.print("cannot run here", style="bold")
         for each in standing:
             console.print(f"  {each}", markup=False, highlight=False)
-    if not _plan(loaded, console, limit, results, standing):
+    plans = _plan(loaded, console, limit, results, standing)
+    if plans is None:
         return 3
     if standing:
         console.print("The suite is well formed, but parts of it cannot run here (see above).")
         return 3
+    if doomed := [plan.name for plan in plans if plan.leak is not None and plan.leak.matters]:
+        says = f"{loaded.shown} can be run, but would be INVALID: see {', '.join(doomed)} above"
+        console.print(says, markup=False, highlight=False)
+        return 0
     console.print(f"{loaded.shown} is ready: quantgate run {loaded.shown}", markup=False, highlight=False)
     return 0
 
@@ -96,8 +101,10 @@ def _calibrations(loaded: LoadedSuite, plans: Sequence[TaskPlan], standing: tupl
             )
 
 
-def _plan(loaded: LoadedSuite, console: Console, limit: int | None, results: Path, standing: tuple[str, ...]) -> bool:
-    """Items, tokens and certificates; False where the tokenizer cannot be had."""
+def _plan(
+    loaded: LoadedSuite, console: Console, limit: int | None, results: Path, standing: tuple[str, ...]
+) -> Sequence[TaskPlan] | None:
+    """Items, tokens and certificates; None where the tokenizer cannot be had."""
     from harness.commands.plan import forecast, print_forecast, print_tasks
 
     try:
@@ -106,10 +113,10 @@ def _plan(loaded: LoadedSuite, console: Console, limit: int | None, results: Pat
         if not standing:
             raise
         console.print(f"no plan without the baseline's tokenizer: {error}", markup=False, highlight=False)
-        return False
+        return None
     print_tasks(found.plans, console)
     for line in _calibrations(loaded, found.plans, standing):
         console.print(f"  {line}", markup=False, highlight=False)
     print_forecast(found, console)
     console.print()
-    return True
+    return found.plans

@@ -120,7 +120,7 @@ def print_tasks(plans: Sequence[TaskPlan], console: Console) -> None:
         for note in plan.notes:
             console.print(f"  {note}", markup=False, highlight=False)
         if plan.leak is not None:
-            mark = "; a run is INVALID" if plan.leak.matters else ""
+            mark = "; a run would be INVALID" if plan.leak.matters else ""
             console.print(f"! {leak_words(plan.name, plan.leak)}{mark}", markup=False, highlight=False)
 
 

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from harness.commands.check import check_suite
 from harness.plan.leaks import Shown, leak_of
-from tests.faults.asked import lines, planned, refusal, run_saying
+from tests.faults.asked import lines, planned, refusal, run_saying, written
 
 NAMES = ("Paris", "Rome", "Oslo", "Bonn", "Lima", "Cairo", "Quito", "Delhi", "Accra", "Minsk")
 ROWS = [{"id": f"q{n}", "q": f"What is town {n}?", "a": NAMES[n % 10], "b": "none"} for n in range(40)]
@@ -133,6 +134,14 @@ def test_a_leaking_run_is_invalid(tmp_path: Path) -> None:
     assert check.says.startswith("t: the reference stands in its own prompt for 40 of 40 items (")
     judged = run_saying(tmp_path, {**task, "reference_in_prompt": True}, ROWS, "Paris", "Paris")
     assert not [each for each in judged.verdict.candidates[0].checks if each.name == "answers apart"]
+
+
+def test_check_does_not_call_a_leaking_suite_ready(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its last line says what a run would be, and which task's."""
+    for prompt, ends in ((LEAKS["a hint"], "would be INVALID: see t above"), ("{{q}}", "is ready: quantgate run")):
+        suite = written(tmp_path, {"generate": {**GENERATE, "prompt": prompt}}, ROWS).path
+        assert check_suite(suite, limit=None, results=tmp_path / "results") == 0
+        assert ends in " ".join(capsys.readouterr().out.split("\n\n")[-1].split())
 
 
 LABELLED = [{"q": f"Text {n * 37} of {n}", "a": ("spam", "ham", "other")[n % 3]} for n in range(40)]
