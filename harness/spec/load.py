@@ -182,7 +182,7 @@ def _place(tree: CommentedMap, where: Path_, shown: str) -> str:
     line, column = 0, 0
     for step in where:
         if isinstance(node, CommentedMap) and step in node:
-            line, column = node.lc.key(step)
+            line, column = _key_place(node, step) or (line, column)
             node = node[step]
         elif isinstance(node, CommentedSeq) and isinstance(step, int) and step < len(node):
             line, column = node.lc.item(step)
@@ -190,6 +190,15 @@ def _place(tree: CommentedMap, where: Path_, shown: str) -> str:
         else:
             break
     return f"{shown}:{line + 1}:{column + 1}"
+
+
+def _key_place(node: CommentedMap, key: str | int) -> tuple[int, int] | None:
+    """Line and column, from 0, at which a key is written: of one that came by `<<`, in the mapping it came from."""
+    if key in (node.lc.data or {}):
+        line, column = node.lc.key(key)
+        return int(line), int(column)
+    merged = (each[1] if isinstance(each, tuple) else each for each in node.merge)  # tuples before ruamel.yaml 0.19
+    return next((found for source in merged if (found := _key_place(source, key)) is not None), None)
 
 
 def dotted(where: Sequence[str | int]) -> str:

@@ -192,6 +192,43 @@ def test_any_text_is_a_suite_or_an_error_with_words(tmp_path: Path, data: st.Dat
     assert words.strip()
 
 
+@pytest.mark.fault(
+    "kind: hostile suites", "a mistake in a mapping that came by an alias or a merge", "its line is named"
+)
+@pytest.mark.parametrize(
+    ("gate", "words"),
+    [
+        ("max_drop: 5", "s.yaml:8:31: gates[0].max_drop: expected a fraction from 0 to 1, got 5"),
+        ("max_drop: .nan", "s.yaml:8:31: gates[0].max_drop: "),
+        ("max_dorp: 0.05", "gates[1].max_dorp: unknown key, did you mean max_drop?"),
+        ("max_drop: 0.05", ""),
+    ],
+)
+def test_mistakes_behind_merges_have_a_place(tmp_path: Path, gate: str, words: str) -> None:
+    """A merge of one mapping or of a list of them is written out, and what is wrong in it told where it stands."""
+    text = f"""suite: s
+model: none
+variants:
+  full: &full {{engine: scripted, baseline: true}}
+  small: {{<<: *full, baseline: false}}
+tasks: {{t: {{choice: {{data: d.jsonl, prompt: "{{{{q}}}}", choices: [a, b], answer: a}}}}}}
+gates:
+  - &g {{task: t, metric: acc, {gate}}}
+  - {{<<: *g, metric: acc_norm}}
+  - {{<<: [*g], severity: warn}}
+"""
+    if not words:
+        assert [each.metric for each in parse_suite(text, tmp_path / "s.yaml").suite.gates] == [
+            "acc",
+            "acc_norm",
+            "acc",
+        ]
+        return
+    with pytest.raises(SuiteError) as raised:
+        parse_suite(text, tmp_path / "s.yaml")
+    assert words in str(raised.value)
+
+
 def test_a_link_without_an_ending_behind_it_is_read_by_its_own_name(tmp_path: Path) -> None:
     """As in a hub's cache, where `data.jsonl` is a link to a blob."""
     (tmp_path / "blob").write_text('{"q": "one", "a": "yes"}\n{"q": "two", "a": "no"}\n')
