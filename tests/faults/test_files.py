@@ -269,7 +269,11 @@ def _unquoted(found: re.Match[str]) -> str:
 
 FOREIGN = [
     ("d.csv", "q,a\nx,1\n".encode("utf-16"), "d.csv: KEY: expected UTF-8 text, this is UTF-16: save it as UTF-8"),
-    ("d.jsonl", gzip.compress(b'{"q": "x"}'), "d.jsonl: KEY: expected UTF-8 text, this is a gzip file: end its name"),
+    (
+        "d.jsonl",
+        gzip.compress(b'{"q": "x"}', mtime=0),
+        "d.jsonl: KEY: expected UTF-8 text, this is a gzip file: end its name",
+    ),
     ("d.csv", b"PK\x03\x04\x14\x00\x06\x00\xff", "d.csv: KEY: expected UTF-8 text, this is a zip file or a workbook"),
     ("d.csv", "q,a\nx,1\ncafé,2\n".encode("cp1252"), "d.csv:3: KEY: expected UTF-8 text, got the byte 0xe9"),
     ("d.jsonl", b'{"q": "x", "a": 1},\n', "d.jsonl:1: expected one JSON object a line: there is a comma behind it"),
@@ -286,7 +290,11 @@ FOREIGN = [
 @pytest.mark.fault(
     "T33", "UTF-16, Windows-1252, gzip and workbooks under another name, a quote without end", "its line"
 )
-@pytest.mark.parametrize(("name", "content", "expected"), FOREIGN)
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    FOREIGN,
+    ids=("utf-16", "gzip", "workbook", "cp1252", "comma", "digits", "semicolon", "quote"),
+)
 def test_a_file_of_another_kind_says_what_it_is(tmp_path: Path, name: str, content: bytes, expected: str) -> None:
     """One line with the place, what came and what to do; no library's words."""
     (tmp_path / name).write_bytes(content)
