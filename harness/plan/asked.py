@@ -52,7 +52,7 @@ def plan_asked(
     spec, chat = task.choice or task.generate, task.apply_chat_template
     templated = chat or (spec is not None and spec.messages is not None)
     asked = ask_documents(name, docs, chosen, watching, context_length, chat=chat, templated=templated)
-    asked = [under(each, decoding) for each in asked]
+    asked = [under(loaded, name, each, decoding) for each in asked]
     if not asked:
         raise problem(loaded.shown, f"tasks.{name}", "expected at least one item, the task has none")
     if all(each.too_long is not None for each in asked):

@@ -1,7 +1,8 @@
 """The decoding rules of a suite's generation tasks, as part of what is asked.
 
-Owns how the suite's `decoding:` block changes the baseline's rules, and how the rules enter requests and hashes. Rules
-that are today's usual ones (the likeliest token, up to the tokenizer's own end token) add nothing to a hash.
+Owns how an lm-eval task's own settings and the suite's `decoding:` block change the baseline's rules (the suite has the
+last word), and how the rules enter requests and hashes. Rules that are the usual ones (the likeliest token, up to the
+tokenizer's own end token) add nothing to a hash.
 """
 
 from __future__ import annotations
@@ -9,13 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from harness.engines.decoding import Decoding
+from harness.engines.decoding import Decoding, read_settings
 from harness.engines.seam import GenerateRequest
+from harness.plan.build import Request
 from harness.plan.requests import Asked
 from harness.plan.rows import problem
 from harness.plan.tokens import Tokenizer
 from harness.spec.load import LoadedSuite
 from harness.spec.models import DecodingRules
+
+NUMBERS = ("repetition_penalty", "no_repeat_ngram_size", "min_new_tokens")
+"""Rules of one number, which a suite and a task's `generation_kwargs` may set."""
 
 
 def suite_rules(loaded: LoadedSuite, own: Decoding | None, tokenizer: Tokenizer) -> Decoding | None:
@@ -32,11 +37,7 @@ def suite_rules(loaded: LoadedSuite, own: Decoding | None, tokenizer: Tokenizer)
     start = own or Decoding(end_tokens=_end_of_text(tokenizer))
     if not asked.inherit:
         start = Decoding(end_tokens=start.end_tokens)
-    changes: dict[str, object] = {
-        name: getattr(asked, name)
-        for name in ("repetition_penalty", "no_repeat_ngram_size", "min_new_tokens")
-        if getattr(asked, name) is not None
-    }
+    changes: dict[str, object] = {name: getattr(asked, name) for name in NUMBERS if getattr(asked, name) is not None}
     for name in ("end_tokens", "suppress_tokens"):
         if getattr(asked, name) is not None:
             changes[name] = _tokens(loaded, asked, name, tokenizer)
@@ -63,12 +64,29 @@ def _tokens(loaded: LoadedSuite, asked: DecodingRules, name: str, tokenizer: Tok
     return tuple(sorted(found))
 
 
-def under(asked: Asked, decoding: Decoding | None) -> Asked:
-    """The document's requests with the rules that hold for their answers."""
+def under(loaded: LoadedSuite, name: str, asked: Asked, decoding: Decoding | None) -> Asked:
+    """The document's requests with the rules that hold for their answers: the task's own where it sets any and the
+    suite does not. Raises `SuiteError` for a setting of the task that none can have."""
     if decoding is None:
         return asked
-    ruled = [replace(each, decoding=decoding) if isinstance(each, GenerateRequest) else each for each in asked.requests]
-    return replace(asked, requests=tuple(ruled))
+    suite = loaded.suite.decoding
+    free = [rule for rule in NUMBERS if suite is None or getattr(suite, rule) is None]
+    ruled: list[Request] = []
+    for place, request in enumerate(asked.requests):
+        if not isinstance(request, GenerateRequest):
+            return asked
+        settings = asked.instances[place].args[1]  # an answer to generate is one request an instance
+        own = {rule: settings[rule] for rule in free if settings.get(rule) is not None}
+        ruled.append(replace(request, decoding=_of_task(loaded, name, decoding, own)))
+    return replace(asked, requests=tuple(ruled), ignored=tuple(each for each in asked.ignored if each not in NUMBERS))
+
+
+def _of_task(loaded: LoadedSuite, name: str, decoding: Decoding, own: Mapping[str, object]) -> Decoding:
+    try:
+        found = read_settings(own)
+    except ValueError as error:
+        raise problem(loaded.shown, f"tasks.{name}.lm_eval", f"generation_kwargs: {error}") from error
+    return replace(decoding, **{rule: getattr(found, rule) for rule in own})
 
 
 def rule_facts(requests: Sequence[object], tokenizer: Tokenizer) -> Mapping[str, object]:

@@ -201,6 +201,50 @@ def test_usual_rules_leave_hashes_as_they_were_and_others_change_them(model: Pat
     assert penal.items[0].prompt_hash != before.items[0].prompt_hash == ends.items[0].prompt_hash
 
 
+TASK = """task: asked
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {rows}}}}}
+test_split: test
+output_type: generate_until
+doc_to_text: "{{{{q}}}}"
+doc_to_target: "{{{{a}}}}"
+generation_kwargs: {{until: ["."], max_gen_toks: 4, no_repeat_ngram_size: {size}, top_p: 0.9}}
+metric_list: [{{metric: exact_match, aggregation: mean, higher_is_better: true}}]
+"""
+
+
+def planned_task(folder: Path, model: Path, size: object, decoding: object = None) -> TaskPlan:
+    from harness.plan.tokens import HfTokenizer
+
+    suite = write(folder, model, decoding=decoding)
+    rows = folder / "asked.jsonl"
+    rows.write_text('{"q": "w5 w6", "a": "w7"}\n')
+    (folder / "asked.yaml").write_text(TASK.format(rows=rows, size=size))
+    content = json.loads(suite.read_text())
+    suite.write_text(json.dumps({**content, "tasks": {"say": {"lm_eval": "asked.yaml"}}, "gates": []}))
+    loaded = load_suite(suite)
+    tokenizer = HfTokenizer(loaded.suite.model)
+    rules = suite_rules(loaded, Decoding(end_tokens=(2,), repetition_penalty=1.3), tokenizer)
+    return plan_asked(loaded, "say", loaded.suite.tasks["say"], tokenizer, None, None, decoding=rules)
+
+
+def test_settings_of_a_task_are_part_of_what_it_asks(model: Path, tmp_path: Path) -> None:
+    """A rule in an lm-eval task's `generation_kwargs` holds beside the baseline's, unless the suite sets it; one that
+    cannot be followed is named, one that cannot be is refused at its task."""
+    own = planned_task(tmp_path / "own", model, 3)
+    [request] = own.requests[0]
+    assert isinstance(request, GenerateRequest)
+    assert request.decoding == Decoding(end_tokens=(2,), repetition_penalty=1.3, no_repeat_ngram_size=3)
+    assert [note for note in own.notes if "generates without" in note] == [
+        "say: generates without the task's top_p, which quantgate does not follow"
+    ]
+    [request] = planned_task(tmp_path / "suite", model, 3, {"no_repeat_ngram_size": 2}).requests[0]
+    assert isinstance(request, GenerateRequest)
+    assert request.decoding == Decoding(end_tokens=(2,), repetition_penalty=1.3, no_repeat_ngram_size=2)
+    with pytest.raises(SuiteError, match=r"tasks.say.lm_eval: generation_kwargs: no_repeat_ngram_size: expected a num"):
+        planned_task(tmp_path / "wrong", model, "often")
+
+
 @pytest.mark.parametrize(
     ("decoding", "words"),
     [
