@@ -172,6 +172,20 @@ def test_a_name_in_a_suite_starts_no_command(place: Place, model: str) -> None:
     assert "pwned" in done.stdout + done.stderr
 
 
+@pytest.mark.fault(
+    "S8", "an unknown key with a line break, a CI command and a terminal command in it", "neutral, exit 2"
+)
+def test_a_key_in_a_suite_starts_no_command(place: Place) -> None:
+    """It is refused where it stands, and nothing it says begins a line."""
+    suite = json.loads((place.folder / "suite.yaml").read_text())
+    (place.folder / "key.yaml").write_text(json.dumps({**suite, "x\n::error::pwned\x1b[31m": 1}))
+    done = place.ask(["check", "key.yaml"])
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "unknown key" in done.stderr
+    assert not any(line.lstrip().startswith("::") for line in (done.stdout + done.stderr).splitlines())
+    assert "\x1b" not in done.stdout + done.stderr
+
+
 @pytest.mark.fault("kind: foreign text", "random texts with control characters and CI commands, printed in parts")
 @given(
     parts=st.lists(

@@ -54,6 +54,9 @@ def page() -> str:
     return render_html(example())
 
 
+@pytest.mark.fault(
+    "T28", "control characters, markup and CI commands in ids, slices and answers", "text in every report"
+)
 def test_hostile_text_is_text(page: str) -> None:
     """Nothing a model wrote becomes an element, an attribute or an address, and it can still be read."""
     outline = Outline(page)
