@@ -180,7 +180,7 @@ def line(row: Row) -> str:
 
 
 def machine() -> str:
-    from harness.run.host import this_host
+    from harness.runner.host import this_host
 
     host = this_host()
     return f"{host.processor}, {host.cores} cores, {host.memory_bytes / 2**30:.0f} GiB, Python {host.python}."

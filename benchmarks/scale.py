@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.errors import ExitCode
-from harness.plan.order import MOST_ITEMS
+from harness.planning.batching import MOST_ITEMS
 from harness.records.models import (
     DocumentScore,
     EngineFacts,

@@ -22,7 +22,7 @@ from typing import Any
 
 import psutil
 
-from harness.engines.seam import Engine
+from harness.engines.protocol import Engine
 
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
 Run = Callable[[dict[str, Any]], list[Any]]
@@ -98,8 +98,8 @@ class OurSide:
     """A planned task of a one-variant suite, and where its results go."""
 
     def __init__(self, model: Model, workload: dict[str, Any], folder: Path) -> None:
-        from harness.run.variants import resolve_variant, suite_tokenizer
-        from harness.spec.load import load_suite
+        from harness.runner.variants import resolve_variant, suite_tokenizer
+        from harness.suite.load import load_suite
 
         candidate: dict[str, Any] = {"dtype": "float32", "device": model.device}
         if model.dtype == "nf4":
@@ -114,7 +114,7 @@ class OurSide:
         self.tokenizer = suite_tokenizer(self.variant)
 
     def plan(self, items: int | None) -> Any:
-        from harness.plan.build import plan_suite
+        from harness.planning.plan_suite import plan_suite
 
         return plan_suite(self.loaded, self.tokenizer, context_length=None, limit=items)[0]
 
@@ -125,11 +125,11 @@ def our_side(model: Model, workload: dict[str, Any], *, at_once: bool = False) -
     `at_once`: of an engine that answers from a hash, so that what takes time is everything around an engine.
     """
     from harness.records.store import Store
-    from harness.run.company import Usage, alone
-    from harness.run.evaluate import evaluate
-    from harness.run.host import this_host
-    from harness.run.progress import Silent
-    from harness.run.session import Session
+    from harness.runner.evaluate import evaluate
+    from harness.runner.host import this_host
+    from harness.runner.host_load import Usage, alone
+    from harness.runner.progress import Silent
+    from harness.runner.session import Session
     from harness.worker.client import Worker
 
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
@@ -167,7 +167,7 @@ def product_flops(plan: Any, parameters: int, output: int) -> float | None:
     scored position through the output layer (tied to the embeddings, as SmolLM2's is). Attention is left out.
 
     `output`: weights of the output layer."""
-    from harness.engines.hf_rows import tree_row
+    from harness.engines.transformers.prefix_tree import tree_row
 
     if plan.kind == "generate":
         return None
@@ -199,11 +199,12 @@ def engine_side(model: Model, workload: dict[str, Any], *, at_once: bool = False
 
     `at_once`: the one that answers from a hash.
     """
-    from harness.engines import scripted, transformers
+    from harness.engines import scripted
+    from harness.engines.transformers import transformers_engine
 
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     side = OurSide(model, workload, folder)
-    engine: Engine = (scripted if at_once else transformers).load(side.variant.load)
+    engine: Engine = (scripted if at_once else transformers_engine).load(side.variant.load)
     kinds: dict[str, Callable[[Any], list[Any]]] = {
         "choice": engine.score,
         "generate": engine.generate,

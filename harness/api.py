@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 from harness.records.models import RunManifest
 from harness.records.store import Store
 from harness.records.verdict import Verdict
-from harness.report import write_html, write_junit, write_markdown
+from harness.reports import write_html, write_junit, write_markdown
 
 if TYPE_CHECKING:
-    from harness.compare import Comparison
-    from harness.explain import Explanation
-    from harness.gate.before import Before
-    from harness.history import History, Selection
-    from harness.spec.load import LoadedSuite
+    from harness.comparison import Comparison
+    from harness.explanations import Explanation
+    from harness.gates.promoted_gates import Before
+    from harness.suite.load import LoadedSuite
+    from harness.trends import History, Selection
 
 RESULTS = Path("results")
 REPORTS = Path("reports")
@@ -65,9 +65,9 @@ def run(
     `report_only`: compare and apply no gate; the exit code is 0.
     Raises `SuiteError` (the suite or its data is wrong), `RunError` and its children (the run could not be done).
     """
-    from harness.run.progress import Silent
-    from harness.run.schedule import RunOptions, run_suite
-    from harness.spec.load import LoadedSuite, load_suite
+    from harness.runner.progress import Silent
+    from harness.runner.schedule import RunOptions, run_suite
+    from harness.suite.load import LoadedSuite, load_suite
 
     loaded = suite if isinstance(suite, LoadedSuite) else load_suite(Path(suite))
     options = RunOptions(
@@ -97,7 +97,7 @@ def find(run: str | RunManifest | Run, results: str | Path = RESULTS) -> RunMani
 
 def compare(run: str | RunManifest | Run, *, results: str | Path = RESULTS) -> Comparison:
     """Pair every candidate of a saved run with its baseline. Raises `RecordError` for damaged records."""
-    from harness.compare import compare_run
+    from harness.comparison import compare_run
 
     return compare_run(Store(Path(results)), find(run, results))
 
@@ -115,10 +115,10 @@ def gate(
     With `suite`, tasks whose definition or data differ from the run's make it INVALID. `report_only`: no gate is
     applied.
     """
-    from harness.compare import compare_run
-    from harness.gate import judge
-    from harness.gate.changes import changed_tasks
-    from harness.spec.load import LoadedSuite, load_suite, parse_suite
+    from harness.comparison import compare_run
+    from harness.gates import judge
+    from harness.gates.changed_tasks import changed_tasks
+    from harness.suite.load import LoadedSuite, load_suite, parse_suite
 
     store = Store(Path(results))
     manifest = run.manifest if isinstance(run, Run) else run if isinstance(run, RunManifest) else store.find_run(run)
@@ -152,7 +152,7 @@ def history(suite: str, *, results: str | Path = RESULTS, selection: Selection |
     A run whose verdict is missing or damaged is named in `skipped`. Raises `UsageError` for a suite without runs or a
     selection that fits nothing, `RecordError` when no run could be read.
     """
-    from harness.history.stored import collect_stored
+    from harness.trends.collect import collect_stored
 
     return collect_stored(Store(Path(results)), suite, selection)
 
@@ -160,8 +160,8 @@ def history(suite: str, *, results: str | Path = RESULTS, selection: Selection |
 def _promoted_suite(comparison: Comparison) -> Before | None:
     """The suite of the last promoted version, as its run stored it."""
     from harness.errors import SuiteError
-    from harness.gate.before import Before
-    from harness.spec.load import parse_suite
+    from harness.gates.promoted_gates import Before
+    from harness.suite.load import parse_suite
 
     version = comparison.reference_version
     if version is None:
@@ -190,7 +190,7 @@ def explain(
     where there is none. Raises `UsageError` for a gate, variant or slice that the run has not, `RecordError` for
     damaged records.
     """
-    from harness.explain import Shown, choose, explain_findings
+    from harness.explanations import Shown, choose, explain_findings
 
     manifest = find(run, results)
     store = Store(Path(results))

@@ -8,8 +8,6 @@ from typing import Annotated
 
 import typer
 
-from harness.entry import main as main
-
 app = typer.Typer(
     name="quantgate",
     help="Gate quantized variants of a fine-tuned model on paired evidence.",
@@ -74,7 +72,7 @@ def schema() -> None:
     """Print the suite's JSON Schema (draft-07), for editors."""
     import json
 
-    from harness.spec.schema import suite_schema
+    from harness.suite.schema import suite_schema
 
     print(json.dumps(suite_schema(), indent=2))
 
@@ -85,7 +83,7 @@ def init(
     out: Annotated[Path, typer.Option(help="Where to write the suite.")] = Path("suites/suite.yaml"),
 ) -> None:
     """Write a commented starter suite for a model."""
-    from harness.spec.starter import write_starter
+    from harness.suite.starter import write_starter
 
     for path in write_starter(model, out):
         print(f"wrote {path}")
@@ -265,7 +263,7 @@ def history(
     """Show each figure of a suite over its runs, with bounds, breaks between series and shifts of level."""
     from harness.commands.history import print_history
     from harness.errors import UsageError
-    from harness.history import Selection
+    from harness.trends import Selection
 
     if csv and as_json:
         raise UsageError("--csv and --json: give one of them")
@@ -310,7 +308,3 @@ def promote(
         print_promoted(run, results)
         return
     promote_version(run, variant, results, name=name, note=note, force=force)
-
-
-if __name__ == "__main__":
-    main()

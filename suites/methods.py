@@ -23,9 +23,9 @@ import harness
 from harness.methods import METHODS, filled
 from harness.records.models import EngineFacts, RunManifest
 from harness.records.verdict import CandidateVerdict
-from harness.run.progress import reporter
-from harness.run.schedule import RunOptions, run_suite
-from harness.spec.load import load_suite
+from harness.runner.progress import reporter
+from harness.runner.schedule import RunOptions, run_suite
+from harness.suite.load import load_suite
 from harness.worker.versions import gpu_count
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from harness.run.runtimes import environments
+from harness.runner.interpreters import environments
 from harness.worker.environments import from_requirements
 
 GGUF_TYPES = ("Q4_K_M", "Q8_0")

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import EngineError
-from harness.run.runtimes import environments
+from harness.runner.interpreters import environments
 from harness.worker.environments import Environment, from_requirements, shipped
 
 ROOT = Path(__file__).parents[1]

@@ -5,43 +5,50 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+
+import harness
 
 ROOT = Path(__file__).parent.parent / "harness"
 VOCABULARY = {
     "errors",
     "engines.decoding",
-    "engines.seam",
+    "engines.protocol",
     "engines.scripted",
-    "engines.states",
-    "engines.gguf_header",
-    "engines.reference",
+    "engines.hidden_states",
+    "engines.load_reference",
     "masking",
     "shown",
 }
 """Names for things: anybody may import them. The fake engine is here for its tokenizer, which plans for it; the layout
-of stored states for those who read them from a store; the head of a .gguf file for what it says of its model;
-what an engine is told to load, as driver and worker both resolve it."""
+of stored states for those who read them from a store; what an engine is told to load, as driver and worker both
+resolve it."""
 MAY_IMPORT: dict[str, set[str]] = {
-    "errors": set(),
     "methods": set(),
     "checkpoints": set(),
-    "spec": {"methods"},
     "stats": set(),
-    "records": {"spec"},
+    "suite": {"methods"},
+    "datafiles": {"suite"},
+    "records": {"suite"},
     "engines": {"methods", "checkpoints"},
     "worker": {"engines", "methods", "checkpoints"},
-    "plan": {"spec", "stats", "records", "checkpoints"},
-    "quantize": {"plan", "methods", "spec", "records"},
-    "run": {"plan", "worker", "records", "spec", "quantize", "methods", "compare", "checkpoints"},
-    "compare": {"records", "stats", "spec"},
-    "gate": {"compare", "stats", "spec", "records"},
-    "report": {"gate", "records"},
-    "history": {"gate", "records", "report", "stats"},
-    "explain": {"compare", "gate", "stats", "spec", "records", "report"},
+    "planning": {"datafiles", "suite", "records", "checkpoints"},
+    "quantization": {"planning", "datafiles", "methods", "suite", "records"},
+    "comparison": {"records", "stats", "suite"},
+    "runner": {"planning", "worker", "records", "suite", "quantization", "methods", "comparison", "checkpoints"},
+    "doctor": {"runner", "worker", "suite", "methods"},
+    "forecast": {"planning", "records", "stats", "suite"},
+    "gates": {"comparison", "stats", "suite", "records"},
+    "explanations": {"comparison", "gates", "stats", "suite", "records", "reports"},
+    "reports": {"records"},
+    "trends": {"records", "reports", "stats"},
 }
+FACES = {"commands"}
+"""The command line's packages import every room; no room imports them."""
 
 
 def imported(path: Path) -> set[str]:
@@ -57,13 +64,56 @@ def imported(path: Path) -> set[str]:
 @pytest.mark.parametrize("package", sorted(MAY_IMPORT))
 def test_import_table(package: str) -> None:
     """Each package imports only what the design's table allows."""
-    files = [ROOT / f"{package}.py"] if package == "errors" else sorted((ROOT / package).rglob("*.py"))
+    files = sorted((ROOT / package).rglob("*.py"))
     assert files
     for path in files:
         for name in imported(path):
             owner = name.split(".")[0]
             allowed = owner == package or name in VOCABULARY or owner in MAY_IMPORT[package]
             assert allowed, f"{path.relative_to(ROOT)} imports harness.{name}"
+
+
+def test_every_package_is_in_the_table() -> None:
+    """A new room says in the table what it may import."""
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert packages == set(MAY_IMPORT) | FACES
+
+
+def modules() -> dict[str, Path]:
+    named = {".".join(path.relative_to(ROOT.parent).with_suffix("").parts): path for path in ROOT.rglob("*.py")}
+    return {name.removesuffix(".__init__"): path for name, path in named.items()}
+
+
+def module_imports(known: dict[str, Path]) -> dict[str, set[str]]:
+    """Each module with the modules of ours that it imports anywhere, functions and type checking included."""
+    graph: dict[str, set[str]] = {}
+    for name, path in known.items():
+        found: set[str] = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                inside = {f"{node.module}.{alias.name}" for alias in node.names}
+                found |= (inside & set(known)) or {node.module}
+        graph[name] = found & set(known) - {name}
+    return graph
+
+
+def test_no_import_circle() -> None:
+    """Modules are in layers, also where an import stands in a function: each can be read after those it imports."""
+    TopologicalSorter(module_imports(modules())).prepare()
+
+
+def test_file_names_are_no_maze() -> None:
+    """A traceback or a tab that shows only the file's name leaves at most two places to look."""
+    names = Counter(path.name for path in ROOT.rglob("*.py") if path.name != "__init__.py")
+    assert {name: count for name, count in names.items() if count > 2} == {}
+
+
+def test_public_functions_share_no_name_with_a_package() -> None:
+    """Importing `harness.x` sets `harness`'s attribute `x`: a function of that name would be gone."""
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"stats"}
+    assert not packages & set(harness.__all__)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +125,7 @@ def test_import_table(package: str) -> None:
         "harness.commands.history",
         "harness.commands.show",
         "harness.commands.explain",
-        "harness.report",
+        "harness.reports",
     ],
 )
 def test_light_modules_load_no_model_library(module: str) -> None:
@@ -97,7 +147,7 @@ def test_light_modules_load_no_model_library(module: str) -> None:
 def test_the_worker_needs_only_the_standard_library_to_start() -> None:
     """The package, the seam and the errors load without pydantic, numpy or anything else installed."""
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import harness.errors, harness.engines.seam, "
+        "import sys; sys.path.insert(0, sys.argv[1]); import harness.errors, harness.engines.protocol, "
         "harness.checkpoints.contents; print(*sys.modules)"
     )
     done = subprocess.run(

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from harness.checkpoints.files import (
+from harness.checkpoints.gguf_header import read_header
+from harness.checkpoints.hub import commit_of, snapshot_of
+from harness.checkpoints.opened_files import (
     ADAPTER,
     ANY_WEIGHTS,
     CONFIG,
@@ -22,8 +24,6 @@ from harness.checkpoints.files import (
     read_json,
     weight_files,
 )
-from harness.checkpoints.hub import commit_of, snapshot_of
-from harness.engines.gguf_header import read_header
 from harness.errors import EngineError
 
 LENGTHS = ("max_position_embeddings", "n_positions", "n_ctx", "seq_length")

@@ -11,14 +11,14 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.errors import EngineError, SuiteError
-from harness.run.before import NAME
-from harness.run.obstacles import obstacles
-from harness.spec.describe import quantization_words
-from harness.spec.load import LoadedSuite, dotted, load_suite
-from harness.spec.waivers import waiver_warnings
+from harness.runner.base_model import NAME
+from harness.runner.preflight import obstacles
+from harness.suite.describe import quantization_words
+from harness.suite.load import LoadedSuite, dotted, load_suite
+from harness.suite.waivers import waiver_warnings
 
 if TYPE_CHECKING:
-    from harness.plan.build import TaskPlan
+    from harness.planning.task_plan import TaskPlan
 
 
 def check_suite(path: Path, *, limit: int | None, results: Path) -> int:
@@ -76,9 +76,9 @@ def _waivers(loaded: LoadedSuite, console: Console) -> None:
 
 def _calibrations(loaded: LoadedSuite, plans: Sequence[TaskPlan], standing: tuple[str, ...]) -> Iterator[str]:
     """What each variant's calibration data shares with the items. Raises `SuiteError` where there is too little."""
-    from harness.quantize.calibration import draw
-    from harness.quantize.overlap import overlap_with
-    from harness.run.checkpoints import calibration_texts, calibration_tokenizer
+    from harness.quantization.calibration import draw
+    from harness.quantization.overlap import overlap_with
+    from harness.runner.made_checkpoints import calibration_texts, calibration_tokenizer
 
     for name, variant in loaded.suite.variants.items():
         if variant.quantize is None or (spec := variant.quantize.calibration) is None:

@@ -16,10 +16,10 @@ from harness.errors import UsageError
 
 def examine(methods: tuple[str, ...], *, as_json: bool) -> int:
     """A line a method and a way of loading: usable here, after a build, or not here and why. Always 0."""
+    from harness.doctor.other_loaders import WAYS, attempt_way
+    from harness.doctor.tiny_model import tiny_model
+    from harness.doctor.trials import Attempt, attempt_method
     from harness.methods import METHODS
-    from harness.run.attempts import Attempt, attempt_method
-    from harness.run.tiny import tiny_model
-    from harness.run.ways import WAYS, attempt_way
 
     known = (*METHODS, *WAYS)
     for name in methods:
@@ -48,7 +48,7 @@ def examine(methods: tuple[str, ...], *, as_json: bool) -> int:
 
 def _machine() -> dict[str, Any]:
     from harness.checkpoints.contents import cache_folder
-    from harness.run.host import this_host
+    from harness.runner.host import this_host
     from harness.worker.versions import library_versions
 
     host = this_host()

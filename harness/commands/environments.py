@@ -11,7 +11,7 @@ from harness.worker.environments import Environment, shipped
 
 def print_environments() -> None:
     """A line an environment: name, whether it is built, what it is for."""
-    from harness.run.runtimes import environments
+    from harness.runner.interpreters import environments
 
     store = environments()
     for name, environment in shipped().items():
@@ -23,7 +23,7 @@ def print_environments() -> None:
 
 def build(name: str) -> None:
     """Build one by name, or all that a suite needs."""
-    from harness.run.runtimes import environments, refuse_without_gpu
+    from harness.runner.interpreters import environments, refuse_without_gpu
 
     store = environments()
     for environment in _asked(name):
@@ -32,7 +32,7 @@ def build(name: str) -> None:
 
 
 def remove(name: str) -> None:
-    from harness.run.runtimes import environments
+    from harness.runner.interpreters import environments
 
     for environment in _asked(name):
         removed = environments().remove(environment)
@@ -41,7 +41,7 @@ def remove(name: str) -> None:
 
 def print_path(name: str) -> None:
     """The interpreter of a built environment."""
-    from harness.run.runtimes import environments
+    from harness.runner.interpreters import environments
 
     for environment in _asked(name):
         python = environments().python(environment)
@@ -57,8 +57,8 @@ def _asked(name: str) -> list[Environment]:
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
         raise UsageError(f"{name}: no such environment; expected a suite file or one of {', '.join(shipped())}")
-    from harness.run.runtimes import needed_environments
-    from harness.spec.load import load_suite
+    from harness.runner.interpreters import needed_environments
+    from harness.suite.load import load_suite
 
     unknown: list[str] = []
     found = needed_environments(load_suite(path), unknown.append)

@@ -21,7 +21,7 @@ def print_explanations(
     as_json: bool,
 ) -> None:
     """Print them as text or JSON. Raises as `api.explain`."""
-    from harness.explain import text
+    from harness.explanations import text
 
     found = api.explain(run, gate, variant=variant, slice=slice_name, flips=flips, results=results)
     if as_json:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from harness import api
 from harness.errors import UsageError
-from harness.history import Selection, history_csv, history_json, history_text, write_history
+from harness.trends import Selection, history_csv, history_json, history_text, write_history
 
 LAST = 20
 """Runs that the terminal shows without `--last`."""

@@ -14,15 +14,15 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.errors import EngineError, SuiteError, UsageError
-from harness.gate.words import leak_words
-from harness.report import figures
+from harness.gates.words import leak_words
+from harness.reports import figures
 
 if TYPE_CHECKING:
-    from harness.gate.noise import Tight
-    from harness.plan.build import TaskPlan
-    from harness.plan.certificate import Certificate
-    from harness.plan.duration import VariantTime
-    from harness.spec.load import LoadedSuite
+    from harness.forecast.certificate import Certificate
+    from harness.forecast.duration import VariantTime
+    from harness.gates.noise_floor import Tight
+    from harness.planning.task_plan import TaskPlan
+    from harness.suite.load import LoadedSuite
 
 WIDE = 100
 """Columns of text from which on the table says what each figure rests on."""
@@ -44,8 +44,8 @@ class Forecast:
 
 def plan_command(path: Path, *, results: Path, limit: int | None, as_json: bool) -> int:
     """Print what each gate can certify; returns the exit code. Raises `SuiteError` for what is wrong with the suite."""
-    from harness.run.obstacles import obstacles
-    from harness.spec.load import load_suite
+    from harness.runner.preflight import obstacles
+    from harness.suite.load import load_suite
 
     loaded = load_suite(path)
     standing = obstacles(loaded)
@@ -69,17 +69,17 @@ def plan_command(path: Path, *, results: Path, limit: int | None, as_json: bool)
 
 def forecast(loaded: LoadedSuite, results: Path, limit: int | None) -> Forecast:
     """Plan the suite and hold its gates against what earlier runs in `results` showed."""
-    from harness.gate.noise import tight_gates
-    from harness.plan.build import plan_suite
-    from harness.plan.certify import certificates
-    from harness.plan.duration import durations
-    from harness.plan.seen import history
+    from harness.forecast.certify import certificates
+    from harness.forecast.duration import durations
+    from harness.forecast.past_runs import history
+    from harness.gates.noise_floor import tight_gates
+    from harness.planning.plan_suite import plan_suite
     from harness.records.store import Store
-    from harness.run.decoding import rules_for
-    from harness.run.host import this_host
-    from harness.run.variants import context_length, resolve_variant, suite_tokenizer
-    from harness.spec.anchors import anchor_warnings
-    from harness.spec.load import dotted
+    from harness.runner.generation_settings import rules_for
+    from harness.runner.host import this_host
+    from harness.runner.variants import context_length, resolve_variant, suite_tokenizer
+    from harness.suite.load import dotted
+    from harness.suite.missing_baseline import anchor_warnings
 
     if limit is not None and limit < 1:
         raise UsageError(f"--limit: expected a whole number from 1, got {limit}")

@@ -10,8 +10,8 @@ from harness.errors import UsageError
 
 def make_checkpoints(suite: Path, artifacts: Path, variants: tuple[str, ...]) -> int:
     """Print the path of every checkpoint; a variant that cannot be made stops the command with its reason."""
-    from harness.run.checkpoints import make_checkpoint
-    from harness.spec.load import load_suite
+    from harness.runner.made_checkpoints import make_checkpoint
+    from harness.suite.load import load_suite
 
     loaded = load_suite(suite)
     made = {name: spec for name, spec in loaded.suite.variants.items() if spec.quantize and spec.quantize.makes}

@@ -13,8 +13,8 @@ from harness import api
 from harness.errors import RunError, UsageError, unwritable
 from harness.output import commands
 from harness.records.verdict import Verdict
-from harness.report import annotations as github_annotations
-from harness.report import print_verdict
+from harness.reports import annotations as github_annotations
+from harness.reports import print_verdict
 
 
 def run_and_report(
@@ -37,14 +37,14 @@ def run_and_report(
 ) -> int:
     """Run, judge, report; returns the exit code. `outcome`: a file for programs, which exists only once this run was
     judged and reported."""
-    from harness.spec.load import load_suite
+    from harness.suite.load import load_suite
 
     if outcome is not None:
         _forget(outcome)
     loaded = load_suite(suite)
     check_folder(reports)
-    from harness.run.progress import reporter
-    from harness.run.schedule import RunOptions, run_suite
+    from harness.runner.progress import reporter
+    from harness.runner.schedule import RunOptions, run_suite
 
     options = RunOptions(
         results=results,

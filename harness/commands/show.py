@@ -17,7 +17,7 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.output import is_gone
 from harness.records.models import Failed, ItemRecord, PlannedItem, RunManifest, VariantRun
-from harness.records.ordered import Ordered
+from harness.records.record_index import Ordered
 from harness.records.store import Store
 from harness.shown import json_text
 

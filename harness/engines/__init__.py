@@ -1,1 +1,1 @@
-"""One file per runtime. A runtime's library is imported inside its file's functions, never by another module."""
+"""Runtimes behind one narrow protocol, a folder each. A runtime's library is imported in its folder only."""

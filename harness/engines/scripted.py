@@ -24,7 +24,8 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.engines.seam import (
+from harness.engines.hidden_states import save_array
+from harness.engines.protocol import (
     ContinuationScore,
     Facts,
     GenerateRequest,
@@ -39,7 +40,6 @@ from harness.engines.seam import (
     WindowScore,
     Workload,
 )
-from harness.engines.states import save_array
 from harness.errors import EngineError
 
 VOCABULARY = 259

@@ -69,7 +69,7 @@ def quantize(source: Path, out: Path, type_name: str, threads: int) -> None:
     """A quantized GGUF file from a full-precision one, by llama.cpp itself. Raises `GgufError`.
 
     llama.cpp falls back to another type where a matrix does not fit: rows that are no multiple of 256 values take no
-    K-quant. What a file really holds is for `harness.engines.gguf_header` to tell.
+    K-quant. What a file really holds is for `harness.checkpoints.gguf_header` to tell.
     """
     if type_name not in TYPES:
         raise GgufError(f"type {type_name!r}: expected one of {', '.join(TYPES)}")

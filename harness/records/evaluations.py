@@ -26,8 +26,8 @@ from harness.records.models import (
     MemoryLimit,
     evaluation_key,
 )
-from harness.records.ordered import Ordered
 from harness.records.parse import read_items
+from harness.records.record_index import Ordered
 from harness.records.sums import check_file, file_sums
 
 _OLD_BATCHES = TypeAdapter(tuple[BatchLimits, ...])

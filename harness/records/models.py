@@ -201,7 +201,7 @@ class Identity(Model):
     dtype: str
     device_type: str
     batching: str
-    """A code for which items are asked together; older evaluations have a sentence (`harness.plan.order`)."""
+    """A code for which items are asked together; older evaluations have a sentence (`harness.planning.batching`)."""
     baseline: str | None = None
     """Key of the baseline evaluation that a divergence was measured from; empty for the model before fine-tuning,
     whose evaluations neither keep states nor measure a divergence."""

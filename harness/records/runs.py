@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import RecordError, UsageError
-from harness.records.decided import held_to_its_parts
+from harness.records.decisions import held_to_its_parts
 from harness.records.evaluations import Evaluations
 from harness.records.files import read_whole, write_atomically
 from harness.records.lock import held_for_a_write

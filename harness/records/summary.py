@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import RecordError
-from harness.records.decided import held_to_its_parts
+from harness.records.decisions import held_to_its_parts
 from harness.records.files import read_whole
 from harness.records.models import Host
 from harness.records.seal import SEALED, opened

@@ -20,7 +20,7 @@ from typing import Any
 
 from harness.checkpoints.contents import Stamp
 from harness.engines.decoding import sent
-from harness.engines.seam import (
+from harness.engines.protocol import (
     SCRATCH,
     ContinuationScore,
     Facts,

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from harness.checkpoints.contents import Stamp, opened_files
 from harness.checkpoints.resolve import resolve
 from harness.engines.decoding import received
-from harness.engines.reference import WITHOUT_FILES, reference_of
-from harness.engines.seam import (
+from harness.engines.load_reference import WITHOUT_FILES, reference_of
+from harness.engines.protocol import (
     Engine,
     GenerateRequest,
     LoadSpec,
@@ -25,15 +25,15 @@ from harness.engines.seam import (
 )
 from harness.errors import EngineError, named
 from harness.masking import masked
-from harness.worker.batches import Sized, leading, padded_tokens
+from harness.worker.batch_splitting import Sized, leading, padded_tokens
 from harness.worker.meters import device_process_bytes, process_peak_bytes, reset_process_peak
 
 ENGINES = {
     "scripted": "scripted",
-    "transformers": "transformers",
-    "llama.cpp": "llamacpp",
-    "served": "served",
-    "vllm": "vllm_engine",
+    "transformers": "transformers.transformers_engine",
+    "llama.cpp": "llamacpp.llamacpp_engine",
+    "served": "served.served_engine",
+    "vllm": "vllm.vllm_engine",
 }
 """Engine names and their modules in `harness.engines`, imported only in a worker that hosts one."""
 Q = TypeVar("Q", bound=Sized)
@@ -121,7 +121,7 @@ class Server:
         return [vars(answer) for answer in self._halving(requests, self._loaded().generate)]
 
     def _roll(self, args: dict[str, Any]) -> object:
-        from harness.engines.states import Chunk  # numpy, which not every engine brings
+        from harness.engines.hidden_states import Chunk  # numpy, which not every engine brings
 
         windows = [Window(tokens=tuple(each["tokens"]), scored_from=each["scored_from"]) for each in args["windows"]]
         engine = self._loaded()

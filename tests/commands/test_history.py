@@ -12,10 +12,10 @@ import pytest
 from harness import api
 from harness.cli import app
 from harness.errors import RecordError, UsageError
-from harness.history import Selection, collect
 from harness.records.models import Accepted
 from harness.records.store import Store
 from harness.records.summary import read_summary, summary_of
+from harness.trends import Selection, collect
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
 from example import example

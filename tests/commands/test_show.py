@@ -24,7 +24,7 @@ from harness.records.models import (
     VariantRun,
     outcome,
 )
-from tests.gate.handmade import HOST, NOW, Bench
+from tests.gates.handmade import HOST, NOW, Bench
 
 TEXTS = ["plain", "Ünïcödé 漢字 🦊", 'quotes " \\ and ]}, {[', "line\nbreak", "=1+1", ""]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.engines.seam import LoadSpec
+from harness.engines.protocol import LoadSpec
 from harness.worker.client import Worker
 
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.engines.seam import ContinuationScore, LoadSpec, ScoreRequest, Window
+from harness.engines.protocol import ContinuationScore, LoadSpec, ScoreRequest, Window
 from harness.worker.client import Worker
 
 pytestmark = pytest.mark.model

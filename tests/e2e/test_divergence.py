@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from harness.engines.seam import LoadSpec, Scalar, Window
-from harness.plan.tokens import HfTokenizer, windows
+from harness.engines.protocol import LoadSpec, Scalar, Window
+from harness.planning.tokens import HfTokenizer, windows
 from harness.worker.client import Worker
 
 pytestmark = pytest.mark.model

@@ -13,7 +13,7 @@ ROOT = str(Path(__file__).parents[2])
 if ROOT not in sys.path:  # `tests.engines.tiny` has to be importable however pytest was started
     sys.path.insert(0, ROOT)
 
-from harness.engines.seam import LoadSpec  # noqa: E402
+from harness.engines.protocol import LoadSpec  # noqa: E402
 from tests.engines.tiny import Build, Make, Spec, save_tokenizer, tiny_config  # noqa: E402
 
 

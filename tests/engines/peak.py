@@ -9,8 +9,8 @@ import random
 import sys
 from collections.abc import Callable
 
-from harness.engines.seam import GenerateRequest, LoadSpec, ScoreRequest, Window
-from harness.engines.transformers import load
+from harness.engines.protocol import GenerateRequest, LoadSpec, ScoreRequest, Window
+from harness.engines.transformers.transformers_engine import load
 from harness.worker.meters import process_peak_bytes, reset_process_peak
 
 SHARED = 600

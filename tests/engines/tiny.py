@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.engines.seam import LoadSpec
+from harness.engines.protocol import LoadSpec
 
 VOCABULARY = 200
 ROPE = {"rope_type": "default", "rope_theta": 10000.0}

@@ -12,9 +12,10 @@ import pytest
 from harness import api
 from harness.engines.scripted import ScriptedTokenizer
 from harness.errors import SuiteError
-from harness.plan.build import TaskPlan, plan_suite
-from harness.plan.tokens import Tokenizer
-from harness.spec.load import LoadedSuite, load_suite
+from harness.planning.plan_suite import plan_suite
+from harness.planning.task_plan import TaskPlan
+from harness.planning.tokens import Tokenizer
+from harness.suite.load import LoadedSuite, load_suite
 
 Rows = Sequence[Mapping[str, object]]
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.engines import transformers as engine
-from harness.engines.seam import LoadSpec, ScoreRequest
+from harness.engines.protocol import LoadSpec, ScoreRequest
+from harness.engines.transformers import transformers_engine as engine
 from tests.engines.tiny import save_tokenizer, tiny_config
 
 Tensors = dict[str, Any]

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.plan.ties import Likelihood, shared_among_ties
+from harness.planning.ties import Likelihood, shared_among_ties
 from harness.records.models import ItemRecord, OptionAnswer, PlannedItem, TextAnswer, outcome
-from tests.gate.handmade import QUANTIZED, Bench
+from tests.gates.handmade import QUANTIZED, Bench
 
 LETTERS = ("A", "B", "C", "D")
 SIDES = ("fp32", "q")

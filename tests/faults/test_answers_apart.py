@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.commands.check import check_suite
-from harness.plan.leaks import Shown, leak_of
+from harness.planning.leaks import Shown, leak_of
 from tests.faults.asked import lines, planned, refusal, run_saying, written
 
 NAMES = ("Paris", "Rome", "Oslo", "Bonn", "Lima", "Cairo", "Quito", "Delhi", "Accra", "Minsk")

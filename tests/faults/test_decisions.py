@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from harness import api
 from harness.errors import RecordError
-from harness.records.decided import ORDER, counted, derived, held_to_its_parts, worst
+from harness.records.decisions import ORDER, counted, derived, held_to_its_parts, worst
 from harness.records.summary import summary_of
 from harness.records.verdict import CandidateVerdict, Check, Finding, FindingDecision, Verdict
-from harness.report import render_markdown
-from tests.gate.handmade import DROP, Bench, binary_bench, one
+from harness.reports import render_markdown
+from tests.gates.handmade import DROP, Bench, binary_bench, one
 
 WARN: list[dict[str, object]] = [{**DROP[0], "severity": "warn"}]
 
@@ -85,9 +85,9 @@ def test_one_candidate_without_a_limit_is_no_pass(tmp_path: Path) -> None:
 
 def test_report_only_asks_for_no_verdict(tmp_path: Path) -> None:
     """Exit code 0, no gate applied, and the headline says so; what is unsound is still said to be."""
-    from harness.compare import compare_run
-    from harness.gate import judge
-    from tests.gate.handmade import NOW
+    from harness.comparison import compare_run
+    from harness.gates import judge
+    from tests.gates.handmade import NOW
 
     bench = binary_bench(tmp_path, 1000, 68, 18)
     comparison = compare_run(bench.store, bench.manifest())

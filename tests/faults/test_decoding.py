@@ -18,17 +18,17 @@ from hypothesis import strategies as st
 import harness
 from harness.engines.decoding import Decoding, read_settings, received, sent
 from harness.engines.penalties import ruled
-from harness.engines.seam import GenerateRequest, LoadSpec, ScoreRequest
-from harness.engines.served import load
-from harness.engines.served_dialect import Detokenizer
-from harness.engines.served_rules import Piece, answer
+from harness.engines.protocol import GenerateRequest, LoadSpec, ScoreRequest
+from harness.engines.served.decoding_rules import Piece, answer
+from harness.engines.served.dialect import Detokenizer
+from harness.engines.served.served_engine import load
 from harness.errors import EngineError, SuiteError
-from harness.plan.asked import plan_asked
-from harness.plan.build import TaskPlan
-from harness.plan.decoding import suite_rules
-from harness.run.decoding import decoding_notes, own_rules
-from harness.spec.load import load_suite
-from tests.engines.test_served import Answer, Fake, Pages, expected, llamacpp, plain, sglang, vllm
+from harness.planning.item_tasks import plan_asked
+from harness.planning.task_decoding import suite_rules
+from harness.planning.task_plan import TaskPlan
+from harness.runner.generation_settings import decoding_notes, own_rules
+from harness.suite.load import load_suite
+from tests.engines.served.test_served_engine import Answer, Fake, Pages, expected, llamacpp, plain, sglang, vllm
 from tests.engines.tiny import save_tokenizer, tiny_config
 
 ITEMS, NEW = 12, 10
@@ -176,7 +176,7 @@ def test_a_suite_sets_rules_of_its_own(model: Path, tmp_path: Path) -> None:
 
 
 def planned(suite: Path, own: Decoding | None) -> TaskPlan:
-    from harness.plan.tokens import HfTokenizer
+    from harness.planning.tokens import HfTokenizer
 
     loaded = load_suite(suite)
     tokenizer = HfTokenizer(loaded.suite.model)
@@ -214,7 +214,7 @@ metric_list: [{{metric: exact_match, aggregation: mean, higher_is_better: true}}
 
 
 def planned_task(folder: Path, model: Path, size: object, decoding: object = None) -> TaskPlan:
-    from harness.plan.tokens import HfTokenizer
+    from harness.planning.tokens import HfTokenizer
 
     suite = write(folder, model, decoding=decoding)
     rows = folder / "asked.jsonl"
@@ -316,7 +316,7 @@ def test_settings_of_a_wrong_type_are_an_error(given_: dict[str, object]) -> Non
 
 def test_settings_come_from_the_configuration_where_there_is_no_file_of_their_own(tmp_path: Path) -> None:
     """As transformers has it: the whole's, else the text part's; a broken file is an error with its place."""
-    from harness.engines.seam import LoadSpec
+    from harness.engines.protocol import LoadSpec
 
     load = LoadSpec(variant="v", engine="transformers", path=str(tmp_path))
     text = {"eos_token_id": [5, 3], "repetition_penalty": 1.2}
@@ -345,7 +345,7 @@ def test_a_search_with_beams_is_named(model: Path, tmp_path: Path) -> None:
 
 def test_stop_strings_of_a_model_end_its_answers(model: Path, tmp_path: Path) -> None:
     """The text up to one, which stays in the answer as in transformers."""
-    from harness.engines import transformers as engine
+    from harness.engines.transformers import transformers_engine as engine
 
     folder = Path(shutil.copytree(model, tmp_path / "stops"))
     prompt = (20, 31, 47)
@@ -524,7 +524,7 @@ def test_an_empty_stop_string_stops_nothing(model: Path, tmp_path: Path) -> None
 
 def planned_answers(suite: Path) -> list[str]:
     """What the engine answers to the plan's requests."""
-    from harness.engines import transformers as engine
+    from harness.engines.transformers import transformers_engine as engine
 
     plan = planned(suite, None)
     loaded = engine.load(LoadSpec(variant="v", engine="transformers", path=str(load_suite(suite).suite.model)))

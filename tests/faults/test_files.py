@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from harness.datafiles.rows import read_table
 from harness.errors import SuiteError
-from harness.plan.rows import read_table
 from tests.faults.asked import planned, refusal
 
 SMS = Path(__file__).parents[3] / "shared" / "data" / "sms_spam" / "SMSSpamCollection"

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import models, normalizers, pre_tokenizers
 
-from harness.plan.tokens import (
+from harness.planning.tokens import (
     HfTokenizer,
     UnsplitError,
     encode_alone,

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from harness.engines.seam import LoadSpec, ScoreRequest
+from harness.engines.protocol import LoadSpec, ScoreRequest
 from harness.errors import UsageError, WorkerError
-from harness.run.host import this_host
-from harness.run.progress import Silent
-from harness.run.schedule import RunOptions, check_selection
-from harness.run.session import Session
-from harness.run.timing import Timer
-from harness.run.variants import RunVariant, resolve_variant
-from harness.spec.load import load_suite
+from harness.runner.abba_timing import Timer
+from harness.runner.host import this_host
+from harness.runner.progress import Silent
+from harness.runner.schedule import RunOptions, check_selection
+from harness.runner.session import Session
+from harness.runner.variants import RunVariant, resolve_variant
+from harness.suite.load import load_suite
 from harness.worker.client import Worker
 from tests.faults.drivers import Calm
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 import transformers
 
-from harness.engines.foreign import translated
+from harness.engines.foreign_errors import translated
 from harness.errors import EngineError, telling
 from tests.engines.tiny import tiny_config
 from tests.faults.checkpoints import (
@@ -295,7 +295,7 @@ def test_the_telling_line_of_a_foreign_error() -> None:
 @pytest.mark.fault("M32", "a tokenizer has several chat templates and no default", "refused by their names")
 def test_chat_templates_without_a_default_are_refused(llama: Path, tmp_path: Path) -> None:
     """Whoever writes the suite is told which there are; one called `default` is taken."""
-    from harness.plan.tokens import HfTokenizer
+    from harness.planning.tokens import HfTokenizer
 
     asked = [{"role": "user", "content": "w3"}]
     found = {"tool": "{{ messages[0].content }} w4", "rag": "w5"}
@@ -315,7 +315,7 @@ def as_list(templates: dict[str, str]) -> list[dict[str, str]]:
 @pytest.mark.fault("M13", "a folder without tokenizer files", "the whole reason")
 def test_a_missing_tokenizer_is_told_with_its_reason(tmp_path: Path) -> None:
     """Not the title of the reason alone."""
-    from harness.plan.tokens import HfTokenizer
+    from harness.planning.tokens import HfTokenizer
 
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
     with pytest.raises(EngineError, match=r"no tokenizer could be loaded: .{60,}"):

@@ -42,7 +42,7 @@ def write(folder: Path, answers: list[int], gates: list[dict[str, object]], **sc
 
 def quantgate(suite: Path, *options: str) -> Done:
     results = suite.parent / "results"
-    command = [sys.executable, "-m", "harness.cli", "run", str(suite), "--results", str(results), *options]
+    command = [sys.executable, "-m", "harness", "run", str(suite), "--results", str(results), *options]
     command += ["--reports", str(suite.parent / "reports")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     run = Store(results).find_run("latest")

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.explain.explain import Shown, explain_findings
-from harness.records.decided import ORDER
+from harness.explanations.explain import Shown, explain_findings
+from harness.records.decisions import ORDER
 from harness.records.verdict import CandidateVerdict
 from tests.faults.items import choices, picks, texts
-from tests.gate.handmade import one
+from tests.gates.handmade import one
 
 Form = dict[str, object]
 FORMS: list[Form] = [{"max_drop": 0.05}, {"max_relative_drop": "50%"}, {"min_recovery": "50%"}]

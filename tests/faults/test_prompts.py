@@ -14,12 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import decoders, models, pre_tokenizers, processors
 
+from harness.engines.protocol import GenerateRequest, ScoreRequest
 from harness.engines.scripted import ScriptedTokenizer
-from harness.engines.seam import GenerateRequest, ScoreRequest
 from harness.errors import SuiteError
-from harness.plan.build import TaskPlan, plan_suite
-from harness.plan.tokens import HfTokenizer, Tokenizer
-from harness.spec.load import load_suite
+from harness.planning.plan_suite import plan_suite
+from harness.planning.task_plan import TaskPlan
+from harness.planning.tokens import HfTokenizer, Tokenizer
+from harness.suite.load import load_suite
 from tests.faults.toy_tokenizers import BYTE_LETTERS, SPECIAL, saved
 
 TURNS = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}\n{% endfor %}<assistant>"
@@ -194,7 +195,7 @@ num_fewshot: 2
 @pytest.mark.parametrize("split", ["training_split: train", "fewshot_split: test"])
 def test_an_item_has_the_same_prompt_under_every_limit(tmp_path: Path, split: str) -> None:
     """A limited run is a part of the whole one, and the whole one's prompts are lm-eval's."""
-    from harness.plan.lmeval import lm_eval_docs
+    from harness.planning.lm_eval.lm_eval_tasks import lm_eval_docs
 
     (tmp_path / "train.jsonl").write_text("".join(json.dumps({"q": f"T{n}"}) + "\n" for n in range(12)))
     (tmp_path / "task.yaml").write_text(FEW_SHOT.format(folder=tmp_path, split=split))

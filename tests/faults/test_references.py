@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from harness.commands.show import item_rows
-from harness.engines.seam import Generation
+from harness.engines.protocol import Generation
 from harness.errors import SuiteError
-from harness.plan.build import TaskPlan
+from harness.planning.task_plan import TaskPlan
 from harness.records.store import Store
 from tests.faults.asked import Rows, planned, refusal, run_saying
 

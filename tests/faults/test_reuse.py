@@ -13,13 +13,13 @@ import pytest
 
 import harness
 from harness.api import Run
-from harness.plan.task_files import task_files
+from harness.planning.lm_eval.task_files import task_files
 from harness.records.store import Store
-from harness.run.reader import Source, reader_of
-from harness.run.variants import resolve_variant
-from harness.spec.load import load_suite
-from harness.spec.models import Variant
-from harness.spec.places import ModelPlace
+from harness.runner.loader_libraries import Source, reader_of
+from harness.runner.variants import resolve_variant
+from harness.suite.load import load_suite
+from harness.suite.locations import ModelPlace
+from harness.suite.models import Variant
 from tests.faults.checkpoints import Tensors, altered, configured, save_adapter, save_llama
 
 GATES = [{"task": "ask", "metric": "acc", "max_drop": 0.05}]

@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.items import choices as choices_of
 from tests.faults.items import picks, texts
-from tests.gate.handmade import Bench, answers, binary_bench, items, one
+from tests.gates.handmade import Bench, answers, binary_bench, items, one
 
 ONE_POINT: list[dict[str, object]] = [{"task": "t", "metric": "acc", "max_drop": 0.01}]
 

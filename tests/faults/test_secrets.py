@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 import harness
 from harness import masking
-from harness.engines.seam import GenerateRequest, LoadSpec, Scalar, ScoreRequest
-from harness.engines.served import load
+from harness.engines.protocol import GenerateRequest, LoadSpec, Scalar, ScoreRequest
+from harness.engines.served.served_engine import load
 from harness.errors import EngineError, SuiteError
-from harness.spec.load import parse_suite
-from tests.engines.test_served import Answer, Fake, Pages, plain
+from harness.suite.load import parse_suite
+from tests.engines.served.test_served_engine import Answer, Fake, Pages, plain
 
 KEY = "sk-proj-4f9aQ7xZ_81-LmN0pqrs"
 Serve = Callable[[Pages], Fake]

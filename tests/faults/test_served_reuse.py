@@ -14,7 +14,7 @@ pytest.importorskip("tenacity", reason="a served model needs quantgate[served]")
 
 import harness
 from harness.records.store import Store
-from tests.engines.test_served import Answer, Fake, plain
+from tests.engines.served.test_served_engine import Answer, Fake, plain
 
 
 class Deployment:

@@ -11,13 +11,13 @@ import pytest
 import torch
 import transformers
 
-from harness.engines import transformers as engine
+from harness.engines.transformers import transformers_engine as engine
 from harness.errors import EngineError
-from harness.gate.packed import other_weights_check, quantized_check, same_weights
+from harness.gates.quantized_share import other_weights_check, quantized_check, same_weights
 from harness.methods import filled
 from harness.records.models import EngineFacts, VariantRun
 from harness.records.verdict import Check
-from harness.spec.models import Variant
+from harness.suite.models import Variant
 from tests.engines.tiny import tiny_config
 from tests.faults.checkpoints import altered, configured, load, save_llama, save_model, spec
 

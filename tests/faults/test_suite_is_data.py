@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from harness.engines.scripted import ScriptedTokenizer
 from harness.errors import SuiteError
-from harness.plan.build import plan_suite
-from harness.spec.load import load_suite, parse_suite
+from harness.planning.plan_suite import plan_suite
+from harness.suite.load import load_suite, parse_suite
 
 SUITE: dict[str, object] = {
     "suite": "data",

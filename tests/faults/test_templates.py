@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.datafiles.formats import Row
+from harness.datafiles.values import Number
 from harness.engines.scripted import ScriptedTokenizer
 from harness.errors import SuiteError
-from harness.plan.formats import Row
-from harness.plan.templates import render
-from harness.plan.values import Number
+from harness.planning.prompts.templates import render
 from tests.faults.asked import planned, refusal
 
 GENERATE: dict[str, Any] = {"data": "rows.jsonl", "prompt": "{{q}}", "answer": "{{a}}"}
@@ -155,7 +155,7 @@ def test_a_models_chat_template_reaches_no_python(tmp_path: Path) -> None:
     import tokenizers
     import transformers
 
-    from harness.plan.tokens import HfTokenizer
+    from harness.planning.tokens import HfTokenizer
 
     mark = tmp_path / "mark"
     inner = tokenizers.Tokenizer(tokenizers.models.WordLevel({"[UNK]": 0, "a": 1, "</s>": 2}, unk_token="[UNK]"))

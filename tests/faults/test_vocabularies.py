@@ -12,9 +12,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.engines.hf_vocabulary import Given, divergence
-from harness.engines.llamacpp_score import divergence as divergence_of_rows
-from harness.engines.seam import Window, WindowScore
+from harness.engines.llamacpp.score import divergence as divergence_of_rows
+from harness.engines.protocol import Window, WindowScore
+from harness.engines.transformers.streaming_softmax import Given, divergence
 from harness.errors import EngineError
 from tests.engines.tiny import VOCABULARY, plain_model
 from tests.faults.checkpoints import load, save_llama

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.spec.crosscheck import cross_check
-from tests.gate.handmade import QUANTIZED, binary_bench, facts, one
+from harness.suite.crosscheck import cross_check
+from tests.gates.handmade import QUANTIZED, binary_bench, facts, one
 
 
 @pytest.mark.fault("M34", "a weight_bytes gate in a suite without speed:", "judged by what loading told")

@@ -14,7 +14,7 @@ import transformers
 from hypothesis import strategies as st
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, processors
 
-from harness.plan.tokens import HfTokenizer
+from harness.planning.tokens import HfTokenizer
 
 SPECIAL = ("<s>", "</s>", "[CLS]")
 LETTERS = "ab:/. \nné日本🙂"

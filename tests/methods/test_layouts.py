@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.run.tiny import PROBES, log_probs, tiny_model
-from harness.run.variants import resolve_variant
-from harness.spec.load import parse_suite
+from harness.doctor.tiny_model import PROBES, log_probs, tiny_model
+from harness.runner.variants import resolve_variant
+from harness.suite.load import parse_suite
 from harness.worker.client import Worker
 from tests.environments import interpreter
 

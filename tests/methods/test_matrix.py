@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 
-from harness.engines.seam import Facts, Workload
+from harness.doctor.tiny_model import ANSWERS, PROBES, WIDTH, log_probs, measured, tiny_model
+from harness.doctor.trials import attempt
+from harness.engines.protocol import Facts, Workload
 from harness.errors import EngineError
 from harness.methods import METHODS, filled
 from harness.methods.base import Block, Method
-from harness.run.attempts import attempt
-from harness.run.tiny import ANSWERS, PROBES, WIDTH, log_probs, measured, tiny_model
-from harness.run.variants import resolve_variant
-from harness.spec.load import parse_suite
-from harness.spec.quantization import MODELS
+from harness.runner.variants import resolve_variant
+from harness.suite.load import parse_suite
+from harness.suite.quantize_block import MODELS
 from harness.worker.client import Worker
 from harness.worker.environments import shipped
 from harness.worker.versions import gpu_count

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-import harness.quantize
+import harness.quantization
 from harness.methods import METHODS, filled
 from harness.methods.base import Recipe
 from tests.environments import interpreter
 
-MAKE = Path(harness.quantize.__file__).with_name("make.py")
+MAKE = Path(harness.quantization.__file__).with_name("make.py")
 CODE = """
 import pathlib, transformers
 pathlib.Path({mark!r}).touch()

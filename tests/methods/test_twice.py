@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import EngineError
-from harness.methods.twice import named_method, refuse_twice
+from harness.methods.already_quantized import named_method, refuse_twice
 
 GPTQ = {"quant_method": "gptq", "bits": 4}
 

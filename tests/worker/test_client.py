@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.engines.seam import GenerateRequest, LoadSpec, ScoreRequest, Window, Workload
+from harness.engines.protocol import GenerateRequest, LoadSpec, ScoreRequest, Window, Workload
 from harness.errors import EngineError, WorkerError
 from harness.worker.client import Worker
 from harness.worker.versions import device_type, library_versions

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.engines.hidden_states import Chunk, bfloat16_bits
+from harness.engines.protocol import LoadSpec, OutOfMemoryError, Window, WindowScore
 from harness.engines.scripted import ScriptedEngine
-from harness.engines.seam import LoadSpec, OutOfMemoryError, Window, WindowScore
-from harness.engines.states import Chunk, bfloat16_bits
 from harness.errors import EngineError
 from harness.worker.client import Worker
 

@@ -1,5 +1,0 @@
-"""Comparisons from saved records: strict pairing, drops, flips, ratios, divergences, slices. No judgement."""
-
-from harness.compare.candidates import CandidateComparison, Comparison, compare_run
-
-__all__ = ["CandidateComparison", "Comparison", "compare_run"]

@@ -1,0 +1,100 @@
+"""Items whose outcome changed, with both answers, worst first."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from harness.comparison.pairs import Pairs
+from harness.records.columns import NONE, Answers, Floats, Indices, PlanColumns
+from harness.records.models import ItemRecord, PlannedItem
+from harness.records.verdict import Flip
+
+MOST = 200
+"""Flips kept per task; the total is always counted."""
+LONGEST = 4000
+"""Characters of a prompt or an answer that are kept for the report."""
+Reader = Callable[[Indices], Iterable[tuple[PlannedItem, ItemRecord, ItemRecord]]]
+"""Reads pairs in full: the planned item, the baseline's record and the candidate's."""
+
+
+def find_flips(
+    task: str, metric: str, pairs: Pairs, read: Reader, *, within: Indices | None = None, most: int = MOST
+) -> tuple[tuple[Flip, ...], int]:
+    """The flips of a binary metric (at most `most`, right-to-wrong and large margins first) and their number.
+
+    `within`: only among these pairs. Only the flips that are kept are read in full.
+    """
+    before, after = pairs.baseline.metrics[metric], pairs.candidate.metrics[metric]
+    flipped = np.flatnonzero(~np.isnan(before) & ((before == 1.0) != (after == 1.0)))
+    if within is not None:
+        flipped = np.intersect1d(flipped, within)
+    worse = before[flipped] == 1.0
+    left = margins(pairs.plan, pairs.places[flipped], pairs.baseline.taken(flipped))
+    right = margins(pairs.plan, pairs.places[flipped], pairs.candidate.taken(flipped))
+    moved = np.abs(np.nan_to_num(left) - np.nan_to_num(right))
+    names = map(pairs.name, flipped.tolist())
+    order = zip((~worse).tolist(), (-moved).tolist(), names, range(flipped.size), strict=True)
+    chosen = np.asarray([number for *_, number in heapq.nsmallest(most, order)], dtype=np.int64)
+    flips = [
+        Flip(
+            task=task,
+            metric=metric,
+            item=planned.item,
+            direction="right_to_wrong" if worse[number] else "wrong_to_right",
+            slices=planned.slices,
+            prompt=cut(planned.prompt, keep_end=True),
+            expected=cut(planned.expected),
+            baseline_answer=cut(answer_text(planned, baseline)),
+            candidate_answer=cut(answer_text(planned, candidate)),
+            baseline_margin=_stored(left[number]),
+            candidate_margin=_stored(right[number]),
+        )
+        for number, (planned, baseline, candidate) in zip(chosen, read(flipped[chosen]), strict=True)
+    ]
+    return tuple(flips), flipped.size
+
+
+def answer_text(planned: PlannedItem, record: ItemRecord) -> str:
+    """What the model answered: the generated text, or the most likely option."""
+    if record.answer is not None:
+        return record.answer.text
+    likelihoods = [option.log_likelihood for option in record.options]
+    scored = [value for value in likelihoods if value is not None]
+    if not scored:
+        return "(no finite likelihood for any option)"
+    best = likelihoods.index(max(scored))
+    return planned.options[best] if best < len(planned.options) else f"option {best + 1}"
+
+
+def margins(plan: PlanColumns, places: Indices, answers: Answers) -> Floats:
+    """Log-likelihood of the right option minus the best wrong one, in nats, [n]; `NONE` where that has no meaning.
+
+    `places`: [n] places in the plan of the n items of `answers`.
+    """
+    whole = np.flatnonzero((answers.options == plan.options[places]) & (answers.options > 0))
+    item, option, likelihoods = answers.offered(whole)
+    is_right = plan.is_right[plan.first_option[places[whole]][item] + option]
+    right = np.full(whole.size, NONE)
+    right[item[is_right][::-1]] = likelihoods[is_right][::-1]  # the first one stays where an option stands twice
+    wrong = np.where(is_right | np.isnan(likelihoods), -np.inf, likelihoods)
+    best = np.full(whole.size, -np.inf)
+    np.maximum.at(best, item, wrong)
+    found = np.full(places.size, NONE)
+    found[whole] = np.where(np.isinf(best), NONE, right - best)
+    return found
+
+
+def _stored(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def cut(text: str, *, keep_end: bool = False) -> str:
+    """At most `LONGEST` characters, and how many were left out."""
+    if len(text) <= LONGEST:
+        return text
+    left_out = f"[{len(text) - LONGEST} characters left out]"
+    return f"{left_out} {text[-LONGEST:]}" if keep_end else f"{text[:LONGEST]} {left_out}"

@@ -1,0 +1,316 @@
+"""Paired numbers into the measures a report shows: value beside value, change, one-sided bounds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from harness.comparison.documents import Divergence, DocumentPairs, below_by_document
+from harness.comparison.pairs import PairedMetric
+from harness.records.columns import Floats
+from harness.records.verdict import Measure, Spread
+from harness.stats import (
+    DocumentMean,
+    GradedDrop,
+    PairedDrop,
+    clustered_drop,
+    document_mean,
+    graded_drop,
+    perplexity_ratio,
+    shared_drop,
+)
+from harness.stats.bounded import changed_units
+
+ANY_MARGIN = 0.02
+"""The bounds of a drop do not depend on the margin; the functions want one for their verdict."""
+Claim = Callable[[float], float]
+QUANTILES = {"kl_median": 0.5, "kl_p95": 0.95, "kl_p99": 0.99, "kl_p999": 0.999}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Level:
+    """A value with one-sided bounds at 1 - alpha each; None where it is exact or has no interval."""
+
+    value: float
+    lower: float | None
+    upper: float | None
+    n: int
+    reliable: bool = True
+    p_above: Claim | None = None
+    """From a limit to the one-sided p of H0: the value is at most that; None for a value without an interval."""
+    p_below: Claim | None = None
+    """The same of H0: the value is at least that."""
+    p_change: float | None = None
+    """Increases: two-sided p of H0: nothing changed."""
+
+
+def drop_of(metric: PairedMetric, *, margin: float, alpha: float) -> PairedDrop | GradedDrop:
+    """The drop by the method that fits: Tango's bound (clustered or not, ties by their share) or the paired t.
+
+    A graded metric's range is taken as 1, or as what was seen where that is more (a log-likelihood, a length)."""
+    drops = metric.drops
+    if metric.kind == "binary":
+        if metric.clusters is not None:
+            return clustered_drop(drops, metric.clusters, margin=margin, alpha=alpha)
+        return shared_drop(drops, margin=margin, alpha=alpha)
+    both = np.concatenate([metric.baseline, metric.candidate])
+    scale = max(1.0, float(np.ptp(both)))
+    return graded_drop(drops, margin=margin, alpha=alpha, clusters=metric.clusters, scale=scale)
+
+
+def paired_measure(metric: PairedMetric, *, unit: str, alpha: float) -> Measure:
+    """The measure of a per-item metric, with its slices."""
+    if metric.count == 0:
+        return _empty(metric, unit)
+    drop = drop_of(metric, margin=ANY_MARGIN, alpha=alpha)
+    binary = isinstance(drop, PairedDrop)
+    return Measure(
+        task=metric.task,
+        metric=metric.metric,
+        kind=metric.kind,
+        unit=unit,
+        higher_is_better=metric.higher_is_better,
+        n=metric.count,
+        clusters=drop.clusters,
+        design_effect=drop.deff if isinstance(drop, PairedDrop) and drop.clusters is not None else None,
+        spread=None if isinstance(drop, PairedDrop) else _spread(metric, drop),
+        baseline=float(metric.baseline.mean()),
+        candidate=float(metric.candidate.mean()),
+        change=float(metric.drops.mean()),
+        lower=drop.lower,
+        upper=drop.upper,
+        right_to_wrong=int((metric.drops > 0).sum()) if binary else None,
+        wrong_to_right=int((metric.drops < 0).sum()) if binary else None,
+        mcnemar_midp=drop.mcnemar_midp if isinstance(drop, PairedDrop) else None,
+        failed=metric.failed,
+        note=drop.warning,
+    )
+
+
+def _spread(metric: PairedMetric, drop: GradedDrop) -> Spread:
+    means = metric.drops
+    if metric.clusters is not None:
+        means = np.bincount(metric.clusters, weights=means) / np.bincount(metric.clusters)
+    scale = max(drop.scale, float(np.abs(metric.drops).max()))
+    return Spread(error=drop.se, units=means.size, changed=changed_units(means / scale), scale=scale)
+
+
+def _empty(metric: PairedMetric, unit: str) -> Measure:
+    return Measure(
+        task=metric.task,
+        metric=metric.metric,
+        kind=metric.kind,
+        unit=unit,
+        higher_is_better=metric.higher_is_better,
+        n=0,
+        baseline=None,
+        candidate=None,
+        change=None,
+        lower=None,
+        upper=None,
+        failed=metric.failed,
+        note="no item could be asked",
+    )
+
+
+def increase_of(documents: DocumentPairs, metric: str, *, alpha: float) -> Level:
+    """Relative increase of perplexity or bits per byte, candidate over baseline, minus one."""
+    if metric == "perplexity":
+        ratio = perplexity_ratio(documents.candidate_nll - documents.baseline_nll, documents.tokens, alpha=alpha)
+        return Level(
+            value=ratio.ratio - 1,
+            lower=ratio.lower - 1,
+            upper=ratio.upper - 1,
+            n=ratio.documents,
+            reliable=ratio.reliable,
+            p_above=ratio.p_fail,
+            p_change=ratio.p_change,
+        )
+    share = document_mean(documents.candidate_nll, documents.baseline_nll, alpha=alpha)
+    return Level(
+        value=share.mean - 1,
+        lower=share.lower - 1,
+        upper=share.upper - 1,
+        n=share.documents,
+        reliable=share.reliable,
+        p_above=lambda limit: share.p_fail(1 + limit),
+        p_change=share.p_change(1.0),
+    )
+
+
+def likelihood_level(nll: Floats, documents: DocumentPairs, metric: str, *, alpha: float) -> Level:
+    """Perplexity or bits per byte of one side, with a document-clustered interval."""
+    per = documents.tokens if metric == "perplexity" else documents.bytes * math.log(2)
+    mean = document_mean(nll, per, alpha=alpha)
+    shape = _exp if metric == "perplexity" else float
+    back = _log if metric == "perplexity" else float
+    return Level(
+        value=shape(mean.mean),
+        lower=shape(mean.lower),
+        upper=shape(mean.upper),
+        n=mean.documents,
+        reliable=mean.reliable,
+        p_above=lambda limit: mean.p_fail(back(limit)),
+        p_below=lambda limit: _below(mean, back(limit)),
+    )
+
+
+def _below(mean: DocumentMean, limit: float) -> float:
+    """One-sided p of H0: the mean is at least the limit."""
+    return replace(mean, mean=-mean.mean, lower=-mean.upper, upper=-mean.lower).p_fail(-limit)
+
+
+def _log(limit: float) -> float:
+    return math.log(limit) if limit > 0 else -math.inf
+
+
+def _exp(value: float) -> float:
+    return math.exp(value) if value < 700 else math.inf
+
+
+def divergence_level(documents: DocumentPairs, metric: str, *, alpha: float) -> Level:
+    """A divergence figure with its interval. Quantiles: Woodruff's (1952) interval, the clustered bounds of the
+    share of positions below the estimate, read back through the empirical distribution."""
+    divergence = documents.divergence
+    if divergence is None:
+        raise ValueError(f"{documents.task}: no divergence was measured")
+    values = divergence.values
+    if metric == "kl_max":
+        return Level(value=float(values.max()), lower=None, upper=None, n=documents.count)
+    if metric in QUANTILES:
+        return woodruff(documents, divergence, QUANTILES[metric], alpha=alpha)[0]
+    sums = {
+        "kl_mean": divergence.kl,
+        "top1_agreement": divergence.top1_agree,
+        "delta_p_mean": divergence.delta_p,
+        "delta_p_rms": divergence.delta_p_squared,
+    }[metric]
+    share = 1.0 if metric == "top1_agreement" else None
+    mean = document_mean(sums, documents.tokens, alpha=alpha, scale=share)
+    figures = (mean.mean, mean.lower, mean.upper)
+
+    def back(limit: float) -> float:
+        return limit
+
+    if metric == "delta_p_rms":
+        figures = (math.sqrt(mean.mean), math.sqrt(max(0.0, mean.lower)), math.sqrt(mean.upper))
+
+        def back(limit: float) -> float:
+            return math.copysign(limit * limit, limit)
+
+    return Level(
+        value=figures[0],
+        lower=figures[1],
+        upper=figures[2],
+        n=mean.documents,
+        reliable=mean.reliable,
+        p_above=lambda limit: mean.p_fail(back(limit)),
+        p_below=lambda limit: _below(mean, back(limit)),
+    )
+
+
+def woodruff(
+    documents: DocumentPairs, divergence: Divergence, probability: float, *, alpha: float
+) -> tuple[Level, DocumentMean]:
+    """A sample quantile with Woodruff's interval, and the share of positions up to it that the interval rests on."""
+    values = divergence.values
+    estimate = float(np.quantile(values, probability))
+    below = document_mean(below_by_document(divergence, estimate), documents.tokens, alpha=alpha)
+    low, high = (float(np.quantile(values, min(1.0, max(0.0, share)))) for share in (below.lower, below.upper))
+    level = Level(
+        value=estimate,
+        lower=min(low, estimate),
+        upper=max(high, estimate),
+        n=below.documents,
+        reliable=below.reliable,
+        p_above=lambda limit: below.p_fail(_share_below(values, limit)),
+        p_below=lambda limit: _below(below, _share_below(values, limit)),
+    )
+    return level, below
+
+
+def _share_below(values: Floats, limit: float) -> float:
+    """The share whose quantile is the limit; infinite where the limit lies outside of the values."""
+    places = np.linspace(0.0, 1.0, values.size)
+    return float(np.interp(limit, np.sort(values), places, left=-math.inf, right=math.inf))
+
+
+def document_measures(documents: DocumentPairs, *, alpha: float) -> tuple[Measure, ...]:
+    """Perplexity, bits per byte and, where it was measured, every divergence figure."""
+    if not documents.count:
+        return ()
+    few = "under 20 documents: the interval is unreliable"
+    measures = []
+    for metric, unit in (("perplexity", ""), ("bits_per_byte", "bits")):
+        increase = increase_of(documents, metric, alpha=alpha)
+        measures.append(
+            Measure(
+                task=documents.task,
+                metric=metric,
+                kind="perplexity",
+                unit=unit,
+                higher_is_better=False,
+                n=documents.count,
+                baseline=likelihood_level(documents.baseline_nll, documents, metric, alpha=alpha).value,
+                candidate=likelihood_level(documents.candidate_nll, documents, metric, alpha=alpha).value,
+                change=increase.value,
+                lower=increase.lower,
+                upper=increase.upper,
+                failed=len(documents.failed),
+                note=None if increase.reliable else few,
+            )
+        )
+    if documents.divergence is not None:
+        for metric in (*DIVERGENCE_UNITS,):
+            level = divergence_level(documents, metric, alpha=alpha)
+            measures.append(
+                Measure(
+                    task=documents.task,
+                    metric=metric,
+                    kind="divergence",
+                    unit=DIVERGENCE_UNITS[metric],
+                    higher_is_better=metric in ("top1_agreement", "delta_p_mean"),
+                    n=level.n,
+                    baseline=None,
+                    candidate=level.value,
+                    change=level.value,
+                    lower=level.lower,
+                    upper=level.upper,
+                    note=None if level.reliable else few,
+                )
+            )
+    return tuple(measures)
+
+
+DIVERGENCE_UNITS = {
+    "kl_mean": "nats",
+    "kl_median": "nats",
+    "kl_p95": "nats",
+    "kl_p99": "nats",
+    "kl_p999": "nats",
+    "kl_max": "nats",
+    "top1_agreement": "fraction",
+    "delta_p_mean": "fraction",
+    "delta_p_rms": "fraction",
+}
+
+
+def only_documents(documents: DocumentPairs, name: str) -> DocumentPairs:
+    """The documents of one slice, without divergence (its positions are not kept apart by slice)."""
+    inside = documents.slices[name]
+    return DocumentPairs(
+        task=documents.task,
+        baseline_nll=documents.baseline_nll[inside],
+        candidate_nll=documents.candidate_nll[inside],
+        tokens=documents.tokens[inside],
+        bytes=documents.bytes[inside],
+        slices={},
+        divergence=None,
+        failed=documents.slice_failed.get(name, ()),
+        baseline_failed=documents.slice_baseline_failed.get(name, ()),
+        slice_failed={},
+        slice_baseline_failed={},
+    )

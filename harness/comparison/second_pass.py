@@ -1,0 +1,101 @@
+"""The baseline's first pass beside its second: what the same model does in other batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.comparison.documents import DocumentPairs, document_pairs
+from harness.comparison.pairs import PairedMetric, PairingError, Pairs, Side, lay_out, pair_items, paired_metric
+from harness.comparison.timed_pairs import baseline_ratios
+from harness.errors import RecordError
+from harness.records.columns import Floats, PlanColumns
+from harness.records.models import RunManifest, SpeedRecord
+from harness.records.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoisePairs:
+    """Both passes of the baseline, paired on the items that were asked twice."""
+
+    metrics: Mapping[tuple[str, str], PairedMetric]
+    """(task, metric) to its pairs."""
+    documents: Mapping[str, DocumentPairs]
+    likelihoods: Mapping[str, Floats]
+    """Task to the absolute difference of every option's log-likelihood, or of every document's a token, in nats."""
+    speed: Mapping[tuple[str, str], Floats]
+    """(workload, metric) to the ratios of adjacent runs of the baseline."""
+    failure: str | None
+    """Why there is not more."""
+
+
+def noise_pairs(
+    store: Store,
+    run: RunManifest,
+    speed: Sequence[SpeedRecord],
+    side: Callable[[str, str], Side],
+    plan: Callable[[str], PlanColumns],
+) -> NoisePairs | None:
+    """Pair the baseline's two passes; None where the run has no second pass and timed nothing.
+
+    `side`, `plan`: an evaluation and a plan of the run. Raises `RecordError` for damaged records.
+    """
+    baseline = run.variants[run.baseline]
+    ratios = baseline_ratios(speed)
+    if not (baseline.second_pass or baseline.second_pass_failure or ratios):
+        return None
+    metrics: dict[tuple[str, str], PairedMetric] = {}
+    documents: dict[str, DocumentPairs] = {}
+    likelihoods: dict[str, Floats] = {}
+    for task, key in baseline.second_pass.items():
+        facts = run.tasks[task]
+        pairs = _pairs(store, task, key, facts.metrics, plan(task), side(task, baseline.evaluations[task]))
+        if facts.kind == "perplexity":
+            found = document_pairs(task, pairs)
+            documents[task] = found
+            moved = np.abs(found.candidate_nll - found.baseline_nll) / found.tokens
+        else:
+            for metric in facts.metrics:
+                higher = metric not in facts.lower_is_better
+                metrics[task, metric] = paired_metric(task, metric, pairs, higher_is_better=higher)
+            moved = _option_differences(pairs)
+        if moved.size:
+            likelihoods[task] = moved
+    return NoisePairs(
+        metrics=metrics,
+        documents=documents,
+        likelihoods=likelihoods,
+        speed=ratios,
+        failure=baseline.second_pass_failure,
+    )
+
+
+def _pairs(store: Store, task: str, key: str, metrics: Sequence[str], whole: PlanColumns, first: Side) -> Pairs:
+    """The items of the second pass in both. The first pass is laid out by its own, whole plan."""
+    manifest = store.evaluation(key)
+    if manifest is None:
+        raise RecordError(f"{store.evaluation_folder(key)}: the evaluation is missing or unfinished")
+    again = store.plan_columns(manifest.identity.requests)
+    places = whole.items.places_of(again.items)
+    if first.misfit is not None or (places < 0).any():
+        raise RecordError(f"{task}: the baseline's second pass does not fit its first; run again with --fresh")
+    part = Side(answers=first.answers, order=first.order[places], misfit=None)
+    try:
+        return pair_items(task, again, part, lay_out(again, store.columns(key, metrics)), names=("first", "second"))
+    except PairingError as error:
+        raise RecordError(f"{error} in the baseline's second pass; run again with --fresh") from error
+
+
+def _option_differences(pairs: Pairs) -> Floats:
+    """|log-likelihood in one pass - in the other| of every option that has one in both, [options]."""
+    both = np.flatnonzero(pairs.baseline.options == pairs.candidate.options)
+    counts = pairs.baseline.options[both]
+    option = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    left, right = (
+        each.likelihoods[np.repeat(each.first_option[both], counts) + option]
+        for each in (pairs.baseline, pairs.candidate)
+    )
+    moved: Floats = np.abs(left - right)
+    return moved[np.isfinite(moved)]

@@ -1,0 +1,214 @@
+"""Two variants of a run side by side, on every task that both answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from harness.comparison.answer_patterns import Behaviour, behaviour
+from harness.comparison.base_pairs import Triple, task_triples
+from harness.comparison.documents import DocumentPairs, document_pairs
+from harness.comparison.flips import Reader, find_flips
+from harness.comparison.pairs import PairedMetric, PairingError, Pairs, Side, lay_out, pair_items, paired_metric
+from harness.comparison.sequential_test import Part, largest_cluster
+from harness.errors import RecordError
+from harness.records.columns import Indices, ItemColumns, PlanColumns
+from harness.records.models import EarlyStop, ItemRecord, PlannedItem, RunManifest, VariantRun
+from harness.records.store import Store
+from harness.records.verdict import Flip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paired:
+    """Everything paired between two sides: per-item metrics and documents, by task."""
+
+    metrics: Mapping[tuple[str, str], PairedMetric]
+    """(task, metric) to its pairs."""
+    documents: Mapping[str, DocumentPairs]
+    broken: Mapping[str, str]
+    """Task to why it could not be paired."""
+    flips: tuple[Flip, ...]
+    flips_total: Mapping[str, int]
+    behaviours: Mapping[str, Behaviour]
+    """Task to how both sides answered."""
+    triples: Mapping[tuple[str, str], Triple] = field(default_factory=dict)
+    """(task, metric) to both sides beside the model before fine-tuning, where there is one."""
+    untripled: Mapping[str, str] = field(default_factory=dict)
+    """Task to why that model could not be set beside them."""
+    parts: Mapping[str, Part] = field(default_factory=dict)
+    """Task to what is there of it, where the variant was stopped early: its metrics are over that part alone."""
+
+
+class Items:
+    """A run's stored records. Reads each evaluation and each plan once, as columns."""
+
+    def __init__(self, store: Store, run: RunManifest) -> None:
+        """Raises `RecordError` where an evaluation is another's than the run says."""
+        store.check_bound(run)
+        self.store = store
+        self.run = run
+        self._sides: dict[tuple[str, int | None], Side] = {}
+        self._plans: dict[str, PlanColumns] = {}
+
+    def side(self, task: str, key: str) -> Side:
+        if (key, None) not in self._sides:
+            columns = self.store.columns(key, self.run.tasks[task].metrics)
+            self._sides[key, None] = lay_out(self.plan(task), columns)
+        return self._sides[key, None]
+
+    def asked(self, task: str, variant: VariantRun) -> Side:
+        """What a variant did on a task, or on the part of it that it was asked before it was stopped."""
+        stop = variant.stopped
+        if stop is None or task in variant.evaluations:
+            return self.side(task, variant.evaluations[task])
+        place = stop.evaluation, stop.chunks
+        if place not in self._sides:
+            columns = self._part(stop, self.run.tasks[task].metrics)
+            self._sides[place] = lay_out(self.plan(task), columns, stopped=True)
+        return self._sides[place]
+
+    def _part(self, stop: EarlyStop, metrics: Sequence[str]) -> ItemColumns:
+        columns, digest = self.store.part(stop.evaluation, metrics, first=stop.chunks)
+        if digest != stop.digest:
+            raise RecordError(
+                f"{self.store.evaluation_folder(stop.evaluation)}: holds other answers than those at which the run was "
+                "stopped early; run the suite again."
+            )
+        return columns
+
+    def plan(self, task: str) -> PlanColumns:
+        if task not in self._plans:
+            self._plans[task] = self.store.plan_columns(self.run.tasks[task].plan)
+        return self._plans[task]
+
+    def reader(self, task: str, keys: tuple[str, str], pairs: Pairs) -> Reader:
+        """Reads some of the pairs in full, from the evaluations with these keys."""
+
+        def read(wanted: Indices) -> Iterable[tuple[PlannedItem, ItemRecord, ItemRecord]]:
+            planned = self.store.planned(self.run.tasks[task].plan, pairs.plan.lines[pairs.places[wanted]].tolist())
+            left = self.store.records(keys[0], pairs.baseline, wanted.tolist())
+            right = self.store.records(keys[1], pairs.candidate, wanted.tolist())
+            return zip(planned, left, right, strict=True)
+
+        return read
+
+
+def pair_sides(
+    items: Items,
+    left: VariantRun,
+    right: VariantRun,
+    *,
+    without: Mapping[str, frozenset[str]] | None = None,
+    tasks: frozenset[str] | None = None,
+    earlier: str = "",
+    base: VariantRun | None = None,
+) -> Paired:
+    """Pair two sides on every task both evaluated (or those of `tasks`). Slices and clusters come from the plan.
+
+    `without`: task to the items left out. `earlier`: the promoted version on one of the sides. What is wrong with its
+    records breaks its own pairs and nothing else, and its flips are not looked up. `base`: the model before
+    fine-tuning.
+    """
+    found: dict[str, _Task] = {}
+    broken: dict[str, str] = {}
+    for task in items.run.tasks:
+        if task not in left.answered or task not in right.answered or (tasks is not None and task not in tasks):
+            continue
+        try:
+            out = (without or {}).get(task, frozenset())
+            found[task] = _task(items, task, left, right, without=out, earlier=earlier, base=base)
+        except PairingError as error:
+            broken[task] = str(error)
+        except RecordError as error:
+            if not earlier:
+                raise
+            broken[task] = f"the records of {earlier} cannot be read: {error}"
+    return Paired(
+        metrics={(task, metric.metric): metric for task, each in found.items() for metric in each.metrics},
+        documents={task: each.documents for task, each in found.items() if each.documents is not None},
+        broken=broken,
+        flips=tuple(flip for each in found.values() for flip in each.flips),
+        flips_total={task: each.flips_total for task, each in found.items() if each.flips_total is not None},
+        behaviours={task: each.behaviour for task, each in found.items() if each.behaviour is not None},
+        triples={(task, triple.metric): triple for task, each in found.items() for triple in each.triples},
+        untripled={task: each.untripled for task, each in found.items() if each.untripled},
+        parts=_parts(items, left, right),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Task:
+    """What `Paired` holds, of one task."""
+
+    metrics: tuple[PairedMetric, ...]
+    documents: DocumentPairs | None
+    behaviour: Behaviour | None
+    flips: tuple[Flip, ...]
+    flips_total: int | None
+    triples: tuple[Triple, ...]
+    untripled: str
+
+
+def _task(
+    items: Items,
+    task: str,
+    left: VariantRun,
+    right: VariantRun,
+    *,
+    without: frozenset[str],
+    earlier: str,
+    base: VariantRun | None,
+) -> _Task:
+    """Pair two sides on one task. Raises `PairingError`, and `RecordError` for damaged records."""
+    facts = items.run.tasks[task]
+    pairs = pair_items(
+        task,
+        items.plan(task),
+        items.asked(task, left),
+        items.asked(task, right),
+        names=(earlier or left.variant, right.variant),
+        without=without,
+    )
+    read = items.reader(task, (left.answered[task], right.answered[task]), pairs)
+    metrics = tuple(
+        paired_metric(task, metric, pairs, higher_is_better=metric not in facts.lower_is_better)
+        for metric in facts.metrics
+    )
+    triples, untripled = _triples(items, task, pairs, metrics, base if task in right.evaluations else None)
+    shown = primary_metric(metrics)
+    flips: tuple[Flip, ...] = ()
+    total: int | None = None
+    if shown is not None and left is not right and not earlier:
+        flips, total = find_flips(task, shown, pairs, read)
+    return _Task(
+        metrics=metrics,
+        documents=document_pairs(task, pairs) if facts.kind == "perplexity" else None,
+        behaviour=None if earlier else behaviour(task, pairs, read, lower_is_better=facts.lower_is_better),
+        flips=flips,
+        flips_total=total,
+        triples=triples,
+        untripled=untripled,
+    )
+
+
+def _triples(
+    items: Items, task: str, pairs: Pairs, metrics: Sequence[PairedMetric], base: VariantRun | None
+) -> tuple[tuple[Triple, ...], str]:
+    """The model before fine-tuning beside the pairs, or why it could not be set there."""
+    if base is None or task not in base.evaluations:
+        return (), ""
+    try:
+        return task_triples(task, pairs, items.side(task, base.evaluations[task]), metrics), ""
+    except PairingError as error:
+        return (), str(error)
+
+
+def _parts(items: Items, *sides: VariantRun) -> dict[str, Part]:
+    """The tasks at which a side was stopped."""
+    stops = [each.stopped for each in sides if each.stopped is not None and each.stopped.task in items.run.tasks]
+    return {stop.task: Part(stop=stop, largest=largest_cluster(items.plan(stop.task))) for stop in stops}
+
+
+def primary_metric(metrics: Sequence[PairedMetric]) -> str | None:
+    """The metric whose flips are shown: the first binary one."""
+    return next((metric.metric for metric in metrics if metric.kind == "binary"), None)

@@ -1,0 +1,1 @@
+"""Local data files, read strictly into rows, and their values as text."""

@@ -1,0 +1,1 @@
+"""llama.cpp itself, through llama-cpp-python's low-level interface."""

@@ -1,0 +1,111 @@
+"""Generation one request after the other, and exact-length timing runs over parallel sequences."""
+
+from __future__ import annotations
+
+import time as clock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.engines.decoding import Decoding, refusal, unable
+from harness.engines.llamacpp.c_model import SEQUENCES, Logits, Model, Shape
+from harness.engines.penalties import FOLLOWED, ruled
+from harness.engines.protocol import GenerateRequest, Generation, Timing, Workload
+from harness.errors import EngineError
+
+LOOK_BACK = 16
+"""Tokens looked at after every step for a stop string, beyond the longest stop string's characters."""
+
+
+def generate(model: Model, request: GenerateRequest) -> Generation:
+    """Continue one prompt in a cache of its own. At the end of the model's context the answer ends as `length`."""
+    decoding = request.decoding
+    if decoding is not None and (names := unable(decoding, FOLLOWED)):
+        raise EngineError(f"{model.path}: {refusal(names, 'llama.cpp')}")
+    until = [stop for stop in request.until if stop]
+    back = LOOK_BACK + max(map(len, until), default=0)
+    room = min(request.max_new_tokens, model.context_length - len(request.prompt))
+    if room < min(1, request.max_new_tokens):
+        raise EngineError(
+            f"{model.path}: a prompt of {len(request.prompt)} tokens leaves nothing of its context of "
+            f"{model.context_length}"
+        )
+    source = np.random.default_rng([request.seed, *request.prompt]) if request.temperature > 0 else None
+    tokens: list[int] = []
+    finish = "length"
+    [(_, rows)] = model.sequence(request.prompt, len(request.prompt) - 1, more=room)
+    while len(tokens) < room:
+        scores = rows[0] if decoding is None else ruled(rows[0], request.prompt, tokens, decoding)
+        token = _next(scores, request.temperature, source)
+        if _ends(model, token, decoding):
+            finish = "stop"
+            break
+        tokens.append(token)
+        if until and _stands_in(model.text(tokens[-back:], special=True), until):
+            finish = "stop"
+            break
+        if len(tokens) < room:
+            rows = model.decode([token], _numbers(len(request.prompt) + len(tokens) - 1), _numbers(0), _numbers(1))
+    text = whole = model.text(tokens)
+    for stop in until:
+        text = text.split(stop)[0]
+    return Generation(tokens=tuple(tokens), text=text, finish="stop" if text != whole else finish)
+
+
+def _ends(model: Model, token: int, decoding: Decoding | None) -> bool:
+    """Whether a token ends the answer: by the suite's rules, or by the file's own."""
+    return model.ends(token) if decoding is None else token in decoding.end_tokens
+
+
+def _stands_in(text: str, until: list[str]) -> bool:
+    return any(stop in text for stop in until)
+
+
+def _numbers(*values: int) -> NDArray[np.int32]:
+    return np.array(values, dtype=np.int32)
+
+
+def _next(logits: NDArray[np.float32], temperature: float, source: np.random.Generator | None) -> int:
+    """The likeliest token, or a drawn one."""
+    if source is None:
+        return int(logits.argmax())
+    # The largest of the logits with Gumbel noise is a draw from their softmax.
+    return int((logits / temperature + source.gumbel(size=len(logits))).argmax())
+
+
+def time_workload(model: Model, workload: Workload) -> Timing:
+    """Prefill and one-token steps over random tokens, all sequences side by side; end of text is ignored."""
+    count, prompt = workload.batch, workload.prompt_tokens
+    length = prompt + workload.new_tokens
+    if count > min(SEQUENCES, model.settings.n_batch):
+        raise EngineError(
+            f"{model.path}: a batch of {count}, llama.cpp takes at most {min(SEQUENCES, model.settings.n_batch)}"
+        )
+    if length > model.context_length:
+        raise EngineError(f"{model.path}: {length} tokens do not fit its context of {model.context_length}")
+    model.prepare(Shape(tokens=length, sequences=count, all_logits=False))
+    ids = np.random.default_rng(workload.seed).integers(0, model.vocabulary, (count, prompt))
+    sequences = np.arange(count, dtype=np.int32)
+    width = model.size // count
+    started = clock.perf_counter()
+    rows: Logits | None = None
+    for start in range(0, prompt, width):
+        part = ids[:, start : start + width]
+        positions = np.tile(np.arange(start, start + part.shape[1], dtype=np.int32), count)
+        rows = model.decode(
+            part.ravel().tolist(), positions, np.repeat(sequences, part.shape[1]), positions == prompt - 1
+        )
+    assert rows is not None
+    tokens = rows.argmax(-1).tolist()
+    model.wait()
+    first = last = clock.perf_counter()
+    gaps = []
+    for step in range(workload.new_tokens - 1):
+        positions = np.full(count, prompt + step, dtype=np.int32)
+        rows = model.decode(tokens, positions, sequences, np.ones(count, dtype=np.int8))
+        tokens = rows.argmax(-1).tolist()
+        model.wait()
+        now = clock.perf_counter()
+        gaps.append(now - last)
+        last = now
+    return Timing(ttft_s=first - started, end_to_end_s=last - started, inter_token_s=tuple(gaps))

@@ -1,0 +1,22 @@
+"""What an engine is told to load, as a model reference."""
+
+from __future__ import annotations
+
+from harness.checkpoints.resolve import Reference
+from harness.engines.protocol import LoadSpec
+
+WITHOUT_FILES = frozenset({"scripted", "served"})
+"""Engines that open no file of a model."""
+
+
+def reference_of(spec: LoadSpec) -> Reference:
+    """Driver and worker make it alike."""
+    return Reference(
+        path=spec.path,
+        is_hub=spec.is_hub,
+        revision=spec.revision,
+        adapter=spec.adapter,
+        tokenizer=spec.tokenizer,
+        gguf_file=spec.gguf_file,
+        every_file=spec.engine == "vllm",
+    )

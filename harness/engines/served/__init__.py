@@ -1,0 +1,1 @@
+"""Models behind an HTTP server: llama.cpp, vLLM, SGLang, TGI and other OpenAI-style servers."""

@@ -1,0 +1,1 @@
+"""Hugging Face transformers: loading, scoring, generation and timing in one process."""

@@ -1,0 +1,140 @@
+"""Greedy decoding of many prompts at once: prompts of like length together, answers in one batch that shrinks.
+
+A beginning that the prompts share is computed once, states go into a buffer with room for the answers, and a row
+leaves the batch with its last token. transformers' own `generate` copies the whole cache at every step and carries
+finished rows along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.engines.protocol import GenerateRequest
+from harness.engines.transformers.lm_head import Head
+from harness.engines.transformers.loading import input_device
+from harness.engines.transformers.memory_budget import Room
+from harness.engines.transformers.prefix_cache import Heads
+
+Stopped = Callable[[Sequence[Sequence[int]]], Sequence[bool]]
+"""Which of several answers so far have come to a stop string."""
+SHRINK = 0.75
+"""The batch is packed anew once no more than this share of its rows is alive."""
+
+
+@dataclass(kw_only=True)
+class _Row:
+    """A prompt that is being answered."""
+
+    index: int
+    prompt: tuple[int, ...]
+    limit: int
+    tokens: list[int] = field(default_factory=list)
+    done: bool = False
+
+
+class GreedyDecoder:
+    """Decodes on one model. See the module's text for how."""
+
+    def __init__(self, model: Any, head: Head, room: Room, heads: Heads | None = None) -> None:
+        """`heads`: what scoring holds of common beginnings, so that both need not."""
+        self._head, self._room = head, room
+        self._heads = heads if heads is not None else Heads(model, head.trunk, room.head_tokens)
+        self._device = input_device(model)
+
+    def decode(self, requests: Sequence[GenerateRequest], ends: frozenset[int], stopped: Stopped) -> list[list[int]]:
+        """New tokens of every request, end of text included. All requests have one `shared` beginning and `stem`.
+
+        Raises `ValueError` for a model whose cache is not one column of keys and values per token.
+        """
+        import torch
+
+        head = requests[0].prompt[: requests[0].shared]
+        rows = [
+            _Row(index=index, prompt=request.prompt[len(head) :], limit=request.max_new_tokens)
+            for index, request in enumerate(requests)
+        ]
+        rows.sort(key=lambda row: -len(row.prompt))
+        answers = {row.index: row.tokens for row in rows}
+        with torch.no_grad():
+            cache, logits = self._prefill(rows, head, requests[0].stem)
+            mask = _mask(rows, len(head)).to(self._device)
+            while True:
+                chosen = logits.argmax(-1).tolist()
+                _take(rows, chosen, ends, stopped)
+                alive = [place for place, row in enumerate(rows) if not row.done]
+                if not alive:
+                    return [answers[index] for index in range(len(requests))]
+                if len(alive) <= SHRINK * len(rows):
+                    kept = torch.tensor(alive, device=self._device)
+                    for layer in cache.layers:
+                        layer.keep(kept)
+                    rows, mask = [rows[place] for place in alive], mask[kept]
+                mask = torch.nn.functional.pad(mask, (0, 1), value=1)
+                logits = self._step(rows, len(head), mask, cache)
+
+    def _prefill(self, rows: Sequence[_Row], head: tuple[int, ...], stem: int) -> tuple[Any, Any]:
+        """A cache with every prompt and the room for its answer, and the logits after each prompt, [rows, vocabulary].
+
+        Prompts are padded on the left, in passes of prompts of like length.
+        """
+        import torch
+
+        from harness.engines.transformers.kv_cache import joined
+
+        caches, last, start = [], [], 0
+        while start < len(rows):
+            part = rows[start : start + self._room.rows(len(rows[start].prompt), len(head))]
+            longest = len(part[0].prompt)
+            ids = torch.zeros((len(part), longest), dtype=torch.long)
+            for number, row in enumerate(part):
+                ids[number, longest - len(row.prompt) :] = torch.tensor(row.prompt)
+            mask = _mask(part, len(head))
+            before = {"past_key_values": self._heads.before(head, stem, len(part), extended=True)} if head else {}
+            output = self._head.trunk(
+                input_ids=ids.to(self._device),
+                attention_mask=mask.to(self._device),
+                position_ids=(mask.cumsum(-1) - 1).clamp_min(0)[:, len(head) :].to(self._device),
+                use_cache=True,
+                **before,
+            )
+            caches.append(output.past_key_values)
+            last.append(output.last_hidden_state[:, -1])
+            start += len(part)
+        cache = joined(caches, len(head), len(rows[0].prompt), max(row.limit for row in rows))
+        return cache, self._head.logits(torch.cat(last))
+
+    def _step(self, rows: Sequence[_Row], head: int, mask: Any, cache: Any) -> Any:
+        """Logits after each row's newest token."""
+        import torch
+
+        places = [[head + len(row.prompt) + len(row.tokens) - 1] for row in rows]
+        hidden = self._head.hidden(
+            torch.tensor([row.tokens[-1:] for row in rows], device=self._device),
+            attention_mask=mask,
+            position_ids=torch.tensor(places, device=self._device),
+            past_key_values=cache,
+            use_cache=True,
+        )
+        return self._head.logits(hidden[:, -1])
+
+
+def _take(rows: Sequence[_Row], chosen: Sequence[int], ends: frozenset[int], stopped: Stopped) -> None:
+    """Every living row gets its token, and is done with it where it ends the answer."""
+    living = [(row, token) for row, token in zip(rows, chosen, strict=True) if not row.done]
+    for row, token in living:
+        row.tokens.append(token)
+    for (row, token), stop in zip(living, stopped([row.tokens for row, _ in living]), strict=True):
+        row.done = stop or token in ends or len(row.tokens) >= row.limit
+
+
+def _mask(rows: Sequence[_Row], head: int) -> Any:
+    """1 for the head and every token, 0 for the padding on the left, [rows, head + longest]."""
+    import torch
+
+    longest = max(len(row.prompt) for row in rows)
+    mask = torch.ones((len(rows), head + longest), dtype=torch.long)
+    for number, row in enumerate(rows):
+        mask[number, head : head + longest - len(row.prompt)] = 0
+    return mask

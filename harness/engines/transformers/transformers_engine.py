@@ -1,0 +1,130 @@
+"""Hugging Face transformers: the engine object over loading, scoring, generation and timing."""
+
+from __future__ import annotations
+
+import shutil
+import time as clock
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+from harness.engines.foreign_errors import translated
+from harness.engines.protocol import (
+    ContinuationScore,
+    Facts,
+    GenerateRequest,
+    Generation,
+    LoadSpec,
+    ScoreRequest,
+    Timing,
+    Window,
+    WindowScore,
+    Workload,
+)
+from harness.engines.transformers.causality import check_causal
+from harness.engines.transformers.generate import Generator
+from harness.engines.transformers.lm_head import Head, known_ids
+from harness.engines.transformers.load_facts import gather_facts
+from harness.engines.transformers.loading import Loaded, load_model, loading_threads
+from harness.engines.transformers.matmul import faster_products
+from harness.engines.transformers.memory_budget import Room
+from harness.engines.transformers.placement import placing
+from harness.engines.transformers.rolling import roll
+from harness.engines.transformers.score import Scorer
+from harness.engines.transformers.timed_runs import time_workload
+
+
+def load(spec: LoadSpec) -> TransformersEngine:
+    """Load a model and verify how it can be scored. Raises `EngineError`."""
+    started = clock.perf_counter()
+    with translated(spec.path), placing(spec) as scratch, loading_threads(spec):
+        loaded = load_model(spec, scratch)
+        with faster_products(loaded.model):
+            check_causal(spec.path, loaded.model, loaded.tokenizer, quantized=loaded.quantized)
+        head = Head.find(loaded.model)
+        room = Room.of(loaded.model, head, spec.memory_budget)
+        with faster_products(loaded.model):
+            scorer = Scorer.choose(loaded.model, head, room, quantized=loaded.quantized)
+            generator = Generator(loaded.model, loaded.tokenizer, head, scorer)
+        engine = TransformersEngine(spec, loaded, head, scorer, generator, clock.perf_counter() - started)
+    engine.removes(scratch)
+    return engine
+
+
+class TransformersEngine:
+    """One loaded causal language model."""
+
+    def __init__(
+        self, spec: LoadSpec, loaded: Loaded, head: Head, scorer: Scorer, generator: Generator, load_s: float
+    ) -> None:
+        self._spec, self._loaded, self._head = spec, loaded, head
+        self._scorer, self._generator = scorer, generator
+        self._known = known_ids(loaded.tokenizer)
+        self._removal: weakref.finalize[..., Any] | None = None
+        self._facts = gather_facts(loaded, head, scorer, generator, load_s)
+
+    def removes(self, folder: str | None) -> None:
+        """Remove a folder when this engine is closed or collected, or when the process ends."""
+        if folder is not None:
+            self._removal = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+
+    def facts(self) -> Facts:
+        return self._facts
+
+    def encode(self, texts: Sequence[str], *, add_special_tokens: bool) -> list[tuple[int, ...]]:
+        tokenizer = self._loaded.tokenizer
+        return [tuple(tokenizer.encode(text, add_special_tokens=add_special_tokens)) for text in texts]
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[tuple[ContinuationScore, ...]]:
+        with translated(self._spec.path), faster_products(self._loaded.model):
+            return self._scorer.score(requests)
+
+    def roll(
+        self, windows: Sequence[Window], *, states_out: str | None = None, states_in: str | None = None
+    ) -> list[WindowScore]:
+        with translated(self._spec.path), faster_products(self._loaded.model):
+            return roll(
+                self._loaded.model,
+                self._head,
+                self._scorer.room,
+                self._scorer.reach,
+                windows,
+                states_out=states_out,
+                states_in=states_in,
+                known=self._known,
+            )
+
+    def generate(self, requests: Sequence[GenerateRequest]) -> list[Generation]:
+        with translated(self._spec.path), faster_products(self._loaded.model):
+            return self._generator.generate(requests)
+
+    def time(self, workload: Workload) -> Timing:
+        with translated(self._spec.path):
+            return time_workload(self._loaded.model, workload)
+
+    def device_peaks(self) -> tuple[int | None, int | None]:
+        torch = _torch()
+        if "cuda" not in self._facts.device:
+            return None, None
+        devices = range(torch.cuda.device_count())
+        return (
+            sum(torch.cuda.max_memory_allocated(device) for device in devices),
+            sum(torch.cuda.max_memory_reserved(device) for device in devices),
+        )
+
+    def reset_device_peaks(self) -> None:
+        torch = _torch()
+        if "cuda" in self._facts.device:
+            for device in range(torch.cuda.device_count()):
+                torch.cuda.reset_peak_memory_stats(device)
+
+    def close(self) -> None:
+        del self._scorer, self._generator, self._head, self._loaded
+        if self._removal is not None:
+            self._removal()
+
+
+def _torch() -> Any:
+    import torch
+
+    return torch

@@ -1,0 +1,266 @@
+"""What a finding was judged on, read again from the store, and its judge. Owns the way from a finding to its arrays.
+
+The gate is rebuilt from the finding itself, so a verdict made under another suite's gates is explained too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from harness.comparison.base_answers import Beside, base_beside
+from harness.comparison.base_pairs import Triple
+from harness.comparison.candidates import one_task
+from harness.comparison.documents import DocumentPairs, document_pairs
+from harness.comparison.flips import Reader
+from harness.comparison.measures import only_documents
+from harness.comparison.pairs import PairedMetric, Pairs, paired_metric
+from harness.comparison.promoted import memory_of, promoted_versions
+from harness.comparison.sequential_test import Part, largest_cluster
+from harness.comparison.timed_pairs import SpeedPairs, loaded_memory, speed_pairs
+from harness.gates.forms import judge_documents, judge_memory, judge_paired, judge_speed
+from harness.gates.judgement import Judgement
+from harness.gates.retained_gain import judge_triple
+from harness.gates.stopped_tasks import judge_part
+from harness.records.columns import Indices
+from harness.records.models import RunManifest, SpeedRecord, VariantRun
+from harness.records.store import Store
+from harness.records.verdict import Finding
+from harness.suite.metrics import lookup
+from harness.suite.models import Gate
+
+CLEAN = "without the items that share text with the calibration data: "
+"""How the reason of a finding begins that was judged on the clean items."""
+
+
+class UnexplainedError(Exception):
+    """Nothing was computed for this finding; the message says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Items:
+    """A per-item metric over the pairs of a task, or of one slice."""
+
+    metric: PairedMetric
+    pairs: Pairs
+    within: Indices
+    """Which of `pairs` they are."""
+    read: Reader
+    sides: tuple[VariantRun, VariantRun]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Documents:
+    """Documents of a perplexity task, or of one slice, with their names."""
+
+    documents: DocumentPairs
+    names: tuple[str, ...]
+    sides: tuple[VariantRun, VariantRun]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Triples:
+    """A metric of three models over the items or documents of a task, or of one slice."""
+
+    triple: Triple
+    pairs: Pairs
+    within: Indices
+    """Which of `pairs` they are."""
+    read: Reader
+    sides: tuple[VariantRun, VariantRun]
+    """The fine-tuned model and the candidate."""
+    base: Beside
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stopped:
+    """The items that a variant was asked on a task before it was stopped early."""
+
+    metric: PairedMetric
+    pairs: Pairs
+    within: Indices
+    read: Reader
+    sides: tuple[VariantRun, VariantRun]
+    part: Part
+    alpha: float
+    """The test's share of alpha."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """One speed metric of one workload."""
+
+    pairs: SpeedPairs
+    record: SpeedRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    record: SpeedRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """The data of one finding, and its judge: (limit, alpha) to what the gate says of these very data."""
+
+    finding: Finding
+    gate: Gate
+    data: Items | Documents | Triples | Stopped | Speed | Memory
+    judge: Callable[[float, float], Judgement]
+
+
+OfTask = tuple[Pairs, Reader, tuple[VariantRun, VariantRun]]
+TaskPairs = Callable[[str, str, bool, bool], OfTask]
+"""(task, variant, to the reference?, clean?) to the pairs; several findings of a task share them."""
+
+
+def reading(store: Store, run: RunManifest) -> TaskPairs:
+    """Pairs each task once."""
+
+    @cache
+    def read(task: str, variant: str, to_reference: bool, clean: bool) -> OfTask:
+        return one_task(store, run, task, variant, to_reference=to_reference, clean=clean)
+
+    return read
+
+
+def gather(store: Store, run: RunManifest, finding: Finding, paired: TaskPairs) -> Evidence:
+    """Read what a finding was judged on.
+
+    Raises `UnexplainedError` or `PairingError` where nothing was computed, ValueError for a form that this version does
+    not know, `RecordError` for damaged records.
+    """
+    gate = Gate.model_validate(
+        {
+            "metric": finding.metric, "task": finding.task, "slice": finding.slice, "workload": finding.workload,
+            finding.form: finding.limit,
+        }
+    )  # fmt: skip
+    metric = lookup(finding.metric)
+    kind = metric.kind if metric is not None else "graded"
+    if kind in ("speed", "memory"):
+        return _timed(store, run, finding, gate, memory=kind == "memory")
+    task = finding.task or ""
+    pairs, read, sides = paired(task, finding.variant, "@" in finding.against, finding.reason.startswith(CLEAN))
+    if finding.form == "min_retained":
+        return _retained(store, run, finding, gate, (pairs, read, sides))
+    if kind in ("perplexity", "divergence"):
+        documents, names = _documents(task, pairs, finding.slice)
+        return Evidence(
+            finding=finding,
+            gate=gate,
+            data=Documents(documents=documents, names=names, sides=sides),
+            judge=lambda limit, alpha: judge_documents(_with(gate, limit), documents, alpha=alpha),
+        )
+    whole = paired_metric(
+        task, finding.metric, pairs, higher_is_better=finding.metric not in run.tasks[task].lower_is_better
+    )
+    within = np.arange(whole.count) if finding.slice is None else _members(whole.slices, finding.slice)
+    part = whole if finding.slice is None else whole.only(finding.slice)
+    if sides[1].stopped is not None and task not in sides[1].evaluations:
+        return _stopped(finding, gate, whole, (pairs, read, sides))
+    return Evidence(
+        finding=finding,
+        gate=gate,
+        data=Items(metric=part, pairs=pairs, within=within, read=read, sides=sides),
+        judge=lambda limit, alpha: judge_paired(_with(gate, limit), part, alpha=alpha),
+    )
+
+
+def _retained(store: Store, run: RunManifest, finding: Finding, gate: Gate, found: OfTask) -> Evidence:
+    """`min_retained`: the model before fine-tuning beside the pairs."""
+    pairs, read, sides = found
+    beside = base_beside(store, run, finding.task or "", pairs)
+    whole = next((each for each in beside.triples if each.metric == finding.metric), None)
+    if whole is None:
+        raise UnexplainedError(f"{finding.metric} was not measured on the base model")
+    part, within = whole, np.arange(whole.count)
+    if finding.slice is not None:
+        within, part = _members(whole.slices, finding.slice), whole.only(finding.slice)
+    return Evidence(
+        finding=finding,
+        gate=gate,
+        data=Triples(triple=part, pairs=pairs, within=within, read=read, sides=sides, base=beside),
+        judge=lambda limit, alpha: judge_triple(_with(gate, limit), part, alpha=alpha),
+    )
+
+
+def _stopped(finding: Finding, gate: Gate, metric: PairedMetric, found: OfTask) -> Evidence:
+    """A FAIL of a variant that was stopped early. `alpha` of its judge is the gate's own, before it is shared."""
+    pairs, read, sides = found
+    stop = sides[1].stopped
+    shared = finding.early_alpha
+    if stop is None or shared is None:
+        raise UnexplainedError("it was judged by another version of quantgate; `quantgate gate RUN` judges again")
+    part = Part(stop=stop, largest=largest_cluster(pairs.plan))
+    share = shared / finding.alpha
+    return Evidence(
+        finding=finding,
+        gate=gate,
+        data=Stopped(
+            metric=metric, pairs=pairs, within=np.arange(metric.count), read=read, sides=sides, part=part, alpha=shared
+        ),
+        judge=lambda limit, alpha: judge_part(_with(gate, limit), metric, part, alpha=alpha * share),
+    )
+
+
+def _with(gate: Gate, limit: float) -> Gate:
+    return gate.model_copy(update={gate.form: limit})
+
+
+def _members(slices: Mapping[str, Indices], name: str) -> Indices:
+    if name not in slices:
+        raise UnexplainedError(f"no item lies in slice {name!r}")
+    return slices[name]
+
+
+def _documents(task: str, pairs: Pairs, slice_name: str | None) -> tuple[DocumentPairs, tuple[str, ...]]:
+    whole = document_pairs(task, pairs)
+    left_out = {*whole.failed, *whole.baseline_failed}
+    names = tuple(name for name in (pairs.name(pair) for pair in range(pairs.places.size)) if name not in left_out)
+    if slice_name is None:
+        return whole, names
+    inside = _members(whole.slices, slice_name)
+    return only_documents(whole, slice_name), tuple(names[place] for place in inside.tolist())
+
+
+def _beside_reference(store: Store, run: RunManifest, record: SpeedRecord) -> SpeedRecord:
+    """The candidate's figures with the promoted version's in place of the baseline's."""
+    promoted = promoted_versions(store, run)
+    figures = memory_of(store, promoted[-1]) if promoted else None
+    if figures is None:
+        raise UnexplainedError("the promoted version's memory was not measured")
+    return record.model_copy(update={"baseline_memory": figures[0], "baseline": promoted[-1].name})
+
+
+def _timed(store: Store, run: RunManifest, finding: Finding, gate: Gate, *, memory: bool) -> Evidence:
+    key = run.variants[finding.variant].speed
+    record = store.speed(key) if key else loaded_memory(run, run.variants[finding.variant]) if memory else None
+    if record is None:
+        raise UnexplainedError(f"{finding.metric} was not measured in this run")
+    if "@" in finding.against:
+        record = _beside_reference(store, run, record)
+    if memory:
+        return Evidence(
+            finding=finding,
+            gate=gate,
+            data=Memory(record=record),
+            judge=lambda limit, alpha: judge_memory(_with(gate, limit), record),
+        )
+    found = [
+        each
+        for each in speed_pairs(record)
+        if (each.metric, each.workload) == (finding.metric, finding.workload or each.workload)
+    ]
+    if not found:
+        raise UnexplainedError(f"{finding.metric} was not measured in this run")
+    pairs = found[0]
+    return Evidence(
+        finding=finding,
+        gate=gate,
+        data=Speed(pairs=pairs, record=record),
+        judge=lambda limit, alpha: judge_speed(_with(gate, limit), pairs, alpha=alpha),
+    )

@@ -1,0 +1,228 @@
+"""Shares kept (Nam and Blackwelder, Fieller) and levels of their own (Wilson, t), with their numbers put in."""
+
+from __future__ import annotations
+
+import math
+
+from harness.comparison.pairs import PairedMetric
+from harness.explanations.shapes import Section, Step, counted, step
+from harness.explanations.unseen import GAFFKE, unseen_section
+from harness.stats import MeanLevel, Recovery, clustered_recovery, graded_recovery, mean_level, paired_recovery
+from harness.stats.drop import cluster_variance
+from harness.stats.recovery import nam_terms
+
+NAM = "score test for the ratio of two paired proportions (Nam and Blackwelder, Statistics in Medicine 21, 2002)"
+FIELLER = "Fieller's theorem (1954) for the ratio of two paired means"
+CLUSTERED = "; n divided by the design effect, Student's t over clusters"
+WILSON = "Wilson's score bounds (1927) for a share"
+
+
+def explain_recovery(metric: PairedMetric, *, form: str, limit: float, alpha: float) -> tuple[str, tuple[Section, ...]]:
+    """Method and steps of `min_recovery` and `max_relative_drop`. `limit` is the gate's own."""
+    at = 1 - limit if form == "max_relative_drop" else limit
+    if metric.kind == "binary" and metric.clusters is None:
+        found = paired_recovery(metric.count, metric.both, metric.worse, metric.better, alpha=alpha)
+        return NAM, _nam(metric, found, at, alpha)
+    if metric.kind == "binary" and metric.clusters is not None:
+        found = clustered_recovery(metric.baseline, metric.candidate, metric.clusters, alpha=alpha)
+        sections = _nam(metric, found, at, alpha)
+        return NAM + CLUSTERED + (GAFFKE if found.unseen else ""), (*sections, *_unseen(found, "clusters"))
+    found = graded_recovery(metric.baseline, metric.candidate, alpha=alpha, clusters=metric.clusters)
+    method = FIELLER + (", cluster-robust" if metric.clusters is not None else "")
+    word = "items" if metric.clusters is None else "clusters"
+    return method + (GAFFKE if found.unseen else ""), (*_fieller(metric, found, alpha), *_unseen(found, word))
+
+
+def _unseen(found: Recovery | MeanLevel, word: str) -> tuple[Section, ...]:
+    if found.unseen is None or found.own is None:
+        return ()
+    return (unseen_section(found.own, found.unseen, (found.lower, found.upper), word=word),)
+
+
+def _nam(metric: PairedMetric, found: Recovery, limit: float, alpha: float) -> tuple[Section, ...]:
+    n, both, b, c = metric.count, metric.both, metric.worse, metric.better
+    base, cand = (both + b) / n, (both + c) / n
+    shares = (
+        counted("n", n, "pairs"),
+        counted("n₁₁", both, "pairs right before and after"),
+        counted("b", b, "pairs that went from right to wrong"),
+        counted("c", c, "pairs that went from wrong to right"),
+        step("p_base", "the baseline's share", "({n11} + {b}) / {n}", base, n11=both, b=b, n=n),
+        step("p_cand", "the candidate's share", "({n11} + {c}) / {n}", cand, n11=both, c=c, n=n),
+        step("R", "share kept", "{p_cand} / {p_base}", found.ratio, p_cand=cand, p_base=base),
+    )
+    if found.clusters == 1:
+        return (Section(title="Counted", steps=shares),)
+    sections = [Section(title="Counted", steps=(*shares, *_nam_size(metric, found, alpha)))]
+    lower, upper = found.own or (found.lower, found.upper)
+    for name, at in (("the limit", limit), ("the lower bound", lower), ("the upper bound", upper)):
+        if 0 < at < math.inf:
+            sections.append(Section(title=f"At r, {name}", steps=_nam_steps(n, found.effective, both, b, c, at)))
+    return tuple(sections)
+
+
+def _nam_size(metric: PairedMetric, found: Recovery, alpha: float) -> tuple[Step, ...]:
+    """The quantile, and over clusters the effective size before it."""
+    n, groups = metric.count, found.clusters
+    if groups is None or metric.clusters is None:
+        return (step("z_q", "standard normal quantile", "Φ⁻¹(1 − {alpha})", found.quantile, alpha=alpha),)
+    t = step("t_q", "Student's t quantile with G − 1 degrees of freedom", "t⁻¹(1 − {alpha}; {G} − 1)", found.quantile,
+             alpha=alpha, G=groups)  # fmt: skip
+    if not metric.drops.any():
+        return (
+            step(
+                "n′", "effective pairs: nothing varies, so each cluster counts once", "{G}", found.effective, G=groups
+            ),
+            t,
+        )
+    rest = metric.candidate - found.ratio * metric.baseline
+    robust, independent = cluster_variance(rest, metric.clusters), float(rest.var(ddof=1)) / n
+    return (
+        counted("G", groups, "clusters"),
+        counted("V_CR", robust, "cluster-robust variance of the mean of candidate − R · baseline"),
+        counted("V_iid", independent, "its variance were the items independent"),
+        step("n′", "effective pairs", "{n} / max(1, {V_CR} / {V_iid})", found.effective, n=n, V_CR=robust,
+             V_iid=independent),
+        t,
+    )  # fmt: skip
+
+
+def _nam_steps(n: int, effective: float, both: float, b: float, c: float, r: float) -> tuple[Step, ...]:
+    base, cand, loss, gain = (both + b) / n, (both + c) / n, b / n, c / n
+    found = nam_terms(effective, base, cand, loss, gain, r)
+    return (
+        counted("r", r, "hypothesised share kept"),
+        step("p01", "most likely share of pairs from wrong to right; never under 0",
+             "(−{p_cand} + {r}² · ({p_base} + 2 · {c} / {n}) + √(({p_cand} − {r}² · {p_base})² + 4 · {r}² · {b} / {n} "
+             "· {c} / {n})) / (2 · {r} · ({r} + 1))", found.p01, p_cand=cand, p_base=base, r=r, b=b, c=c, n=n),
+        step("p10", "most likely share of pairs from right to wrong; never under 0",
+             "(−{p_base} + ({p_cand} + 2 · {b} / {n}) / {r}² + √(({p_base} − {p_cand} / {r}²)² + 4 / {r}² · {b} / {n} "
+             "· {c} / {n})) / (2 / {r} · (1 / {r} + 1))", found.p10, p_cand=cand, p_base=base, r=r, b=b, c=c, n=n),
+        step("z", "the score statistic", "({p_cand} − {r} · {p_base}) · √{n_} / √({r} · ({p10} + {p01}))", found.z,
+             p_cand=cand, p_base=base, r=r, n_=effective, p10=found.p10, p01=found.p01),
+    )  # fmt: skip
+
+
+def _fieller(metric: PairedMetric, found: Recovery, alpha: float) -> tuple[Section, ...]:
+    n, unit = metric.count, "n" if found.clusters is None else "G"
+    units = n if found.clusters is None else found.clusters
+    before, after = float(metric.baseline.sum()), float(metric.candidate.sum())
+    base, cand = float(metric.baseline.mean()), float(metric.candidate.mean())
+    steps = [
+        counted("n", n, "pairs"),
+        *(() if found.clusters is None else (counted("G", found.clusters, "clusters"),)),
+        counted("Σb", before, "sum of the baseline's values"),
+        counted("Σc", after, "sum of the candidate's values"),
+        step("B", "the baseline's mean", "{sum_b} / {n}", base, sum_b=before, n=n),
+        step("C", "the candidate's mean", "{sum_c} / {n}", cand, sum_c=after, n=n),
+        step("R", "share kept", "{C} / {B}", found.ratio, C=cand, B=base),
+    ]
+    counts = Section(title="Counted", steps=tuple(steps))
+    if units == 1:
+        return (counts,)
+    return counts, Section(title="Bounds", steps=_fieller_bounds(found, base, cand, unit, units, alpha))
+
+
+def _fieller_bounds(found: Recovery, base: float, cand: float, unit: str, units: int, alpha: float) -> tuple[Step, ...]:
+    t = found.quantile
+    if found.fieller is None:
+        return (
+            counted("q", t, "quantile"),
+            step("h", "half-width: nothing varies, and that is no certainty", f"{{q}}² / ({{{unit}}} + {{q}}²)",
+                 found.upper - found.ratio, q=t, **{unit: units}),
+            step("L", "lower bound, at least 0", "max(0, {R} − {h})", found.lower, R=found.ratio,
+                 h=found.upper - found.ratio),
+            step("U", "upper bound", "{R} + {h}", found.upper, R=found.ratio, h=found.upper - found.ratio),
+        )  # fmt: skip
+    vbb, vcc, vbc, a, half, c = found.fieller
+    steps = [
+        counted("V_bb", vbb, f"variance of B: {unit} / ({unit} − 1) · Σ(sum of deviations)² / n² over "
+                f"{'items' if unit == 'n' else 'clusters'}"),
+        counted("V_cc", vcc, "variance of C, in the same way"),
+        counted("V_bc", vbc, "their covariance"),
+        step("t", f"Student's t quantile with {unit} − 1 degrees of freedom", f"t⁻¹(1 − {{alpha}}; {{{unit}}} − 1)", t,
+             alpha=alpha, **{unit: units}),
+        step("f", "", "{B}² − {t}² · {V_bb}", a, B=base, t=t, V_bb=vbb),
+        step("g", "", "{B} · {C} − {t}² · {V_bc}", half, B=base, C=cand, t=t, V_bc=vbc),
+        step("k", "", "{C}² − {t}² · {V_cc}", c, C=cand, t=t, V_cc=vcc),
+    ]  # fmt: skip
+    lower, upper = found.own or (found.lower, found.upper)
+    if math.isfinite(upper):
+        steps += [
+            step("L", "lower bound, at least 0", "max(0, ({g} − √({g}² − {f} · {k})) / {f})", lower, g=half, f=a,
+                 k=c),
+            step("U", "upper bound", "({g} + √({g}² − {f} · {k})) / {f}", upper, g=half, f=a, k=c),
+        ]  # fmt: skip
+    else:
+        steps.append(counted("U", upper, "f or g² − f · k is not above 0: nothing bounds the share kept"))
+    return tuple(steps)
+
+
+def explain_level(metric: PairedMetric, *, alpha: float) -> tuple[str, tuple[Section, ...]]:
+    """Method and steps of `min` and `max` on a per-item metric."""
+    values = metric.candidate
+    found = mean_level(values, alpha=alpha, clusters=metric.clusters, shares=metric.kind == "binary")
+    n, total = found.n, float(values.sum())
+    steps = [
+        counted("n", n, "items"),
+        *(() if found.clusters is None else (counted("G", found.clusters, "clusters"),)),
+        counted("Σx", total, "sum of the values"),
+        step("p", "level", "{sum_x} / {n}", found.mean, sum_x=total, n=n),
+    ]
+    counts = Section(title="Counted", steps=tuple(steps))
+    if math.isinf(found.quantile):
+        return "one item or cluster has no interval", (counts,)
+    word = "items" if found.clusters is None else "clusters"
+    sections = (counts, Section(title="Bounds", steps=_level_bounds(found, alpha)), *_unseen(found, word))
+    few = GAFFKE if found.unseen is not None else ""
+    if math.isfinite(found.effective):
+        return WILSON + ("" if found.clusters is None else ", n divided by the design effect") + few, sections
+    return "t bounds of a mean" + ("" if found.clusters is None else ", cluster-robust") + few, sections
+
+
+def _level_bounds(found: MeanLevel, alpha: float) -> tuple[Step, ...]:
+    n, p, z, variance = found.n, found.mean, found.quantile, found.variance
+    lower, upper = found.own or (found.lower, found.upper)
+    normal = math.isfinite(found.effective) and found.clusters is None
+    quantile = (
+        step("z", "standard normal quantile", "Φ⁻¹(1 − {alpha})", z, alpha=alpha)
+        if normal or (variance == 0 and not math.isfinite(found.effective))
+        else step("z", "Student's t quantile, one degree less than items or clusters", "t⁻¹(1 − {alpha}; {units} − 1)",
+                  z, alpha=alpha, units=found.clusters or n)
+    )  # fmt: skip
+    steps = [quantile]
+    if math.isfinite(found.effective):
+        m = found.effective
+        if found.clusters is not None and variance > 0:
+            steps += [
+                counted("V", variance, "cluster-robust variance of p: G / (G − 1) · Σ(sum of deviations)² / n²"),
+                step("n′", "effective items", "{n} / max(1, {V} / ({p} · (1 − {p}) / {n}))", m, n=n, V=variance, p=p),
+            ]
+        elif found.clusters is not None:
+            steps.append(counted("n′", m, "effective items: nothing varies, so each cluster counts once"))
+        else:
+            steps.append(counted("n′", m, "effective items: all of them"))
+        return (
+            *steps,
+            step("L", "lower bound, at least 0",
+                 "({p} + {z}² / (2 · {n_}) − {z} · √({p} · (1 − {p}) / {n_} + {z}² / (4 · {n_}²))) / "
+                 "(1 + {z}² / {n_})", lower, p=p, z=z, n_=m),
+            step("U", "upper bound, at most 1",
+                 "({p} + {z}² / (2 · {n_}) + {z} · √({p} · (1 − {p}) / {n_} + {z}² / (4 · {n_}²))) / "
+                 "(1 + {z}² / {n_})", upper, p=p, z=z, n_=m),
+        )  # fmt: skip
+    half = upper - p
+    if variance > 0:
+        steps += [
+            counted("V", variance, "variance of the mean over items or clusters"),
+            step("h", "half-width", "{z} · √{V}", half, z=z, V=variance),
+        ]
+    else:
+        units = found.clusters or n
+        steps.append(step("h", "half-width: nothing varies, and that is no certainty",
+                          "max(1, |{p}|) · {z}² / ({units} + {z}²)", half, p=p, z=z, units=units))  # fmt: skip
+    return (
+        *steps,
+        step("L", "lower bound", "{p} − {h}", lower, p=p, h=half),
+        step("U", "upper bound", "{p} + {h}", upper, p=p, h=half),
+    )

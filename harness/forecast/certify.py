@@ -1,0 +1,109 @@
+"""What a suite can certify before it runs: for each gate, the smallest loss its items can show to be safe."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from harness.forecast.certificate import Asked, Certificate
+from harness.forecast.certify_documents import certify_documents
+from harness.forecast.certify_items import certify_items
+from harness.forecast.past_runs import History
+from harness.planning.task_plan import TaskPlan
+from harness.records.models import PlannedItem
+from harness.stats.decision import normal_quantile
+from harness.stats.promise import POWER
+from harness.suite.metrics import lookup
+from harness.suite.models import Gate, Suite
+
+FEW_PAIRS = 10
+
+
+def certificates(suite: Suite, plans: Sequence[TaskPlan], seen: History | None = None) -> tuple[Certificate, ...]:
+    """One row per gate (and slice), by the formulas of `stats.power`: 80 % power, no true loss, and as many flips
+    and as much spread as earlier runs showed, priors where there are none."""
+    by_name = {plan.name: plan for plan in plans}
+    rows: list[Certificate] = []
+    for index, gate in enumerate(suite.gates):
+        rows.extend(_rows(f"gates[{index}]", gate, suite, by_name, seen or History()))
+    return tuple(rows)
+
+
+def _rows(name: str, gate: Gate, suite: Suite, plans: dict[str, TaskPlan], seen: History) -> Iterator[Certificate]:
+    metric = lookup(gate.metric)
+    if metric is not None and metric.kind == "memory":
+        says = f"{gate.metric}: exact, one fresh process each"
+        yield Certificate(gate=name, judges=gate.metric, limit=_limit(gate), says=says, enough=True, certifies="exact")
+        return
+    if metric is not None and metric.kind == "speed":
+        yield _speed(name, gate, suite, seen)
+        return
+    if gate.task is None or gate.task not in plans:
+        return
+    plan = plans[gate.task]
+    for part, items in _parts(gate, plan).items():
+        label = f"{name} {part}" if part and gate.slice == "each" else name
+        where = f"{gate.task} {gate.metric}" + (f" on {part}" if part else "")
+        asked = Asked(label=label, where=where, gate=gate, suite=suite, items=tuple(items), seen=seen)
+        if not items:
+            row = Certificate(gate=label, judges=where, says=f"{where}: no item to judge", enough=False, possible=False)
+        elif plan.kind == "perplexity":
+            row = certify_documents(asked)
+        else:
+            row = certify_items(asked)
+        yield row.with_limit(_limit(gate))
+
+
+def _speed(name: str, gate: Gate, suite: Suite, seen: History) -> Certificate:
+    """What so many pairs tell apart, by the spread of like variants or of the baseline against itself."""
+    pairs = suite.speed.pairs if suite.speed is not None else 0
+    alpha = gate.alpha if gate.alpha is not None else suite.alpha
+    row = Certificate(
+        gate=name, judges=gate.metric, limit=_limit(gate), says=f"{gate.metric}: {pairs} timed pairs", enough=True,
+        count=pairs,
+    )  # fmt: skip
+    if pairs < FEW_PAIRS:
+        return row.but(f"; {FEW_PAIRS} at least are needed to decide", possible=False, needs=FEW_PAIRS)
+    errors = [
+        (each.error * math.sqrt(each.pairs / pairs), each.run)
+        for (variant, workload, metric), each in seen.speed.items()
+        if metric == gate.metric
+        and gate.workload in (None, workload)
+        and variant in (gate.variants or suite.candidates)
+    ]
+    if not errors and seen.noise is not None:
+        own = [each.spread for each in seen.noise.speed if each.metric == gate.metric]
+        errors = [(each / math.sqrt(pairs), f"{seen.noise_run}, the baseline alone") for each in own]
+    if not errors:
+        return row.but("; what they tell apart is unknown until the first run")
+    error, run = max(errors)
+    told = math.expm1((normal_quantile(1 - alpha) + normal_quantile(POWER)) * error)
+    words = f"{100 * told:.2g} %"
+    return row.but(
+        f" tell ratios {words} apart (80 % power, spread seen in {run})", certifies=words, basis=f"spread seen in {run}"
+    )
+
+
+def _limit(gate: Gate) -> str:
+    """The limit as a person wrote it, in the form's own terms."""
+    value = gate.limit
+    forms = {
+        "max_drop": f"drop {100 * value:.3g} pp",
+        "max_relative_drop": f"drop {100 * value:.3g} %",
+        "min_recovery": f"keeps {100 * value:.4g} %",
+        "min_retained": f"retains {100 * value:.4g} %",
+        "max_increase": f"rise {100 * value:.3g} %",
+    }
+    return forms.get(gate.form, f"{gate.form} {value:.4g}")
+
+
+def _parts(gate: Gate, plan: TaskPlan) -> dict[str | None, list[PlannedItem]]:
+    """Items the gate can use, by slice where it looks at slices."""
+    usable = [item for item in plan.items if item.too_long is None]
+    if gate.slice is None:
+        return {None: usable}
+    parts: dict[str | None, list[PlannedItem]] = {}
+    for item in usable:
+        for field, value in item.slices.items():
+            parts.setdefault(f"{field}={value}", []).append(item)
+    return parts if gate.slice == "each" else {gate.slice: parts.get(gate.slice, [])}

@@ -1,0 +1,177 @@
+"""What earlier runs of a suite showed: how much answers change, how much figures spread, how long it took.
+
+Reads stored runs and verdicts, newest last. A run or verdict that cannot be read shows nothing; it stops no plan.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from harness.errors import RecordError
+from harness.records.models import RunManifest, SpeedRecord, VariantRun
+from harness.records.store import Store
+from harness.records.verdict import CandidateVerdict, Measure, Noise, SpeedRow, Verdict
+from harness.stats.decision import normal_quantile, t_quantile
+from harness.suite.describe import quantization_words
+from harness.suite.models import Suite
+
+RUNS = 20
+"""Runs that are looked at, the newest ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """One metric of a like variant in the largest (then newest) run that has it."""
+
+    run: str
+    measure: Measure
+    alpha: float
+
+    @property
+    def error(self) -> float | None:
+        """Standard error of the change, of the logarithm for perplexity. Where it was not kept it is from the upper
+        bound, too large then where few values changed. None without bounds."""
+        measure = self.measure
+        if measure.spread is not None:
+            return measure.spread.error
+        units = measure.clusters or measure.n
+        if measure.upper is None or measure.change is None or units < 2:
+            return None
+        width = measure.upper - measure.change
+        if measure.kind == "perplexity":
+            width = math.log1p(measure.upper) - math.log1p(measure.change)
+        return width / t_quantile(1 - self.alpha, units - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeenSpeed:
+    """One speed metric of a like variant; `error` is the standard error of the ratio's logarithm over `pairs`."""
+
+    run: str
+    pairs: int
+    error: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How long one variant took for one task on this host."""
+
+    run: str
+    tokens: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """Everything that planning takes from earlier runs. Empty where there are none."""
+
+    measures: dict[tuple[str, str, str], Seen] = field(default_factory=dict)
+    """(variant, task, metric)."""
+    speed: dict[tuple[str, str, str], SeenSpeed] = field(default_factory=dict)
+    """(variant, workload, metric)."""
+    paces: dict[tuple[str, str], Pace] = field(default_factory=dict)
+    """(variant, task)."""
+    loads: dict[str, float] = field(default_factory=dict)
+    """Variant to the seconds one load took."""
+    pair_seconds: dict[str, float] = field(default_factory=dict)
+    """Variant to the seconds of one timed pair over every workload."""
+    levels: dict[str, float] = field(default_factory=dict)
+    """`task/metric` to the baseline's value in the newest run that has it."""
+    gains: dict[str, float] = field(default_factory=dict)
+    """`task/metric` to the upper bound of what fine-tuning gained, in the newest run that has it."""
+    noise: Noise | None = None
+    """The newest noise floor."""
+    noise_run: str | None = None
+
+
+def history(store: Store, suite: Suite, *, host: str) -> History:
+    """What the last runs of this suite showed. `host`: the fingerprint that times are taken from."""
+    found = History()
+    for run, verdict in _runs(store, suite.suite):
+        _times(store, run, suite, host, found)
+        if verdict is None:
+            continue
+        found.levels.update(verdict.baseline_measures)
+        if verdict.noise is not None:
+            found = replace(found, noise=verdict.noise, noise_run=verdict.run)
+        for candidate in verdict.candidates:
+            for row in candidate.retained:
+                if row.gain_upper is not None:
+                    found.gains[f"{row.task}/{row.metric}"] = row.gain_upper
+            for variant in _like(suite, candidate):
+                _figures(variant, candidate, verdict, found)
+    return found
+
+
+def _runs(store: Store, suite: str) -> Iterator[tuple[RunManifest, Verdict | None]]:
+    for folder in store.runs(suite)[-RUNS:]:
+        try:
+            run = store.run(suite, folder.name)
+        except RecordError:
+            continue
+        try:
+            yield run, store.verdict(run.suite, run.run)
+        except RecordError:
+            yield run, None
+
+
+def _like(suite: Suite, candidate: CandidateVerdict) -> Sequence[str]:
+    """The suite's candidates that are quantized as this one was: by their block, by their name where there is none."""
+    return [
+        name
+        for name in suite.candidates
+        if quantization_words(suite.variants[name]) == candidate.quantization
+        and (name == candidate.variant or suite.variants[name].quantize is not None)
+    ]
+
+
+def _figures(variant: str, candidate: CandidateVerdict, verdict: Verdict, found: History) -> None:
+    for measure in candidate.measures:
+        key = variant, measure.task, measure.metric
+        known = found.measures.get(key)
+        if measure.n and (known is None or measure.n >= known.measure.n):
+            found.measures[key] = Seen(run=verdict.run, measure=measure, alpha=verdict.alpha)
+    for row in candidate.speed:
+        if (error := _spread(row, verdict.alpha)) is not None:
+            seen = SeenSpeed(run=verdict.run, pairs=row.pairs, error=error)
+            found.speed[variant, row.workload, row.metric] = seen
+
+
+def _spread(row: SpeedRow, alpha: float) -> float | None:
+    if row.lower is None or row.upper is None or row.lower <= 0:
+        return None
+    return math.log(row.upper / row.lower) / (2 * normal_quantile(1 - alpha))
+
+
+def _times(store: Store, run: RunManifest, suite: Suite, host: str, found: History) -> None:
+    """Seconds of the evaluations that this host computed."""
+    for name, variant in run.variants.items():
+        if name not in suite.variants:
+            continue
+        for task, key in variant.evaluations.items():
+            try:
+                manifest = store.evaluation(key)
+            except RecordError:
+                continue
+            tokens = run.tasks[task].tokens
+            if manifest is None or manifest.host.fingerprint != host or tokens == 0:
+                continue
+            known = found.paces.get((name, task))
+            if known is None or tokens >= known.tokens:
+                found.paces[name, task] = Pace(run=run.run, tokens=tokens, seconds=manifest.elapsed_s)
+            found.loads[name] = manifest.facts.load_s
+        if (record := _record(store, variant)) is not None and record.host.fingerprint == host:
+            found.pair_seconds[name] = sum(
+                (pair.baseline.end_to_end_s + pair.candidate.end_to_end_s) / len(each.pairs)
+                for each in record.workloads
+                for pair in each.pairs
+            )
+
+
+def _record(store: Store, variant: VariantRun) -> SpeedRecord | None:
+    try:
+        return store.speed(variant.speed) if variant.speed else None
+    except RecordError:
+        return None

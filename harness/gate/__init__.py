@@ -1,5 +1,0 @@
-"""Rules times comparisons gives findings; findings and validity checks give the verdict. Pure: no files, no prints."""
-
-from harness.gate.judge import judge
-
-__all__ = ["judge"]

@@ -1,0 +1,54 @@
+"""Under what a run was measured, as the verdict keeps it, so that history knows which figures are one series."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from harness.comparison.candidates import Comparison
+from harness.records.batching_codes import batching_code
+from harness.records.models import EvaluationManifest
+from harness.records.verdict import Conditions, TaskFacts
+
+
+def conditions(evaluations: Mapping[str, EvaluationManifest]) -> Conditions | None:
+    """What a variant was measured with in one run, the same for all its tasks; None without an evaluation."""
+    for manifest in evaluations.values():
+        identity = manifest.identity
+        return Conditions(
+            weights=identity.weights,
+            quantization=_quantization(identity.quantization),
+            engine=identity.engine,
+            versions=identity.versions,
+            dtype=identity.dtype,
+            device_type=identity.device_type,
+        )
+    return None
+
+
+def _quantization(text: str) -> str:
+    """Without a scripted engine's script, which plays its weights."""
+    kept = {key: value for key, value in (json.loads(text) if text else {}).items() if key != "script"}
+    return json.dumps(kept, sort_keys=True) if kept else ""
+
+
+def task_facts(comparison: Comparison) -> tuple[TaskFacts, ...]:
+    """What was asked in each task of the run."""
+    found = comparison.baseline_manifests
+    return tuple(
+        TaskFacts(
+            task=task.task,
+            kind=task.kind,
+            items=task.items,
+            tokens=task.tokens,
+            too_long=task.too_long,
+            metrics=task.metrics,
+            source=task.source,
+            plan=task.plan,
+            definition=task.definition,
+            data_hash=task.data_hash,
+            notes=task.notes,
+            batching=batching_code(found[task.task].identity.batching) if task.task in found else "",
+        )
+        for task in comparison.run.tasks.values()
+    )

@@ -1,0 +1,234 @@
+"""The noise floor and the gates that are tighter than it. Flags, never decides: a limit below the noise is still a
+limit, and the bounds of a drop hold the noise already."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.comparison.base_pairs import retained_of
+from harness.comparison.candidates import Comparison
+from harness.comparison.documents import DocumentPairs
+from harness.comparison.measures import DIVERGENCE_UNITS, divergence_level, increase_of
+from harness.comparison.pairs import PairedMetric
+from harness.comparison.second_pass import NoisePairs
+from harness.gates.retained_gain import base_trouble, unsound
+from harness.gates.words import percent, points, quantity, ratio
+from harness.records.verdict import Check, Noise, NoiseMeasure, NoiseSpeed
+from harness.stats import mean_level
+from harness.stats.decision import normal_quantile
+from harness.suite.metrics import lookup
+from harness.suite.models import Gate, Suite
+
+NOTHING: Mapping[str, float] = {}
+FEW_SPEED_PAIRS = 3
+"""Fewer adjacent runs of the baseline say nothing about their spread."""
+NORMAL_MAD = 1.4826
+"""Standard deviation of a normal variable over the median of its absolute value."""
+
+
+def noise_floor(comparison: Comparison, *, alpha: float) -> Noise | None:
+    """What the baseline does against itself; None where that was not measured."""
+    pairs = comparison.noise
+    if pairs is None:
+        return None
+    measures = [_items(metric, alpha) for metric in pairs.metrics.values() if metric.count]
+    for documents in pairs.documents.values():
+        measures.extend(_documents(documents, alpha))
+    return Noise(
+        measures=tuple(measures),
+        likelihoods={task: float(moved.mean()) for task, moved in pairs.likelihoods.items()},
+        speed=tuple(_speed(pairs)),
+        note=None if pairs.failure is None else f"the second pass could not be finished: {pairs.failure}",
+    )
+
+
+def _items(metric: PairedMetric, alpha: float) -> NoiseMeasure:
+    known = lookup(metric.metric)
+    moved = np.abs(metric.drops)
+    binary = metric.kind == "binary"
+    flipped = (moved > 0).astype(np.float64)
+    return NoiseMeasure(
+        task=metric.task,
+        metric=metric.metric,
+        kind=metric.kind,
+        unit=known.unit if known is not None else "",
+        n=metric.count,
+        value=float(moved.mean()),
+        upper=mean_level(flipped, alpha=alpha).upper if binary else None,
+        flips=int(flipped.sum()) if binary else None,
+    )
+
+
+def _documents(documents: DocumentPairs, alpha: float) -> Iterator[NoiseMeasure]:
+    if not documents.count:
+        return
+    for metric, unit in (("perplexity", ""), ("bits_per_byte", "bits")):
+        change = abs(increase_of(documents, metric, alpha=alpha).value)
+        yield NoiseMeasure(
+            task=documents.task, metric=metric, kind="perplexity", unit=unit, n=documents.count, value=change
+        )
+    for metric in DIVERGENCE_UNITS if documents.divergence is not None else ():
+        yield NoiseMeasure(
+            task=documents.task,
+            metric=metric,
+            kind="divergence",
+            unit=DIVERGENCE_UNITS[metric],
+            n=documents.count,
+            value=divergence_level(documents, metric, alpha=alpha).value,
+        )
+
+
+def _speed(pairs: NoisePairs) -> Iterator[NoiseSpeed]:
+    for (workload, metric), ratios in pairs.speed.items():
+        if ratios.size >= FEW_SPEED_PAIRS:
+            spread = NORMAL_MAD * float(np.median(np.abs(np.log(ratios))))
+            yield NoiseSpeed(workload=workload, metric=metric, pairs=ratios.size, spread=spread)
+
+
+def retained_gains(suite: Suite, comparison: Comparison, *, alpha: float) -> dict[str, float]:
+    """`task/metric` to the upper bound of what fine-tuning gained, where a gate on the whole task asks for a share.
+
+    Only where it was measured soundly. The base and the baseline are the same beside every candidate.
+    """
+    wanted = {
+        (gate.task or "", gate.metric) for gate in suite.gates if gate.form == "min_retained" and gate.slice is None
+    }
+    if not wanted or base_trouble(comparison) is not None:
+        return {}
+    found: dict[str, float] = {}
+    for task, metric in sorted(wanted):
+        beside = (candidate.paired.triples.get((task, metric)) for candidate in comparison.candidates)
+        triple = next((each for each in beside if each is not None), None)
+        if triple is not None and triple.count and not triple.candidate_failed and unsound(triple) is None:
+            found[f"{task}/{metric}"] = retained_of(triple, alpha=alpha).gain_upper
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tight:
+    """A gate whose limit the baseline's own noise reaches."""
+
+    gate: str
+    says: str
+
+
+def noise_checks(
+    suite: Suite, noise: Noise | None, levels: Mapping[str, float], gains: Mapping[str, float] = NOTHING
+) -> tuple[Check, ...]:
+    """A note for every gate tighter than the floor. `levels` and `gains` as in `tight_gates`."""
+    if noise is None:
+        return ()
+    checks = [
+        Check(name="noise floor", held=False, blocks=False, says=f"{each.gate} {each.says}")
+        for each in tight_gates(suite, noise, levels, gains)
+    ]
+    if noise.note is not None:
+        checks.append(Check(name="noise floor", held=False, blocks=False, says=noise.note))
+    return tuple(checks) or (
+        Check(name="noise floor", held=True, blocks=False, says="no limit is tighter than the baseline's own noise"),
+    )
+
+
+def tight_gates(
+    suite: Suite, noise: Noise, levels: Mapping[str, float], gains: Mapping[str, float] = NOTHING
+) -> tuple[Tight, ...]:
+    """The gates whose limit lies below what the baseline does against itself, in words.
+
+    `levels`: `task/metric` to the baseline's value. `gains`: to the upper bound of what fine-tuning gained on the whole
+    task, in the unit of `Retained.gain`.
+    """
+    measures = {(each.task, each.metric): each for each in noise.measures}
+    pairs = suite.speed.pairs if suite.speed is not None else 0
+    found = []
+    for index, gate in enumerate(suite.gates):
+        measure = measures.get((gate.task or "", gate.metric))
+        if measure is not None:
+            level, gain = (each.get(f"{gate.task}/{gate.metric}") for each in (levels, gains))
+            if gate.form == "min_retained":
+                says = _tight_retained(gate, measure, level, gain)
+            else:
+                says = _tight(gate, measure, level)
+        else:
+            alpha = gate.alpha if gate.alpha is not None else suite.alpha
+            says = next(filter(None, (_tight_speed(gate, each, pairs, alpha) for each in noise.speed)), None)
+        if says is not None:
+            where = f"{gate.task} {gate.metric}" if gate.task else gate.metric
+            found.append(Tight(gate=f"gates[{index}]", says=f"{where}: {says}"))
+    return tuple(found)
+
+
+def _tight(gate: Gate, floor: NoiseMeasure, level: float | None) -> str | None:
+    """Why this limit is tighter than the floor; None where it is not."""
+    words: tuple[str, str] | None = None
+    if floor.kind == "divergence":
+        lowest = floor.value if gate.metric == "top1_agreement" else -abs(floor.value)
+        if (gate.form == "max" and gate.limit < floor.value) or (gate.form == "min" and gate.limit > lowest):
+            words = quantity(gate.limit, floor.unit), quantity(floor.value, floor.unit)
+    elif gate.form == "max_increase" and gate.limit < floor.value:
+        words = percent(gate.limit), percent(floor.value)
+    elif gate.form in ("max_drop", "max_relative_drop", "min_recovery"):
+        allowed = _allowed(gate, level)
+        if allowed is not None and allowed < floor.value:
+            binary = floor.flips is not None
+            moved = f"{floor.flips} of {floor.n} answers flip" if binary else f"an item moves by {floor.value:.4g}"
+            words = points(allowed) if binary else f"{allowed:.4g}", moved
+    if words is None:
+        return None
+    over = "" if floor.flips is not None else f" ({floor.n} {'items' if floor.kind == 'graded' else 'documents'})"
+    return f"the limit of {words[0]} is tighter than the baseline's own noise, {words[1]} between two passes{over}"
+
+
+def _tight_retained(gate: Gate, floor: NoiseMeasure, level: float | None, gain: float | None) -> str | None:
+    """Why this share of the gain is tighter than the floor, however large the gain is within its bound; else None.
+
+    Keeping r of a gain g allows a loss of (1 - r) g. g is an estimate, so its upper bound is taken: a limit below the
+    floor then is below it for every smaller gain too. A slice has a gain of its own, which is not known here.
+    """
+    if gain is None or gain <= 0 or gate.slice is not None:
+        return None
+    noise, allowed, unit = floor.value, (1 - gate.limit) * gain, ""
+    if floor.metric == "perplexity":
+        noise, unit = math.log1p(noise), " nats a token"
+    elif floor.kind == "perplexity":
+        noise, unit = noise * (level or 0.0), " bits a byte"
+    if allowed >= noise:
+        return None
+    if floor.flips is not None:
+        most, lost = points(gain), points(allowed)
+        moved = f"{floor.flips} of {floor.n} answers flip between two passes"
+    else:
+        most, lost = f"{gain:.4g}{unit}", f"{allowed:.4g}{unit}"
+        what = "an item moves by " if floor.kind == "graded" else ""
+        over = "items" if floor.kind == "graded" else "documents"
+        moved = f"{what}{noise:.4g}{unit} between two passes ({floor.n} {over})"
+    return (
+        f"keeping {percent(gate.limit)} of a gain of at most {most}, its upper bound, allows a loss of {lost}: "
+        f"tighter than the baseline's own noise, {moved}"
+    )
+
+
+def _allowed(gate: Gate, level: float | None) -> float | None:
+    """The absolute loss that a gate allows, given the baseline's own value."""
+    if gate.form == "max_drop":
+        return gate.limit
+    share = gate.limit if gate.form == "max_relative_drop" else 1 - gate.limit
+    return None if level is None else abs(level) * share
+
+
+def _tight_speed(gate: Gate, floor: NoiseSpeed, pairs: int, alpha: float) -> str | None:
+    """A ratio that even the baseline against itself would not show to hold over so many pairs."""
+    if floor.metric != gate.metric or gate.workload not in (None, floor.workload) or pairs < 1:
+        return None
+    if gate.form not in ("min_ratio", "max_ratio"):
+        return None
+    reach = normal_quantile(1 - alpha) * floor.spread / math.sqrt(pairs)
+    if abs(math.log(gate.limit)) >= reach:
+        return None
+    return (
+        f"the limit of {ratio(gate.limit)} lies within the baseline's own noise: two adjacent runs of {floor.workload} "
+        f"differ by {percent(floor.spread)}, which leaves {percent(reach)} over {pairs} pairs"
+    )

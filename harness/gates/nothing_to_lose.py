@@ -1,0 +1,151 @@
+"""Has the baseline anything to lose? The one place where a limit on a loss is told to show nothing.
+
+A loss, absolute, relative or as a share kept, can only be seen where there is something to lose. What lies at its floor
+is INVALID, whatever the numbers; what a model that knows nothing would hold is no PASS. In trials of non-inferiority
+this is assay sensitivity (ICH E10, 1.5). A limit on a level (`min`, `max`) is no limit on a loss.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from harness.comparison.given_answers import Given
+from harness.comparison.pairs import PairedMetric
+from harness.gates.judgement import Judgement
+from harness.gates.words import percent
+from harness.records.verdict import InvalidCode
+from harness.suite.models import Gate
+
+LOSSES = ("max_drop", "max_relative_drop", "min_recovery", "min_retained")
+"""Forms that look at what is lost of the baseline's score."""
+NEARLY_ALL = 0.95
+"""One answer that is right on this share of a slice is what a good model says there, if it says others elsewhere."""
+HALF = 0.5
+"""A baseline whose most frequent answer is no more usual does not explain one answer on nearly all items."""
+FEW_ITEMS = 20
+"""Under this many items nothing is said about shares: what they leave undecided stays so."""
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nothing:
+    """Why there is nothing to lose, or nothing was shown."""
+
+    code: InvalidCode
+    says: str
+
+
+def held_to_floor(gate: Gate, metric: PairedMetric, judgement: Judgement) -> Judgement:
+    """The judgement of a limit on a loss; INVALID where it shows nothing, the numbers kept."""
+    if gate.form not in LOSSES or not metric.count:
+        return judgement
+    undecided = metric.count < FEW_ITEMS and judgement.decision == "INCONCLUSIVE"
+    if (floor := floor_of(metric)) is not None and (floor.code == "at_zero" or not undecided):
+        reason = judgement.reason if judgement.decision == "INVALID" else floor.says
+        return replace(judgement, decision="INVALID", reason=reason, more_items=None, code=floor.code)
+    if judgement.decision == "PASS" and (empty := _empty_pass(gate, metric)) is not None:
+        reason = f"{judgement.reason}; but {empty.says}"
+        return replace(judgement, decision="INVALID", reason=reason, code=empty.code)
+    return judgement
+
+
+def floor_of(metric: PairedMetric) -> Nothing | None:
+    """Why the baseline has nothing to lose on these items; None where it has."""
+    name, values, level = metric.metric, metric.baseline, float(metric.baseline.mean())
+    chance = blind_level(metric)
+    if _all_worst(metric):
+        worst = f"{name} 0" if metric.higher_is_better else f"{name} 1, the worst,"
+        says = f"the baseline has {worst} on {_every(metric)}: there is nothing to lose, so this limit shows"
+        return Nothing(code="at_zero", says=f"{says} nothing; look at prompt, references and metric")
+    if metric.chance is not None and chance is not None and not _above(metric, level, chance):
+        says = f"the baseline has {name} {percent(level)} and guessing gives {percent(chance)}"
+        return Nothing(code="at_chance", says=f"{says}: there is nothing to lose, so this limit shows nothing")
+    if _one_answer(metric.baseline_given, metric, values):
+        says = f"the baseline gives {_every(metric)} one answer though their references differ"
+        return Nothing(code="one_answer", says=f"{says} ({name} {percent(level)}): it does not read them")
+    return None
+
+
+def blind_level(metric: PairedMetric) -> float | None:
+    """What a model that knows nothing gets: chance, or the metric's worst; None where the metric has no known floor."""
+    if metric.chance is not None:
+        return metric.chance if metric.higher_is_better else 1 - metric.chance
+    both = np.concatenate([metric.baseline, metric.candidate])
+    if metric.higher_is_better:
+        return 0.0 if both.min() >= 0 else None
+    return 1.0 if both.min() >= 0 and both.max() <= 1 else None
+
+
+def _above(metric: PairedMetric, level: float, blind: float) -> bool:
+    return level > blind + ROUNDING if metric.higher_is_better else level < blind - ROUNDING
+
+
+def _all_worst(metric: PairedMetric) -> bool:
+    both = np.concatenate([metric.baseline, metric.candidate])
+    if metric.higher_is_better:
+        return bool((metric.baseline == 0).all() and both.min() >= 0)
+    return bool((metric.baseline == 1).all() and both.min() >= 0 and both.max() <= 1)
+
+
+def _one_answer(given: Given | None, metric: PairedMetric, values: np.ndarray) -> bool:
+    """One answer to every item, right on some and wrong on others: so the references differ, and it does not care."""
+    if given is None or not given.constant or not np.ptp(values[~given.tied]) > 0:
+        return False
+    right = float(values.mean()) if metric.higher_is_better else 1 - float(values.mean())
+    return not (given.varies_elsewhere and right >= NEARLY_ALL)
+
+
+def _nearly_one_answer(given: Given | None, baseline: Given | None) -> int | None:
+    """How many items the candidate gives one answer, where that is nearly all and the baseline has no usual one.
+
+    Labels that are nearly all the same have a usual answer for both sides, and are no sign of anything.
+    """
+    if given is None or baseline is None or given.said.size < FEW_ITEMS:
+        return None
+    size = given.said.size
+    usual = given.usual
+    return usual if usual >= NEARLY_ALL * size and 0 < baseline.usual <= HALF * size else None
+
+
+def _every(metric: PairedMetric) -> str:
+    return f"all {metric.count:,} items" if metric.count != 1 else "the only item"
+
+
+def _empty_pass(gate: Gate, metric: PairedMetric) -> Nothing | None:
+    """Why a PASS of these numbers would show nothing."""
+    given = metric.candidate_given
+    if given is not None and given.tied.all():
+        says = f"the best options tie on {_every(metric)}: the candidate has decided nothing"
+        return Nothing(code="undecided", says=says)
+    if _one_answer(given, metric, metric.candidate):
+        says = f"the candidate gives {_every(metric)} one answer though their references differ"
+        return Nothing(code="candidate_one_answer", says=f"{says}: it does not read them")
+    if (count := _nearly_one_answer(given, metric.baseline_given)) is not None:
+        says = f"the candidate gives {count:,} of {metric.count:,} items one answer, the baseline none so often as half"
+        return Nothing(code="candidate_one_answer", says=f"{says}: it does not read them")
+    if _blind_passes(gate, metric):
+        level, blind = percent(float(metric.baseline.mean())), percent(blind_level(metric) or 0.0)
+        whose = "guessing" if metric.chance is not None else "a model that is never right"
+        says = f"the baseline has {level} and {whose} {blind}: a model that knows nothing would hold this limit"
+        return Nothing(code="blind_limit", says=says)
+    return None
+
+
+def _blind_passes(gate: Gate, metric: PairedMetric) -> bool:
+    """Whether a candidate that knows nothing would be expected inside the limit.
+
+    It is the baseline's share on these very items that can be lost, so its value counts here and not a bound.
+    """
+    blind = blind_level(metric)
+    if blind is None:
+        return False
+    level = float(metric.baseline.mean())
+    lost = abs(level - blind)
+    allowed = {
+        "max_drop": gate.limit,
+        "max_relative_drop": gate.limit * level,
+        "min_recovery": (1 - gate.limit) * level,
+    }
+    return lost < allowed.get(gate.form, 0.0)

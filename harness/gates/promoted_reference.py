@@ -1,0 +1,236 @@
+"""The second anchor: findings against the last promoted version, and the loss over all promoted versions. Pure.
+
+Bounds are never chained. Every step and every total is a paired estimate of its own; the gate against the
+full-precision baseline is what stops a loss that creeps, and this module shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from harness.comparison.candidates import CandidateComparison, Comparison
+from harness.comparison.documents import DocumentPairs
+from harness.comparison.measures import ANY_MARGIN, drop_of, increase_of
+from harness.comparison.pairs import PairedMetric
+from harness.comparison.promoted import Version
+from harness.comparison.task_sides import Paired
+from harness.gates.judgement import Judgement
+from harness.gates.words import percent, points
+from harness.records.models import SpeedRecord
+from harness.records.verdict import Creep, CreepStep, Finding
+from harness.suite.metrics import lookup
+from harness.suite.models import Gate
+
+Key = tuple[str, str]
+"""(task, metric)."""
+Estimate = tuple[float, float | None, float | None, int]
+"""Change, its one-sided bounds, and how many items or documents it is of."""
+DROPS = ("max_drop", "max_increase")
+"""The forms whose value adds up over versions."""
+OWN_PROCESS = ("weight_bytes", "disk_bytes")
+"""Memory figures that are the same on every machine."""
+
+
+# -- findings against the promoted version
+
+
+def no_reference(comparison: Comparison, candidate: CandidateComparison) -> Judgement | None:
+    """Why nothing can be judged against the promoted version; None where it can."""
+    version = comparison.reference_version
+    if version is None:
+        return Judgement.none(
+            "no version has been promoted yet; `quantgate promote RUN VARIANT` marks one (the baseline will do for a "
+            "start), then run again: what was measured is not measured again"
+        )
+    return Judgement.invalid(version.gone) if candidate.reference is None else None
+
+
+def unsound(gate: Gate, comparison: Comparison, candidate: CandidateComparison) -> Judgement | None:
+    """Why this gate cannot be judged against the promoted version; None where it can."""
+    version, paired, task = comparison.reference_version, candidate.reference, gate.task or ""
+    if version is None or version.found is None or paired is None or task not in comparison.run.tasks:
+        return None
+    if task in paired.broken:
+        partial = comparison.run.partial
+        return (Judgement.none if partial else Judgement.invalid)(paired.broken[task])
+    if task not in version.found.evaluations:
+        return Judgement.none(f"{version.label} was not asked {task}; promote a version that was")
+    values = paired.metrics.get((task, gate.metric))
+    if values is not None and values.baseline_failed:
+        failed = len(values.baseline_failed)
+        return Judgement.invalid(
+            f"{version.label} itself failed on {failed} of {values.count} items, first {values.baseline_failed[0]!r}"
+        )
+    return None
+
+
+def in_its_words(reason: str, version: Version) -> str:
+    """A gate's reason with the promoted version where it says the baseline."""
+    return reason.replace("the baseline", version.label)
+
+
+def reference_memory(gate: Gate, comparison: Comparison, record: SpeedRecord) -> SpeedRecord | Judgement:
+    """The record with the promoted version's figures in the baseline's place; or why they cannot be compared."""
+    version, figures = comparison.reference_version, comparison.reference_memory
+    label = version.label if version is not None else ""
+    if figures is None:
+        return Judgement.none(f"the memory of {label} was not measured")
+    memory, host = figures
+    if gate.metric not in OWN_PROCESS and (host, memory.workload) != (record.host.fingerprint, record.memory.workload):
+        return Judgement.none(f"{gate.metric} of {label} was measured on another machine or under another workload")
+    return record.model_copy(update={"baseline_memory": memory})
+
+
+# -- the loss over versions
+
+
+def promoted_steps(comparison: Comparison, *, alpha: float) -> dict[Key, list[CreepStep]]:
+    """The steps of the promoted versions of every series, oldest first: the same for every candidate."""
+    found: dict[Key, list[CreepStep]] = {}
+    for each in comparison.series:
+        steps, totals = _estimates(each.step, alpha=alpha), _estimates(each.total, alpha=alpha)
+        for key, total in totals.items():
+            if key[0] in each.first:
+                found[key] = []
+            if key in steps:
+                version = each.version
+                at = version.accepted.promoted_at
+                found.setdefault(key, []).append(_step(version.label, each.version, at, steps[key], total))
+    return found
+
+
+def creep(
+    comparison: Comparison,
+    candidate: CandidateComparison,
+    findings: Sequence[Finding],
+    before: Mapping[Key, list[CreepStep]],
+    *,
+    alpha: float,
+) -> tuple[Creep, ...]:
+    """What the promoted versions and this candidate lost, by task and metric. Empty where none was promoted."""
+    version = comparison.reference_version
+    if version is None:
+        return ()
+    totals = _estimates(candidate.paired, alpha=alpha)
+    steps = _estimates(candidate.reference, alpha=alpha) if candidate.reference is not None else {}
+    earlier = {task: count for each in comparison.series for task, count in each.earlier.items()}
+    found = []
+    for key, total in totals.items():
+        chain = before.get(key, [])
+        last = steps.get(key) if chain else total
+        if last is None:
+            continue
+        own = CreepStep(
+            version=candidate.variant,
+            variant=candidate.variant,
+            run=comparison.run.run,
+            promoted_at=None,
+            **_numbers(last, total),
+        )
+        found.append(
+            _creep(
+                comparison,
+                candidate.paired,
+                key,
+                (*chain, own),
+                [each for each in findings if (each.task, each.metric, each.slice) == (*key, None)],
+                earlier=earlier.get(key[0], 0),
+            )
+        )
+    return tuple(found)
+
+
+def _creep(
+    comparison: Comparison,
+    paired: Paired,
+    key: Key,
+    steps: tuple[CreepStep, ...],
+    findings: Sequence[Finding],
+    *,
+    earlier: int,
+) -> Creep:
+    task, name = key
+    metric = paired.metrics.get(key)
+    known = lookup(name)
+    kind = metric.kind if metric is not None else "perplexity"
+    anew = comparison.starts_anew.get(task)
+    of_drop = [each for each in findings if each.form in DROPS]
+    total = next((each for each in of_drop if each.against == comparison.run.baseline), None)
+    step = next((each for each in of_drop if each.against == comparison.reference_name), None)
+    whole = Creep(
+        task=task,
+        metric=name,
+        kind=kind,
+        unit=known.unit if known is not None else "",
+        steps=steps,
+        earlier=earlier,
+        limit=total.limit if total is not None else None,
+        step_decision=step.decision if step is not None else None,
+        total_decision=total.decision if total is not None else None,
+        starts_anew=f"the series starts anew: {anew}" if anew is not None else None,
+        says="",
+    )
+    return whole.model_copy(update={"says": _says(whole, comparison.run.baseline)})
+
+
+def _says(creep: Creep, baseline: str) -> str:
+    """`v1 0.30 pp, v2 0.30 pp, nf4 0.30 pp: 0.90 pp in all against fp32, limit 1.00 pp`."""
+    first = f"up to {creep.steps[0].version}" if creep.earlier else creep.steps[0].version
+    names = [first, *(step.version for step in creep.steps[1:])]
+    changes = ", ".join(f"{name} {_amount(creep, step.step)}" for name, step in zip(names, creep.steps, strict=True))
+    says = f"{changes}: {_amount(creep, creep.steps[-1].total)} in all against {baseline}"
+    says += f", limit {_amount(creep, creep.limit)}" if creep.limit is not None else ", and no gate limits that"
+    if creep.step_decision == "PASS" and creep.total_decision in ("FAIL", "INCONCLUSIVE"):
+        says += ": the last step passes, the sum does not"
+    return f"{says}; {creep.starts_anew}" if creep.starts_anew is not None else says
+
+
+def _amount(creep: Creep, value: float | None) -> str:
+    if value is None:
+        return "unknown"
+    value = value + 0.0  # no minus in front of nothing
+    if creep.kind == "perplexity":
+        return percent(value)
+    return points(value) if creep.kind == "binary" else f"{value:.4g}"
+
+
+def _estimates(paired: Paired, *, alpha: float) -> dict[Key, Estimate]:
+    """Harm by task and metric: per-item metrics, perplexity and bits per byte."""
+    found = {key: _of_items(metric, alpha=alpha) for key, metric in paired.metrics.items() if metric.count}
+    for task, documents in paired.documents.items():
+        if documents.count:
+            for name in ("perplexity", "bits_per_byte"):
+                found[task, name] = _of_documents(documents, name, alpha=alpha)
+    return found
+
+
+def _of_items(metric: PairedMetric, *, alpha: float) -> Estimate:
+    drop = drop_of(metric, margin=ANY_MARGIN, alpha=alpha)
+    return float(metric.drops.mean()), drop.lower, drop.upper, metric.count
+
+
+def _of_documents(documents: DocumentPairs, name: str, *, alpha: float) -> Estimate:
+    rise = increase_of(documents, name, alpha=alpha)
+    return rise.value, rise.lower, rise.upper, rise.n
+
+
+def _step(label: str, version: Version, promoted_at: str, step: Estimate, total: Estimate) -> CreepStep:
+    return CreepStep(
+        version=label,
+        variant=version.accepted.variant,
+        run=version.accepted.run,
+        promoted_at=promoted_at,
+        **_numbers(step, total),
+    )
+
+
+def _numbers(step: Estimate, total: Estimate) -> dict[str, float | int | None]:
+    return {
+        "step": step[0],
+        "step_lower": step[1],
+        "step_upper": step[2],
+        "total": total[0],
+        "total_lower": total[1],
+        "total_upper": total[2],
+        "n": total[3],
+    }

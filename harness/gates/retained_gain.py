@@ -1,0 +1,159 @@
+"""`min_retained`: how much of what fine-tuning gained over the model before it is kept, and when that means nothing."""
+
+from __future__ import annotations
+
+from harness.comparison.base_pairs import Triple, retained_measure, retained_of, undefined
+from harness.comparison.candidates import CandidateComparison, Comparison
+from harness.comparison.task_sides import Paired
+from harness.gates.forms import BROKEN
+from harness.gates.judgement import Judgement
+from harness.gates.limits import Estimate
+from harness.gates.quantized_share import same_weights
+from harness.gates.words import percent, points
+from harness.records.verdict import BaseModelFacts, Decision, Retained
+from harness.stats import RetainedShare, more_documents
+from harness.suite.metrics import lookup
+from harness.suite.models import Base, Gate
+
+
+def base_trouble(comparison: Comparison) -> Judgement | None:
+    """Why nothing can be said about what is retained on any task; None where nothing stands in the way.
+
+    INCONCLUSIVE where the base was not had, because a later run may have it; INVALID where it is no model from
+    which this fine-tuning can be measured.
+    """
+    base = comparison.run.base
+    if base is None:
+        return Judgement.none("this run has no base model; run the suite again")
+    if base.failure is not None:
+        return Judgement.none(f"the base model could not be run: {base.failure}")
+    if (differs := base.token_disagreement) is not None:
+        return Judgement.invalid(
+            f"the base model's tokenizer disagrees with the baseline's first at item {differs.item!r} of "
+            f"{differs.task}: {differs.text[:80]!r} is {list(differs.baseline_ids[:8])} for the baseline and "
+            f"{list(differs.variant_ids[:8])} for the base, so the two cannot be compared item by item"
+        )
+    if base.facts is not None and base.facts.non_finite:
+        return Judgement.invalid(f"the base model's weights hold NaN or infinity: {', '.join(base.facts.non_finite)}")
+    fine_tuned = comparison.run.variants[comparison.run.baseline].facts
+    if base.facts is not None and fine_tuned is not None and same_weights(base.facts, fine_tuned):
+        return Judgement.invalid(
+            "the base model's weights equal the fine-tuned model's: nothing was fine-tuned, or `base` names the "
+            "wrong model"
+        )
+    return None
+
+
+def base_facts(comparison: Comparison, named: Base | None) -> BaseModelFacts | None:
+    """What the verdict says of the base; None where neither suite nor run has one."""
+    base = comparison.run.base
+    if base is None and named is None:
+        return None
+    trouble = base_trouble(comparison)
+    return BaseModelFacts(
+        model="" if named is None else "the adapter's base" if named.path == "auto" else named.path,
+        facts=base.facts if base is not None else None,
+        note=trouble.reason if trouble is not None else None,
+        log=base.log if base is not None else None,
+    )
+
+
+def judge_retained(gate: Gate, paired: Paired, triple: Triple | None, *, alpha: float) -> Judgement:
+    """The gate on one triple, or on one slice of it."""
+    if triple is None:
+        if (why := paired.untripled.get(gate.task or "")) is not None:
+            return Judgement.invalid(why)
+        return Judgement.none(f"{gate.task} was not measured on the base model")
+    return judge_triple(gate, triple, alpha=alpha)
+
+
+def judge_triple(gate: Gate, triple: Triple, *, alpha: float) -> Judgement:
+    """The gate on three models' answers to the same items."""
+    if (why := unsound(triple)) is not None:
+        return Judgement.invalid(why)
+    if triple.candidate_failed:
+        first = ", ".join(triple.candidate_failed[:3])
+        says = f"gave no finite likelihood to {len(triple.candidate_failed)} documents (first {first})"
+        return Judgement(decision="FAIL", reason=says)
+    if not triple.count:
+        return Judgement.none("no item could be asked")
+    found = retained_of(triple, alpha=alpha)
+    low, high = _amount(triple, found.gain_lower), _amount(triple, found.gain_upper)
+    gain = f"{_amount(triple, found.gain)} ({low.partition(' ')[0]} to {high})"
+    if (why := undefined(found)) is not None:
+        told = f"{why}: it gained {gain} over {_units(triple, found)}"
+        return Judgement.none(told) if found.state == "not shown" else Judgement.invalid(told)
+    assert found.share is not None
+    assert found.lower is not None
+    assert found.upper is not None
+    decision: Decision = found.decide(gate.limit).value
+    estimate = Estimate(
+        value=found.share, lower=found.lower, upper=found.upper, n=found.n, reliable=found.reliable,
+        p=found.p_fail(gate.limit) if found.reliable else None,
+    )  # fmt: skip
+    reason = (
+        f"keeps {percent(found.share)} ({percent(found.lower)} to {percent(found.upper)}) of what fine-tuning gained "
+        f"in {gate.metric}, {gain}; limit {percent(gate.limit)}"
+    )
+    if decision == "FAIL":
+        reason += BROKEN
+    more = None
+    if decision == "INCONCLUSIVE" and not found.reliable:
+        more = 20 - found.n
+        reason += f"; {found.n} documents are too few for an interval (20 at least)"
+    elif decision == "INCONCLUSIVE":
+        more = _more(found, gate.limit)
+        reason += ": the interval reaches across the limit" + _more_words(more, triple)
+    if found.warning is not None:
+        reason += f"; {found.warning}"
+    return Judgement(decision=decision, reason=reason, estimate=estimate, more_items=more)
+
+
+def unsound(triple: Triple) -> str | None:
+    """Items on which base or baseline failed, so that a share of the rest misleads."""
+    if not triple.failed:
+        return None
+    shown = ", ".join(triple.failed[:3])
+    return (
+        f"the base model or the baseline gave no finite answer to {len(triple.failed)} of "
+        f"{len(triple.failed) + len(triple.candidate_failed) + triple.count} items (first {shown})"
+    )
+
+
+def retained_measures(comparison: Comparison, candidate: CandidateComparison, *, alpha: float) -> tuple[Retained, ...]:
+    """What the candidate keeps on every task and metric, gated or not."""
+    trouble = base_trouble(comparison)
+    rows = []
+    for (_, name), triple in candidate.paired.triples.items():
+        known = lookup(name)
+        note = trouble.reason if trouble is not None else unsound(triple)
+        if note is None and triple.candidate_failed:
+            note = f"no finite likelihood for {len(triple.candidate_failed)} documents"
+        rows.append(retained_measure(triple, unit=known.unit if known is not None else "", alpha=alpha, note=note))
+    return tuple(rows)
+
+
+def _amount(triple: Triple, value: float) -> str:
+    if triple.weights is not None:
+        return f"{value:.4g} {'nats a token' if triple.metric == 'perplexity' else 'bits a byte'}"
+    return points(value) if triple.kind == "binary" else f"{value:.4g}"
+
+
+def _units(triple: Triple, found: RetainedShare) -> str:
+    return f"{found.n:,} {'documents' if triple.weights is not None else 'items'}"
+
+
+def _more(found: RetainedShare, limit: float) -> int | None:
+    """How many more would decide: the half-width on the limit's side falls with the root of their number."""
+    assert found.share is not None
+    assert found.lower is not None
+    assert found.upper is not None
+    bound = found.lower if found.share > limit else found.upper
+    return more_documents(found.n, value=0.0, upper=abs(found.share - bound), limit=abs(found.share - limit))
+
+
+def _more_words(more: int | None, triple: Triple) -> str:
+    unit = "document" if triple.weights is not None else "item"
+    if more is None:
+        return f"; the estimate lies on the limit, so no number of {unit}s would decide"
+    return f"; about {more:,} more {unit}{'s' if more != 1 else ''} would decide at the rates seen"

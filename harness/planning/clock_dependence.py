@@ -1,0 +1,57 @@
+"""Whether prompts depend on the clock: a chat template may write today's date into all of them (Llama 3, Granite).
+
+Such prompts are other items on another day, so that runs of two days cannot be paired. Found by rendering a prompt at
+two pretended times; that it is so is said, and the prompt stays as the template makes it. A task's own code cannot be
+shown another time: its prompt is made twice, which finds what asks a fine clock, the system's chance or a counter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from harness.engines.protocol import Pieces
+from harness.planning.lm_eval.lm_eval_tasks import lm_evals_seeds
+from harness.planning.prompts.short_forms import Docs
+from harness.planning.tokens import Tokenizer
+
+
+class Watching:
+    """A tokenizer that notices when what its chat template makes is not the same at two times."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self.by_the_clock = False
+        """Whether a prompt seen so far depends on the clock."""
+        self.identity = tokenizer.identity
+        self.prefix_token = tokenizer.prefix_token
+        self.prefix_text = tokenizer.prefix_text
+        self.eos_text = tokenizer.eos_text
+        self.leading = tokenizer.leading
+        self.trailing = tokenizer.trailing
+        self.unknown = tokenizer.unknown
+
+    def encode(self, text: str, *, add_special_tokens: bool) -> tuple[int, ...]:
+        return self._tokenizer.encode(text, add_special_tokens=add_special_tokens)
+
+    def pieces(self, text: str) -> Pieces:
+        return self._tokenizer.pieces(text)
+
+    def chat(self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True) -> str:
+        text = self._tokenizer.chat(messages, add_generation_prompt=add_generation_prompt)
+        self.by_the_clock = self.by_the_clock or self.moves(messages, add_generation_prompt=add_generation_prompt)
+        return text
+
+    def moves(self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True) -> bool:
+        return self._tokenizer.moves(messages, add_generation_prompt=add_generation_prompt)
+
+
+def unsteady(docs: Docs, position: int) -> bool:
+    """Whether the code that makes a task's prompts makes another one the second time."""
+    code = getattr(getattr(docs.task, "config", None), "doc_to_text", None)
+    if not callable(code):
+        return False
+    texts = []
+    for _ in range(2):
+        with lm_evals_seeds():
+            texts.append(code(docs.docs[position]))
+    return bool(texts[0] != texts[1])

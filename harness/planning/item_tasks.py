@@ -1,0 +1,207 @@
+"""Choice, generation and lm-eval tasks: lm-eval's contexts, requests, filters and metrics around our token ids."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from harness.datafiles.rows import file_hash, problem
+from harness.engines.decoding import Decoding
+from harness.engines.protocol import GenerateRequest, ScoreRequest, Window
+from harness.planning.clock_dependence import Watching, unsteady
+from harness.planning.item_task_notes import notes_on
+from harness.planning.labels import Labels, labels_of
+from harness.planning.leaks import find_leak
+from harness.planning.lm_eval.lm_eval_tasks import lm_eval_docs
+from harness.planning.perplexity import plan_documents
+from harness.planning.prompts.answers import shown_references
+from harness.planning.prompts.short_forms import Docs, choice_docs, generate_docs
+from harness.planning.requests import Asked, ask_documents
+from harness.planning.scoring import pairable_metrics, record_of
+from harness.planning.shared_prefixes import common_heads, common_stems
+from harness.planning.task_decoding import rule_facts, under
+from harness.planning.task_plan import Answer, Request, TaskPlan, prompt_hash, sample
+from harness.planning.tokens import Tokenizer
+from harness.records.models import ItemRecord, PlannedItem
+from harness.suite.load import LoadedSuite
+from harness.suite.locations import resolve_file
+from harness.suite.models import Task
+
+SHOWN = 20_000
+"""Characters of a prompt that are stored for people."""
+
+
+def plan_asked(
+    loaded: LoadedSuite,
+    name: str,
+    task: Task,
+    tokenizer: Tokenizer,
+    context_length: int | None,
+    limit: int | None,
+    *,
+    decoding: Decoding | None = None,
+) -> TaskPlan:
+    """Plan a task of options or generated answers. Raises `SuiteError` for data or metrics that do not fit."""
+    watching = Watching(tokenizer)
+    docs = _docs(loaded, name, task, watching)
+    if docs.task.OUTPUT_TYPE == "loglikelihood_rolling":
+        return plan_documents(loaded, name, task, docs, tokenizer, context_length, limit)
+    labels = labels_of(name, task, docs.rows, docs.places)
+    chosen = sample(len(docs.docs), limit, loaded.suite.seed, name)
+    spec, chat = task.choice or task.generate, task.apply_chat_template
+    templated = chat or (spec is not None and spec.messages is not None)
+    asked = ask_documents(name, docs, chosen, watching, context_length, chat=chat, templated=templated)
+    asked = [under(loaded, name, each, decoding) for each in asked]
+    if not asked:
+        raise problem(loaded.shown, f"tasks.{name}", "expected at least one item, the task has none")
+    if all(each.too_long is not None for each in asked):
+        message = f"none of its {len(asked)} items fits the model: the first {asked[0].too_long}"
+        raise problem(loaded.shown, f"tasks.{name}", message)
+    for position in chosen:
+        _check_target(name, docs, position)
+    metrics = pairable_metrics(loaded.shown, name, docs, asked[0])
+    items = tuple(
+        _item(docs, labels, position, index, each)
+        for index, (position, each) in enumerate(zip(chosen, asked, strict=True))
+    )
+
+    def score(index: int, answers: Sequence[Answer]) -> ItemRecord:
+        return record_of(docs, items[index], asked[index], answers, metrics.names)
+
+    return TaskPlan(
+        name=name,
+        kind="generate" if docs.task.OUTPUT_TYPE == "generate_until" else "choice",
+        items=items,
+        requests=_with_heads([() if each.too_long is not None else each.requests for each in asked]),
+        texts=tuple(text for each in asked for text in each.texts),
+        metrics=metrics.names,
+        lower_is_better=metrics.lower_is_better,
+        scorer=score,
+        source=f"lm-eval {task.lm_eval}" if spec is None else spec.data,
+        settings=_settings(docs, metrics.names, rule_facts(asked[0].requests, tokenizer)),
+        data_file=None if spec is None else spec.data,
+        data_hash=None if spec is None else file_hash(resolve_file(loaded, spec.data)),
+        notes=(
+            *metrics.notes,
+            *labels.notes,
+            *_examples(name, docs),
+            *notes_on(name, asked, watching, steady=not unsteady(docs, chosen[0])),
+        ),
+        said=(*docs.said, *([f"{len(items):,} of {len(docs.docs):,} items are asked"] * (len(items) < len(docs.docs)))),
+        leak=None if task.reference_in_prompt else find_leak(docs, chosen, items, asked),
+    )
+
+
+def _check_target(name: str, docs: Docs, position: int) -> None:
+    """lm-eval makes a text of whatever its template gives: null would be the answer `None`. Raises `SuiteError`."""
+    if docs.measures:
+        return
+    doc, place = docs.docs[position], docs.places[position]
+    target = docs.task.doc_to_target(doc)
+    several = target if isinstance(target, list) else [target]
+    nulls = [field for field, value in doc.items() if value is None]
+    wrong = next((each for each in several if each is None or isinstance(each, Mapping | bytes)), "")
+    if wrong != "" or ("None" in several and nulls):
+        got = "null" if wrong is None else f"a {type(wrong).__name__}" if wrong != "" else f"null ({nulls[0]})"
+        raise problem(place, f"tasks.{name}", f"expected a text or the number of an option as the answer, got {got}")
+
+
+def _with_heads(requests: Sequence[tuple[Request, ...]]) -> tuple[tuple[Request, ...], ...]:
+    """Items' requests with the beginnings that they share."""
+    prompts = [_prompt(request) for item in requests for request in item]
+    heads = common_heads(prompts)
+    stems = common_stems([prompt[:head] for prompt, head in zip(prompts, heads, strict=True)])
+    found = zip(heads, stems, strict=True)
+    return tuple(tuple(_with_head(request, *next(found)) for request in item) for item in requests)
+
+
+def _prompt(request: Request) -> tuple[int, ...]:
+    if isinstance(request, ScoreRequest):
+        return request.context
+    return request.prompt if isinstance(request, GenerateRequest) else request.tokens
+
+
+def _with_head(request: Request, shared: int, stem: int) -> Request:
+    return request if isinstance(request, Window) else replace(request, shared=shared, stem=stem)
+
+
+def _docs(loaded: LoadedSuite, name: str, task: Task, tokenizer: Tokenizer) -> Docs:
+    if task.choice is not None:
+        return choice_docs(loaded, name, task.choice, task.id, tokenizer)
+    if task.generate is not None:
+        return generate_docs(loaded, name, task.generate, task.id, tokenizer)
+    return lm_eval_docs(loaded, name, task)
+
+
+def _settings(docs: Docs, metrics: Sequence[str], rules: Mapping[str, object]) -> str:
+    """What decides a score beside the token ids: lm-eval's version, filters and metrics."""
+    from importlib.metadata import version
+
+    config = docs.task.config
+    facts = {
+        "lm_eval": version("lm_eval"),
+        "output_type": docs.task.OUTPUT_TYPE,
+        "metrics": list(metrics),
+        "metric_list": config.metric_list,
+        "filters": config.filter_list,
+        "targets": [str(docs.task.doc_to_target(doc)) for doc in docs.docs],
+        **({"definition": docs.definition} if docs.definition else {}),
+        **docs.scored_by,
+        **rules,
+    }
+    return json.dumps(facts, sort_keys=True, default=_named)
+
+
+def _named(value: object) -> str:
+    """Functions by name: their default text holds an address, which differs in every process."""
+    return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}"
+
+
+def _examples(name: str, docs: Docs) -> list[str]:
+    notes = []
+    if docs.apart is not None and docs.apart.replaced:
+        count = f"{len(docs.apart.replaced):,} item{'s' * (len(docs.apart.replaced) != 1)}"
+        notes.append(f"{name}: {count} would be among the own examples; the next example stands there instead")
+    return notes
+
+
+def _item(docs: Docs, labels: Labels, position: int, index: int, asked: Asked) -> PlannedItem:
+    options, expected = _shown(docs, asked)
+    return PlannedItem(
+        item=docs.ids[position],
+        index=index,
+        prompt_hash=prompt_hash(asked.requests),
+        prompt=str(asked.instances[0].args[0])[-SHOWN:],
+        options=options,
+        expected=expected,
+        slices=labels.slices_of(position),
+        cluster=labels.clusters[position],
+        tokens=sum(map(_tokens, asked.requests)),
+        too_long=asked.too_long,
+    )
+
+
+def _tokens(request: Request) -> int:
+    if isinstance(request, ScoreRequest):
+        return len(request.context) + sum(map(len, request.continuations))
+    return len(request.prompt) if isinstance(request, GenerateRequest) else len(request.tokens)
+
+
+def _shown(docs: Docs, asked: Asked) -> tuple[tuple[str, ...], str]:
+    """Options and reference answer as text, for people."""
+    if docs.measures:
+        return (), shown_references(docs.references(asked.doc))
+    target = docs.task.doc_to_target(asked.doc)
+    if docs.task.OUTPUT_TYPE != "multiple_choice":
+        return (), "\n".join(map(str, target)) if isinstance(target, list) else str(target)
+    if docs.task.multiple_input:
+        options = tuple(str(instance.args[0]) for instance in asked.instances)
+        target = docs.task.doc_to_text(asked.doc)
+    else:
+        options = tuple(str(option) for option in docs.task.doc_to_choice(asked.doc))
+    if isinstance(target, list) and target:
+        target = target[0]
+    if isinstance(target, int):
+        return options, options[target] if 0 <= target < len(options) else ""
+    return options, str(target)

@@ -1,0 +1,1 @@
+"""lm-eval's own tasks and local lm-eval YAML, with the code that they bring."""

@@ -1,0 +1,217 @@
+"""Perplexity over documents: windows, and likelihoods and divergence into a document's record."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from numbers import Integral
+
+from harness.datafiles.rows import field_of, file_hash, item_ids, problem, read_table
+from harness.engines.protocol import Window, WindowScore
+from harness.planning.batching import BATCHING_WHOLE
+from harness.planning.labels import Labels, labels_of
+from harness.planning.lm_eval.lm_eval_tasks import first_cause
+from harness.planning.prompts.short_forms import Docs
+from harness.planning.task_plan import Answer, TaskPlan, prompt_hash, sample
+from harness.planning.tokens import Encoded, Tokenizer, windows
+from harness.records.models import DocumentScore, ItemRecord, PlannedItem
+from harness.suite.load import LoadedSuite
+from harness.suite.locations import resolve_file
+from harness.suite.models import Task
+
+BEGINNING = 400
+"""Characters of a document kept for people."""
+BYTE_METRICS = ("bits_per_byte", "byte_perplexity")
+"""lm-eval's metrics whose weight is a number of bytes."""
+PROBE = -1.0
+"""A log-likelihood, to see what a task makes of one."""
+DEFAULT_WINDOW = 2048
+"""For an lm-eval task on a model that does not say how long its context is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """One text to score, with what is known about it."""
+
+    item: str
+    text: str
+    fields: Mapping[str, object]
+    place: str
+    bytes: int
+    """What bits per byte counts: of this text, or what the task's own code counts."""
+
+
+def plan_perplexity(
+    loaded: LoadedSuite,
+    name: str,
+    task: Task,
+    tokenizer: Tokenizer,
+    context_length: int | None,
+    limit: int | None,
+) -> TaskPlan:
+    """Plan a perplexity task. Raises `SuiteError` for missing or empty text or a window beyond the context."""
+    spec = task.perplexity
+    assert spec is not None
+    key = f"tasks.{name}.perplexity"
+    path = resolve_file(loaded, spec.data)
+    table = read_table(path, spec.data, f"{key}.data")
+    if context_length is not None and spec.window > context_length:
+        raise problem(
+            loaded.shown,
+            f"{key}.window",
+            f"expected at most the model's context of {context_length}, got {spec.window}",
+        )
+    documents = []
+    for row, item in zip(table.rows, item_ids(table.rows, task.id, f"tasks.{name}.id"), strict=True):
+        text = field_of(row, spec.field, f"{key}.field")
+        if not isinstance(text, str) or not text.strip():
+            raise problem(row.place, f"{key}.field", f"expected a text in {spec.field!r}, got {text!r:.60}")
+        size = len(text.encode())
+        documents.append(Document(item=item, text=text, fields=row.fields, place=row.place, bytes=size))
+    plan = _plan(
+        loaded, name, task, documents, tokenizer, spec.window, spec.stride or spec.window, limit,
+        source=f"{spec.data}, field {spec.field}", divergence=spec.divergence,
+    )  # fmt: skip
+    return replace(
+        plan, data_file=spec.data, data_hash=file_hash(path), said=(f"{spec.data}: {table.said}", *plan.said)
+    )
+
+
+def plan_documents(
+    loaded: LoadedSuite,
+    name: str,
+    task: Task,
+    docs: Docs,
+    tokenizer: Tokenizer,
+    context_length: int | None,
+    limit: int | None,
+) -> TaskPlan:
+    """An lm-eval perplexity task (`loglikelihood_rolling`), in windows as long as the model's context."""
+    window = context_length or DEFAULT_WINDOW
+    documents = [_document(name, docs, position) for position in range(len(docs.docs))]
+    source = f"lm-eval {task.lm_eval}"
+    return _plan(loaded, name, task, documents, tokenizer, window, window, limit, source=source, divergence=True)
+
+
+def _document(name: str, docs: Docs, position: int) -> Document:
+    """lm-eval's text, in the units of the task: a detokenised corpus counts the bytes of the page it came from."""
+    doc, place, key = docs.docs[position], docs.places[position], f"tasks.{name}"
+    try:
+        text = docs.task.doc_to_target(doc)
+        measured = docs.task.process_results(doc, (PROBE,)) if isinstance(text, str) else {}
+    except Exception as error:  # a task is somebody's templates and Python
+        raise problem(place, key, f"lm-eval cannot ask this document: {first_cause(error)}") from error
+    if not isinstance(text, str) or not text:
+        raise problem(place, key, f"expected a text to score, got {text!r:.60}")
+    return Document(
+        item=docs.ids[position],
+        text=text,
+        fields=docs.rows[position],
+        place=place,
+        bytes=task_bytes(measured, len(text.encode())),
+    )
+
+
+def task_bytes(measured: Mapping[str, object], own: int) -> int:
+    """The bytes that the task counts, beside a log-likelihood; the text's own where it counts none."""
+    for metric in BYTE_METRICS:
+        match measured.get(metric):
+            case (float(likelihood), Integral() as size) if likelihood == PROBE and int(size) > 0:
+                return int(size)
+    return own
+
+
+def _plan(
+    loaded: LoadedSuite,
+    name: str,
+    task: Task,
+    documents: Sequence[Document],
+    tokenizer: Tokenizer,
+    window: int,
+    stride: int,
+    limit: int | None,
+    *,
+    source: str,
+    divergence: bool,
+) -> TaskPlan:
+    items, requests, texts = [], [], []
+    labels = labels_of(name, task, [each.fields for each in documents], [each.place for each in documents])
+    for index, position in enumerate(sample(len(documents), limit, loaded.suite.seed, name)):
+        document = documents[position]
+        encoded = tokenizer.encode(document.text, add_special_tokens=False)
+        if not encoded:
+            raise problem(document.place, f"tasks.{name}", "the text has no tokens")
+        asked = tuple(windows(encoded, tokenizer.prefix_token, window=window, stride=stride))
+        requests.append(asked)
+        texts.append(Encoded(item=document.item, text=document.text, ids=encoded, add_special_tokens=False))
+        items.append(_item(labels, position, document, index, asked, len(encoded)))
+
+    def score(index: int, answers: Sequence[Answer]) -> ItemRecord:
+        return document_record(items[index], [each for each in answers if isinstance(each, WindowScore)])
+
+    settings = {"window": window, "stride": stride, "start": tokenizer.prefix_token, "kind": "perplexity"}
+    return TaskPlan(
+        name=name,
+        kind="perplexity",
+        items=tuple(items),
+        requests=tuple(requests),
+        texts=tuple(texts),
+        metrics=(),
+        lower_is_better=(),
+        scorer=score,
+        source=f"{source}, window {window}, stride {stride}, from {tokenizer.prefix_text!r}",
+        settings=json.dumps(settings, sort_keys=True),
+        divergence=divergence,
+        notes=labels.notes,
+        said=(f"{len(items):,} of {len(documents):,} items are asked",) if len(items) < len(documents) else (),
+        batching=BATCHING_WHOLE,
+    )
+
+
+def _item(
+    labels: Labels, position: int, document: Document, index: int, asked: Sequence[Window], tokens: int
+) -> PlannedItem:
+    return PlannedItem(
+        item=document.item,
+        index=index,
+        prompt_hash=prompt_hash(asked),
+        prompt=document.text[:BEGINNING],
+        slices=labels.slices_of(position),
+        cluster=labels.clusters[position],
+        tokens=tokens,
+        bytes=document.bytes,
+    )
+
+
+def document_record(item: PlannedItem, scores: Sequence[WindowScore]) -> ItemRecord:
+    """One document's sums over its windows. Anything not finite makes the whole document a failure (None)."""
+    log_probs = [value for score in scores for value in score.log_probs]
+    nll: float | None = -math.fsum(log_probs)
+    if not math.isfinite(nll or 0.0):
+        nll = None
+    kl = top1 = delta = delta_squared = values = None
+    if nll is not None and scores and all(score.kl is not None for score in scores):
+        divergences = [value for score in scores for value in score.kl or ()]
+        deltas = [value for score in scores for value in score.delta_p or ()]
+        if all(map(math.isfinite, divergences)) and all(map(math.isfinite, deltas)):
+            kl = math.fsum(divergences)
+            top1 = sum(agree for score in scores for agree in score.top1_agree or ())
+            delta = math.fsum(deltas)
+            delta_squared = math.fsum(value * value for value in deltas)
+            values = base64.b64encode(struct.pack(f"<{len(divergences)}f", *divergences)).decode()
+        else:
+            nll = None
+    document = DocumentScore(
+        nll=nll,
+        tokens=len(log_probs),
+        kl=kl,
+        top1_agree=top1,
+        delta_p=delta,
+        delta_p_squared=delta_squared,
+        kl_values=values,
+    )
+    return ItemRecord(item=item.item, prompt_hash=item.prompt_hash, document=document, metrics={})

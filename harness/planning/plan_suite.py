@@ -1,0 +1,62 @@
+"""Every task of a suite into its plan. Owns which planner makes which kind of task."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from functools import partial
+
+from harness.engines.decoding import Decoding
+from harness.errors import Problem, SuiteError
+from harness.planning.item_tasks import plan_asked
+from harness.planning.perplexity import plan_perplexity
+from harness.planning.task_plan import TaskPlan
+from harness.planning.tokens import Tokenizer
+from harness.suite.load import LoadedSuite
+from harness.suite.metrics import METRICS
+from harness.suite.names import nearest
+
+
+def plan_suite(
+    loaded: LoadedSuite,
+    tokenizer: Tokenizer,
+    *,
+    context_length: int | None,
+    limit: int | None = None,
+    tasks: Collection[str] | None = None,
+    decoding: Decoding | None = None,
+) -> tuple[TaskPlan, ...]:
+    """Plan every task of a suite (or only `tasks`), its answers under the rules of `decoding`.
+
+    Raises `SuiteError` with every problem of every data file.
+    """
+    plans: list[TaskPlan] = []
+    problems: list[Problem] = []
+    for name, task in loaded.suite.tasks.items():
+        if tasks is not None and name not in tasks:
+            continue
+        least = min((count for count in (task.limit, limit) if count is not None), default=None)
+        maker = plan_perplexity if task.kind == "perplexity" else partial(plan_asked, decoding=decoding)
+        try:
+            plans.append(maker(loaded, name, task, tokenizer, context_length, least))
+        except SuiteError as error:
+            problems.extend(error.problems)
+    problems.extend(_unknown_metrics(loaded, plans))
+    if problems:
+        raise SuiteError(tuple(problems))
+    return tuple(plans)
+
+
+def _unknown_metrics(loaded: LoadedSuite, plans: Sequence[TaskPlan]) -> Iterator[Problem]:
+    """Gates on a metric their task does not give: known for an lm-eval task only once it is loaded."""
+    by_name = {plan.name: plan for plan in plans}
+    for index, gate in enumerate(loaded.suite.gates):
+        plan = by_name.get(gate.task or "")
+        if plan is None:
+            continue
+        known = plan.metrics
+        if plan.kind == "perplexity":
+            known = tuple(name for name, each in METRICS.items() if each.kind in ("perplexity", "divergence"))
+        if gate.metric not in known:
+            near = nearest(gate.metric, known)
+            message = f"{plan.name} has no metric {gate.metric!r}{near}; expected one of {', '.join(known)}"
+            yield Problem(place=loaded.shown, key=f"gates[{index}].metric", message=message)

@@ -1,0 +1,191 @@
+"""Options, right answers and references of the short forms: from rows to texts.
+
+Owns what `answer` means. For `choice` it is the option's text or its index, one of the two for the whole task; for
+`generate` it is a text, or a list of texts each of which counts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.datafiles.rows import Row, field_of, problem
+from harness.datafiles.values import NotTextError, Value, text_of
+from harness.errors import Problem, SuiteError
+from harness.planning.prompts.templates import render, text, value_of
+from harness.planning.text_metrics import vanishes
+from harness.suite.models import Choice, Generate
+
+INDEX = re.compile(r"\s*([0-9]{1,9})\s*")
+Meaning = Literal["text", "index"]
+SAID = {"text": "the option's text", "index": "the option's index, from 0"}
+LETTER = re.compile(r"\(?[A-Ha-h][).]?")
+FEW = 20
+"""Items from which on it is said that none has the index 0."""
+
+
+def value(template: str, row: Row, key: str) -> Value:
+    """What a template stands for: a field as it is in the row, `{{choices.text}}`, or the text it makes."""
+    inner = template.strip()
+    if inner.startswith("{{") and inner.endswith("}}") and inner[2:-2].strip().isidentifier():
+        return field_of(row, inner[2:-2].strip(), key)
+    return value_of(template, row, key)
+
+
+def options_of(spec: Choice, row: Row, key: str) -> tuple[str, ...]:
+    """The row's options as texts. Raises `SuiteError` for fewer than two, equal or empty ones."""
+    where = f"{key}.choices"
+    if not isinstance(spec.choices, str):
+        options: Value = [render(option, row, where) if "{{" in option else option for option in spec.choices]
+    elif "{{" in spec.choices:
+        options = value(spec.choices, row, where)
+    else:
+        options = field_of(row, spec.choices, where)
+    if isinstance(options, Mapping):
+        hint = "{{ field.values() | list }} gives its values"
+        raise problem(row.place, where, f"expected a list of texts, got a mapping with {', '.join(options)}; {hint}")
+    if not isinstance(options, list | tuple):
+        raise problem(row.place, where, f"expected a list of texts, got {options!r:.80}")
+    texts = tuple(text(option, row, f"{where}[{number}]") for number, option in enumerate(options))
+    if len(texts) < 2:
+        raise problem(row.place, where, f"expected at least two options, got {len(texts)}")
+    if len(set(texts)) != len(texts) or not all(texts):
+        raise problem(row.place, where, f"expected options that differ and are not empty, got {list(texts)!r:.80}")
+    return texts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offered:
+    """One row's options and its answer in both readings; None where the answer cannot be read so."""
+
+    row: Row
+    options: tuple[str, ...]
+    answer: Value
+    by_text: int | None
+    by_index: int | None
+
+    def read(self, meaning: Meaning) -> int | None:
+        return self.by_text if meaning == "text" else self.by_index
+
+
+def offered(spec: Choice, row: Row, key: str) -> Offered:
+    """Raises `SuiteError` for options that do not fit, or an answer that no template gives."""
+    options = options_of(spec, row, key)
+    answer = spec.answer if isinstance(spec.answer, int) else value(spec.answer, row, f"{key}.answer")
+    try:
+        written = text_of(answer)
+    except NotTextError:
+        return Offered(row=row, options=options, answer=answer, by_text=None, by_index=None)
+    found = INDEX.fullmatch(written)
+    return Offered(
+        row=row,
+        options=options,
+        answer=answer,
+        by_text=options.index(written) if written in options else None,
+        by_index=int(found[1]) if found is not None and int(found[1]) < len(options) else None,
+    )
+
+
+def meaning_of(spec: Choice, rows: Sequence[Offered], key: str) -> Meaning:
+    """Whether `answer` gives the option's text or its index, the same for every row. Raises `SuiteError`.
+
+    What the file can hold decides, never the type a format gives it, so that a CSV and a JSONL file of the same data
+    are read alike. Where every row could be read in both ways and they differ, the suite has to say.
+    """
+    meaning = _fixed(spec) or _fitting(rows, key)
+    wrong = [each for each in rows if each.read(meaning) is None]
+    if wrong:
+        others = f"; the other rows give {SAID[meaning]}" if 2 * len(wrong) < len(rows) else ""
+        said = spec.answer_is is not None
+        raise SuiteError(tuple(_misfit(each, meaning, key, others=others, said=said) for each in wrong[:20]))
+    return meaning
+
+
+def said_of(rows: Sequence[Offered], meaning: Meaning) -> str:
+    """What `answer` means, for people; indices that never are 0 were perhaps counted from 1."""
+    none = meaning == "index" and len(rows) >= FEW and not any(each.by_index == 0 for each in rows)
+    counted = "; no item has the index 0: where they count from 1, write {{ field | int - 1 }}" if none else ""
+    return f"answer: {SAID[meaning]}{counted}"
+
+
+def right_option(found: Offered, meaning: Meaning, key: str) -> int:
+    """The row's right option. Raises `SuiteError` where the answer is none in the task's meaning."""
+    index = found.read(meaning)
+    if index is None:
+        raise SuiteError((_misfit(found, meaning, key, others="", said=True),))
+    return index
+
+
+def _fixed(spec: Choice) -> Meaning | None:
+    return spec.answer_is or ("index" if isinstance(spec.answer, int) else None)
+
+
+def _fitting(rows: Sequence[Offered], key: str) -> Meaning:
+    texts = sum(each.by_text is not None for each in rows)
+    indices = sum(each.by_index is not None for each in rows)
+    if texts == indices == len(rows):
+        for each in rows:
+            if each.by_text != each.by_index:
+                assert each.by_text is not None
+                assert each.by_index is not None
+                message = (
+                    f"{each.answer!s} is the text of option {each.by_text} and the index of option "
+                    f"{each.options[each.by_index]!r:.40} (counted from 0): write answer_is: text or answer_is: index"
+                )
+                raise problem(each.row.place, f"{key}.answer", message)
+    return "text" if texts >= indices else "index"
+
+
+def _misfit(each: Offered, meaning: Meaning, key: str, *, others: str, said: bool) -> Problem:
+    shown = f"one of {list(each.options)!r:.120}"
+    if said or others:
+        expected = shown if meaning == "text" else f"{shown} by its index from 0 to {len(each.options) - 1}"
+    else:
+        expected = f"{shown} or an index from 0"
+    message = f"expected {expected}, got {each.answer!r:.60}{others}"
+    if isinstance(each.answer, bool):
+        message += "; write which option it is: {{ 'yes' if field else 'no' }}"
+    elif str(each.answer).strip() in each.options:
+        message += "; there are spaces around it: {{ field.strip() }}"
+    elif str(each.answer).strip() == str(len(each.options)):
+        message += "; where they count from 1: {{ field | int - 1 }}"
+    elif LETTER.fullmatch(str(each.answer).strip()):
+        message += "; the index of a letter: {{ 'ABCD'.index(field) }}"
+    return Problem(place=each.row.place, key=f"{key}.answer", message=message)
+
+
+def references_of(spec: Generate, row: Row, key: str) -> tuple[str, ...]:
+    """The accepted answers of a row, without the spaces around them. Raises `SuiteError`.
+
+    lm-eval's regex filter strips the model's answer; both sides must be alike.
+    """
+    where = f"{key}.answer"
+    found = value(spec.answer, row, where)
+    if isinstance(found, list | tuple):
+        if not found:
+            raise problem(row.place, where, "expected at least one reference answer, got an empty list")
+        several = [text(each, row, f"{where}[{number}]").strip() for number, each in enumerate(found)]
+    else:
+        several = [text(found, row, where).strip()]
+    for each in several:
+        if not each:
+            raise problem(row.place, where, "expected a reference answer, got an empty text")
+        _check_left(spec, each, row, where)
+    return tuple(dict.fromkeys(several))
+
+
+def _check_left(spec: Generate, reference: str, row: Row, where: str) -> None:
+    metrics = (spec.metric,) if isinstance(spec.metric, str) else spec.metric
+    normal = [name for name in metrics if name in ("contains", "f1")]
+    if spec.ignore_punctuation and "exact_match" in metrics:
+        normal.append("exact_match with ignore_punctuation")
+    if normal and vanishes(reference):
+        message = f"the reference {reference!r:.60} is punctuation only, which {normal[0]} leaves out"
+        raise problem(row.place, where, f"{message}: nothing is left; use exact_match without ignore_punctuation")
+
+
+def shown_references(references: Sequence[str]) -> str:
+    """Several accepted answers as one text for people."""
+    return " | ".join(references)

@@ -1,0 +1,269 @@
+"""The suite's short forms `choice` and `generate` as lm-eval tasks over rows we read ourselves.
+
+Prompts, options and answers are rendered here, field by field, so that a mistake is named with its line; few-shot
+context, requests, filters and metrics are lm-eval's.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from harness.datafiles.rows import Row, Table, item_ids, named_id, problem, read_rows, read_table
+from harness.datafiles.values import is_missing
+from harness.planning.prompts.answers import Offered, meaning_of, offered, references_of, right_option, said_of
+from harness.planning.prompts.few_shot import Apart, Doc, Lazily, keep_apart
+from harness.planning.prompts.messages import asked_alike, check_reads, prompt_of
+from harness.planning.prompts.templates import sandbox_lm_eval
+from harness.planning.text_metrics import contains, exact_match, f1
+from harness.planning.tokens import Tokenizer
+from harness.suite.load import LoadedSuite
+from harness.suite.locations import resolve_file
+from harness.suite.models import Choice, Generate
+
+TEXT_METRICS = ("exact_match", "contains", "f1")
+WHOLE_ANSWER = "(?s)(.*)"
+"""Takes the whole answer; lm-eval's regex filter strips it."""
+WORDS = 2
+"""Version of what words are compared by; evaluations that were scored by another one are not used again."""
+Measure = Callable[[str, str], float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Docs:
+    """A task's items as lm-eval documents, beside the rows they came from."""
+
+    task: Any
+    """The lm-eval task."""
+    docs: tuple[Mapping[str, Any], ...]
+    rows: tuple[Mapping[str, object], ...]
+    ids: tuple[str, ...]
+    places: tuple[str, ...]
+    """Where each document stands, for messages: `data/intents.jsonl:17`."""
+    num_few_shot: int
+    measures: Mapping[str, Measure] = field(default_factory=dict)
+    """The metrics of the `generate` short form, in the order asked for: of an answer and one reference."""
+    scored_by: Mapping[str, object] = field(default_factory=dict)
+    """What decides a score of these beside lm-eval's configuration."""
+    definition: str = ""
+    """Hash of the code and configuration behind a task of the suite's own, which no version number covers."""
+    said: tuple[str, ...] = ()
+    """How the data was read, in words: lines and rows, and what `answer` means."""
+    apart: Apart | None = None
+    """Who keeps items out of their own examples."""
+
+    def references(self, doc: Mapping[str, Any]) -> tuple[str, ...]:
+        """Every accepted answer of a document of the `generate` short form."""
+        return tuple(doc["references_"])
+
+
+def quiet_lm_eval() -> None:
+    """lm-eval logs what it guesses; everything here is said explicitly. Its templates get a sandbox."""
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    sandbox_lm_eval()
+
+
+def choice_docs(loaded: LoadedSuite, name: str, spec: Choice, id_field: str | None, tokenizer: Tokenizer) -> Docs:
+    """A multiple-choice task. Raises `SuiteError` for rows that do not fit."""
+    key = f"tasks.{name}.choice"
+    table = read_table(resolve_file(loaded, spec.data), spec.data, f"{key}.data")
+    shots = _few_shot(loaded, spec, key)
+    check_reads(spec, table.rows, key, loaded.shown)
+    rows = [offered(spec, row, key) for row in table.rows]
+    meaning = meaning_of(spec, [*rows, *(offered(spec, row, key) for row in shots[: spec.num_few_shot])], key)
+
+    def made(found: Offered) -> dict[str, Any]:
+        return {
+            "prompt_": prompt_of(spec, found.row, key, tokenizer),
+            "choices_": list(found.options),
+            "answer_": right_option(found, meaning, key),
+            **_named(found.row, id_field, key),
+        }
+
+    docs = [made(each) for each in rows]
+    samples = Lazily(shots, lambda row: made(offered(spec, row, key)))
+    config = {
+        **_common(name, docs, samples, spec.num_few_shot),
+        "output_type": "multiple_choice",
+        "doc_to_choice": "choices_",
+        "target_delimiter": "" if spec.messages is not None else spec.delimiter,
+        "metric_list": [
+            {"metric": metric, "aggregation": "mean", "higher_is_better": True} for metric in ("acc", "acc_norm")
+        ],
+    }
+    task = _configurable(config)
+    return Docs(
+        task=task,
+        docs=tuple(docs),
+        rows=tuple(row.fields for row in table.rows),
+        ids=item_ids(table.rows, id_field, f"tasks.{name}.id"),
+        places=tuple(row.place for row in table.rows),
+        num_few_shot=spec.num_few_shot,
+        said=(_read_words(spec, table), said_of(rows, meaning), *asked_alike(docs, key, loaded.shown)),
+        apart=_apart(task, samples, spec, key),
+    )
+
+
+def generate_docs(loaded: LoadedSuite, name: str, spec: Generate, id_field: str | None, tokenizer: Tokenizer) -> Docs:
+    """A generation task. Raises `SuiteError` for rows that do not fit or a metric there is not."""
+    key = f"tasks.{name}.generate"
+    measures = _measures(loaded, spec, key)
+    _check_regex(loaded, spec, key)
+    table = read_table(resolve_file(loaded, spec.data), spec.data, f"{key}.data")
+    shots = _few_shot(loaded, spec, key)
+    check_reads(spec, table.rows, key, loaded.shown)
+
+    def made(row: Row) -> dict[str, Any]:
+        references = references_of(spec, row, key)
+        prompt = prompt_of(spec, row, key, tokenizer)
+        named = _named(row, id_field, key)
+        return {"prompt_": prompt, "answer_": references[0], "references_": list(references), **named}
+
+    docs = [made(row) for row in table.rows]
+    samples = Lazily(shots, made)
+    task = _configurable(_generate_config(name, docs, samples, spec))
+    several = sum(len(doc["references_"]) > 1 for doc in docs)
+    counted = f"answer: any of several references counts for {several:,} of {len(docs):,} items"
+    return Docs(
+        task=task,
+        docs=tuple(docs),
+        rows=tuple(row.fields for row in table.rows),
+        ids=item_ids(table.rows, id_field, f"tasks.{name}.id"),
+        places=tuple(row.place for row in table.rows),
+        num_few_shot=spec.num_few_shot,
+        measures=measures,
+        scored_by=_scored_by(spec, docs, measures),
+        said=(
+            _read_words(spec, table),
+            *([counted] if several else []),
+            *asked_alike(docs, key, loaded.shown),
+        ),
+        apart=_apart(task, samples, spec, key),
+    )
+
+
+def _generate_config(
+    name: str, docs: Sequence[dict[str, Any]], samples: Sequence[Doc], spec: Generate
+) -> dict[str, Any]:
+    pattern = {"function": "regex", "regex_pattern": spec.regex or WHOLE_ANSWER, "fallback": ""}
+    return {
+        **_common(name, docs, samples, spec.num_few_shot),
+        "output_type": "generate_until",
+        "target_delimiter": " ",
+        "generation_kwargs": {
+            "until": list(spec.until),
+            "max_gen_toks": spec.max_new_tokens,
+            "do_sample": False,
+            "temperature": 0.0,
+        },
+        "filter_list": [{"name": "none", "filter": [pattern, {"function": "take_first"}]}],
+        "metric_list": [
+            {
+                "metric": "exact_match",
+                "aggregation": "mean",
+                "higher_is_better": True,
+                "ignore_case": spec.ignore_case,
+                "ignore_punctuation": spec.ignore_punctuation,
+            }
+        ],
+    }
+
+
+def _measures(loaded: LoadedSuite, spec: Generate, key: str) -> dict[str, Measure]:
+    exact = partial(exact_match, ignore_case=spec.ignore_case, ignore_punctuation=spec.ignore_punctuation)
+    known: dict[str, Measure] = {"exact_match": exact, "contains": contains, "f1": f1}
+    names = (spec.metric,) if isinstance(spec.metric, str) else spec.metric
+    for metric in names:
+        if metric not in known:
+            expected = ", ".join(TEXT_METRICS)
+            raise problem(loaded.shown, f"{key}.metric", f"expected one of {expected}, got {metric!r}")
+    return {metric: known[metric] for metric in names}
+
+
+def _scored_by(spec: Generate, docs: Sequence[Mapping[str, Any]], measures: Mapping[str, Measure]) -> dict[str, object]:
+    """Nothing for plain equality with one reference, so that such tasks stay what they were."""
+    found: dict[str, object] = {}
+    if spec.ignore_case or spec.ignore_punctuation or set(measures) != {"exact_match"}:
+        found["words"] = WORDS
+    if any(len(doc["references_"]) > 1 for doc in docs):
+        found["references"] = [doc["references_"] for doc in docs]
+    return found
+
+
+def _read_words(spec: Choice | Generate, table: Table) -> str:
+    return f"{spec.data}: {table.said}"
+
+
+def _named(row: Row, id_field: str | None, key: str) -> dict[str, str]:
+    """The row's own id where it has one: an example may have none."""
+    if id_field is None or is_missing(row.fields.get(id_field)):
+        return {"id_": ""}
+    return {"id_": named_id(row, id_field, f"{key.rpartition('.')[0]}.id")}
+
+
+def _apart(task: Any, samples: Sequence[Doc], spec: Choice | Generate, key: str) -> Apart | None:
+    """Examples in the file's order, without the item: the same question, or the same id where others are left."""
+    if not spec.num_few_shot:
+        return None
+    task.sampler.df = samples
+    asks = ("prompt_", "choices_") if isinstance(spec, Choice) else ("prompt_",)
+    spare = len(samples) > spec.num_few_shot
+
+    def same(one: Doc, other: Doc) -> bool:
+        return all(one[each] == other[each] for each in asks) or (spare and one["id_"] == other["id_"] != "")
+
+    return keep_apart(task, place=spec.few_shot or "", key=f"{key}.few_shot", same=same)
+
+
+def _common(name: str, docs: Sequence[Any], samples: Sequence[Any], shots: int) -> dict[str, Any]:
+    import datasets
+
+    def dataset(**_: object) -> dict[str, Any]:
+        return {"test": datasets.Dataset.from_list(list(docs))}
+
+    config: dict[str, Any] = {
+        "task": name,
+        "custom_dataset": dataset,
+        "test_split": "test",
+        "doc_to_text": "prompt_",
+        "doc_to_target": "answer_",
+        "num_fewshot": shots,
+    }
+    if shots:
+        config["fewshot_config"] = {"sampler": "first_n", "samples": list(samples[:shots])}
+    return config
+
+
+def _configurable(config: dict[str, Any]) -> Any:
+    from lm_eval.api.task import ConfigurableTask
+
+    quiet_lm_eval()
+    return ConfigurableTask(config=config)
+
+
+def _check_regex(loaded: LoadedSuite, spec: Generate, key: str) -> None:
+    if spec.regex is None:
+        return
+    try:
+        re.compile(spec.regex)
+    except re.error as error:
+        raise problem(loaded.shown, f"{key}.regex", f"not a regular expression: {error}") from error
+
+
+def _few_shot(loaded: LoadedSuite, spec: Choice | Generate, key: str) -> tuple[Row, ...]:
+    path, count = spec.few_shot, spec.num_few_shot
+    if count == 0:
+        return ()
+    if spec.messages is not None:
+        message = "expected no num_few_shot beside messages: put the examples into the messages as turns"
+        raise problem(loaded.shown, f"{key}.num_few_shot", message)
+    if path is None:
+        raise problem(loaded.shown, f"{key}.few_shot", f"num_few_shot is {count}: expected a file of examples")
+    rows = read_rows(resolve_file(loaded, path), path, f"{key}.few_shot")
+    if len(rows) < count:
+        raise problem(path, f"{key}.few_shot", f"expected at least {count} examples, the file has {len(rows)}")
+    return rows

@@ -1,0 +1,145 @@
+"""What a planned task is: items, token ids, chunks, and how an answer becomes a record. Plans nothing itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, Protocol
+
+from harness.engines.protocol import (
+    ContinuationScore,
+    GenerateRequest,
+    Generation,
+    ScoreRequest,
+    Window,
+    WindowScore,
+)
+from harness.planning.batching import ANSWERED_TOKENS, BATCHING, PADDED_TOKENS, PADDING, Order, in_blocks, in_one
+from harness.planning.tokens import Encoded
+from harness.records.models import Failed, ItemRecord, Leak, PlannedItem
+
+Request = ScoreRequest | GenerateRequest | Window
+Answer = tuple[ContinuationScore, ...] | Generation | WindowScore
+
+
+class Scorer(Protocol):
+    """Turns the answers to one item's requests into its record."""
+
+    def __call__(self, index: int, answers: Sequence[Answer]) -> ItemRecord: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskPlan:
+    """One task, tokenised: what every variant is asked, in which batches, and how answers are scored."""
+
+    name: str
+    kind: Literal["choice", "generate", "perplexity"]
+    items: tuple[PlannedItem, ...]
+    requests: tuple[tuple[Request, ...], ...]
+    """Per item; empty for an item that is too long."""
+    texts: tuple[Encoded, ...]
+    """Every encoded text with its ids, for checking a variant's own tokenizer."""
+    metrics: tuple[str, ...]
+    lower_is_better: tuple[str, ...]
+    scorer: Scorer
+    source: str
+    settings: str
+    """Everything beyond the token ids that decides a score, as canonical JSON."""
+    divergence: bool = False
+    data_file: str | None = None
+    data_hash: str | None = None
+    notes: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
+    """How the data was read, in words: lines and rows, what `answer` means."""
+    leak: Leak | None = None
+    """References that stand in their own prompts, where the suite does not say that they belong there."""
+    batching: str = BATCHING
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 over items, requests and settings: the identity of what is asked."""
+        digest = hashlib.sha256(self.settings.encode())
+        for item in self.items:
+            digest.update(item.model_dump_json().encode())
+        return digest.hexdigest()
+
+    @cached_property
+    def order(self) -> Order:
+        """The one order of the items: the same for every variant, whether or not it may be stopped."""
+        heads = [self._head(index) for index in range(len(self.items))]
+        lengths = [self.length(index) for index in range(len(self.items))]
+        if self.kind == "perplexity":
+            return in_one(heads, lengths)
+        clusters = [item.cluster for item in self.items]
+        padding = PADDING if self.kind == "choice" else None
+        return in_blocks(heads, lengths, clusters, seed=self.hash, tokens=self.batch_tokens, padding=padding)
+
+    @property
+    def batch_tokens(self) -> int:
+        """The most tokens in a batch, padding included."""
+        return ANSWERED_TOKENS if self.kind == "generate" else PADDED_TOKENS
+
+    @cached_property
+    def chunks(self) -> tuple[tuple[int, ...], ...]:
+        """Item indices, batch by batch."""
+        return self.order.chunks
+
+    def _head(self, index: int) -> tuple[int, ...]:
+        """The beginning that an item's first request shares with others."""
+        first = next(iter(self.requests[index]), None)
+        if isinstance(first, ScoreRequest):
+            return first.context[: first.shared]
+        return first.prompt[: first.shared] if isinstance(first, GenerateRequest) else ()
+
+    def length(self, index: int) -> int:
+        """Tokens an item puts into a batch, without the beginnings that it shares."""
+        total = 0
+        for request in self.requests[index]:
+            if isinstance(request, ScoreRequest):
+                total += len(request.context) + sum(len(each) for each in request.continuations) - request.shared
+            elif isinstance(request, GenerateRequest):
+                total += len(request.prompt) + request.max_new_tokens - request.shared
+            else:
+                total += len(request.tokens)
+        return total
+
+    def score(self, index: int, answers: Sequence[Answer]) -> ItemRecord:
+        """The record of item `index` given the answers to its requests, in order."""
+        item = self.items[index]
+        if item.too_long is not None:
+            failed = Failed(stage="too_long", error=item.too_long)
+            return ItemRecord(item=item.item, prompt_hash=item.prompt_hash, metrics=dict.fromkeys(self.metrics, failed))
+        return self.scorer(index, answers)
+
+
+def plan_texts(plan: TaskPlan) -> tuple[Encoded, ...]:
+    """Every distinct encoded text of a plan."""
+    distinct = {(each.text, each.add_special_tokens): each for each in plan.texts}
+    return tuple(distinct.values())
+
+
+def prompt_hash(requests: Sequence[Request]) -> str:
+    """SHA-256 over every token id, stop string and limit of an item's requests."""
+    parts: list[object] = []
+    for request in requests:
+        if isinstance(request, ScoreRequest):
+            parts.append([request.context, request.continuations])
+        elif isinstance(request, GenerateRequest):
+            parts.append([request.prompt, request.max_new_tokens, request.until, request.temperature])
+            if request.decoding is not None and not request.decoding.is_plain:
+                parts.append(request.decoding.rules())
+        else:
+            parts.append([request.tokens, request.scored_from])
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def sample(count: int, limit: int | None, seed: int, name: str) -> list[int]:
+    """Indices of a seeded sample in their original order: the same for every variant and every run."""
+    import random
+
+    if limit is None or limit >= count:
+        return list(range(count))
+    return sorted(random.Random(f"{seed}/{name}").sample(range(count), limit))

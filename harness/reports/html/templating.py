@@ -1,0 +1,46 @@
+"""The one Jinja environment of the HTML pages: strict about names, escaping always on."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from harness.reports import figures, slice_lines
+from harness.reports.retained_lines import gain, gain_interval
+from harness.reports.safe_text import one_line, visible
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+MARKS = {"PASS": "✓", "FAIL": "✕", "INCONCLUSIVE": "?", "INVALID": "⊘", "WAIVED": "~"}
+"""Decisions carry a sign and a word, never a colour alone."""
+
+
+def render(template: str, **values: object) -> str:
+    """The named template with these values. Raises jinja2's errors: a broken template is a bug of ours."""
+    return _environment().get_template(template).render(**values)
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("harness.reports.html", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        visible=visible,
+        one_line=one_line,
+        level=figures.level,
+        bytes=lambda value: figures.NONE if value is None else figures.byte_size(value),
+        pct=lambda value: f"{value:.2f}%",
+        px=lambda value: f"{value:.1f}",
+    )
+    environment.globals.update(
+        marks=MARKS, figures=figures, slices=slice_lines, gained=gain, gained_interval=gain_interval
+    )
+    return environment

@@ -1,0 +1,76 @@
+"""The noise floor in words and figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.records.verdict import Noise, NoiseMeasure, NoiseSpeed
+from harness.reports import figures
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseRow:
+    """One line of the table: what, how much between two passes, over how many."""
+
+    what: str
+    between: str
+    over: str
+
+
+def noise_line(noise: Noise) -> str:
+    """One line: flips of every right-or-wrong metric, KL with itself, the spread of a speed."""
+    parts = [f"{each.task} {each.metric} {each.flips} of {each.n} flip" for each in noise.measures if _flips(each)]
+    parts += [
+        f"{each.task} {each.metric} {figures.number(each.value)} apart" for each in noise.measures if _moved(each)
+    ]
+    parts += [
+        f"{each.task} KL {figures.level(each.value, each.unit)}" for each in noise.measures if each.metric == "kl_mean"
+    ]
+    parts += [f"{each.metric} ±{figures.percent(each.spread)}" for each in _main_speed(noise)]
+    return "; ".join(parts) or noise.note or "nothing was measured"
+
+
+def noise_rows(noise: Noise) -> tuple[NoiseRow, ...]:
+    """Every figure of the floor."""
+    rows = [_row(each) for each in noise.measures]
+    rows += [
+        NoiseRow(what=f"{task} log-likelihood", between=f"{figures.number(moved)} nats apart on average", over="")
+        for task, moved in noise.likelihoods.items()
+    ]
+    rows += [
+        NoiseRow(
+            what=f"{each.metric}, {each.workload}",
+            between=f"±{figures.percent(each.spread)} from one run to the next",
+            over=f"{each.pairs} adjacent runs",
+        )
+        for each in noise.speed
+    ]
+    return tuple(rows)
+
+
+def _row(each: NoiseMeasure) -> NoiseRow:
+    what = f"{each.task} {each.metric}"
+    if each.flips is not None:
+        most = "" if each.upper is None else f", at most {figures.percent(each.upper)}"
+        flip = f"{each.flips} flip{'' if each.flips == 1 else 's'}, {figures.percent(each.value)}{most}"
+        return NoiseRow(what=what, between=flip, over=f"{each.n:,} items")
+    if each.kind == "graded":
+        return NoiseRow(what=what, between=f"{figures.number(each.value)} apart on average", over=f"{each.n:,} items")
+    if each.kind == "perplexity":
+        change = f"{100 * each.value:.2g} % apart"
+        return NoiseRow(what=what, between=change, over=f"{each.n:,} documents")
+    return NoiseRow(what=what, between=figures.level(each.value, each.unit), over=f"{each.n:,} documents")
+
+
+def _flips(each: NoiseMeasure) -> bool:
+    return each.flips is not None
+
+
+def _moved(each: NoiseMeasure) -> bool:
+    return each.kind == "graded"
+
+
+def _main_speed(noise: Noise) -> tuple[NoiseSpeed, ...]:
+    """Decoding, the speed that is gated most; the widest of its workloads."""
+    decode = [each for each in noise.speed if each.metric == "decode_tokens_per_s"]
+    return (max(decode, key=lambda each: each.spread),) if decode else ()

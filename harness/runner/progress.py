@@ -1,0 +1,220 @@
+"""Live progress on stderr: bars on a terminal, plain lines elsewhere, nothing for the library."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console, RenderableType
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Column
+from rich.text import Text
+
+from harness.runner.eta import Amount, Left, Outlook, Part
+from harness.shown import showable
+
+QUIET_S = 10.0
+"""Seconds between plain lines of one task."""
+
+
+class Reporter(Protocol):
+    """What a run tells while it works."""
+
+    def expect(self, parts: Sequence[Part]) -> None:
+        """What the run has to do, in its order by variant."""
+        ...
+
+    def say(self, text: str) -> None:
+        """One line that stays."""
+        ...
+
+    def task(self, variant: str, task: str, total: Amount, done: Amount, unit: str) -> None:
+        """`variant` starts on `task`; `done` of `total` was there already."""
+        ...
+
+    def advance(self, amount: Amount) -> None: ...
+
+    def finish(self) -> None:
+        """The current task is done."""
+        ...
+
+
+class Silent:
+    """For the library: says nothing."""
+
+    def expect(self, parts: Sequence[Part]) -> None:
+        del parts
+
+    def say(self, text: str) -> None:
+        del text
+
+    def task(self, variant: str, task: str, total: Amount, done: Amount, unit: str) -> None:
+        del variant, task, total, done, unit
+
+    def advance(self, amount: Amount) -> None:
+        del amount
+
+    def finish(self) -> None:
+        return None
+
+
+class _Items(ProgressColumn):
+    """Items done of all, and items a second since the task began here."""
+
+    def render(self, task: Task) -> Text:
+        items, before, unit = (task.fields[name] for name in ("items", "before", "unit"))
+        elapsed = task.finished_time if task.finished else task.elapsed
+        rate = f" {(items - before) / elapsed:.1f} {unit}/s" if elapsed and items > before else ""
+        return Text.assemble(f"{items}/{task.fields['of']}", (rate, "cyan"))
+
+
+class _Left(ProgressColumn):
+    """The time left of the task that goes on. rich's own goes by the last half minute, in which a slow task gives no
+    sign of life."""
+
+    def __init__(self, outlook: Outlook) -> None:
+        super().__init__(table_column=Column(no_wrap=True))
+        self._outlook = outlook
+
+    def render(self, task: Task) -> Text:
+        left_s = None if task.finished else self._outlook.left().task_s
+        return Text("" if left_s is None else f"{_clock(left_s)} left", "cyan")
+
+
+class Live(Progress):
+    """Bars for a terminal, and below them the time left of the whole run."""
+
+    def __init__(self, console: Console, now: Callable[[], float] = time.monotonic) -> None:
+        self.outlook = Outlook(now)
+        super().__init__(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            _Items(),
+            TimeElapsedColumn(),
+            _Left(self.outlook),
+            console=console,
+            get_time=now,
+        )
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield self.make_tasks_table(self.tasks)
+        if says := _whole(self.outlook.left()):
+            yield Text(says)
+
+
+class Bars:
+    """rich bars for a terminal: one line a variant and task, with items/s and the time left."""
+
+    def __init__(self, progress: Live) -> None:
+        self._progress = progress
+        self._current: TaskID | None = None
+        self._items = 0
+
+    def expect(self, parts: Sequence[Part]) -> None:
+        self._progress.outlook.expect(parts)
+
+    def say(self, text: str) -> None:
+        self._progress.console.print(showable(text), markup=False, highlight=False)
+
+    def task(self, variant: str, task: str, total: Amount, done: Amount, unit: str) -> None:
+        self._items = done.items
+        self._progress.outlook.begin(variant, task, total, done, unit)
+        self._current = self._progress.add_task(
+            f"{variant} · {task}",
+            total=total.work,
+            completed=done.work,  # type: ignore[arg-type]  # rich says int and takes any number
+            unit=unit,
+            items=done.items,
+            before=done.items,
+            of=total.items,
+        )
+
+    def advance(self, amount: Amount) -> None:
+        if self._current is not None:
+            self._items += amount.items
+            self._progress.outlook.advance(amount.work)
+            self._progress.update(self._current, advance=amount.work, items=self._items)
+
+    def finish(self) -> None:
+        self._progress.outlook.finish()
+        self._current = None
+
+
+class Lines:
+    """Plain lines for logs and CI: at the start, every `QUIET_S` seconds, and at the end of a task."""
+
+    def __init__(self, console: Console, now: Callable[[], float] = time.monotonic) -> None:
+        self._console, self._now = console, now
+        self._outlook = Outlook(now)
+        self._name, self._unit = "", "items"
+        self._total = self._before = self._done = 0
+        self._started = self._said = 0.0
+
+    def expect(self, parts: Sequence[Part]) -> None:
+        self._outlook.expect(parts)
+
+    def say(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def task(self, variant: str, task: str, total: Amount, done: Amount, unit: str) -> None:
+        self._name, self._unit, self._total = f"{variant} · {task}", unit, total.items
+        self._done = self._before = done.items
+        self._started = self._said = self._now()
+        self._outlook.begin(variant, task, total, done, unit)
+        already = f", {done.items} already there" if done.items else ""
+        self.say(f"{self._name}: {total.items} {unit}{already}")
+
+    def advance(self, amount: Amount) -> None:
+        self._done += amount.items
+        self._outlook.advance(amount.work)
+        now = self._now()
+        if now - self._said < QUIET_S or self._done >= self._total:
+            return
+        self._said = now
+        rate = (self._done - self._before) / (now - self._started)
+        left = self._outlook.left()
+        words = [f"{self._done}/{self._total}", f"{rate:.1f} {self._unit}/s"]
+        words += [] if left.task_s is None else [f"about {_clock(left.task_s)} left"]
+        whole = _whole(left)
+        self.say(f"{self._name}: {', '.join(words)}{whole and '; '}{whole}")
+
+    def finish(self) -> None:
+        self._outlook.finish()
+        took = self._now() - self._started
+        new = self._done - self._before
+        rate = f", {new / took:.1f} {self._unit}/s" if new and took > 0 else ""
+        self.say(f"{self._name}: {self._done}/{self._total} in {_clock(took)}{rate}")
+
+
+def _whole(left: Left) -> str:
+    """What is left of the run, in words; empty where nobody knows or nothing else is."""
+    if left.run_s is None:
+        return ""
+    return f"whole run: about {_clock(left.run_s)} left{', and its timings' if left.untold else ''}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+@contextmanager
+def reporter(console: Console) -> Iterator[Reporter]:
+    """The reporter that fits the console."""
+    if not console.is_terminal:
+        yield Lines(console)
+        return
+    with Live(console) as progress:
+        yield Bars(progress)

@@ -1,0 +1,64 @@
+"""Whether a served model is the one whose answers are stored: a few of them are asked again.
+
+What stands behind an address cannot be read, and another model may answer there tomorrow. What a server says of itself
+is part of an evaluation's identity; a server that says nothing of it, or says what it was told to, is known by its
+answers alone. Owns which items are asked and how close answers have to be; a model that answers all of them alike is
+taken for the same.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import replace
+
+from harness.planning.task_plan import TaskPlan
+from harness.records.models import ItemRecord
+from harness.runner.evaluate import ask_worker, scored
+from harness.runner.session import Session
+from harness.runner.tokenizer_agreement import first_disagreement
+
+PROBED = 8
+"""Items of each task that are asked again."""
+CLOSE_NATS = 0.01
+"""A log-likelihood over n tokens may move by so much times the square root of n: other batches move it by less."""
+
+
+def same_answers(session: Session, plan: TaskPlan, stored: Mapping[str, ItemRecord], seed: str) -> bool:
+    """Whether the server answers some of the stored items as it did. `seed`: which ones; another one for every run, so
+    that no one part of a task stands for the whole for ever.
+
+    Raises `EngineError` and `WorkerError` where it cannot be asked.
+    """
+    known = [place for place, item in enumerate(plan.items) if item.item in stored and plan.requests[place]]
+    if not known:
+        return True
+    chosen = sorted(random.Random(f"{seed}/{plan.name}").sample(known, min(PROBED, len(known))))
+    items = {plan.items[place].item for place in chosen}
+    texts = tuple(each for each in plan.texts if each.item in items)
+    if first_disagreement(session, [replace(plan, texts=texts)]) is not None:
+        return False
+    flat = [request for place in chosen for request in plan.requests[place]]
+    answers = session.ask(lambda worker: ask_worker(worker, plan, flat), flat)
+    return all(_alike(each, stored[each.item]) for each in scored(plan, chosen, answers))
+
+
+def _alike(now: ItemRecord, then: ItemRecord) -> bool:
+    if (now.answer is None) != (then.answer is None) or len(now.options) != len(then.options):
+        return False
+    if now.answer is not None and then.answer is not None and now.answer.text != then.answer.text:
+        return False
+    pairs = [
+        (one.log_likelihood, other.log_likelihood, one.tokens)
+        for one, other in zip(now.options, then.options, strict=True)
+    ]
+    if now.document is not None and then.document is not None:
+        pairs.append((now.document.nll, then.document.nll, now.document.tokens))
+    return all(_close(one, other, tokens) for one, other, tokens in pairs)
+
+
+def _close(one: float | None, other: float | None, tokens: int) -> bool:
+    if one is None or other is None:
+        return one is other
+    return abs(one - other) <= CLOSE_NATS * math.sqrt(max(tokens, 1))

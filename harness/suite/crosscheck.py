@@ -1,0 +1,225 @@
+"""Rules between the parts of a suite: gates against tasks, metrics and variants. Pure; reads no file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from harness.suite.metrics import METRICS, Metric, lookup
+from harness.suite.models import Choice, Gate, Generate, Suite, Task, Variant
+from harness.suite.names import nearest
+from harness.suite.waivers import waiver_problems
+
+Place = tuple[str | int, ...]
+Found = Iterator[tuple[Place, str]]
+LOADED = ("weight_bytes", "disk_bytes")
+"""Memory that loading a model tells, so that it can be gated without timing anything."""
+SIZE = re.compile(r"\d+(\.\d+)?[KMG]i?B", re.IGNORECASE)
+"""Sizes that accelerate reads."""
+
+
+def cross_check(suite: Suite) -> Found:
+    """Every problem between parts, as (place, message)."""
+    yield from _variants(suite)
+    yield from _before(suite)
+    for name, task in suite.tasks.items():
+        yield from _task(("tasks", name), task)
+    for index, gate in enumerate(suite.gates):
+        yield from _gate(("gates", index), gate, suite)
+    yield from waiver_problems(suite)
+
+
+def task_metrics(task: Task) -> tuple[str, ...] | None:
+    """The metrics a task gives; None for an lm-eval task, whose metrics are known once it is loaded."""
+    if task.choice is not None:
+        return ("acc", "acc_norm")
+    if task.generate is not None:
+        metric = task.generate.metric
+        return (metric,) if isinstance(metric, str) else metric
+    if task.perplexity is not None:
+        divergence = [name for name, each in METRICS.items() if each.kind == "divergence"]
+        return ("perplexity", "bits_per_byte", *(divergence if task.perplexity.divergence else ()))
+    return None
+
+
+def _variants(suite: Suite) -> Found:
+    if not suite.tasks:
+        yield ("tasks",), "expected at least one task"
+    for name, variant in suite.variants.items():
+        where = ("variants", name)
+        if variant.baseline and (variant.quantize is not None or variant.quantized):
+            key = "quantize" if variant.quantize is not None else "quantized"
+            yield (*where, key), "the baseline is the full-precision model; quantize another variant"
+        yield from ((((*where, key), message)) for key, message in _runtime(variant))
+        wants = variant.quantize
+        if wants is not None and wants.calibrates and wants.calibration is None:
+            needed = "calibration: {data: FILE.jsonl, field: text, samples: 128, length: 512}"
+            yield (*where, "quantize"), f"{wants.method} looks at text while it quantizes: add {needed}"
+        if variant.quantize is not None and variant.quantized is False:
+            yield (*where, "quantized"), "contradicts quantize"
+
+
+def _before(suite: Suite) -> Found:
+    runtime = suite.variants[suite.baseline].runtime
+    if suite.base is not None and suite.base.script is not None and runtime != "scripted":
+        yield ("base", "script"), f"belongs to a baseline with engine: scripted, and this one runs on {runtime}"
+
+
+def _runtime(variant: Variant) -> Iterator[tuple[str, str]]:
+    """Keys that do not go with the variant's engine."""
+    runtime = variant.runtime
+    owners = {
+        "script": "scripted",
+        "url": "served",
+        "endpoint": "served",
+        "llama_cpp": "llama.cpp",
+        "gguf_file": "transformers",
+        "adapter": "transformers",
+        "device_map": "transformers",
+        "max_memory": "transformers",
+    }
+    for key, owner in owners.items():
+        if getattr(variant, key) is not None and runtime != owner:
+            yield key, f"belongs to engine: {owner}, and this variant runs on {runtime}"
+    yield from _placement(variant)
+    if runtime == "served":
+        for key in ("path", "dtype", "quantize", "environment"):
+            if getattr(variant, key) is not None:
+                yield key, "a served model is what its server loaded; only url and endpoint go with it"
+        if variant.url is None:
+            yield "engine", "a served model needs url, such as http://localhost:8000/v1"
+        if variant.baseline:
+            yield "baseline", "a served model cannot be the baseline: its weights and logits cannot be inspected"
+    if runtime == "llama.cpp" and variant.quantize is None and not str(variant.path).endswith(".gguf"):
+        yield "engine", "llama.cpp needs path: FILE.gguf or quantize: {method: gguf}"
+    makes_for_both = runtime == "vllm" and variant.quantize is not None and variant.quantize.makes
+    if variant.quantize is not None and runtime != variant.quantize.row.engine and not makes_for_both:
+        yield "engine", f"{variant.quantize.method} runs on {variant.quantize.row.engine}"
+    if variant.quantize is not None and variant.gguf_file is not None:
+        yield (
+            "gguf_file",
+            "quantize starts from a full-precision folder, not from a GGUF file: leave one of them out",
+        )
+
+
+def _placement(variant: Variant) -> Iterator[tuple[str, str]]:
+    """Limits that nothing would read, or that accelerate cannot."""
+    if variant.max_memory is None:
+        return
+    if not isinstance(variant.device_map, str):
+        yield "max_memory", "limits what device_map: auto places, and this variant has no device_map: auto"
+    for device, size in variant.max_memory.items():
+        if device != "cpu" and not device.isdigit():
+            yield "max_memory", f"expected cpu or a GPU's number as key, got {device!r}"
+        if not SIZE.fullmatch(size):
+            yield "max_memory", f"expected a size such as 20GiB or 500MB for {device}, got {size!r}"
+
+
+def _task(where: Place, task: Task) -> Found:
+    spec = task.choice or task.generate
+    if isinstance(spec, Choice | Generate):
+        kind = "choice" if task.choice is not None else "generate"
+        if (spec.prompt is None) == (spec.messages is None):
+            yield (*where, kind), "expected exactly one of prompt and messages"
+        if spec.num_few_shot > 0 and spec.few_shot is None:
+            yield (*where, kind, "num_few_shot"), "needs few_shot, a file of worked examples"
+    if task.generate is not None:
+        for metric in task_metrics(task) or ():
+            if metric not in ("exact_match", "contains", "f1"):
+                known = ("exact_match", "contains", "f1")
+                yield (*where, "generate", "metric"), _unknown("metric", metric, known)
+    if task.perplexity is not None and (task.perplexity.stride or 1) > task.perplexity.window:
+        yield (
+            (*where, "perplexity", "stride"),
+            f"expected at most the window of {task.perplexity.window}, got {task.perplexity.stride}; "
+            "tokens between would not be scored",
+        )
+
+
+def _gate(where: Place, gate: Gate, suite: Suite) -> Found:
+    for name in gate.variants:
+        if name not in suite.variants:
+            yield (*where, "variants"), _unknown("variant", name, suite.candidates)
+        elif name == suite.baseline:
+            yield (*where, "variants"), f"{name} is the baseline; a gate judges candidates (or on: baseline)"
+    if gate.min_retained is not None:
+        yield from _retained(where, gate, suite)
+    metric = lookup(gate.metric)
+    if gate.against == "reference" and gate.form in ("min", "max"):
+        says = f"{gate.form} looks at the candidate's own value; against goes with a drop, an increase or a ratio"
+        if metric is not None and metric.kind == "divergence":
+            says = f"{gate.metric} is measured from the baseline's distributions, never from another version's"
+        yield (*where, "against"), says
+    if metric is not None and metric.kind in ("speed", "memory"):
+        yield from _measured(where, gate, metric, suite)
+        return
+    if gate.workload is not None:
+        yield (*where, "workload"), f"{gate.metric} is not measured under a workload"
+    if gate.task is None:
+        if metric is None:
+            yield (*where, "metric"), _unknown("metric", gate.metric, tuple(METRICS))
+        else:
+            yield where, f"{gate.metric} needs a task: one of {', '.join(suite.tasks)}"
+        return
+    if gate.task not in suite.tasks:
+        yield (*where, "task"), _unknown("task", gate.task, tuple(suite.tasks))
+        return
+    yield from _quality(where, gate, metric, suite.tasks[gate.task])
+
+
+def _retained(where: Place, gate: Gate, suite: Suite) -> Found:
+    if suite.base is None:
+        yield (*where, "min_retained"), "needs `base:` in the suite, the model before fine-tuning"
+    if gate.against == "reference":
+        yield (*where, "against"), "min_retained is measured from the base to the baseline; leave against out"
+
+
+def _measured(where: Place, gate: Gate, metric: Metric, suite: Suite) -> Found:
+    if gate.task is not None:
+        yield (*where, "task"), f"{gate.metric} is measured once per variant, not per task"
+    if gate.slice is not None:
+        yield (*where, "slice"), f"{gate.metric} has no slices"
+    if gate.on == "baseline":
+        yield (*where, "on"), f"{gate.metric} is compared with the baseline on one machine only"
+    if gate.against == "reference" and metric.kind == "speed":
+        yield (
+            (*where, "against"),
+            f"{gate.metric} is timed beside the baseline, in turns; a run of another day is no partner. "
+            "Leave against out",
+        )
+    if suite.speed is None and (gate.metric not in LOADED or gate.workload is not None):
+        yield where, f"{gate.metric} needs `speed:` in the suite"
+    elif suite.speed is not None and gate.workload is not None:
+        names = [f"{each.batch}x{each.prompt_tokens}+{each.new_tokens}" for each in suite.speed.workloads]
+        if gate.workload not in names:
+            yield (*where, "workload"), _unknown("workload", gate.workload, tuple(names))
+    yield from _form(where, gate, metric)
+
+
+def _quality(where: Place, gate: Gate, metric: Metric | None, task: Task) -> Found:
+    known = task_metrics(task)
+    if known is not None and gate.metric not in known:
+        yield (*where, "metric"), _unknown("metric", gate.metric, known)
+        return
+    if gate.slice is not None:
+        fields = task.slice_by
+        if not fields:
+            yield (*where, "slice"), f"task {gate.task} has no slice_by"
+        elif gate.slice != "each" and gate.slice.partition("=")[0] not in fields:
+            yield (
+                (*where, "slice"),
+                f"expected each or FIELD=VALUE with a field of {', '.join(fields)}, got {gate.slice!r}",
+            )
+        elif metric is not None and metric.kind == "divergence":
+            yield (*where, "slice"), f"{gate.metric} is not kept apart by slice"
+    if metric is not None:
+        yield from _form(where, gate, metric)
+
+
+def _form(where: Place, gate: Gate, metric: Metric) -> Found:
+    if gate.form not in metric.forms:
+        yield (*where, gate.form), f"does not fit {gate.metric}; use one of {', '.join(metric.forms)}"
+
+
+def _unknown(what: str, name: str, known: tuple[str, ...]) -> str:
+    return f"unknown {what} {name!r}{nearest(name, known)}; expected one of {', '.join(known)}"

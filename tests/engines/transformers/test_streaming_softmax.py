@@ -1,0 +1,120 @@
+"""Softmax in blocks against torch's own over the whole vocabulary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from harness.engines.transformers import streaming_softmax
+from harness.engines.transformers.streaming_softmax import Given, divergence, log_probs
+
+VOCABULARY, POSITIONS, WIDTH = 517, 23, 16
+
+
+@dataclass(frozen=True)
+class Layer:
+    """An output layer that notes which ranges were asked for."""
+
+    weight: Any
+    asked: list[tuple[int, int]]
+    whole: bool = False
+    width: int = VOCABULARY
+
+    def block(self, hidden: Any, start: int, stop: int) -> Any:
+        self.asked.append((start, stop))
+        return (hidden @ self.weight.T)[:, start:stop]
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming_softmax, "COLUMNS", 100)
+    monkeypatch.setattr(streaming_softmax, "POSITIONS", 10)
+
+
+def drawn(seed: int, *shape: int, scale: float = 1.0) -> Any:
+    import torch
+
+    return scale * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_log_probs_equal_the_whole_softmax(whole: bool) -> None:
+    """Positions asked twice, in any order, and not at all; the arg-max tokens are found."""
+    import torch
+
+    layer, hidden = Layer(drawn(0, VOCABULARY, WIDTH), [], whole), drawn(1, POSITIONS, WIDTH)
+    expected = torch.log_softmax(hidden @ layer.weight.T, -1)
+    top = expected.argmax(-1).tolist()
+    targets = [(20, 3), (5, top[5]), (5, 516), (0, 0), (22, top[22]), (11, 250)]
+    values, best = log_probs(hidden, targets, layer)
+    assert values == pytest.approx([float(expected[place, token]) for place, token in targets], abs=1e-5)
+    assert best == [token == top[place] for place, token in targets]
+    assert (0, VOCABULARY) in layer.asked if whole else max(stop - start for start, stop in layer.asked) == 100
+
+
+def test_logits_that_are_there_already() -> None:
+    import torch
+
+    logits = drawn(2, POSITIONS, VOCABULARY)
+    values, _ = log_probs(logits, [(4, 7)], Given(width=VOCABULARY))
+    assert values == pytest.approx([float(torch.log_softmax(logits, -1)[4, 7])], abs=1e-5)
+
+
+def test_divergence_equals_the_whole_softmax() -> None:
+    """Logits up to 60 apart: nothing overflows, nothing cancels."""
+    import torch
+
+    one, other = Layer(drawn(0, VOCABULARY, WIDTH), []), Layer(drawn(3, VOCABULARY, WIDTH), [])
+    own, base = drawn(4, POSITIONS, WIDTH, scale=4.0), drawn(5, POSITIONS, WIDTH, scale=4.0)
+    tokens = torch.arange(POSITIONS) * 22
+    found = divergence(own, one, base, other, tokens)
+    log_q, log_p = torch.log_softmax(own @ one.weight.T, -1), torch.log_softmax(base @ other.weight.T, -1)
+    kl = (log_p.double().exp() * (log_p.double() - log_q.double())).sum(-1)
+    assert found.kl.tolist() == pytest.approx(kl.tolist(), rel=1e-4)
+    assert found.agree.tolist() == (log_p.argmax(-1) == log_q.argmax(-1)).tolist()
+    true_q, true_p = log_q.gather(-1, tokens[:, None])[:, 0], log_p.gather(-1, tokens[:, None])[:, 0]
+    assert found.log_q.tolist() == pytest.approx(true_q.tolist(), abs=1e-4)
+    assert found.delta_p.tolist() == pytest.approx((true_q.exp() - true_p.exp()).tolist(), abs=1e-6)
+
+
+def test_no_divergence_from_itself() -> None:
+    import torch
+
+    layer, hidden = Layer(drawn(0, VOCABULARY, WIDTH), []), drawn(1, POSITIONS, WIDTH)
+    found = divergence(hidden, layer, hidden, layer, torch.zeros(POSITIONS, dtype=torch.long))
+    assert max(found.kl.tolist()) < 1e-6
+    assert all(found.agree.tolist())
+
+
+def test_not_a_number_stays_one() -> None:
+    """A NaN or an infinity anywhere in a position's logits is never turned into a probability."""
+    logits = drawn(6, POSITIONS, VOCABULARY)
+    logits[3, 400] = float("nan")
+    logits[4, 5] = float("inf")
+    values, _ = log_probs(logits, [(3, 7), (4, 7), (5, 7)], Given(width=VOCABULARY))
+    assert values[0] != values[0]
+    assert values[1] != values[1] or values[1] == float("-inf")
+    assert values[2] == values[2]
+
+
+def test_ruled_out_tokens() -> None:
+    """A vocabulary padded with minus infinity, whole blocks of it."""
+    import torch
+
+    logits = drawn(7, POSITIONS, VOCABULARY)
+    logits[:, :220] = float("-inf")
+    values, _ = log_probs(logits, [(3, 400), (3, 1)], Given(width=VOCABULARY))
+    assert values == pytest.approx([float(torch.log_softmax(logits, -1)[3, 400]), float("-inf")], abs=1e-5)
+
+
+def test_a_divergence_computed_by_hand() -> None:
+    """KL(P_base ‖ P_q) of two distributions over five tokens, in nats."""
+    import torch
+
+    base, own = torch.tensor([0.5, 0.3, 0.1, 0.06, 0.04]), torch.tensor([0.4, 0.35, 0.12, 0.05, 0.08])
+    width = Given(width=5)
+    found = divergence(own.log()[None], width, base.log()[None], width, torch.tensor([0]))
+    assert found.kl.tolist() == pytest.approx([0.0303078], abs=1e-6)
+    assert found.delta_p.tolist() == pytest.approx([-0.1], abs=1e-6)
