@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 
 from harness.comparison.flips import Reader
-from harness.comparison.pairs import Pairs
 from harness.records.columns import NO_TEXT, Answers, Floats, Indices, Mask
+from harness.samples.pairs import Pairs
 
 SHOWN = 40
 """Characters of an answer that is named in a sentence."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from harness.comparison.base_pairs import Triple, task_triples
-from harness.comparison.pairs import PairingError, Pairs, lay_out, paired_metric
 from harness.records.columns import Answers, Indices
 from harness.records.models import ItemRecord, PlannedItem, RunManifest, VariantRun
 from harness.records.store import Store
+from harness.samples.base_pairs import Triple, task_triples
+from harness.samples.pairs import PairingError, Pairs, lay_out, paired_metric
 
 
 @dataclass(frozen=True, kw_only=True)

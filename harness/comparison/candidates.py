@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 from harness.comparison.flips import Reader
 from harness.comparison.lost_slices import MissingSlices, missing_slices
-from harness.comparison.pairs import PairingError, Pairs, pair_items
 from harness.comparison.promoted import (
     MOST_VERSIONS,
     Version,
@@ -18,7 +17,6 @@ from harness.comparison.promoted import (
 )
 from harness.comparison.second_pass import NoisePairs, noise_pairs
 from harness.comparison.task_sides import Items, Paired, pair_sides
-from harness.comparison.timed_pairs import SpeedPairs, loaded_memory, speed_pairs
 from harness.records.models import (
     EvaluationManifest,
     MemoryFigures,
@@ -27,6 +25,8 @@ from harness.records.models import (
     VariantRun,
 )
 from harness.records.store import Store
+from harness.samples.pairs import PairingError, Pairs, pair_items
+from harness.samples.timed_pairs import SpeedPairs, loaded_memory, speed_pairs
 
 
 @dataclass(frozen=True, kw_only=True)

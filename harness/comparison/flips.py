@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from harness.comparison.pairs import Pairs
 from harness.records.columns import NONE, Answers, Floats, Indices, PlanColumns
 from harness.records.models import ItemRecord, PlannedItem
 from harness.records.verdict import Flip
+from harness.samples.pairs import Pairs
 
 MOST = 200
 """Flips kept per task; the total is always counted."""

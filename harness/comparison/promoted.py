@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from harness.comparison.timed_pairs import memory_of_load
 from harness.errors import QuantgateError
 from harness.records.models import Accepted, EvaluationManifest, MemoryFigures, RunManifest, SpeedRecord, VariantRun
 from harness.records.store import Store
+from harness.samples.timed_pairs import memory_of_load
 
 MOST_VERSIONS = 12
 """Versions of a series that are compared; what came before the first of them stands in its total."""

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.comparison.documents import DocumentPairs, document_pairs
-from harness.comparison.pairs import PairedMetric, PairingError, Pairs, Side, lay_out, pair_items, paired_metric
-from harness.comparison.timed_pairs import baseline_ratios
 from harness.errors import RecordError
 from harness.records.columns import Floats, PlanColumns
 from harness.records.models import RunManifest, SpeedRecord
 from harness.records.store import Store
+from harness.samples.documents import DocumentPairs, document_pairs
+from harness.samples.pairs import PairedMetric, PairingError, Pairs, Side, lay_out, pair_items, paired_metric
+from harness.samples.timed_pairs import baseline_ratios
 
 
 @dataclass(frozen=True, kw_only=True)

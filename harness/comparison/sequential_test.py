@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.comparison.pairs import PairedMetric, Side, pair_items, paired_metric
+from harness.metrics.table import lookup
 from harness.records.columns import Floats, PlanColumns
 from harness.records.models import EarlyStop
+from harness.samples.pairs import PairedMetric, Side, pair_items, paired_metric
 from harness.stats import BettingTest, cluster_values
-from harness.suite.metrics import lookup
 from harness.suite.models import Gate
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from harness.comparison.documents import DocumentPairs
-from harness.comparison.measures import (
+from harness.records.verdict import Measure, SliceMeasure
+from harness.samples.documents import DocumentPairs
+from harness.samples.measures import (
     ANY_MARGIN,
     document_measures,
     drop_of,
@@ -15,8 +16,7 @@ from harness.comparison.measures import (
     only_documents,
     paired_measure,
 )
-from harness.comparison.pairs import PairedMetric
-from harness.records.verdict import Measure, SliceMeasure
+from harness.samples.pairs import PairedMetric
 from harness.stats import GradedDrop, PairedDrop, certifiable_drop
 from harness.stats.decision import normal_quantile, t_quantile
 from harness.stats.promise import Sample, certified_loss

@@ -6,16 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.comparison.answer_patterns import Behaviour, behaviour
-from harness.comparison.base_pairs import Triple, task_triples
-from harness.comparison.documents import DocumentPairs, document_pairs
 from harness.comparison.flips import Reader, find_flips
-from harness.comparison.pairs import PairedMetric, PairingError, Pairs, Side, lay_out, pair_items, paired_metric
 from harness.comparison.sequential_test import Part, largest_cluster
 from harness.errors import RecordError
 from harness.records.columns import Indices, ItemColumns, PlanColumns
 from harness.records.models import EarlyStop, ItemRecord, PlannedItem, RunManifest, VariantRun
 from harness.records.store import Store
 from harness.records.verdict import Flip
+from harness.samples.base_pairs import Triple, task_triples
+from harness.samples.documents import DocumentPairs, document_pairs
+from harness.samples.pairs import PairedMetric, PairingError, Pairs, Side, lay_out, pair_items, paired_metric
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.comparison.measures import drop_of
-from harness.comparison.pairs import PairedMetric
 from harness.explanations.shapes import Section, Step, counted, step
 from harness.explanations.unseen import GAFFKE, unseen_section
+from harness.samples.measures import drop_of
+from harness.samples.pairs import PairedMetric
 from harness.stats import GradedDrop, PairedDrop
 from harness.stats.drop import cluster_squares, cluster_variance, independent_variance
 from harness.stats.tango import tango_terms

@@ -12,24 +12,24 @@ from functools import cache
 import numpy as np
 
 from harness.comparison.base_answers import Beside, base_beside
-from harness.comparison.base_pairs import Triple
 from harness.comparison.candidates import one_task
-from harness.comparison.documents import DocumentPairs, document_pairs
 from harness.comparison.flips import Reader
-from harness.comparison.measures import only_documents
-from harness.comparison.pairs import PairedMetric, Pairs, paired_metric
 from harness.comparison.promoted import memory_of, promoted_versions
 from harness.comparison.sequential_test import Part, largest_cluster
-from harness.comparison.timed_pairs import SpeedPairs, loaded_memory, speed_pairs
 from harness.gates.forms import judge_documents, judge_memory, judge_paired, judge_speed
 from harness.gates.judgement import Judgement
 from harness.gates.retained_gain import judge_triple
 from harness.gates.stopped_tasks import judge_part
+from harness.metrics.table import lookup
 from harness.records.columns import Indices
 from harness.records.models import RunManifest, SpeedRecord, VariantRun
 from harness.records.store import Store
 from harness.records.verdict import Finding
-from harness.suite.metrics import lookup
+from harness.samples.base_pairs import Triple
+from harness.samples.documents import DocumentPairs, document_pairs
+from harness.samples.measures import only_documents
+from harness.samples.pairs import PairedMetric, Pairs, paired_metric
+from harness.samples.timed_pairs import SpeedPairs, loaded_memory, speed_pairs
 from harness.suite.models import Gate
 
 CLEAN = "without the items that share text with the calibration data: "

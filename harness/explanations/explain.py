@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.comparison.pairs import PairingError
 from harness.explanations.drops import explain_drop
 from harness.explanations.evidence import (
     CLEAN,
@@ -36,10 +35,11 @@ from harness.explanations.shares import explain_level, explain_recovery
 from harness.explanations.stopped_steps import early_changes, early_conditions, early_tables, explain_early
 from harness.explanations.what_if import changes
 from harness.gates.judgement import Judgement
+from harness.metrics.table import lookup
 from harness.records.models import RunManifest
 from harness.records.store import Store
 from harness.records.verdict import Finding
-from harness.suite.metrics import lookup
+from harness.samples.pairs import PairingError
 
 SAME = 1e-9
 """Bounds that differ by less are the same computation on another machine."""

@@ -10,9 +10,9 @@ import numpy as np
 from harness.comparison.flips import answer_text, cut, find_flips, margins
 from harness.explanations.evidence import Documents, Evidence, Items, Stopped, Triples
 from harness.explanations.shapes import FlipBeside, Place, Table
+from harness.metrics.table import lookup
 from harness.records.models import MEMORY_FIELDS, RunManifest, VariantRun
 from harness.records.verdict import Finding, Flip
-from harness.suite.metrics import lookup
 
 DIVERGENCE = ("document.kl", "document.top1", "document.delta")
 """Fields that only a candidate's records have."""

@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
-from harness.comparison.documents import Divergence, DocumentPairs
-from harness.comparison.measures import QUANTILES, divergence_level, increase_of, likelihood_level, woodruff
 from harness.explanations.shapes import Section, Step, counted, step
 from harness.records.columns import Floats
+from harness.samples.documents import Divergence, DocumentPairs
+from harness.samples.measures import QUANTILES, divergence_level, increase_of, likelihood_level, woodruff
 from harness.stats import DocumentMean, document_mean
 from harness.stats.documents import residual_squares
 

@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 
-from harness.comparison.timed_pairs import SpeedPairs
 from harness.explanations.shapes import Section, Table, counted, step
 from harness.gates.forms import memory_figure
 from harness.records.columns import Floats
 from harness.records.models import SpeedRecord
 from harness.records.verdict import Finding
+from harness.samples.timed_pairs import SpeedPairs
 from harness.stats import speed_ratio
 from harness.stats.speed import walsh_averages
 

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from harness.comparison.base_pairs import Triple, retained_of
 from harness.explanations.shapes import Section, Step, counted, step
 from harness.explanations.unseen import GAFFKE, unseen_section
 from harness.records.columns import Floats
+from harness.samples.base_pairs import Triple, retained_of
 from harness.stats import RetainedShare
 from harness.stats.drop import cluster_squares, cluster_variance, independent_variance
 from harness.stats.fieller import EqualTest, FiellerTest, ScoreTest

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from harness.comparison.pairs import PairedMetric
 from harness.explanations.shapes import Section, Step, counted, step
 from harness.explanations.unseen import GAFFKE, unseen_section
+from harness.samples.pairs import PairedMetric
 from harness.stats import MeanLevel, Recovery, clustered_recovery, graded_recovery, mean_level, paired_recovery
 from harness.stats.drop import cluster_variance
 from harness.stats.recovery import nam_terms

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from harness.comparison.pairs import PairedMetric
 from harness.comparison.sequential_test import Units, units_of
 from harness.explanations.evidence import Evidence, Stopped
 from harness.explanations.shapes import Change, Condition, Section, Step, Table, counted, num, step
 from harness.explanations.what_if import HALVINGS, written
 from harness.records.columns import Indices
 from harness.reports import figures
+from harness.samples.pairs import PairedMetric
 from harness.stats import BettingTest
 from harness.stats.betting import BETS, LARGEST, MOST_AT_RISK, SMALLEST
 

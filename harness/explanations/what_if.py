@@ -12,15 +12,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from harness.comparison.base_pairs import Triple
-from harness.comparison.measures import drop_of
-from harness.comparison.pairs import PairedMetric
 from harness.explanations.evidence import Evidence, Items, Triples
 from harness.explanations.shapes import Change, num
 from harness.gates.judgement import Judgement
 from harness.gates.retained_gain import judge_triple
 from harness.records.verdict import Decision, Finding
 from harness.reports import figures
+from harness.samples.base_pairs import Triple
+from harness.samples.measures import drop_of
+from harness.samples.pairs import PairedMetric
 from harness.stats import PairedDrop, paired_recovery
 from harness.stats.drop import recounted
 

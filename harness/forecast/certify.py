@@ -9,11 +9,11 @@ from harness.forecast.certificate import Asked, Certificate
 from harness.forecast.certify_documents import certify_documents
 from harness.forecast.certify_items import certify_items
 from harness.forecast.past_runs import History
+from harness.metrics.table import lookup
 from harness.planning.task_plan import TaskPlan
 from harness.records.models import PlannedItem
 from harness.stats.decision import normal_quantile
 from harness.stats.promise import POWER
-from harness.suite.metrics import lookup
 from harness.suite.models import Gate, Suite
 
 FEW_PAIRS = 10

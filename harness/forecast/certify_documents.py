@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from harness.forecast.certificate import Asked, Certificate
-from harness.suite.metrics import lookup
+from harness.metrics.table import lookup
 
 FEW_DOCUMENTS = 20
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.forecast.certificate import Asked, Certificate
+from harness.metrics.table import lookup
 from harness.records.verdict import Measure
 from harness.stats import DISCORDANCE_PRIORS, mean_level, paired_recovery, zero_flip_items
 from harness.stats.promise import (
@@ -19,7 +20,6 @@ from harness.stats.promise import (
     factor_certifying,
     items_certifying,
 )
-from harness.suite.metrics import lookup
 from harness.suite.models import Gate, Suite, Variant
 
 

@@ -6,11 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from harness.comparison.base_pairs import Triple
 from harness.comparison.candidates import CandidateComparison, Comparison
-from harness.comparison.documents import DocumentPairs
-from harness.comparison.measures import only_documents
-from harness.comparison.pairs import PairedMetric
 from harness.comparison.sequential_test import chances
 from harness.comparison.task_sides import Paired
 from harness.gates.forms import judge_documents, judge_memory, judge_paired, judge_speed
@@ -20,8 +16,12 @@ from harness.gates.promoted_reference import in_its_words, no_reference, referen
 from harness.gates.retained_gain import base_trouble, judge_retained
 from harness.gates.stopped_tasks import judge_part, not_judged
 from harness.gates.words import some
+from harness.metrics.table import Kind, lookup
 from harness.records.verdict import Finding
-from harness.suite.metrics import Kind, lookup
+from harness.samples.base_pairs import Triple
+from harness.samples.documents import DocumentPairs
+from harness.samples.measures import only_documents
+from harness.samples.pairs import PairedMetric
 from harness.suite.models import Gate
 
 P = TypeVar("P")

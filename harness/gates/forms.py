@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.comparison.documents import DocumentPairs
-from harness.comparison.measures import divergence_level, drop_of, increase_of, likelihood_level
-from harness.comparison.pairs import PairedMetric
-from harness.comparison.timed_pairs import SpeedPairs
 from harness.gates.judgement import Judgement
 from harness.gates.limits import Estimate, at_least, at_most
 from harness.gates.nothing_to_lose import held_to_floor
 from harness.gates.words import bounds, percent, points, quantity, ratio
+from harness.metrics.table import lookup
 from harness.records.models import MEMORY_FIELDS, MemoryFigures, SpeedRecord
 from harness.records.verdict import Decision
+from harness.samples.documents import DocumentPairs
+from harness.samples.measures import divergence_level, drop_of, increase_of, likelihood_level
+from harness.samples.pairs import PairedMetric
+from harness.samples.timed_pairs import SpeedPairs
 from harness.stats import (
     GradedDrop,
     PairedDrop,
@@ -26,7 +27,6 @@ from harness.stats import (
     paired_recovery,
     speed_ratio,
 )
-from harness.suite.metrics import lookup
 from harness.suite.models import Gate
 
 BROKEN = ": the limit is broken"

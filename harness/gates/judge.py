@@ -7,11 +7,8 @@ from dataclasses import replace
 from datetime import date
 
 from harness.comparison.candidates import CandidateComparison, Comparison
-from harness.comparison.documents import kl_histogram
-from harness.comparison.measures import likelihood_level
 from harness.comparison.slice_rows import document_measures_with_slices, measure_with_slices
 from harness.comparison.task_sides import Paired
-from harness.comparison.timed_pairs import speed_rows
 from harness.gates.conditions import conditions, task_facts
 from harness.gates.findings import Rule, baseline_findings, candidate_findings, rules
 from harness.gates.multiplicity import explored, judged_together
@@ -24,6 +21,7 @@ from harness.gates.stopped_tasks import without_interval, words_of
 from harness.gates.validity_checks import baseline_checks, candidate_checks
 from harness.gates.waived import day_of, excused, uses
 from harness.gates.words import shortened
+from harness.metrics.table import lookup
 from harness.records.decisions import ORDER, blocking, broken, counted, decide, decide_run, worst
 from harness.records.models import EarlyStop, MemoryFigures
 from harness.records.verdict import (
@@ -35,8 +33,10 @@ from harness.records.verdict import (
     Measure,
     Verdict,
 )
+from harness.samples.documents import kl_histogram
+from harness.samples.measures import likelihood_level
+from harness.samples.timed_pairs import speed_rows
 from harness.suite.describe import made_words, quantization_words
-from harness.suite.metrics import lookup
 from harness.suite.models import Suite
 
 UNJUDGED = "unjudged"

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.gates.forms import BROKEN
+from harness.metrics.table import lookup
 from harness.records.verdict import Exploratory, Finding, Measure, MovedSlice
 from harness.stats import benjamini_hochberg, holm
-from harness.suite.metrics import lookup
 
 EXPLORATORY_LEVEL = 0.1
 """One in ten of the slices listed is expected to be chance."""

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.comparison.base_pairs import retained_of
 from harness.comparison.candidates import Comparison
-from harness.comparison.documents import DocumentPairs
-from harness.comparison.measures import DIVERGENCE_UNITS, divergence_level, increase_of
-from harness.comparison.pairs import PairedMetric
 from harness.comparison.second_pass import NoisePairs
 from harness.gates.retained_gain import base_trouble, unsound
 from harness.gates.words import percent, points, quantity, ratio
+from harness.metrics.table import lookup
 from harness.records.verdict import Check, Noise, NoiseMeasure, NoiseSpeed
+from harness.samples.base_pairs import retained_of
+from harness.samples.documents import DocumentPairs
+from harness.samples.measures import DIVERGENCE_UNITS, divergence_level, increase_of
+from harness.samples.pairs import PairedMetric
 from harness.stats import mean_level
 from harness.stats.decision import normal_quantile
-from harness.suite.metrics import lookup
 from harness.suite.models import Gate, Suite
 
 NOTHING: Mapping[str, float] = {}

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.comparison.given_answers import Given
-from harness.comparison.pairs import PairedMetric
 from harness.gates.judgement import Judgement
 from harness.gates.words import percent
 from harness.records.verdict import InvalidCode
+from harness.samples.given_answers import Given
+from harness.samples.pairs import PairedMetric
 from harness.suite.models import Gate
 
 LOSSES = ("max_drop", "max_relative_drop", "min_recovery", "min_retained")

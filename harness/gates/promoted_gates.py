@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.gates.words import percent, points, quantity, ratio
+from harness.metrics.table import lookup
 from harness.records.verdict import Finding, GateChange
-from harness.suite.metrics import lookup
 from harness.suite.models import Gate, Suite
 
 LOOSER_UP = ("max_drop", "max_relative_drop", "max_increase", "max", "max_ratio")

@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from harness.comparison.candidates import CandidateComparison, Comparison
-from harness.comparison.documents import DocumentPairs
-from harness.comparison.measures import ANY_MARGIN, drop_of, increase_of
-from harness.comparison.pairs import PairedMetric
 from harness.comparison.promoted import Version
 from harness.comparison.task_sides import Paired
 from harness.gates.judgement import Judgement
 from harness.gates.words import percent, points
+from harness.metrics.table import lookup
 from harness.records.models import SpeedRecord
 from harness.records.verdict import Creep, CreepStep, Finding
-from harness.suite.metrics import lookup
+from harness.samples.documents import DocumentPairs
+from harness.samples.measures import ANY_MARGIN, drop_of, increase_of
+from harness.samples.pairs import PairedMetric
 from harness.suite.models import Gate
 
 Key = tuple[str, str]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from harness.comparison.base_pairs import Triple, retained_measure, retained_of, undefined
 from harness.comparison.candidates import CandidateComparison, Comparison
 from harness.comparison.task_sides import Paired
 from harness.gates.forms import BROKEN
@@ -10,9 +9,10 @@ from harness.gates.judgement import Judgement
 from harness.gates.limits import Estimate
 from harness.gates.quantized_share import same_weights
 from harness.gates.words import percent, points
+from harness.metrics.table import lookup
 from harness.records.verdict import BaseModelFacts, Decision, Retained
+from harness.samples.base_pairs import Triple, retained_measure, retained_of, undefined
 from harness.stats import RetainedShare, more_documents
-from harness.suite.metrics import lookup
 from harness.suite.models import Base, Gate
 
 

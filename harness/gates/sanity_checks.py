@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from harness.comparison.answer_patterns import Behaviour, Marked
 from harness.comparison.candidates import CandidateComparison, Comparison
 from harness.comparison.lost_slices import MissingSlices
-from harness.comparison.measures import ANY_MARGIN, drop_of, increase_of
 from harness.comparison.task_sides import Paired
 from harness.gates.words import percent, points, some
+from harness.metrics.table import lookup
 from harness.records.verdict import Check
+from harness.samples.measures import ANY_MARGIN, drop_of, increase_of
 from harness.stats import mean_level, paired_drop
-from harness.suite.metrics import lookup
 
 GAIN = 0.02
 """A gain whose lower bound lies above 2 pp, or 2 % of perplexity, is more than quantization does."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from harness.comparison.pairs import PairedMetric
 from harness.comparison.sequential_test import Part, can_stop, wealth_against
 from harness.gates.judgement import Judgement
 from harness.gates.limits import Estimate
 from harness.gates.words import percent, points
 from harness.records.models import EarlyStop
 from harness.records.verdict import Check, Measure
+from harness.samples.pairs import PairedMetric
 from harness.suite.models import Gate
 
 

@@ -7,12 +7,12 @@ from functools import partial
 
 from harness.engines.decoding import Decoding
 from harness.errors import Problem, SuiteError
+from harness.metrics.table import METRICS
 from harness.planning.item_tasks import plan_asked
 from harness.planning.perplexity import plan_perplexity
 from harness.planning.task_plan import TaskPlan
 from harness.planning.tokens import Tokenizer
 from harness.suite.load import LoadedSuite
-from harness.suite.metrics import METRICS
 from harness.suite.names import nearest
 
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 
-from harness.comparison.pairs import PairingError, Side, lay_out
 from harness.comparison.sequential_test import asked_so_far, can_stop, chances, largest_cluster, wealth_against
 from harness.planning.task_plan import TaskPlan
 from harness.records.columns import PlanColumns
 from harness.records.models import EarlyStop, EvaluationManifest
 from harness.records.store import Store
+from harness.samples.pairs import PairingError, Side, lay_out
 from harness.suite.models import Gate, Suite
 from harness.suite.waivers import active_waiver
 

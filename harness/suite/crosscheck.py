@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from harness.suite.metrics import METRICS, Metric, lookup
+from harness.metrics.table import METRICS, Metric, lookup
 from harness.suite.models import Choice, Gate, Generate, Suite, Task, Variant
 from harness.suite.names import nearest
 from harness.suite.waivers import waiver_problems

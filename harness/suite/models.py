@@ -1,7 +1,7 @@
 """The suite as people write it. Strict: an unknown key or a wrong type is an error, never a guess.
 
 Owns the shape of a suite and the rules that need nothing but the suite itself. Reading files, line numbers
-and the nearest valid name live in `load.py`; what a metric means lives in `metrics.py`.
+and the nearest valid name live in `load.py`; what a metric means lives in `harness/metrics`.
 """
 
 from __future__ import annotations
@@ -12,30 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from harness.forms import FORMS, Form
 from harness.suite.quantize_block import AnyQuantization, Quantization
-
-FORMS = (
-    "max_drop",
-    "max_relative_drop",
-    "min_recovery",
-    "min_retained",
-    "max_increase",
-    "min",
-    "max",
-    "min_ratio",
-    "max_ratio",
-)
-Form = Literal[
-    "max_drop",
-    "max_relative_drop",
-    "min_recovery",
-    "min_retained",
-    "max_increase",
-    "min",
-    "max",
-    "min_ratio",
-    "max_ratio",
-]
 
 
 class Spec(BaseModel):

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from datetime import date, timedelta
 
-from harness.suite.metrics import lookup
+from harness.metrics.table import lookup
 from harness.suite.models import Gate, Suite, Waiver
 from harness.suite.names import nearest
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from harness.comparison.flips import MOST, find_flips, margins
-from harness.comparison.pairs import lay_out, pair_items
 from harness.records.chunks import Chunks
 from harness.records.columns import Indices
 from harness.records.models import Failed, ItemRecord, OptionAnswer, Outcome, PlannedItem, Scored
 from harness.records.parse import read_items, read_plan
 from harness.records.store import Store
+from harness.samples.pairs import lay_out, pair_items
 
 FAILED = Failed(stage="score", error="no")
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.comparison.documents import Divergence, DocumentPairs
-from harness.comparison.pairs import PairedMetric
-from harness.comparison.timed_pairs import SpeedPairs
 from harness.gates.forms import judge_documents, judge_memory, judge_paired, judge_speed
 from harness.gates.judgement import Judgement
 from harness.records.models import MemoryFigures, SpeedRecord
+from harness.samples.documents import Divergence, DocumentPairs
+from harness.samples.pairs import PairedMetric
+from harness.samples.timed_pairs import SpeedPairs
 from harness.suite.models import Gate
 from tests.gates.handmade import HOST
 

@@ -12,9 +12,9 @@ from typing import Literal
 
 import numpy as np
 
-from harness.comparison.pairs import PairedMetric, PairingError, Pairs, Side, slice_members
 from harness.records.columns import Answers, Floats, Indices
 from harness.records.verdict import Retained
+from harness.samples.pairs import PairedMetric, PairingError, Pairs, Side, slice_members
 from harness.stats import RetainedShare, retained_documents, retained_items
 
 

@@ -13,8 +13,8 @@ from typing import Literal
 
 import numpy as np
 
-from harness.comparison.given_answers import Given, given
 from harness.records.columns import Answers, Floats, Indices, ItemColumns, Mask, PlanColumns
+from harness.samples.given_answers import Given, given
 
 
 class PairingError(Exception):

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from harness.metrics.table import METRICS
 from harness.records.columns import Floats
 from harness.records.models import (
     EngineFacts,
@@ -20,7 +21,6 @@ from harness.records.models import (
 )
 from harness.records.verdict import SpeedRow
 from harness.stats import speed_ratio
-from harness.suite.metrics import METRICS
 
 TOKENS_FOR_P99 = 1000
 """Fewer inter-token gaps than this say nothing about a 99th percentile."""

@@ -6,8 +6,8 @@ from typing import Literal
 
 import pytest
 
-from harness.comparison.timed_pairs import baseline_ratios
 from harness.records.models import Host, MemoryFigures, SpeedRecord, TimedPair, TimingSample, WorkloadTimes
+from harness.samples.timed_pairs import baseline_ratios
 
 
 def record(times: list[tuple[Literal["AB", "BA"], float]]) -> SpeedRecord:

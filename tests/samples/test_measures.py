@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from harness.comparison.documents import Divergence, DocumentPairs
-from harness.comparison.measures import divergence_level
+from harness.samples.documents import Divergence, DocumentPairs
+from harness.samples.measures import divergence_level
 
 GROUPS, LENGTH = 40, 50
 

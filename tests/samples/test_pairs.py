@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.comparison.pairs import PairingError, Pairs, Side, lay_out, pair_items, paired_metric
 from harness.records.chunks import Chunks
 from harness.records.columns import PlanColumns
 from harness.records.models import ItemRecord, PlannedItem, Scored
 from harness.records.parse import read_items, read_plan
+from harness.samples.pairs import PairingError, Pairs, Side, lay_out, pair_items, paired_metric
 
 NAMES = ("full", "small")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.suite.models import Form
+from harness.forms import Form
 
 Kind = Literal["binary", "graded", "perplexity", "divergence", "speed", "memory"]
 

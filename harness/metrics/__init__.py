@@ -1,0 +1,1 @@
+"""What quantgate measures: one row a metric."""
