@@ -127,7 +127,7 @@ def our_side(model: Model, workload: dict[str, Any], *, at_once: bool = False) -
     from harness.records.store import Store
     from harness.runner.evaluate import evaluate
     from harness.runner.host import this_host
-    from harness.runner.host_load import Usage, alone
+    from harness.runner.host_load import Usage, is_idle
     from harness.runner.progress import Silent
     from harness.runner.session import Session
     from harness.worker.client import Worker
@@ -136,7 +136,7 @@ def our_side(model: Model, workload: dict[str, Any], *, at_once: bool = False) -
     side, host = OurSide(model, workload, folder), this_host()
     if at_once:
         side.variant = replace(side.variant, load=replace(side.variant.load, engine="scripted"))
-    spins = alone(Usage.now())
+    spins = is_idle(Usage.now())
     print(f"threads {'spin' if spins else 'sleep'} while they wait")
     start = partial(Worker, "bench", log=folder / "worker.log", spins=spins)
     session = Session(side.variant, start, print)
@@ -208,7 +208,7 @@ def engine_side(model: Model, workload: dict[str, Any], *, at_once: bool = False
     kinds: dict[str, Callable[[Any], list[Any]]] = {
         "choice": engine.score,
         "generate": engine.generate,
-        "perplexity": engine.roll,
+        "perplexity": engine.score_windows,
     }
 
     def run(request: dict[str, Any]) -> list[Any]:

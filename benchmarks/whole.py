@@ -119,9 +119,9 @@ def second(made: dict[str, Workload], folder: Path, rounds: int) -> dict[str, li
         quantgate_run(made, place)
         more = [*quantgate(place, "results"), str(suite(made, place, "nf4", "int8"))]
         found["second candidate"].append(run(more, place / "log", 10, 11))
-        alone = quantgate(place, "alone")
-        run([*alone, str(suite(made, place))], place / "log", 10, 11)
-        found["candidate alone"].append(run([*alone, str(suite(made, place, "int8"))], place / "log", 10, 11))
+        is_idle = quantgate(place, "alone")
+        run([*is_idle, str(suite(made, place))], place / "log", 10, 11)
+        found["candidate alone"].append(run([*is_idle, str(suite(made, place, "int8"))], place / "log", 10, 11))
     return found
 
 
@@ -180,17 +180,17 @@ def divergence(made: dict[str, Workload], folder: Path, rounds: int) -> dict[str
     with Worker("float32", log=folder / "float32.log") as worker:
         worker.load(sides["float32"].variant.load)
         for file, chunk in zip(states, chunks, strict=True):
-            worker.roll(chunk, states_out=file)
+            worker.score_windows(chunk, states_out=file)
     loop = plain_side(models["nf4"], workload)
     loop({"items": 1})
     seconds: dict[str, list[float]] = {"divergence": [], "plain pass": []}
     with Worker("nf4", log=folder / "nf4.log") as worker:
         worker.load(sides["nf4"].variant.load)
-        worker.roll(chunks[-1], states_in=states[-1])
+        worker.score_windows(chunks[-1], states_in=states[-1])
         for _ in range(rounds):
             started = time.perf_counter()
             for file, chunk in zip(states, chunks, strict=True):
-                worker.roll(chunk, states_in=file)
+                worker.score_windows(chunk, states_in=file)
             seconds["divergence"].append(time.perf_counter() - started)
             request: dict[str, Any] = {}
             loop(request)

@@ -18,7 +18,7 @@ from harness.reports import write_html, write_junit, write_markdown
 if TYPE_CHECKING:
     from harness.comparison import Comparison
     from harness.explanations import Explanation
-    from harness.gates.promoted_gates import Before
+    from harness.gates.promoted_gates import PromotedGates
     from harness.suite.load import LoadedSuite
     from harness.trends import History, Selection
 
@@ -157,22 +157,22 @@ def history(suite: str, *, results: str | Path = RESULTS, selection: Selection |
     return collect_stored(Store(Path(results)), suite, selection)
 
 
-def _promoted_suite(comparison: Comparison) -> Before | None:
+def _promoted_suite(comparison: Comparison) -> PromotedGates | None:
     """The suite of the last promoted version, as its run stored it."""
     from harness.errors import SuiteError
-    from harness.gates.promoted_gates import Before
+    from harness.gates.promoted_gates import PromotedGates
     from harness.suite.load import parse_suite
 
     version = comparison.reference_version
     if version is None:
         return None
     if version.run is None:
-        return Before(label=version.label, suite=None)
+        return PromotedGates(label=version.label, suite=None)
     try:
         suite = parse_suite(version.run.suite_text, Path(version.run.suite_file)).suite
     except SuiteError:  # written for another version of quantgate; the report says so
         suite = None
-    return Before(label=version.label, suite=suite)
+    return PromotedGates(label=version.label, suite=suite)
 
 
 def explain(

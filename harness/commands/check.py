@@ -12,7 +12,7 @@ from rich.table import Table
 
 from harness.errors import EngineError, SuiteError
 from harness.runner.base_model import NAME
-from harness.runner.preflight import obstacles
+from harness.runner.preflight import preflight_problems
 from harness.suite.describe import quantization_words
 from harness.suite.load import LoadedSuite, dotted, load_suite
 from harness.suite.waivers import waiver_warnings
@@ -27,7 +27,7 @@ def check_suite(path: Path, *, limit: int | None, results: Path) -> int:
     console = Console()
     _variants(loaded, console)
     _waivers(loaded, console)
-    standing = obstacles(loaded)
+    standing = preflight_problems(loaded)
     if standing:
         console.print("cannot run here", style="bold")
         for each in standing:

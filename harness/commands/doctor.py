@@ -16,7 +16,7 @@ from harness.errors import UsageError
 
 def examine(methods: tuple[str, ...], *, as_json: bool) -> int:
     """A line a method and a way of loading: usable here, after a build, or not here and why. Always 0."""
-    from harness.doctor.other_loaders import WAYS, attempt_way
+    from harness.doctor.other_loaders import WAYS, attempt_loader
     from harness.doctor.tiny_model import tiny_model
     from harness.doctor.trials import Attempt, attempt_method
     from harness.methods import METHODS
@@ -33,7 +33,7 @@ def examine(methods: tuple[str, ...], *, as_json: bool) -> int:
             if name in METHODS:
                 found.append(attempt_method(METHODS[name], model, Path(folder)))
             else:
-                found.append(attempt_way(name, model, Path(folder)))
+                found.append(attempt_loader(name, model, Path(folder)))
     machine = _machine()
     if as_json:
         print(json.dumps({"machine": machine, "methods": [asdict(each) for each in found]}, indent=1))

@@ -44,11 +44,11 @@ class Forecast:
 
 def plan_command(path: Path, *, results: Path, limit: int | None, as_json: bool) -> int:
     """Print what each gate can certify; returns the exit code. Raises `SuiteError` for what is wrong with the suite."""
-    from harness.runner.preflight import obstacles
+    from harness.runner.preflight import preflight_problems
     from harness.suite.load import load_suite
 
     loaded = load_suite(path)
-    standing = obstacles(loaded)
+    standing = preflight_problems(loaded)
     try:
         found = forecast(loaded, results, limit)
     except (EngineError, SuiteError, ImportError, OSError) as error:
@@ -79,7 +79,7 @@ def forecast(loaded: LoadedSuite, results: Path, limit: int | None) -> Forecast:
     from harness.runner.host import this_host
     from harness.runner.variants import context_length, resolve_variant, suite_tokenizer
     from harness.suite.load import dotted
-    from harness.suite.missing_baseline import anchor_warnings
+    from harness.suite.missing_baseline import missing_baseline_warnings
 
     if limit is not None and limit < 1:
         raise UsageError(f"--limit: expected a whole number from 1, got {limit}")
@@ -95,7 +95,7 @@ def forecast(loaded: LoadedSuite, results: Path, limit: int | None) -> Forecast:
         tight=tight_gates(loaded.suite, seen.noise, seen.levels, seen.gains) if seen.noise is not None else (),
         noise_run=seen.noise_run,
         times=durations(loaded.suite, plans, seen),
-        creeping=tuple((dotted(where), says) for where, says in anchor_warnings(loaded.suite)),
+        creeping=tuple((dotted(where), says) for where, says in missing_baseline_warnings(loaded.suite)),
     )
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.output import is_gone
 from harness.records.models import Failed, ItemRecord, PlannedItem, RunManifest, VariantRun
-from harness.records.record_index import Ordered
+from harness.records.record_index import RecordIndex
 from harness.records.store import Store
 from harness.shown import json_text
 
@@ -65,7 +65,7 @@ def item_rows(store: Store, manifest: RunManifest, task: str | None) -> Iterator
                     yield _row(name, mark, planned, record)
 
 
-def _records(store: Store, variant: VariantRun, task: str, places: Mapping[str, int]) -> Ordered:
+def _records(store: Store, variant: VariantRun, task: str, places: Mapping[str, int]) -> RecordIndex:
     if task in variant.evaluations or variant.stopped is None:
         return store.ordered(variant.evaluations[task], places)
     return store.ordered_part(variant.stopped, places)

@@ -8,23 +8,23 @@ from dataclasses import dataclass
 from harness.records.columns import Answers, Indices
 from harness.records.models import ItemRecord, PlannedItem, RunManifest, VariantRun
 from harness.records.store import Store
-from harness.samples.base_pairs import Triple, task_triples
-from harness.samples.pairs import PairingError, Pairs, lay_out, paired_metric
+from harness.samples.base_pairs import ThreeWay, task_three_ways
+from harness.samples.pairs import PairingError, Pairs, align, paired_metric
 
 
 @dataclass(frozen=True, kw_only=True)
-class Beside:
+class BaseAnswers:
     """The model before fine-tuning beside the pairs of one task."""
 
     run: VariantRun
     answers: Answers
     """Its answers to the items of the pairs, in their order."""
-    triples: tuple[Triple, ...]
+    three_ways: tuple[ThreeWay, ...]
     read: Callable[[Indices], Iterable[tuple[PlannedItem, ItemRecord]]]
     """Reads some of the items in full, with what that model answered."""
 
 
-def base_beside(store: Store, run: RunManifest, task: str, pairs: Pairs) -> Beside:
+def base_answers(store: Store, run: RunManifest, task: str, pairs: Pairs) -> BaseAnswers:
     """The run's base on the items of `pairs`, as `compare_run` sets it there.
 
     Raises `PairingError` where it was not asked or does not fit the plan; `RecordError` for damaged records.
@@ -33,16 +33,16 @@ def base_beside(store: Store, run: RunManifest, task: str, pairs: Pairs) -> Besi
     if base is None or task not in base.evaluations:
         raise PairingError(f"{task}: not evaluated by the base model of run {run.run}")
     key, facts = base.evaluations[task], run.tasks[task]
-    side = lay_out(pairs.plan, store.columns(key, facts.metrics))
+    side = align(pairs.plan, store.columns(key, facts.metrics))
     metrics = [
         paired_metric(task, metric, pairs, higher_is_better=metric not in facts.lower_is_better)
         for metric in facts.metrics
     ]
-    triples = task_triples(task, pairs, side, metrics)
+    three_ways = task_three_ways(task, pairs, side, metrics)
     answers = side.answers.taken(side.order[pairs.places])
 
     def read(wanted: Indices) -> Iterable[tuple[PlannedItem, ItemRecord]]:
         planned = store.planned(facts.plan, pairs.plan.lines[pairs.places[wanted]].tolist())
         return zip(planned, store.records(key, answers, wanted.tolist()), strict=True)
 
-    return Beside(run=base, answers=answers, triples=triples, read=read)
+    return BaseAnswers(run=base, answers=answers, three_ways=three_ways, read=read)

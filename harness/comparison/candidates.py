@@ -13,7 +13,7 @@ from harness.comparison.promoted import (
     memory_of,
     other_plan,
     promoted_versions,
-    why_anew,
+    series_restart,
 )
 from harness.comparison.second_pass import NoisePairs, noise_pairs
 from harness.comparison.task_sides import Items, Paired, pair_sides
@@ -164,7 +164,7 @@ def _series(items: Items, promoted: Sequence[Version]) -> tuple[tuple[VersionPai
     for task in items.run.tasks:
         members[task] = []
         for place in reversed(range(len(promoted))):
-            why = why_anew(items.store, items.run, promoted[place], task)
+            why = series_restart(items.store, items.run, promoted[place], task)
             if why is not None:
                 anew[task] = why
                 break
@@ -196,7 +196,7 @@ def _series(items: Items, promoted: Sequence[Version]) -> tuple[tuple[VersionPai
 def _found(promoted: Sequence[Version], places: Sequence[int], place: int) -> VariantRun:
     """The version before this one in a series."""
     found = promoted[places[places.index(place) - 1]].found
-    assert found is not None  # `why_anew` let nothing else into the series
+    assert found is not None  # `series_restart` let nothing else into the series
     return found
 
 

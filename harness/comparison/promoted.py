@@ -116,7 +116,7 @@ def other_plan(run: RunManifest, version: Version, task: str) -> str | None:
     )
 
 
-def why_anew(store: Store, run: RunManifest, version: Version, task: str) -> str | None:
+def series_restart(store: Store, run: RunManifest, version: Version, task: str) -> str | None:
     """Why a series of this task cannot reach back to a version; None where it can.
 
     The frozen baseline must be one and the same evaluation in both runs: same weights, same items, same engine,

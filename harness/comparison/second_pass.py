@@ -12,7 +12,7 @@ from harness.records.columns import Floats, PlanColumns
 from harness.records.models import RunManifest, SpeedRecord
 from harness.records.store import Store
 from harness.samples.documents import DocumentPairs, document_pairs
-from harness.samples.pairs import PairedMetric, PairingError, Pairs, Side, lay_out, pair_items, paired_metric
+from harness.samples.pairs import PairedMetric, PairingError, Pairs, Side, align, pair_items, paired_metric
 from harness.samples.timed_pairs import baseline_ratios
 
 
@@ -83,7 +83,7 @@ def _pairs(store: Store, task: str, key: str, metrics: Sequence[str], whole: Pla
         raise RecordError(f"{task}: the baseline's second pass does not fit its first; run again with --fresh")
     part = Side(answers=first.answers, order=first.order[places], misfit=None)
     try:
-        return pair_items(task, again, part, lay_out(again, store.columns(key, metrics)), names=("first", "second"))
+        return pair_items(task, again, part, align(again, store.columns(key, metrics)), names=("first", "second"))
     except PairingError as error:
         raise RecordError(f"{error} in the baseline's second pass; run again with --fresh") from error
 

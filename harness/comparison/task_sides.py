@@ -13,9 +13,9 @@ from harness.records.columns import Indices, ItemColumns, PlanColumns
 from harness.records.models import EarlyStop, ItemRecord, PlannedItem, RunManifest, VariantRun
 from harness.records.store import Store
 from harness.records.verdict import Flip
-from harness.samples.base_pairs import Triple, task_triples
+from harness.samples.base_pairs import ThreeWay, task_three_ways
 from harness.samples.documents import DocumentPairs, document_pairs
-from harness.samples.pairs import PairedMetric, PairingError, Pairs, Side, lay_out, pair_items, paired_metric
+from harness.samples.pairs import PairedMetric, PairingError, Pairs, Side, align, pair_items, paired_metric
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +31,9 @@ class Paired:
     flips_total: Mapping[str, int]
     behaviours: Mapping[str, Behaviour]
     """Task to how both sides answered."""
-    triples: Mapping[tuple[str, str], Triple] = field(default_factory=dict)
+    three_ways: Mapping[tuple[str, str], ThreeWay] = field(default_factory=dict)
     """(task, metric) to both sides beside the model before fine-tuning, where there is one."""
-    untripled: Mapping[str, str] = field(default_factory=dict)
+    base_unavailable: Mapping[str, str] = field(default_factory=dict)
     """Task to why that model could not be set beside them."""
     parts: Mapping[str, Part] = field(default_factory=dict)
     """Task to what is there of it, where the variant was stopped early: its metrics are over that part alone."""
@@ -53,7 +53,7 @@ class Items:
     def side(self, task: str, key: str) -> Side:
         if (key, None) not in self._sides:
             columns = self.store.columns(key, self.run.tasks[task].metrics)
-            self._sides[key, None] = lay_out(self.plan(task), columns)
+            self._sides[key, None] = align(self.plan(task), columns)
         return self._sides[key, None]
 
     def asked(self, task: str, variant: VariantRun) -> Side:
@@ -64,7 +64,7 @@ class Items:
         place = stop.evaluation, stop.chunks
         if place not in self._sides:
             columns = self._part(stop, self.run.tasks[task].metrics)
-            self._sides[place] = lay_out(self.plan(task), columns, stopped=True)
+            self._sides[place] = align(self.plan(task), columns, stopped=True)
         return self._sides[place]
 
     def _part(self, stop: EarlyStop, metrics: Sequence[str]) -> ItemColumns:
@@ -130,8 +130,10 @@ def pair_sides(
         flips=tuple(flip for each in found.values() for flip in each.flips),
         flips_total={task: each.flips_total for task, each in found.items() if each.flips_total is not None},
         behaviours={task: each.behaviour for task, each in found.items() if each.behaviour is not None},
-        triples={(task, triple.metric): triple for task, each in found.items() for triple in each.triples},
-        untripled={task: each.untripled for task, each in found.items() if each.untripled},
+        three_ways={
+            (task, three_way.metric): three_way for task, each in found.items() for three_way in each.three_ways
+        },
+        base_unavailable={task: each.base_unavailable for task, each in found.items() if each.base_unavailable},
         parts=_parts(items, left, right),
     )
 
@@ -145,8 +147,8 @@ class _Task:
     behaviour: Behaviour | None
     flips: tuple[Flip, ...]
     flips_total: int | None
-    triples: tuple[Triple, ...]
-    untripled: str
+    three_ways: tuple[ThreeWay, ...]
+    base_unavailable: str
 
 
 def _task(
@@ -174,7 +176,7 @@ def _task(
         paired_metric(task, metric, pairs, higher_is_better=metric not in facts.lower_is_better)
         for metric in facts.metrics
     )
-    triples, untripled = _triples(items, task, pairs, metrics, base if task in right.evaluations else None)
+    three_ways, base_unavailable = _triples(items, task, pairs, metrics, base if task in right.evaluations else None)
     shown = primary_metric(metrics)
     flips: tuple[Flip, ...] = ()
     total: int | None = None
@@ -186,19 +188,19 @@ def _task(
         behaviour=None if earlier else behaviour(task, pairs, read, lower_is_better=facts.lower_is_better),
         flips=flips,
         flips_total=total,
-        triples=triples,
-        untripled=untripled,
+        three_ways=three_ways,
+        base_unavailable=base_unavailable,
     )
 
 
 def _triples(
     items: Items, task: str, pairs: Pairs, metrics: Sequence[PairedMetric], base: VariantRun | None
-) -> tuple[tuple[Triple, ...], str]:
+) -> tuple[tuple[ThreeWay, ...], str]:
     """The model before fine-tuning beside the pairs, or why it could not be set there."""
     if base is None or task not in base.evaluations:
         return (), ""
     try:
-        return task_triples(task, pairs, items.side(task, base.evaluations[task]), metrics), ""
+        return task_three_ways(task, pairs, items.side(task, base.evaluations[task]), metrics), ""
     except PairingError as error:
         return (), str(error)
 

@@ -107,7 +107,7 @@ def _said(lines: int, rows: int, *others: str) -> str:
 # -- JSON
 
 
-class _TwiceError(ValueError):
+class _RepeatedKeyError(ValueError):
     """A key that stands twice in one object."""
 
 
@@ -116,7 +116,7 @@ def _object(pairs: list[tuple[str, Value]]) -> dict[str, Value]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         again = next(name for name in names if names.count(name) > 1)
-        raise _TwiceError(f"the key {again!r} stands twice in one object")
+        raise _RepeatedKeyError(f"the key {again!r} stands twice in one object")
     return found
 
 
@@ -175,7 +175,7 @@ def _json_lines(text: str, shown: str) -> Table:
 def _decoded(line: str) -> Value:
     try:
         value, end = _DECODER.raw_decode(line, len(line) - len(line.lstrip()))
-    except _TwiceError:
+    except _RepeatedKeyError:
         raise
     except RecursionError:
         raise ValueError("expected one JSON object a line: it is nested too deep to be read") from None

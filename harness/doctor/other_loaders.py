@@ -139,7 +139,7 @@ WAYS: Mapping[str, Callable[[str, Path, Path], Attempt]] = {
 """Name, model and scratch folder to what came of it."""
 
 
-def attempt_way(name: str, model: Path, scratch: Path) -> Attempt:
+def attempt_loader(name: str, model: Path, scratch: Path) -> Attempt:
     """One of `WAYS`."""
     return WAYS[name](name, model, scratch)
 

@@ -45,12 +45,12 @@ def _whole(path: Path) -> Iterator[IO[bytes]]:
             temporary.unlink(missing_ok=True)
 
 
-def has_head(folder: Path) -> bool:
+def has_lm_head(folder: Path) -> bool:
     """Whether an output layer is kept there."""
     return (folder / "head.json").exists()
 
 
-def save_head_files(
+def save_lm_head_files(
     folder: Path, weight: Any, bias: Any, *, softcap: float | None, multiply: float, known: int | None = None
 ) -> None:
     """Keep an output layer: arrays as numpy has them, `bias` None or float32.
@@ -65,7 +65,7 @@ def save_head_files(
         stream.write(json.dumps(facts).encode())
 
 
-def read_head_files(folder: Path) -> tuple[Any, Any, float | None, float]:
+def read_lm_head_files(folder: Path) -> tuple[Any, Any, float | None, float]:
     """Weight, bias, soft cap and multiplier. Raises `EngineError`."""
     facts = _head_facts(folder)
     try:
@@ -131,12 +131,12 @@ class Chunk:
         self._written: list[Path] = []
         self._scratch: list[Path] = []
 
-    def ask(self, part: Sequence[Window], roll: Callable[..., list[WindowScore]]) -> list[WindowScore]:
-        """What `roll` says to the next windows of the chunk. Nothing is moved on when it raises."""
+    def ask(self, part: Sequence[Window], score_windows: Callable[..., list[WindowScore]]) -> list[WindowScore]:
+        """What `score_windows` says to the next windows of the chunk. Nothing is moved on when it raises."""
         if len(part) == len(self._windows):
-            return roll(part, states_out=self._out, states_in=self._in)
+            return score_windows(part, states_out=self._out, states_in=self._in)
         ours = None if self._out is None else self._beside(self._out)
-        scores = roll(
+        scores = score_windows(
             part,
             states_out=None if ours is None else str(ours),
             states_in=None if self._in is None else str(self._slice(self._in, part)),

@@ -141,7 +141,7 @@ class ScoreRequest:
     shared: int = 0
     """Leading tokens of `context` that other requests of the task begin with too, fewer than all of them. An engine
     may compute them once."""
-    stem: int = 0
+    root_prefix: int = 0
     """Leading tokens of that beginning that other beginnings have too, fewer than all of it: a system prompt in front
     of documents, each with its questions."""
 
@@ -170,7 +170,7 @@ class GenerateRequest:
     seed: int = 0
     shared: int = 0
     """As in `ScoreRequest`, of `prompt`."""
-    stem: int = 0
+    root_prefix: int = 0
     decoding: Decoding | None = None
     """The rules that hold, whatever the model's own files say; None leaves it to those."""
 
@@ -272,7 +272,7 @@ class Engine(Protocol):
         """One batch."""
         ...
 
-    def roll(
+    def score_windows(
         self, windows: Sequence[Window], *, states_out: str | None = None, states_in: str | None = None
     ) -> list[WindowScore]:
         """Score a batch of windows: one chunk, or a part of it where the whole did not fit.

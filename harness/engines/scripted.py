@@ -138,7 +138,7 @@ class ScriptedEngine:
         values = tuple(-4 * self._uniform("score", context, tail, place, moved) for place in range(len(tail)))
         return ContinuationScore(log_probs=values, greedy=self._uniform("greedy", context, tail, moved) < 0.5)
 
-    def roll(
+    def score_windows(
         self, windows: Sequence[Window], *, states_out: str | None = None, states_in: str | None = None
     ) -> list[WindowScore]:
         self._count(windows)

@@ -11,21 +11,21 @@ from functools import cache
 
 import numpy as np
 
-from harness.comparison.base_answers import Beside, base_beside
+from harness.comparison.base_answers import BaseAnswers, base_answers
 from harness.comparison.candidates import one_task
 from harness.comparison.flips import Reader
 from harness.comparison.promoted import memory_of, promoted_versions
 from harness.comparison.sequential_test import Part, largest_cluster
 from harness.gates.forms import judge_documents, judge_memory, judge_paired, judge_speed
 from harness.gates.judgement import Judgement
-from harness.gates.retained_gain import judge_triple
+from harness.gates.retained_gain import judge_three_way
 from harness.gates.stopped_tasks import judge_part
 from harness.metrics.table import lookup
 from harness.records.columns import Indices
 from harness.records.models import RunManifest, SpeedRecord, VariantRun
 from harness.records.store import Store
 from harness.records.verdict import Finding
-from harness.samples.base_pairs import Triple
+from harness.samples.base_pairs import ThreeWay
 from harness.samples.documents import DocumentPairs, document_pairs
 from harness.samples.measures import only_documents
 from harness.samples.pairs import PairedMetric, Pairs, paired_metric
@@ -62,17 +62,17 @@ class Documents:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Triples:
+class ThreeWays:
     """A metric of three models over the items or documents of a task, or of one slice."""
 
-    triple: Triple
+    three_way: ThreeWay
     pairs: Pairs
     within: Indices
     """Which of `pairs` they are."""
     read: Reader
     sides: tuple[VariantRun, VariantRun]
     """The fine-tuned model and the candidate."""
-    base: Beside
+    base: BaseAnswers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +108,7 @@ class Evidence:
 
     finding: Finding
     gate: Gate
-    data: Items | Documents | Triples | Stopped | Speed | Memory
+    data: Items | Documents | ThreeWays | Stopped | Speed | Memory
     judge: Callable[[float, float], Judgement]
 
 
@@ -173,8 +173,8 @@ def gather(store: Store, run: RunManifest, finding: Finding, paired: TaskPairs) 
 def _retained(store: Store, run: RunManifest, finding: Finding, gate: Gate, found: OfTask) -> Evidence:
     """`min_retained`: the model before fine-tuning beside the pairs."""
     pairs, read, sides = found
-    beside = base_beside(store, run, finding.task or "", pairs)
-    whole = next((each for each in beside.triples if each.metric == finding.metric), None)
+    beside = base_answers(store, run, finding.task or "", pairs)
+    whole = next((each for each in beside.three_ways if each.metric == finding.metric), None)
     if whole is None:
         raise UnexplainedError(f"{finding.metric} was not measured on the base model")
     part, within = whole, np.arange(whole.count)
@@ -183,8 +183,8 @@ def _retained(store: Store, run: RunManifest, finding: Finding, gate: Gate, foun
     return Evidence(
         finding=finding,
         gate=gate,
-        data=Triples(triple=part, pairs=pairs, within=within, read=read, sides=sides, base=beside),
-        judge=lambda limit, alpha: judge_triple(_with(gate, limit), part, alpha=alpha),
+        data=ThreeWays(three_way=part, pairs=pairs, within=within, read=read, sides=sides, base=beside),
+        judge=lambda limit, alpha: judge_three_way(_with(gate, limit), part, alpha=alpha),
     )
 
 

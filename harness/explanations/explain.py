@@ -21,12 +21,19 @@ from harness.explanations.evidence import (
     Speed,
     Stopped,
     TaskPairs,
-    Triples,
+    ThreeWays,
     UnexplainedError,
     gather,
     reading,
 )
-from harness.explanations.inputs import changed_items, commands_of, documents_table, flips_of, places_of, triples_table
+from harness.explanations.inputs import (
+    changed_items,
+    commands_of,
+    documents_table,
+    flips_of,
+    places_of,
+    three_ways_table,
+)
 from harness.explanations.likelihoods import explain_divergence, explain_increase, explain_likelihood
 from harness.explanations.measured import explain_memory, explain_speed, pairs_table
 from harness.explanations.retained_steps import explain_retained
@@ -169,8 +176,8 @@ def _steps(evidence: Evidence) -> tuple[str, tuple[Section, ...]]:
             if known is not None and known.kind == "divergence":
                 return explain_divergence(data.documents, finding.metric, alpha=alpha)
             return explain_likelihood(data.documents, finding.metric, alpha=alpha)
-        case Triples():
-            return explain_retained(data.triple, limit=limit, alpha=alpha)
+        case ThreeWays():
+            return explain_retained(data.three_way, limit=limit, alpha=alpha)
         case Stopped():
             return explain_early(data, limit=limit, alpha=alpha)
         case Items():
@@ -190,8 +197,8 @@ def _tables(evidence: Evidence, most: int) -> tuple[Table, ...]:
             return (pairs_table(data.pairs, data.record),)
         case Documents():
             return (documents_table(data, evidence.finding, most=most),)
-        case Triples() if data.triple.kind != "binary":
-            return (triples_table(data, evidence.finding, most=most),)
+        case ThreeWays() if data.three_way.kind != "binary":
+            return (three_ways_table(data, evidence.finding, most=most),)
         case Stopped():
             return early_tables(data, limit=evidence.finding.limit, most=most)
         case Items() if data.metric.kind == "graded" and data.sides[0] is not data.sides[1]:

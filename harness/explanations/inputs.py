@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from harness.comparison.flips import answer_text, cut, find_flips, margins
-from harness.explanations.evidence import Documents, Evidence, Items, Stopped, Triples
+from harness.explanations.evidence import Documents, Evidence, Items, Stopped, ThreeWays
 from harness.explanations.shapes import FlipBeside, Place, Table
 from harness.metrics.table import lookup
 from harness.records.models import MEMORY_FIELDS, RunManifest, VariantRun
@@ -30,7 +30,7 @@ _FIGURES = {
 def flips_of(evidence: Evidence, *, most: int) -> tuple[tuple[Flip, ...], int | None]:
     """The flips of the finding's own metric and slice, `most` of them, and how many there are."""
     data = evidence.data
-    if isinstance(data, Triples):
+    if isinstance(data, ThreeWays):
         return _flips_beside(data, most=most)
     if not isinstance(data, Items | Stopped) or data.metric.kind != "binary" or data.sides[0] is data.sides[1]:
         return (), None
@@ -38,16 +38,16 @@ def flips_of(evidence: Evidence, *, most: int) -> tuple[tuple[Flip, ...], int | 
     return find_flips(metric.task, metric.metric, data.pairs, data.read, within=data.within, most=most)
 
 
-def _flips_beside(data: Triples, *, most: int) -> tuple[tuple[Flip, ...], int | None]:
+def _flips_beside(data: ThreeWays, *, most: int) -> tuple[tuple[Flip, ...], int | None]:
     """Flips between the fine-tuned model and the candidate, each with what the base answered."""
-    triple, answers = data.triple, data.base.answers
-    if triple.kind != "binary":
+    three_way, answers = data.three_way, data.base.answers
+    if three_way.kind != "binary":
         return (), None
-    flips, total = find_flips(triple.task, triple.metric, data.pairs, data.read, within=data.within, most=most)
+    flips, total = find_flips(three_way.task, three_way.metric, data.pairs, data.read, within=data.within, most=most)
     places = {data.pairs.name(place): place for place in data.within.tolist()} if flips else {}
     wanted = np.asarray([places[flip.item] for flip in flips], dtype=np.int64)
     margin = margins(data.pairs.plan, data.pairs.places[wanted], answers.taken(wanted))
-    values = answers.metrics[triple.metric][wanted]
+    values = answers.metrics[three_way.metric][wanted]
     beside = [
         FlipBeside(
             **flip.model_dump(),
@@ -61,14 +61,14 @@ def _flips_beside(data: Triples, *, most: int) -> tuple[tuple[Flip, ...], int | 
     return tuple(beside), total
 
 
-def triples_table(data: Triples, finding: Finding, *, most: int) -> Table:
+def three_ways_table(data: ThreeWays, finding: Finding, *, most: int) -> Table:
     """Three models: the items or documents on which most was lost or won against the fine-tuned model, and what
     kept - r gain is there at the limit r."""
-    triple, names = data.triple, (data.base.run.variant, data.sides[0].variant, data.sides[1].variant)
-    low, middle, high = triple.base, triple.fine_tuned, triple.candidate
+    three_way, names = data.three_way, (data.base.run.variant, data.sides[0].variant, data.sides[1].variant)
+    low, middle, high = three_way.base, three_way.fine_tuned, three_way.candidate
     worth = (high - low) - finding.limit * (middle - low)
     worse = middle - high
-    if not triple.higher_is_better:
+    if not three_way.higher_is_better:
         worth, worse = -worth, -worse
     order = np.argsort(-np.abs(worse), kind="stable")
     changed = order[worse[order] != 0]
@@ -77,7 +77,7 @@ def triples_table(data: Triples, finding: Finding, *, most: int) -> Table:
          float(worse[place]), float(worth[place]))
         for place in changed[:most].tolist()
     )  # fmt: skip
-    text = triple.weights is not None
+    text = three_way.weights is not None
     columns = ("document" if text else "item", *((f"NLL {name}" if text else name) for name in names))
     return Table(
         title="Documents that changed most (nats)" if text else "Items that changed most",
@@ -138,14 +138,16 @@ def places_of(evidence: Evidence, run: RunManifest) -> tuple[Place, ...]:
     verdict = Place(what="verdict", path=f"{run.suite}/runs/{run.run}/verdict.json", field="candidates[].findings[]")
     if finding.variant == run.baseline:
         verdict = Place(what=verdict.what, path=verdict.path, field="baseline_findings[]")
-    if isinstance(data, Items | Documents | Triples | Stopped):
+    if isinstance(data, Items | Documents | ThreeWays | Stopped):
         task = finding.task or ""
-        by_document = isinstance(data, Documents) or (isinstance(data, Triples) and data.triple.weights is not None)
+        by_document = isinstance(data, Documents) or (
+            isinstance(data, ThreeWays) and data.three_way.weights is not None
+        )
         field = _document_field(finding) if by_document else _item_field(finding)
         sides = [data.sides[1]] if data.sides[0] is data.sides[1] else list(data.sides)
         if field.startswith(DIVERGENCE):
             sides = [data.sides[1]]
-        if isinstance(data, Triples):
+        if isinstance(data, ThreeWays):
             sides = [data.base.run, *sides]
         found = [_evaluation(side, task, field) for side in sides]
         if isinstance(data, Stopped):
@@ -180,7 +182,7 @@ def _document_field(finding: Finding) -> str:
 
 def commands_of(evidence: Evidence, run: RunManifest, results: str) -> tuple[str, ...]:
     """`quantgate show` lines that print the inputs."""
-    if not isinstance(evidence.data, Items | Documents | Triples | Stopped):
+    if not isinstance(evidence.data, Items | Documents | ThreeWays | Stopped):
         return ()
     runs = [run.run]
     if "@" in evidence.finding.against:

@@ -12,7 +12,7 @@ import numpy as np
 from harness.explanations.shapes import Section, Step, counted, step
 from harness.explanations.unseen import GAFFKE, unseen_section
 from harness.records.columns import Floats
-from harness.samples.base_pairs import Triple, retained_of
+from harness.samples.base_pairs import ThreeWay, retained_of
 from harness.stats import RetainedShare
 from harness.stats.drop import cluster_squares, cluster_variance, independent_variance
 from harness.stats.fieller import EqualTest, FiellerTest, ScoreTest
@@ -31,19 +31,19 @@ WORTH = {"011": "(1 − {r})", "010": "(−{r})", "101": "{r}", "100": "({r} −
 """kept − r · gain of an item, by who got it right; of the others it is 0."""
 
 
-def explain_retained(triple: Triple, *, limit: float, alpha: float) -> tuple[str, tuple[Section, ...]]:
+def explain_retained(three_way: ThreeWay, *, limit: float, alpha: float) -> tuple[str, tuple[Section, ...]]:
     """Method and steps of `min_retained`; the share must be defined."""
-    found = retained_of(triple, alpha=alpha)
+    found = retained_of(three_way, alpha=alpha)
     test, few = found.test, GAFFKE if found.unseen is not None else ""
     own = found.own or (0.0, 0.0)
     match test:
         case ScoreTest():
             method = FIELLER + SCORE + (CLUSTERED if found.clusters is not None else "")
-            sections = _score(triple, found, test, own, limit, alpha)
+            sections = _score(three_way, found, test, own, limit, alpha)
         case FiellerTest():
             method = FIELLER + T + (", cluster-robust" if found.clusters is not None else "")
-            method += ", over documents" if triple.weights is not None else ""
-            sections = (_sums(triple, found, test), Section(title="Bounds", steps=_roots(found, test, own, alpha)))
+            method += ", over documents" if three_way.weights is not None else ""
+            sections = (_sums(three_way, found, test), Section(title="Bounds", steps=_roots(found, test, own, alpha)))
         case EqualTest():
             method = FIELLER + EQUAL
             sections = (Section(title="Bounds", steps=_equal(found, test, own, alpha)),)
@@ -56,9 +56,9 @@ def explain_retained(triple: Triple, *, limit: float, alpha: float) -> tuple[str
 
 
 def _score(
-    triple: Triple, found: RetainedShare, test: ScoreTest, own: tuple[float, float], limit: float, alpha: float
+    three_way: ThreeWay, found: RetainedShare, test: ScoreTest, own: tuple[float, float], limit: float, alpha: float
 ) -> tuple[Section, ...]:
-    n, seen = found.n, _patterns(triple)
+    n, seen = found.n, _patterns(three_way)
     wins = {f"n{name}": float(count) for name, count in seen.items()}
     gained, stayed = float(test.gain.mean()), float(test.kept.mean())
     quantile = test.quantile(alpha)
@@ -149,19 +149,19 @@ def _design(test: ScoreTest, seen: dict[str, int], r: float) -> tuple[Step, ...]
     )  # fmt: skip
 
 
-def _sums(triple: Triple, found: RetainedShare, test: FiellerTest) -> Section:
+def _sums(three_way: ThreeWay, found: RetainedShare, test: FiellerTest) -> Section:
     """What is counted where values are graded, or documents."""
     total = float(test.weights.sum())
     gained, stayed = float(test.gain.sum()), float(test.kept.sum())
     m, k = test.means
     what = ("NLL of the base − the fine-tuned model's, nats", "NLL of the base − the candidate's, nats")
-    weights = "scored tokens" if triple.metric == "perplexity" else "UTF-8 bytes · ln 2"
-    if triple.weights is None:
+    weights = "scored tokens" if three_way.metric == "perplexity" else "UTF-8 bytes · ln 2"
+    if three_way.weights is None:
         what, weights = ("fine-tuned − base", "candidate − base"), "items"
     return Section(
         title="Counted",
         steps=(
-            counted("G", test.units, _units(triple)),
+            counted("G", test.units, _units(three_way)),
             counted("Σx", gained, f"sum of the gains x: {what[0]}"),
             counted("Σy", stayed, f"sum of what is kept, y: {what[1]}"),
             counted("Σw", total, f"sum of the weights w: {weights}"),
@@ -215,21 +215,21 @@ def _gain_bounds(found: RetainedShare) -> tuple[Step, ...]:
     )
 
 
-def _units(triple: Triple) -> str:
-    if triple.weights is not None:
+def _units(three_way: ThreeWay) -> str:
+    if three_way.weights is not None:
         return "documents"
-    return "items that all three answered" if triple.clusters is None else "clusters"
+    return "items that all three answered" if three_way.clusters is None else "clusters"
 
 
-def _oriented(triple: Triple) -> tuple[Floats, Floats, Floats]:
+def _oriented(three_way: ThreeWay) -> tuple[Floats, Floats, Floats]:
     """Right or wrong, whichever way the metric counts."""
-    sides = (triple.base, triple.fine_tuned, triple.candidate)
-    low, middle, high = sides if triple.higher_is_better else tuple(1 - each for each in sides)
+    sides = (three_way.base, three_way.fine_tuned, three_way.candidate)
+    low, middle, high = sides if three_way.higher_is_better else tuple(1 - each for each in sides)
     return low, middle, high
 
 
-def _patterns(triple: Triple) -> dict[str, int]:
-    low, middle, high = (each == 1 for each in _oriented(triple))
+def _patterns(three_way: ThreeWay) -> dict[str, int]:
+    low, middle, high = (each == 1 for each in _oriented(three_way))
     codes = 4 * low.astype(int) + 2 * middle + high
     counts = np.bincount(codes, minlength=8)
     return {f"{code:03b}": int(counts[code]) for code in range(8)}

@@ -12,13 +12,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from harness.explanations.evidence import Evidence, Items, Triples
+from harness.explanations.evidence import Evidence, Items, ThreeWays
 from harness.explanations.shapes import Change, num
 from harness.gates.judgement import Judgement
-from harness.gates.retained_gain import judge_triple
+from harness.gates.retained_gain import judge_three_way
 from harness.records.verdict import Decision, Finding
 from harness.reports import figures
-from harness.samples.base_pairs import Triple
+from harness.samples.base_pairs import ThreeWay
 from harness.samples.measures import drop_of
 from harness.samples.pairs import PairedMetric
 from harness.stats import PairedDrop, paired_recovery
@@ -103,8 +103,8 @@ def _allowed(finding: Finding, limit: float) -> bool:
 def _flips(evidence: Evidence) -> list[Change]:
     """Fewer harmful flips (to PASS), or more (until it no longer passes), the other flips as they are."""
     data, finding = evidence.data, evidence.finding
-    if isinstance(data, Triples):
-        return _retained_flips(evidence, data.triple)
+    if isinstance(data, ThreeWays):
+        return _retained_flips(evidence, data.three_way)
     if not isinstance(data, Items) or data.metric.kind != "binary" or not data.metric.whole:
         return []
     decide = _recount(data.metric, finding)
@@ -115,24 +115,24 @@ def _flips(evidence: Evidence) -> list[Change]:
     return _by_flips(evidence, decide, seen=b, most_there=n - c, n=n, spare=spare)
 
 
-def _retained_flips(evidence: Evidence, triple: Triple) -> list[Change]:
+def _retained_flips(evidence: Evidence, three_way: ThreeWay) -> list[Change]:
     """The same between the fine-tuned model and the candidate. Over clusters it matters where they lie."""
-    if triple.kind != "binary" or triple.clusters is not None:
+    if three_way.kind != "binary" or three_way.clusters is not None:
         return []
-    right = 1.0 if triple.higher_is_better else 0.0
-    had, has = triple.fine_tuned == right, triple.candidate == right
-    first = np.argsort(triple.base == right, kind="stable")  # what the base got wrong is changed first
+    right = 1.0 if three_way.higher_is_better else 0.0
+    had, has = three_way.fine_tuned == right, three_way.candidate == right
+    first = np.argsort(three_way.base == right, kind="stable")  # what the base got wrong is changed first
     lost, kept = first[(had & ~has)[first]], first[(had & has)[first]]
 
     def decide(count: int) -> Decision:
-        changed = triple.candidate.copy()
+        changed = three_way.candidate.copy()
         changed[lost[: max(0, lost.size - count)]] = right
         changed[kept[: max(0, count - lost.size)]] = 1 - right
-        other = replace(triple, candidate=changed)
-        return judge_triple(evidence.gate, other, alpha=evidence.finding.alpha).decision
+        other = replace(three_way, candidate=changed)
+        return judge_three_way(evidence.gate, other, alpha=evidence.finding.alpha).decision
 
     spare = "the others as they are, items that the base got wrong first"
-    return _by_flips(evidence, decide, seen=lost.size, most_there=int(had.sum()), n=triple.count, spare=spare)
+    return _by_flips(evidence, decide, seen=lost.size, most_there=int(had.sum()), n=three_way.count, spare=spare)
 
 
 def _by_flips(

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from harness.forecast.past_runs import History, Seen
+from harness.forecast.past_runs import PastMeasure, PastRuns
 from harness.records.models import PlannedItem
 from harness.stats.decision import normal_quantile, t_quantile
 from harness.stats.promise import POWER
@@ -69,7 +69,7 @@ class Asked:
     gate: Gate
     suite: Suite
     items: tuple[PlannedItem, ...]
-    seen: History
+    seen: PastRuns
 
     @property
     def alpha(self) -> float:
@@ -97,11 +97,11 @@ class Asked:
         """The candidates that the gate looks at."""
         return self.gate.variants or self.suite.candidates
 
-    def before(self, variant: str) -> Seen | None:
+    def before(self, variant: str) -> PastMeasure | None:
         """What this metric did for a variant like this one."""
         return self.seen.measures.get((variant, self.gate.task or "", self.gate.metric))
 
-    def widest(self) -> tuple[float, Seen] | None:
+    def widest(self) -> tuple[float, PastMeasure] | None:
         """The largest standard error seen, brought to as many items as there are now, and where it was seen."""
         found = [
             (each.error * (each.measure.n / len(self.items)) ** 0.5, each)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from harness.forecast.certificate import Asked, Certificate
 from harness.forecast.certify_documents import certify_documents
 from harness.forecast.certify_items import certify_items
-from harness.forecast.past_runs import History
+from harness.forecast.past_runs import PastRuns
 from harness.metrics.table import lookup
 from harness.planning.task_plan import TaskPlan
 from harness.records.models import PlannedItem
@@ -19,17 +19,17 @@ from harness.suite.models import Gate, Suite
 FEW_PAIRS = 10
 
 
-def certificates(suite: Suite, plans: Sequence[TaskPlan], seen: History | None = None) -> tuple[Certificate, ...]:
+def certificates(suite: Suite, plans: Sequence[TaskPlan], seen: PastRuns | None = None) -> tuple[Certificate, ...]:
     """One row per gate (and slice), by the formulas of `stats.power`: 80 % power, no true loss, and as many flips
     and as much spread as earlier runs showed, priors where there are none."""
     by_name = {plan.name: plan for plan in plans}
     rows: list[Certificate] = []
     for index, gate in enumerate(suite.gates):
-        rows.extend(_rows(f"gates[{index}]", gate, suite, by_name, seen or History()))
+        rows.extend(_rows(f"gates[{index}]", gate, suite, by_name, seen or PastRuns()))
     return tuple(rows)
 
 
-def _rows(name: str, gate: Gate, suite: Suite, plans: dict[str, TaskPlan], seen: History) -> Iterator[Certificate]:
+def _rows(name: str, gate: Gate, suite: Suite, plans: dict[str, TaskPlan], seen: PastRuns) -> Iterator[Certificate]:
     metric = lookup(gate.metric)
     if metric is not None and metric.kind == "memory":
         says = f"{gate.metric}: exact, one fresh process each"
@@ -54,7 +54,7 @@ def _rows(name: str, gate: Gate, suite: Suite, plans: dict[str, TaskPlan], seen:
         yield row.with_limit(_limit(gate))
 
 
-def _speed(name: str, gate: Gate, suite: Suite, seen: History) -> Certificate:
+def _speed(name: str, gate: Gate, suite: Suite, seen: PastRuns) -> Certificate:
     """What so many pairs tell apart, by the spread of like variants or of the baseline against itself."""
     pairs = suite.speed.pairs if suite.speed is not None else 0
     alpha = gate.alpha if gate.alpha is not None else suite.alpha

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.forecast.past_runs import History
+from harness.forecast.past_runs import PastRuns
 from harness.planning.task_plan import TaskPlan
 from harness.suite.models import Suite
 
@@ -23,13 +23,13 @@ class VariantTime:
     """Tasks (and `speed`) that nobody was asked here before."""
 
 
-def durations(suite: Suite, plans: Sequence[TaskPlan], seen: History) -> tuple[VariantTime, ...]:
+def durations(suite: Suite, plans: Sequence[TaskPlan], seen: PastRuns) -> tuple[VariantTime, ...]:
     """One row per variant, by tokens a second of the largest stored evaluation of the same variant and task on this
     host; by the slowest other variant where this one has none, which is marked as rough."""
     return tuple(_variant(name, suite, plans, seen) for name in suite.variants)
 
 
-def _variant(name: str, suite: Suite, plans: Sequence[TaskPlan], seen: History) -> VariantTime:
+def _variant(name: str, suite: Suite, plans: Sequence[TaskPlan], seen: PastRuns) -> VariantTime:
     seconds, rough, unknown = 0.0, False, []
     for plan in plans:
         tokens = sum(item.tokens for item in plan.items)

@@ -22,7 +22,7 @@ RUNS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class PastMeasure:
     """One metric of a like variant in the largest (then newest) run that has it."""
 
     run: str
@@ -46,7 +46,7 @@ class Seen:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeenSpeed:
+class PastSpeed:
     """One speed metric of a like variant; `error` is the standard error of the ratio's logarithm over `pairs`."""
 
     run: str
@@ -64,12 +64,12 @@ class Pace:
 
 
 @dataclass(frozen=True, kw_only=True)
-class History:
+class PastRuns:
     """Everything that planning takes from earlier runs. Empty where there are none."""
 
-    measures: dict[tuple[str, str, str], Seen] = field(default_factory=dict)
+    measures: dict[tuple[str, str, str], PastMeasure] = field(default_factory=dict)
     """(variant, task, metric)."""
-    speed: dict[tuple[str, str, str], SeenSpeed] = field(default_factory=dict)
+    speed: dict[tuple[str, str, str], PastSpeed] = field(default_factory=dict)
     """(variant, workload, metric)."""
     paces: dict[tuple[str, str], Pace] = field(default_factory=dict)
     """(variant, task)."""
@@ -86,9 +86,9 @@ class History:
     noise_run: str | None = None
 
 
-def history(store: Store, suite: Suite, *, host: str) -> History:
+def history(store: Store, suite: Suite, *, host: str) -> PastRuns:
     """What the last runs of this suite showed. `host`: the fingerprint that times are taken from."""
-    found = History()
+    found = PastRuns()
     for run, verdict in _runs(store, suite.suite):
         _times(store, run, suite, host, found)
         if verdict is None:
@@ -127,15 +127,15 @@ def _like(suite: Suite, candidate: CandidateVerdict) -> Sequence[str]:
     ]
 
 
-def _figures(variant: str, candidate: CandidateVerdict, verdict: Verdict, found: History) -> None:
+def _figures(variant: str, candidate: CandidateVerdict, verdict: Verdict, found: PastRuns) -> None:
     for measure in candidate.measures:
         key = variant, measure.task, measure.metric
         known = found.measures.get(key)
         if measure.n and (known is None or measure.n >= known.measure.n):
-            found.measures[key] = Seen(run=verdict.run, measure=measure, alpha=verdict.alpha)
+            found.measures[key] = PastMeasure(run=verdict.run, measure=measure, alpha=verdict.alpha)
     for row in candidate.speed:
         if (error := _spread(row, verdict.alpha)) is not None:
-            seen = SeenSpeed(run=verdict.run, pairs=row.pairs, error=error)
+            seen = PastSpeed(run=verdict.run, pairs=row.pairs, error=error)
             found.speed[variant, row.workload, row.metric] = seen
 
 
@@ -145,7 +145,7 @@ def _spread(row: SpeedRow, alpha: float) -> float | None:
     return math.log(row.upper / row.lower) / (2 * normal_quantile(1 - alpha))
 
 
-def _times(store: Store, run: RunManifest, suite: Suite, host: str, found: History) -> None:
+def _times(store: Store, run: RunManifest, suite: Suite, host: str, found: PastRuns) -> None:
     """Seconds of the evaluations that this host computed."""
     for name, variant in run.variants.items():
         if name not in suite.variants:

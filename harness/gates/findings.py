@@ -18,7 +18,7 @@ from harness.gates.stopped_tasks import judge_part, not_judged
 from harness.gates.words import some
 from harness.metrics.table import Kind, lookup
 from harness.records.verdict import Finding
-from harness.samples.base_pairs import Triple
+from harness.samples.base_pairs import ThreeWay
 from harness.samples.documents import DocumentPairs
 from harness.samples.measures import only_documents
 from harness.samples.pairs import PairedMetric
@@ -151,11 +151,11 @@ def _retained(rule: Rule, comparison: Comparison, candidate: CandidateComparison
         trouble = not_judged(stop)
     if trouble is None and task in paired.broken:
         trouble = Judgement.invalid(paired.broken[task])
-    triple = paired.triples.get((task, gate.metric))
-    if trouble is not None or triple is None:
+    three_way = paired.three_ways.get((task, gate.metric))
+    if trouble is not None or three_way is None:
         judgement = trouble or judge_retained(gate, paired, None, alpha=rule.alpha)
         return [_finding(rule, candidate.variant, against, judgement, gate.slice if gate.slice != "each" else None)]
-    parts: Mapping[str | None, Triple] = _parts(gate, triple, triple.slices, Triple.only)
+    parts: Mapping[str | None, ThreeWay] = _parts(gate, three_way, three_way.slices, ThreeWay.only)
     values = paired.metrics.get((task, gate.metric))
     judged = {name: judge_retained(gate, paired, part, alpha=rule.alpha) for name, part in parts.items()}
     if values is not None:
@@ -164,7 +164,7 @@ def _retained(rule: Rule, comparison: Comparison, candidate: CandidateComparison
             for name, judgement in judged.items()
         }
     return [_finding(rule, candidate.variant, against, judgement, name) for name, judgement in judged.items()] or [
-        _no_slice(rule, candidate.variant, against, tuple(triple.slices))
+        _no_slice(rule, candidate.variant, against, tuple(three_way.slices))
     ]
 
 

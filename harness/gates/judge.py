@@ -13,7 +13,7 @@ from harness.gates.conditions import conditions, task_facts
 from harness.gates.findings import Rule, baseline_findings, candidate_findings, rules
 from harness.gates.multiplicity import explored, judged_together
 from harness.gates.noise_floor import noise_checks, noise_floor, retained_gains
-from harness.gates.promoted_gates import Before, Changes, gate_changes, with_limits_before
+from harness.gates.promoted_gates import Changes, PromotedGates, gate_changes, with_limits_before
 from harness.gates.promoted_reference import creep, promoted_steps
 from harness.gates.retained_gain import base_facts, retained_measures
 from harness.gates.sanity_checks import plausible_baseline, plausible_candidate
@@ -27,8 +27,8 @@ from harness.records.models import EarlyStop, MemoryFigures
 from harness.records.verdict import (
     CandidateVerdict,
     Check,
-    CreepStep,
     Decision,
+    DriftStep,
     Finding,
     Measure,
     Verdict,
@@ -50,7 +50,7 @@ def judge(
     *,
     judged_at: str,
     changed: Mapping[str, str] | None = None,
-    before: Before | None = None,
+    before: PromotedGates | None = None,
     report_only: bool = False,
 ) -> Verdict:
     """The verdict of a run under the gates of `suite`.
@@ -149,7 +149,7 @@ def _candidate(
     changed: Mapping[str, str],
     today: date,
     changes: Changes,
-    steps: Mapping[tuple[str, str], list[CreepStep]],
+    steps: Mapping[tuple[str, str], list[DriftStep]],
 ) -> CandidateVerdict:
     spec = suite.variants.get(candidate.variant)
     checks = (

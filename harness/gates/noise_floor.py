@@ -101,10 +101,10 @@ def retained_gains(suite: Suite, comparison: Comparison, *, alpha: float) -> dic
         return {}
     found: dict[str, float] = {}
     for task, metric in sorted(wanted):
-        beside = (candidate.paired.triples.get((task, metric)) for candidate in comparison.candidates)
-        triple = next((each for each in beside if each is not None), None)
-        if triple is not None and triple.count and not triple.candidate_failed and unsound(triple) is None:
-            found[f"{task}/{metric}"] = retained_of(triple, alpha=alpha).gain_upper
+        beside = (candidate.paired.three_ways.get((task, metric)) for candidate in comparison.candidates)
+        three_way = next((each for each in beside if each is not None), None)
+        if three_way is not None and three_way.count and not three_way.candidate_failed and unsound(three_way) is None:
+            found[f"{task}/{metric}"] = retained_of(three_way, alpha=alpha).gain_upper
     return found
 
 

@@ -19,7 +19,7 @@ LOOSER_UP = ("max_drop", "max_relative_drop", "max_increase", "max", "max_ratio"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Before:
+class PromotedGates:
     """The suite of the promoted run."""
 
     label: str
@@ -36,7 +36,7 @@ class Changes:
     limits: Mapping[str, float]
 
 
-def gate_changes(suite: Suite, before: Before | None) -> Changes:
+def gate_changes(suite: Suite, before: PromotedGates | None) -> Changes:
     """Changed, added and removed gates since the promoted run, in suite order, removed ones last."""
     if before is None:
         return Changes(all=(), limits={})

@@ -15,7 +15,7 @@ from harness.gates.judgement import Judgement
 from harness.gates.words import percent, points
 from harness.metrics.table import lookup
 from harness.records.models import SpeedRecord
-from harness.records.verdict import Creep, CreepStep, Finding
+from harness.records.verdict import CumulativeDrift, DriftStep, Finding
 from harness.samples.documents import DocumentPairs
 from harness.samples.measures import ANY_MARGIN, drop_of, increase_of
 from harness.samples.pairs import PairedMetric
@@ -84,9 +84,9 @@ def reference_memory(gate: Gate, comparison: Comparison, record: SpeedRecord) ->
 # -- the loss over versions
 
 
-def promoted_steps(comparison: Comparison, *, alpha: float) -> dict[Key, list[CreepStep]]:
+def promoted_steps(comparison: Comparison, *, alpha: float) -> dict[Key, list[DriftStep]]:
     """The steps of the promoted versions of every series, oldest first: the same for every candidate."""
-    found: dict[Key, list[CreepStep]] = {}
+    found: dict[Key, list[DriftStep]] = {}
     for each in comparison.series:
         steps, totals = _estimates(each.step, alpha=alpha), _estimates(each.total, alpha=alpha)
         for key, total in totals.items():
@@ -103,10 +103,10 @@ def creep(
     comparison: Comparison,
     candidate: CandidateComparison,
     findings: Sequence[Finding],
-    before: Mapping[Key, list[CreepStep]],
+    before: Mapping[Key, list[DriftStep]],
     *,
     alpha: float,
-) -> tuple[Creep, ...]:
+) -> tuple[CumulativeDrift, ...]:
     """What the promoted versions and this candidate lost, by task and metric. Empty where none was promoted."""
     version = comparison.reference_version
     if version is None:
@@ -120,7 +120,7 @@ def creep(
         last = steps.get(key) if chain else total
         if last is None:
             continue
-        own = CreepStep(
+        own = DriftStep(
             version=candidate.variant,
             variant=candidate.variant,
             run=comparison.run.run,
@@ -144,11 +144,11 @@ def _creep(
     comparison: Comparison,
     paired: Paired,
     key: Key,
-    steps: tuple[CreepStep, ...],
+    steps: tuple[DriftStep, ...],
     findings: Sequence[Finding],
     *,
     earlier: int,
-) -> Creep:
+) -> CumulativeDrift:
     task, name = key
     metric = paired.metrics.get(key)
     known = lookup(name)
@@ -157,7 +157,7 @@ def _creep(
     of_drop = [each for each in findings if each.form in DROPS]
     total = next((each for each in of_drop if each.against == comparison.run.baseline), None)
     step = next((each for each in of_drop if each.against == comparison.reference_name), None)
-    whole = Creep(
+    whole = CumulativeDrift(
         task=task,
         metric=name,
         kind=kind,
@@ -173,7 +173,7 @@ def _creep(
     return whole.model_copy(update={"says": _says(whole, comparison.run.baseline)})
 
 
-def _says(creep: Creep, baseline: str) -> str:
+def _says(creep: CumulativeDrift, baseline: str) -> str:
     """`v1 0.30 pp, v2 0.30 pp, nf4 0.30 pp: 0.90 pp in all against fp32, limit 1.00 pp`."""
     first = f"up to {creep.steps[0].version}" if creep.earlier else creep.steps[0].version
     names = [first, *(step.version for step in creep.steps[1:])]
@@ -185,7 +185,7 @@ def _says(creep: Creep, baseline: str) -> str:
     return f"{says}; {creep.starts_anew}" if creep.starts_anew is not None else says
 
 
-def _amount(creep: Creep, value: float | None) -> str:
+def _amount(creep: CumulativeDrift, value: float | None) -> str:
     if value is None:
         return "unknown"
     value = value + 0.0  # no minus in front of nothing
@@ -214,8 +214,8 @@ def _of_documents(documents: DocumentPairs, name: str, *, alpha: float) -> Estim
     return rise.value, rise.lower, rise.upper, rise.n
 
 
-def _step(label: str, version: Version, promoted_at: str, step: Estimate, total: Estimate) -> CreepStep:
-    return CreepStep(
+def _step(label: str, version: Version, promoted_at: str, step: Estimate, total: Estimate) -> DriftStep:
+    return DriftStep(
         version=label,
         variant=version.accepted.variant,
         run=version.accepted.run,

@@ -11,7 +11,7 @@ from harness.gates.quantized_share import same_weights
 from harness.gates.words import percent, points
 from harness.metrics.table import lookup
 from harness.records.verdict import BaseModelFacts, Decision, Retained
-from harness.samples.base_pairs import Triple, retained_measure, retained_of, undefined
+from harness.samples.base_pairs import ThreeWay, retained_measure, retained_of, undefined
 from harness.stats import RetainedShare, more_documents
 from harness.suite.models import Base, Gate
 
@@ -58,30 +58,30 @@ def base_facts(comparison: Comparison, named: Base | None) -> BaseModelFacts | N
     )
 
 
-def judge_retained(gate: Gate, paired: Paired, triple: Triple | None, *, alpha: float) -> Judgement:
+def judge_retained(gate: Gate, paired: Paired, three_way: ThreeWay | None, *, alpha: float) -> Judgement:
     """The gate on one triple, or on one slice of it."""
-    if triple is None:
-        if (why := paired.untripled.get(gate.task or "")) is not None:
+    if three_way is None:
+        if (why := paired.base_unavailable.get(gate.task or "")) is not None:
             return Judgement.invalid(why)
         return Judgement.none(f"{gate.task} was not measured on the base model")
-    return judge_triple(gate, triple, alpha=alpha)
+    return judge_three_way(gate, three_way, alpha=alpha)
 
 
-def judge_triple(gate: Gate, triple: Triple, *, alpha: float) -> Judgement:
+def judge_three_way(gate: Gate, three_way: ThreeWay, *, alpha: float) -> Judgement:
     """The gate on three models' answers to the same items."""
-    if (why := unsound(triple)) is not None:
+    if (why := unsound(three_way)) is not None:
         return Judgement.invalid(why)
-    if triple.candidate_failed:
-        first = ", ".join(triple.candidate_failed[:3])
-        says = f"gave no finite likelihood to {len(triple.candidate_failed)} documents (first {first})"
+    if three_way.candidate_failed:
+        first = ", ".join(three_way.candidate_failed[:3])
+        says = f"gave no finite likelihood to {len(three_way.candidate_failed)} documents (first {first})"
         return Judgement(decision="FAIL", reason=says)
-    if not triple.count:
+    if not three_way.count:
         return Judgement.none("no item could be asked")
-    found = retained_of(triple, alpha=alpha)
-    low, high = _amount(triple, found.gain_lower), _amount(triple, found.gain_upper)
-    gain = f"{_amount(triple, found.gain)} ({low.partition(' ')[0]} to {high})"
+    found = retained_of(three_way, alpha=alpha)
+    low, high = _amount(three_way, found.gain_lower), _amount(three_way, found.gain_upper)
+    gain = f"{_amount(three_way, found.gain)} ({low.partition(' ')[0]} to {high})"
     if (why := undefined(found)) is not None:
-        told = f"{why}: it gained {gain} over {_units(triple, found)}"
+        told = f"{why}: it gained {gain} over {_units(three_way, found)}"
         return Judgement.none(told) if found.state == "not shown" else Judgement.invalid(told)
     assert found.share is not None
     assert found.lower is not None
@@ -103,20 +103,20 @@ def judge_triple(gate: Gate, triple: Triple, *, alpha: float) -> Judgement:
         reason += f"; {found.n} documents are too few for an interval (20 at least)"
     elif decision == "INCONCLUSIVE":
         more = _more(found, gate.limit)
-        reason += ": the interval reaches across the limit" + _more_words(more, triple)
+        reason += ": the interval reaches across the limit" + _more_words(more, three_way)
     if found.warning is not None:
         reason += f"; {found.warning}"
     return Judgement(decision=decision, reason=reason, estimate=estimate, more_items=more)
 
 
-def unsound(triple: Triple) -> str | None:
+def unsound(three_way: ThreeWay) -> str | None:
     """Items on which base or baseline failed, so that a share of the rest misleads."""
-    if not triple.failed:
+    if not three_way.failed:
         return None
-    shown = ", ".join(triple.failed[:3])
+    shown = ", ".join(three_way.failed[:3])
     return (
-        f"the base model or the baseline gave no finite answer to {len(triple.failed)} of "
-        f"{len(triple.failed) + len(triple.candidate_failed) + triple.count} items (first {shown})"
+        f"the base model or the baseline gave no finite answer to {len(three_way.failed)} of "
+        f"{len(three_way.failed) + len(three_way.candidate_failed) + three_way.count} items (first {shown})"
     )
 
 
@@ -124,23 +124,23 @@ def retained_measures(comparison: Comparison, candidate: CandidateComparison, *,
     """What the candidate keeps on every task and metric, gated or not."""
     trouble = base_trouble(comparison)
     rows = []
-    for (_, name), triple in candidate.paired.triples.items():
+    for (_, name), three_way in candidate.paired.three_ways.items():
         known = lookup(name)
-        note = trouble.reason if trouble is not None else unsound(triple)
-        if note is None and triple.candidate_failed:
-            note = f"no finite likelihood for {len(triple.candidate_failed)} documents"
-        rows.append(retained_measure(triple, unit=known.unit if known is not None else "", alpha=alpha, note=note))
+        note = trouble.reason if trouble is not None else unsound(three_way)
+        if note is None and three_way.candidate_failed:
+            note = f"no finite likelihood for {len(three_way.candidate_failed)} documents"
+        rows.append(retained_measure(three_way, unit=known.unit if known is not None else "", alpha=alpha, note=note))
     return tuple(rows)
 
 
-def _amount(triple: Triple, value: float) -> str:
-    if triple.weights is not None:
-        return f"{value:.4g} {'nats a token' if triple.metric == 'perplexity' else 'bits a byte'}"
-    return points(value) if triple.kind == "binary" else f"{value:.4g}"
+def _amount(three_way: ThreeWay, value: float) -> str:
+    if three_way.weights is not None:
+        return f"{value:.4g} {'nats a token' if three_way.metric == 'perplexity' else 'bits a byte'}"
+    return points(value) if three_way.kind == "binary" else f"{value:.4g}"
 
 
-def _units(triple: Triple, found: RetainedShare) -> str:
-    return f"{found.n:,} {'documents' if triple.weights is not None else 'items'}"
+def _units(three_way: ThreeWay, found: RetainedShare) -> str:
+    return f"{found.n:,} {'documents' if three_way.weights is not None else 'items'}"
 
 
 def _more(found: RetainedShare, limit: float) -> int | None:
@@ -152,8 +152,8 @@ def _more(found: RetainedShare, limit: float) -> int | None:
     return more_documents(found.n, value=0.0, upper=abs(found.share - bound), limit=abs(found.share - limit))
 
 
-def _more_words(more: int | None, triple: Triple) -> str:
-    unit = "document" if triple.weights is not None else "item"
+def _more_words(more: int | None, three_way: ThreeWay) -> str:
+    unit = "document" if three_way.weights is not None else "item"
     if more is None:
         return f"; the estimate lies on the limit, so no number of {unit}s would decide"
     return f"; about {more:,} more {unit}{'s' if more != 1 else ''} would decide at the rates seen"

@@ -31,7 +31,7 @@ def named_method(folder: Path) -> str | None:
     return None
 
 
-def refuse_twice(folder: Path, method: str) -> None:
+def refuse_requantization(folder: Path, method: str) -> None:
     """Raises `EngineError` for weights that are quantized already, and would be again with `method`."""
     if (named := named_method(folder)) is not None:
         raise EngineError(

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 
 from harness.engines.protocol import GenerateRequest
 from harness.planning.clock_dependence import Watching
-from harness.planning.requests import Asked
+from harness.planning.requests import ItemRequests
 
 ESCAPES = re.compile(r"(\\[nrt])+")
 """Backslash and letter, as YAML's single quotes leave them."""
 
 
-def notes_on(name: str, asked: Sequence[Asked], watching: Watching, *, steady: bool = True) -> list[str]:
+def notes_on(name: str, asked: Sequence[ItemRequests], watching: Watching, *, steady: bool = True) -> list[str]:
     """One line each, beginning with the task. `steady`: its code made the same prompt twice."""
     found = [*_on_tokens(asked, watching), *_on_answers(asked)]
     if watching.by_the_clock:
@@ -26,7 +26,7 @@ def notes_on(name: str, asked: Sequence[Asked], watching: Watching, *, steady: b
     return [f"{name}: {each}" for each in found]
 
 
-def _on_tokens(asked: Sequence[Asked], watching: Watching) -> Iterator[str]:
+def _on_tokens(asked: Sequence[ItemRequests], watching: Watching) -> Iterator[str]:
     if moved := [each for each in asked if each.moved]:
         yield (
             f"{_items(moved, asked)} a token spans the end of the prompt and the beginning of an option: the prompt's "
@@ -44,11 +44,11 @@ def _on_tokens(asked: Sequence[Asked], watching: Watching) -> Iterator[str]:
         yield f"{_items(unknown, asked)} a prompt or an option holds text that the tokenizer does not know"
 
 
-def _items(some: Sequence[Asked], asked: Sequence[Asked]) -> str:
+def _items(some: Sequence[ItemRequests], asked: Sequence[ItemRequests]) -> str:
     return f"in {len(some):,} of {len(asked):,} items (the first: {some[0].item})"
 
 
-def _on_answers(asked: Sequence[Asked]) -> Iterator[str]:
+def _on_answers(asked: Sequence[ItemRequests]) -> Iterator[str]:
     if ignored := sorted({setting for each in asked for setting in each.ignored}):
         yield f"generates without the task's {', '.join(ignored)}, which quantgate does not follow"
     requests = [request for each in asked for request in each.requests if isinstance(request, GenerateRequest)]

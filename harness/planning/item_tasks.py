@@ -17,9 +17,9 @@ from harness.planning.lm_eval.lm_eval_tasks import lm_eval_docs
 from harness.planning.perplexity import plan_documents
 from harness.planning.prompts.answers import shown_references
 from harness.planning.prompts.short_forms import Docs, choice_docs, generate_docs
-from harness.planning.requests import Asked, ask_documents
+from harness.planning.requests import ItemRequests, ask_documents
 from harness.planning.scoring import pairable_metrics, record_of
-from harness.planning.shared_prefixes import common_heads, common_stems
+from harness.planning.shared_prefixes import root_prefix_lengths, shared_prefix_lengths
 from harness.planning.task_decoding import rule_facts, under
 from harness.planning.task_plan import Answer, Request, TaskPlan, prompt_hash, sample
 from harness.planning.tokens import Tokenizer
@@ -32,7 +32,7 @@ SHOWN = 20_000
 """Characters of a prompt that are stored for people."""
 
 
-def plan_asked(
+def plan_item_task(
     loaded: LoadedSuite,
     name: str,
     task: Task,
@@ -110,8 +110,8 @@ def _check_target(name: str, docs: Docs, position: int) -> None:
 def _with_heads(requests: Sequence[tuple[Request, ...]]) -> tuple[tuple[Request, ...], ...]:
     """Items' requests with the beginnings that they share."""
     prompts = [_prompt(request) for item in requests for request in item]
-    heads = common_heads(prompts)
-    stems = common_stems([prompt[:head] for prompt, head in zip(prompts, heads, strict=True)])
+    heads = shared_prefix_lengths(prompts)
+    stems = root_prefix_lengths([prompt[:head] for prompt, head in zip(prompts, heads, strict=True)])
     found = zip(heads, stems, strict=True)
     return tuple(tuple(_with_head(request, *next(found)) for request in item) for item in requests)
 
@@ -122,8 +122,8 @@ def _prompt(request: Request) -> tuple[int, ...]:
     return request.prompt if isinstance(request, GenerateRequest) else request.tokens
 
 
-def _with_head(request: Request, shared: int, stem: int) -> Request:
-    return request if isinstance(request, Window) else replace(request, shared=shared, stem=stem)
+def _with_head(request: Request, shared: int, root_prefix: int) -> Request:
+    return request if isinstance(request, Window) else replace(request, shared=shared, root_prefix=root_prefix)
 
 
 def _docs(loaded: LoadedSuite, name: str, task: Task, tokenizer: Tokenizer) -> Docs:
@@ -166,7 +166,7 @@ def _examples(name: str, docs: Docs) -> list[str]:
     return notes
 
 
-def _item(docs: Docs, labels: Labels, position: int, index: int, asked: Asked) -> PlannedItem:
+def _item(docs: Docs, labels: Labels, position: int, index: int, asked: ItemRequests) -> PlannedItem:
     options, expected = _shown(docs, asked)
     return PlannedItem(
         item=docs.ids[position],
@@ -188,7 +188,7 @@ def _tokens(request: Request) -> int:
     return len(request.prompt) if isinstance(request, GenerateRequest) else len(request.tokens)
 
 
-def _shown(docs: Docs, asked: Asked) -> tuple[tuple[str, ...], str]:
+def _shown(docs: Docs, asked: ItemRequests) -> tuple[tuple[str, ...], str]:
     """Options and reference answer as text, for people."""
     if docs.measures:
         return (), shown_references(docs.references(asked.doc))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.planning.prompts.short_forms import Docs
-from harness.planning.requests import Asked
+from harness.planning.requests import ItemRequests
 from harness.planning.text_metrics import words_of
 from harness.records.models import GRAM, Leak, PlannedItem
 
@@ -44,7 +44,9 @@ class Shown:
     """Texts of its row."""
 
 
-def find_leak(docs: Docs, chosen: Sequence[int], items: Sequence[PlannedItem], asked: Sequence[Asked]) -> Leak | None:
+def find_leak(
+    docs: Docs, chosen: Sequence[int], items: Sequence[PlannedItem], asked: Sequence[ItemRequests]
+) -> Leak | None:
     """References that the prompts give away, in a task of options or of generated answers. `chosen`: the positions of
     the items in the data."""
     if docs.task.OUTPUT_TYPE not in ("multiple_choice", "generate_until"):
@@ -55,7 +57,7 @@ def find_leak(docs: Docs, chosen: Sequence[int], items: Sequence[PlannedItem], a
     return leak_of([_shown(docs, item, each, docs.rows[position]) for position, item, each in found])
 
 
-def _shown(docs: Docs, item: PlannedItem, asked: Asked, row: Mapping[str, object]) -> Shown:
+def _shown(docs: Docs, item: PlannedItem, asked: ItemRequests, row: Mapping[str, object]) -> Shown:
     references: tuple[str, ...] = (item.expected,)
     if docs.measures:
         references = docs.references(asked.doc)

@@ -8,7 +8,7 @@ from functools import partial
 from harness.engines.decoding import Decoding
 from harness.errors import Problem, SuiteError
 from harness.metrics.table import METRICS
-from harness.planning.item_tasks import plan_asked
+from harness.planning.item_tasks import plan_item_task
 from harness.planning.perplexity import plan_perplexity
 from harness.planning.task_plan import TaskPlan
 from harness.planning.tokens import Tokenizer
@@ -35,7 +35,7 @@ def plan_suite(
         if tasks is not None and name not in tasks:
             continue
         least = min((count for count in (task.limit, limit) if count is not None), default=None)
-        maker = plan_perplexity if task.kind == "perplexity" else partial(plan_asked, decoding=decoding)
+        maker = plan_perplexity if task.kind == "perplexity" else partial(plan_item_task, decoding=decoding)
         try:
             plans.append(maker(loaded, name, task, tokenizer, context_length, least))
         except SuiteError as error:

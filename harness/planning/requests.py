@@ -37,7 +37,7 @@ UNDERSTOOD = frozenset({"until", "max_gen_toks", "do_sample", "temperature"})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class ItemRequests:
     """One document's lm-eval instances and how they map onto our requests."""
 
     doc: Mapping[str, Any]
@@ -67,7 +67,7 @@ def ask_documents(
     *,
     chat: bool,
     templated: bool,
-) -> list[Asked]:
+) -> list[ItemRequests]:
     """Every chosen document, with the examples that it has when all are asked.
 
     `chat`: lm-eval wraps prompt and examples in the chat template, the examples as turns of their own (its default).
@@ -164,7 +164,7 @@ def _for_options(
     context_length: int | None,
     *,
     templated: bool,
-) -> Asked:
+) -> ItemRequests:
     pairs: list[tuple[str, str]] = [(each.args[0], each.args[1]) for each in instances]
     ids, moved = _split(tokenizer, pairs, templated=templated)
     contexts: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
@@ -176,7 +176,7 @@ def _for_options(
         texts.append(_encoded(item, before + after, tokenizer, plain=templated or not before.strip()))
     # The last token is only predicted, so it needs no place in the context.
     longest = max(len(head) + len(tail) for head, tails in contexts.items() for tail in tails) - 1
-    return Asked(
+    return ItemRequests(
         doc=doc,
         item=item,
         instances=instances,
@@ -239,7 +239,7 @@ def _for_text(
     context_length: int | None,
     *,
     templated: bool,
-) -> Asked:
+) -> ItemRequests:
     from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs
 
     requests, texts, longest, differs = [], [], 0, False
@@ -259,7 +259,7 @@ def _for_text(
         differs |= prompt != "" and ids != lm_evals_prompt(tokenizer, prompt)
         longest = max(longest, len(ids) + new)
         ignored |= settings.keys() - UNDERSTOOD
-    return Asked(
+    return ItemRequests(
         doc=doc,
         item=item,
         instances=instances,

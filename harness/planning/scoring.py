@@ -10,7 +10,7 @@ from harness.datafiles.rows import problem
 from harness.engines.protocol import ContinuationScore, Generation
 from harness.planning.metric_values import number
 from harness.planning.prompts.short_forms import Docs
-from harness.planning.requests import Asked
+from harness.planning.requests import ItemRequests
 from harness.planning.task_plan import Answer
 from harness.planning.ties import shared_among_ties
 from harness.records.models import Failed, ItemRecord, OptionAnswer, Outcome, PlannedItem, TextAnswer, outcome
@@ -25,7 +25,7 @@ class PairableMetrics:
     notes: tuple[str, ...]
 
 
-def pairable_metrics(place: str, name: str, docs: Docs, first: Asked) -> PairableMetrics:
+def pairable_metrics(place: str, name: str, docs: Docs, first: ItemRequests) -> PairableMetrics:
     """Found by scoring a neutral answer to the first document.
 
     A metric that is no number per item, or that lm-eval aggregates by anything but the mean (corpus BLEU, F1 over
@@ -52,7 +52,7 @@ def pairable_metrics(place: str, name: str, docs: Docs, first: Asked) -> Pairabl
 
 
 def record_of(
-    docs: Docs, item: PlannedItem, asked: Asked, answers: Sequence[Answer], metrics: Sequence[str]
+    docs: Docs, item: PlannedItem, asked: ItemRequests, answers: Sequence[Answer], metrics: Sequence[str]
 ) -> ItemRecord:
     """One item's record from the engine's answers, in the order of its requests."""
     if docs.task.OUTPUT_TYPE == "generate_until":
@@ -69,7 +69,7 @@ def record_of(
     return ItemRecord(item=item.item, prompt_hash=item.prompt_hash, options=options, metrics=measured)
 
 
-def _texts(docs: Docs, asked: Asked) -> tuple[str, ...]:
+def _texts(docs: Docs, asked: ItemRequests) -> tuple[str, ...]:
     """The options among which the model chooses; none for a single text to be scored."""
     if docs.task.OUTPUT_TYPE != "multiple_choice":
         return ()
@@ -77,7 +77,7 @@ def _texts(docs: Docs, asked: Asked) -> tuple[str, ...]:
 
 
 def _text_record(
-    docs: Docs, item: PlannedItem, asked: Asked, answers: Sequence[Generation], metrics: Sequence[str]
+    docs: Docs, item: PlannedItem, asked: ItemRequests, answers: Sequence[Generation], metrics: Sequence[str]
 ) -> ItemRecord:
     first = answers[0]
     return ItemRecord(
@@ -92,7 +92,7 @@ def _text_record(
     )
 
 
-def _process(docs: Docs, asked: Asked, responses: Sequence[object]) -> dict[str, object]:
+def _process(docs: Docs, asked: ItemRequests, responses: Sequence[object]) -> dict[str, object]:
     """lm-eval's filters and metrics for one document's responses; `metric,filter` for any filter but `none`."""
     for instance, response in zip(asked.instances, responses, strict=True):
         instance.resps = [response]

@@ -39,7 +39,7 @@ class _Node:
         return self.tokens - self.prompts * depth
 
 
-def common_heads(prompts: Sequence[tuple[int, ...]]) -> list[int]:
+def shared_prefix_lengths(prompts: Sequence[tuple[int, ...]]) -> list[int]:
     """Per prompt, how many leading tokens to share with others: fewer than its length, 0 for none."""
     heads = [0] * len(prompts)
     if len(prompts) < 2:
@@ -54,10 +54,10 @@ def common_heads(prompts: Sequence[tuple[int, ...]]) -> list[int]:
     return heads
 
 
-def common_stems(heads: Sequence[tuple[int, ...]]) -> list[int]:
+def root_prefix_lengths(heads: Sequence[tuple[int, ...]]) -> list[int]:
     """Per head, how many of its leading tokens to compute once for several heads: fewer than its length."""
     distinct = sorted({head for head in heads if head})
-    stems = dict(zip(distinct, common_heads(distinct), strict=True))
+    stems = dict(zip(distinct, shared_prefix_lengths(distinct), strict=True))
     return [stems.get(head, 0) for head in heads]
 
 

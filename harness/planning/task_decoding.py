@@ -13,7 +13,7 @@ from dataclasses import replace
 from harness.datafiles.rows import problem
 from harness.engines.decoding import Decoding, read_settings
 from harness.engines.protocol import GenerateRequest
-from harness.planning.requests import Asked
+from harness.planning.requests import ItemRequests
 from harness.planning.task_plan import Request
 from harness.planning.tokens import Tokenizer
 from harness.suite.load import LoadedSuite
@@ -64,7 +64,7 @@ def _tokens(loaded: LoadedSuite, asked: DecodingRules, name: str, tokenizer: Tok
     return tuple(sorted(found))
 
 
-def under(loaded: LoadedSuite, name: str, asked: Asked, decoding: Decoding | None) -> Asked:
+def under(loaded: LoadedSuite, name: str, asked: ItemRequests, decoding: Decoding | None) -> ItemRequests:
     """The document's requests with the rules that hold for their answers: the task's own where it sets any and the
     suite does not. Raises `SuiteError` for a setting of the task that none can have."""
     if decoding is None:

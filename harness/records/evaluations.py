@@ -27,7 +27,7 @@ from harness.records.models import (
     evaluation_key,
 )
 from harness.records.parse import read_items
-from harness.records.record_index import Ordered
+from harness.records.record_index import RecordIndex
 from harness.records.sums import check_file, file_sums
 
 _OLD_BATCHES = TypeAdapter(tuple[BatchLimits, ...])
@@ -140,20 +140,20 @@ class Evaluations(Folder):
         _check_whole(manifest, chunks, len(items))
         return items
 
-    def ordered(self, key: str, places: Mapping[str, int]) -> Ordered:
+    def ordered(self, key: str, places: Mapping[str, int]) -> RecordIndex:
         """The records of a complete evaluation by place (item to place), read one at a time.
 
         Raises `RecordError` as `items`, before anything is read out.
         """
         manifest, chunks = self._finished(key), self.chunks(key)
-        records = Ordered(chunks, places)
+        records = RecordIndex(chunks, places)
         _check_whole(manifest, chunks, records.count)
         return records
 
-    def ordered_part(self, stop: EarlyStop, places: Mapping[str, int]) -> Ordered:
+    def ordered_part(self, stop: EarlyStop, places: Mapping[str, int]) -> RecordIndex:
         """As `ordered`, of an evaluation that was stopped early: what the run had of it then. Raises `RecordError`."""
         chunks = self.chunks(stop.evaluation, first=stop.chunks)
-        records = Ordered(chunks, places)
+        records = RecordIndex(chunks, places)
         if chunks.digest() != stop.digest:
             raise RecordError(
                 f"{self.evaluation_folder(stop.evaluation)}: holds other answers than those at which the run was "

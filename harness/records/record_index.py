@@ -21,7 +21,7 @@ CHECKSUM_BYTES = 65
 _DECODE = json.JSONDecoder().raw_decode
 
 
-class Ordered:
+class RecordIndex:
     """One evaluation's records by place. `count`: records that the file holds."""
 
     def __init__(self, chunks: Chunks, places: Mapping[str, int]) -> None:

@@ -65,7 +65,7 @@ class GateChange(Model):
     """In a sentence: `ask acc: limit 2.00 pp, was 1.00 pp when v12 was promoted`."""
 
 
-class CreepStep(Model):
+class DriftStep(Model):
     """One version of a series. Harm is positive: a drop, or a perplexity's relative rise."""
 
     version: str
@@ -85,7 +85,7 @@ class CreepStep(Model):
     n: int
 
 
-class Creep(Model):
+class CumulativeDrift(Model):
     """What the promoted versions and then this candidate lost on one metric, step by step and in all.
 
     Every step and every total is a paired estimate of its own over the same items; bounds are never chained.
@@ -95,7 +95,7 @@ class Creep(Model):
     metric: str
     kind: Literal["binary", "graded", "perplexity"]
     unit: str
-    steps: tuple[CreepStep, ...]
+    steps: tuple[DriftStep, ...]
     """Oldest first; the last is this candidate."""
     earlier: int = 0
     """Versions of the series before the first one listed."""
@@ -402,7 +402,7 @@ class CandidateVerdict(Model):
     """What is kept of the fine-tuning gain, where the suite names the model before fine-tuning."""
     reference_measures: tuple[Measure, ...] = ()
     """The same metrics paired with the last promoted version (`Verdict.reference`) instead of the baseline."""
-    creep: tuple[Creep, ...] = ()
+    creep: tuple[CumulativeDrift, ...] = ()
     """The loss over the promoted versions, by task and metric; empty where none was promoted."""
     exploratory: Exploratory | None = None
     """None where no task has slices."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 
-from harness.records.verdict import CandidateVerdict, Creep, Decision, Finding, Measure, SpeedRow, Verdict
+from harness.records.verdict import CandidateVerdict, CumulativeDrift, Decision, Finding, Measure, SpeedRow, Verdict
 from harness.reports.safe_text import one_line
 
 NONE = "not available"
@@ -197,17 +197,17 @@ def creep_notes(candidate: CandidateVerdict) -> tuple[str, ...]:
     )
 
 
-def creep_value(creep: Creep, value: float | None) -> str:
+def creep_value(creep: CumulativeDrift, value: float | None) -> str:
     """A step, a total, a bound or the limit of a series."""
     return in_form(value, {"perplexity": "max_increase"}.get(creep.kind, "max_drop"), creep.unit or _no_unit(creep))
 
 
-def _no_unit(creep: Creep) -> str:
+def _no_unit(creep: CumulativeDrift) -> str:
     """Metrics that only lm-eval knows have no unit in our table; one of zeros and ones is a fraction."""
     return "fraction" if creep.kind == "binary" else ""
 
 
-def creep_interval(creep: Creep, lower: float | None, upper: float | None) -> str:
+def creep_interval(creep: CumulativeDrift, lower: float | None, upper: float | None) -> str:
     """Both bounds of a step or a total."""
     return _span(creep_value(creep, lower), creep_value(creep, upper))
 

@@ -18,7 +18,7 @@ NAME = "base model"
 AUTO = "auto"
 
 
-def resolve_before(loaded: LoadedSuite, *, offline: bool, fresh: bool = False) -> RunVariant:
+def resolve_base(loaded: LoadedSuite, *, offline: bool, fresh: bool = False) -> RunVariant:
     """The suite's `base`, with the baseline's engine, device and dtype. Raises `EngineError` when it cannot be had."""
     assert loaded.suite.base is not None
     try:

@@ -16,7 +16,7 @@ from harness.planning.task_plan import TaskPlan
 from harness.records.columns import PlanColumns
 from harness.records.models import EarlyStop, EvaluationManifest
 from harness.records.store import Store
-from harness.samples.pairs import PairingError, Side, lay_out
+from harness.samples.pairs import PairingError, Side, align
 from harness.suite.models import Gate, Suite
 from harness.suite.waivers import active_waiver
 
@@ -53,7 +53,7 @@ def stoppers(suite: Suite, variant: str, plan: TaskPlan) -> tuple[Stopper, ...]:
     )
 
 
-class Watch:
+class SequentialMonitor:
     """Looks at one candidate on one task at the end of each block, until it finds a limit broken.
 
     `baseline`: task to the baseline's evaluation, complete; `left`: the tasks that a stop leaves out.
@@ -78,7 +78,7 @@ class Watch:
     @cached_property
     def _baseline(self) -> Side:
         key = self._manifests[self._plan.name].key
-        return lay_out(self._columns, self._store.columns(key, self._plan.metrics))
+        return align(self._columns, self._store.columns(key, self._plan.metrics))
 
     def look(self, key: str, chunks: int, asked_s: float | None = None) -> bool:
         """Whether the first `chunks` chunks of the evaluation show that a limit is broken, now or at an earlier look.
@@ -94,7 +94,7 @@ class Watch:
 
     def _broken(self, key: str, chunks: int) -> EarlyStop | None:
         columns, digest = self._store.part(key, self._plan.metrics, first=chunks)
-        candidate = lay_out(self._columns, columns, stopped=True)
+        candidate = align(self._columns, columns, stopped=True)
         for each in self._gates:
             try:
                 metric = asked_so_far(

@@ -35,7 +35,7 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Left:
+class Remaining:
     """Seconds; None where there is no pace to go by yet."""
 
     task_s: float | None = None
@@ -52,7 +52,7 @@ class _Done:
     work: float = 0.0
 
 
-class Outlook:
+class Eta:
     """Is told what begins, goes on and ends, and knows what is left. `now`: a clock, in seconds."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
@@ -93,19 +93,19 @@ class Outlook:
         """The part that went on is done."""
         self._part = None
 
-    def left(self) -> Left:
+    def left(self) -> Remaining:
         """As of now. Between two advances the time runs down."""
         if self._part is None:
-            return Left()
+            return Remaining()
         own = self._pace(self._part)
         if own is None:
-            return Left()
+            return Remaining()
         task_s = max(0.0, own * self._remaining - (self._now() - self._last))
         paces = [(part, self._pace(part)) for part in self._ahead]
         told = [pace * part.work for part, pace in paces if pace is not None]
         if not told:
-            return Left(task_s=task_s)
-        return Left(task_s=task_s, run_s=task_s + sum(told), untold=any(pace is None for _, pace in paces))
+            return Remaining(task_s=task_s)
+        return Remaining(task_s=task_s, run_s=task_s + sum(told), untold=any(pace is None for _, pace in paces))
 
     def _pace(self, part: Part) -> float | None:
         """Seconds a unit of work: the variant's own in this task; else another's, as much slower or faster as it was in

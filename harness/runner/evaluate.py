@@ -26,7 +26,7 @@ from harness.records.models import EngineFacts, EvaluationManifest, Host, Identi
 from harness.records.state_chunks import state_file
 from harness.records.store import Store
 from harness.runner.batch_limits import BatchLog
-from harness.runner.early_stop import Watch, work_of
+from harness.runner.early_stop import SequentialMonitor, work_of
 from harness.runner.eta import ITEMS, Amount
 from harness.runner.progress import Reporter
 from harness.runner.session import Session
@@ -50,7 +50,7 @@ def evaluate(
     *,
     keep_states: bool,
     states: Path | None = None,
-    watch: Watch | None = None,
+    watch: SequentialMonitor | None = None,
 ) -> EvaluationManifest:
     """Run what is missing of one evaluation and declare it complete, or stop where `watch` sees a limit broken: then
     what comes back is of the part up to there, and the evaluation stays unfinished.
@@ -203,7 +203,7 @@ def ask_worker(
         answers = worker.generate([request for request in flat if isinstance(request, GenerateRequest)])
     else:
         windows = [request for request in flat if isinstance(request, Window)]
-        answers = worker.roll(windows, states_out=states_out, states_in=states_in)
+        answers = worker.score_windows(windows, states_out=states_out, states_in=states_in)
     if len(answers) != len(flat):
         raise WorkerError(f"{plan.name}: asked {len(flat)} requests, got {len(answers)} answers")
     return answers

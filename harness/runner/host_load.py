@@ -43,7 +43,7 @@ def others(before: Usage, after: Usage) -> float:
     return (after.everyone - before.everyone - (after.own - before.own)) / (after.at - before.at)
 
 
-def alone(since: Usage) -> bool:
+def is_idle(since: Usage) -> bool:
     """Whether next to nobody else has worked since then, and every processor is ours to use. Takes `SHORTEST_S` at
     most, and no time where that has passed already."""
     if limited(QUOTA):

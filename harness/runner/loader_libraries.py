@@ -14,7 +14,7 @@ from harness.checkpoints.resolve import Reference, resolve
 from harness.errors import EngineError
 from harness.methods import METHODS
 from harness.methods.base import Method
-from harness.suite.locations import ModelPlace
+from harness.suite.locations import ModelLocation
 from harness.suite.models import Suite, Variant
 
 ENGINE_PACKAGES: Mapping[str, tuple[str, ...]] = {
@@ -35,7 +35,7 @@ ADAPTER = "adapter_config.json"
 class Source:
     """Where a variant's weights are, and whether a hub may be asked for them."""
 
-    place: ModelPlace
+    place: ModelLocation
     revision: str | None = None
     """Commit, tag or branch of a hub id."""
     offline: bool = False
@@ -105,7 +105,7 @@ def _local_config(source: Source) -> Path | None:
     base = resolve(Reference(path=source.place.path)).base
     if not base.is_hub:
         return Path(base.path) / CONFIG
-    place = ModelPlace(path=base.path, is_hub=True)
+    place = ModelLocation(path=base.path, is_hub=True)
     return hub_config(Source(place=place, revision=base.revision, offline=source.offline))
 
 

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.errors import EngineError, UsageError
-from harness.methods.already_quantized import refuse_twice
+from harness.methods.already_quantized import refuse_requantization
 from harness.planning.identity import weights_identity
 from harness.planning.tokens import HfTokenizer, Tokenizer
 from harness.quantization.artifacts import Artifact, Artifacts, Order
 from harness.quantization.calibration import draw, read_texts
 from harness.runner.interpreters import making
 from harness.suite.load import LoadedSuite
-from harness.suite.locations import ModelPlace, resolve_model
+from harness.suite.locations import ModelLocation, resolve_model
 from harness.suite.models import Suite, Variant
 from harness.worker.versions import device_type, gpu_count, library_versions
 
@@ -23,7 +23,7 @@ def trusts(suite: Suite, spec: Variant) -> bool:
     return suite.trust_remote_code if spec.trust_remote_code is None else spec.trust_remote_code
 
 
-def check_source(place: ModelPlace, spec: Variant) -> None:
+def check_source(place: ModelLocation, spec: Variant) -> None:
     """Raises `EngineError` for weights no method starts from: quantized, or on a hub where a checkpoint is made."""
     assert spec.quantize is not None
     if place.is_hub:
@@ -33,7 +33,7 @@ def check_source(place: ModelPlace, spec: Variant) -> None:
                 f"(`hf download {place.path} --local-dir ./model`) and name the folder as model"
             )
         return
-    refuse_twice(Path(place.path), spec.quantize.method)
+    refuse_requantization(Path(place.path), spec.quantize.method)
 
 
 def calibration_texts(loaded: LoadedSuite, name: str) -> tuple[str, ...]:

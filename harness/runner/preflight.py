@@ -12,14 +12,14 @@ from harness.runner.base_model import NAME, base_variant
 from harness.runner.interpreters import Runtime, loading, making
 from harness.runner.loader_libraries import ENGINE_PACKAGES, Source, revision_of
 from harness.runner.made_checkpoints import check_source
-from harness.runner.variants import resolve_place
+from harness.runner.variants import locate_model
 from harness.suite.load import LoadedSuite
 from harness.suite.locations import resolve_file, resolve_model
 from harness.suite.models import Base, Variant
 from harness.worker.versions import gpu_count
 
 
-def obstacles(loaded: LoadedSuite) -> tuple[str, ...]:
+def preflight_problems(loaded: LoadedSuite) -> tuple[str, ...]:
     """One sentence per thing that stands in the way, with what to do."""
     found: list[str] = []
     for name, variant in loaded.suite.variants.items():
@@ -52,7 +52,7 @@ def _variant(loaded: LoadedSuite, name: str, variant: Variant) -> list[str]:
         return [*found, *_told(lambda: loading(loaded, variant, None))]
     place, source = None, None
     try:
-        place = resolve_place(loaded, name, variant)
+        place = locate_model(loaded, name, variant)
         source = Source(place=place, revision=revision_of(loaded.suite, variant))
     except SuiteError as error:
         found.append(error.problems[0].message)

@@ -18,7 +18,7 @@ COPIES = 2
 ENGINES = ("transformers", "llama.cpp")
 
 
-class Ahead:
+class Preload:
     """Sessions by variant; at most one of them is loading for later.
 
     `order`: the variants as they will run. `start`: a new session. `wanted`: whether a variant has anything to do.

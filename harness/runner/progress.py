@@ -20,7 +20,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from harness.runner.eta import Amount, Left, Outlook, Part
+from harness.runner.eta import Amount, Eta, Part, Remaining
 from harness.shown import showable
 
 QUIET_S = 10.0
@@ -82,7 +82,7 @@ class _Left(ProgressColumn):
     """The time left of the task that goes on. rich's own goes by the last half minute, in which a slow task gives no
     sign of life."""
 
-    def __init__(self, outlook: Outlook) -> None:
+    def __init__(self, outlook: Eta) -> None:
         super().__init__(table_column=Column(no_wrap=True))
         self._outlook = outlook
 
@@ -95,7 +95,7 @@ class Live(Progress):
     """Bars for a terminal, and below them the time left of the whole run."""
 
     def __init__(self, console: Console, now: Callable[[], float] = time.monotonic) -> None:
-        self.outlook = Outlook(now)
+        self.outlook = Eta(now)
         super().__init__(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
@@ -155,7 +155,7 @@ class Lines:
 
     def __init__(self, console: Console, now: Callable[[], float] = time.monotonic) -> None:
         self._console, self._now = console, now
-        self._outlook = Outlook(now)
+        self._outlook = Eta(now)
         self._name, self._unit = "", "items"
         self._total = self._before = self._done = 0
         self._started = self._said = 0.0
@@ -196,7 +196,7 @@ class Lines:
         self.say(f"{self._name}: {self._done}/{self._total} in {_clock(took)}{rate}")
 
 
-def _whole(left: Left) -> str:
+def _whole(left: Remaining) -> str:
     """What is left of the run, in words; empty where nobody knows or nothing else is."""
     if left.run_s is None:
         return ""

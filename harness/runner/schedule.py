@@ -30,16 +30,16 @@ from harness.records.models import (
 )
 from harness.records.store import Store
 from harness.runner.abba_timing import Timer, speed_key
-from harness.runner.base_model import NAME, resolve_before
+from harness.runner.base_model import NAME, resolve_base
 from harness.runner.batch_limits import batch_notes
-from harness.runner.early_stop import Watch, stop_words, stoppers
+from harness.runner.early_stop import SequentialMonitor, stop_words, stoppers
 from harness.runner.evaluate import evaluate, stored_facts
 from harness.runner.evaluation_keys import EARLIER, Keys, is_of_earlier_version
 from harness.runner.generation_settings import decoding_notes, rules_for
 from harness.runner.host import this_host
 from harness.runner.host_load import Usage
 from harness.runner.missing_work import expected
-from harness.runner.preload import Ahead
+from harness.runner.preload import Preload
 from harness.runner.progress import Reporter
 from harness.runner.repeated_baseline import SecondPasses, second_passes
 from harness.runner.served_probe import same_answers
@@ -159,7 +159,7 @@ class _Run:
         self.plans: tuple[TaskPlan, ...] = ()
         self.workers = Workers(self.folder / "logs", reporter.say, stuck_after=options.stuck_after, since=since)
         self.keys = Keys(store, self.tokenizer.identity, self.run_id, fresh=options.fresh)
-        self.ahead = Ahead((), self.workers.session, self._wanted)
+        self.ahead = Preload((), self.workers.session, self._wanted)
 
     def go(self) -> RunManifest:
         self.plans = self._plan()
@@ -168,7 +168,7 @@ class _Run:
         names = [name for name in self.suite.candidates if name in (self.options.variants or self.suite.candidates)]
         candidates = {name: self._resolve(name) for name in names}
         ready = [each for each in candidates.values() if isinstance(each, RunVariant)]
-        self.ahead = Ahead((self.baseline, *ready), self.workers.session, self._wanted)
+        self.ahead = Preload((self.baseline, *ready), self.workers.session, self._wanted)
         self.reporter.expect(
             expected(
                 self.suite,
@@ -241,7 +241,7 @@ class _Run:
         if self.suite.base is None:
             return None
         try:
-            variant = self._within(resolve_before(self.loaded, offline=self.options.offline, fresh=self.options.fresh))
+            variant = self._within(resolve_base(self.loaded, offline=self.options.offline, fresh=self.options.fresh))
             return self._evaluate(variant)
         except (EngineError, WorkerError) as error:
             self.store.check_writable(0)
@@ -422,14 +422,16 @@ class _Run:
             self.reporter,
         )
 
-    def _watches(self, variant: RunVariant) -> dict[str, Watch]:
+    def _watches(self, variant: RunVariant) -> dict[str, SequentialMonitor]:
         """Task to who looks whether the candidate can be stopped there; in the order of the tasks."""
         if not self.options.stop_early or variant.name not in self.suite.candidates:
             return {}
         gates = {plan.name: stoppers(self.suite, variant.name, plan) for plan in self.plans}
         order = sorted(self.plans, key=lambda plan: not gates[plan.name])
         return {
-            plan.name: Watch(plan, self.store, self._baseline_manifests, gates[plan.name], order[place + 1 :])
+            plan.name: SequentialMonitor(
+                plan, self.store, self._baseline_manifests, gates[plan.name], order[place + 1 :]
+            )
             for place, plan in enumerate(order)
             if gates[plan.name]
         }

@@ -23,7 +23,7 @@ from harness.runner.interpreters import Runtime, loading
 from harness.runner.loader_libraries import Source, hub_config, revision_of
 from harness.runner.made_checkpoints import calibration_texts, make_checkpoint, trusts
 from harness.suite.load import LoadedSuite
-from harness.suite.locations import ModelPlace, resolve_file, resolve_model
+from harness.suite.locations import ModelLocation, resolve_file, resolve_model
 from harness.suite.models import Variant
 from harness.worker.versions import device_type
 
@@ -107,9 +107,9 @@ def resolve_variant(
     made = None
     if spec.quantize is not None and spec.quantize.makes:
         made = make_checkpoint(loaded, name, artifacts or Path("artifacts"), say=say)
-        place = ModelPlace(path=str(made.model), is_hub=False)
+        place = ModelLocation(path=str(made.model), is_hub=False)
     else:
-        place = resolve_place(loaded, name, spec)
+        place = locate_model(loaded, name, spec)
     revision = revision_of(suite, spec)
     adapter = resolve_model(loaded, spec.adapter, f"variants.{name}.adapter") if spec.adapter is not None else None
     runtime = loading(loaded, spec, Source(place=place, revision=revision, offline=offline))
@@ -161,7 +161,7 @@ def _found(load: LoadSpec) -> Checkpoint:
         return found
     for each in unknown:
         with suppress(EngineError):  # loading says it better
-            hub_config(Source(place=ModelPlace(path=each.path, is_hub=True), revision=each.revision))
+            hub_config(Source(place=ModelLocation(path=each.path, is_hub=True), revision=each.revision))
     return resolve(reference_of(load))
 
 
@@ -181,20 +181,20 @@ def _tokenizer(loaded: LoadedSuite, spec: Variant, *, made: bool) -> str | None:
     return str(found.folder or found.path)  # it is read as a file here, also where it is an adapter's base's
 
 
-def resolve_place(loaded: LoadedSuite, name: str, spec: Variant) -> ModelPlace:
+def locate_model(loaded: LoadedSuite, name: str, spec: Variant) -> ModelLocation:
     """Where the variant's weights are, as the suite names them."""
     asked = spec.path or loaded.suite.model
     if spec.runtime == "served":
-        return ModelPlace(path=str(spec.url), is_hub=True)
+        return ModelLocation(path=str(spec.url), is_hub=True)
     if spec.runtime == "scripted":
-        return ModelPlace(path=asked, is_hub=False)
+        return ModelLocation(path=asked, is_hub=False)
     key = f"variants.{name}.path" if spec.path is not None else "model"
     if spec.runtime == "llama.cpp" and spec.quantize is None:
         file = resolve_file(loaded, asked)
         if not file.is_file():
             message = f"no .gguf file at {asked} (looked at {file})"
             raise SuiteError((Problem(place=loaded.shown, key=key, message=message),))
-        return ModelPlace(path=str(file), is_hub=False)
+        return ModelLocation(path=str(file), is_hub=False)
     return resolve_model(loaded, asked, key)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
-from harness.runner.host_load import Usage, alone
+from harness.runner.host_load import Usage, is_idle
 from harness.runner.session import Session
 from harness.runner.variants import RunVariant
 from harness.worker.client import HANG_S, LIMIT_S, Worker
@@ -47,7 +47,7 @@ class Workers:
     @cached_property
     def _alone(self) -> bool:
         """Found out once, before the first worker is company itself."""
-        return alone(self._since)
+        return is_idle(self._since)
 
     def _start(self, variant: RunVariant, log: Path, *, spins: bool = False) -> Worker:
         return Worker(

@@ -19,7 +19,7 @@ from harness.stats import RetainedShare, retained_documents, retained_items
 
 
 @dataclass(frozen=True, kw_only=True)
-class Triple:
+class ThreeWay:
     """One metric of three models over n items in plan order.
 
     `perplexity`: `base`, `fine_tuned` and `candidate` are negative log-likelihoods in nats summed over a document,
@@ -46,7 +46,7 @@ class Triple:
     def count(self) -> int:
         return self.base.size
 
-    def only(self, slice_name: str) -> Triple:
+    def only(self, slice_name: str) -> ThreeWay:
         """The same metric over one slice."""
         inside = self.slices[slice_name]
         return replace(
@@ -60,7 +60,7 @@ class Triple:
         )
 
 
-def task_triples(task: str, pairs: Pairs, base: Side, metrics: Sequence[PairedMetric]) -> tuple[Triple, ...]:
+def task_three_ways(task: str, pairs: Pairs, base: Side, metrics: Sequence[PairedMetric]) -> tuple[ThreeWay, ...]:
     """The pairs of a task with the evaluation of the model before fine-tuning beside them, item by item.
 
     `metrics`: the task's own, none for perplexity. Raises `PairingError` when that evaluation does not fit the plan.
@@ -69,18 +69,18 @@ def task_triples(task: str, pairs: Pairs, base: Side, metrics: Sequence[PairedMe
         raise PairingError(f"{task}: the base model {base.misfit.says}")
     answers = base.answers.taken(base.order[pairs.places])
     if not metrics:
-        return document_triples(task, pairs, answers)
-    return tuple(metric_triple(metric, pairs, answers) for metric in metrics)
+        return document_three_ways(task, pairs, answers)
+    return tuple(metric_three_way(metric, pairs, answers) for metric in metrics)
 
 
-def metric_triple(paired: PairedMetric, pairs: Pairs, base: Answers) -> Triple:
+def metric_three_way(paired: PairedMetric, pairs: Pairs, base: Answers) -> ThreeWay:
     """A per-item metric. `base`: what the model before fine-tuning answered to the items of `pairs`, in their order."""
     if base.unmeasured[paired.metric].any():
         raise PairingError(f"{paired.task}: the base model's records have no metric {paired.metric!r}")
     values = base.metrics[paired.metric]
     usable = np.isfinite(values) & np.isfinite(pairs.baseline.metrics[paired.metric])
     binary = paired.kind == "binary" and paired.whole and bool(np.isin(values[usable], (0.0, 1.0)).all())
-    return Triple(
+    return ThreeWay(
         task=paired.task,
         metric=paired.metric,
         kind="binary" if binary else "graded",
@@ -94,8 +94,8 @@ def metric_triple(paired: PairedMetric, pairs: Pairs, base: Answers) -> Triple:
     )
 
 
-def document_triples(task: str, pairs: Pairs, base: Answers) -> tuple[Triple, ...]:
-    """Perplexity and bits per byte. `base` as in `metric_triple`."""
+def document_three_ways(task: str, pairs: Pairs, base: Answers) -> tuple[ThreeWay, ...]:
+    """Perplexity and bits per byte. `base` as in `metric_three_way`."""
     found = np.asarray(
         [
             [math.nan if each is None or each.nll is None else each.nll for each in documents]
@@ -107,7 +107,7 @@ def document_triples(task: str, pairs: Pairs, base: Answers) -> tuple[Triple, ..
     low, middle, high = found[:, usable]
     places = pairs.places[usable]
     tokens = [0.0 if each is None else float(each.tokens) for each in pairs.baseline.documents[usable]]
-    perplexity = Triple(
+    perplexity = ThreeWay(
         task=task,
         metric="perplexity",
         kind="perplexity",
@@ -123,41 +123,47 @@ def document_triples(task: str, pairs: Pairs, base: Answers) -> tuple[Triple, ..
     return perplexity, replace(perplexity, metric="bits_per_byte", weights=pairs.plan.bytes[places] * math.log(2))
 
 
-def retained_of(triple: Triple, *, alpha: float) -> RetainedShare:
+def retained_of(three_way: ThreeWay, *, alpha: float) -> RetainedShare:
     """The share of the gain that is kept. The triple must not be empty."""
-    if triple.weights is not None:
-        return retained_documents(triple.base, triple.fine_tuned, triple.candidate, triple.weights, alpha=alpha)
-    sides = (triple.base, triple.fine_tuned, triple.candidate)
-    low, middle, high = sides if triple.higher_is_better else tuple(_turned(triple, each) for each in sides)
-    return retained_items(low, middle, high, alpha=alpha, clusters=triple.clusters, binary=triple.kind == "binary")
+    if three_way.weights is not None:
+        return retained_documents(
+            three_way.base, three_way.fine_tuned, three_way.candidate, three_way.weights, alpha=alpha
+        )
+    sides = (three_way.base, three_way.fine_tuned, three_way.candidate)
+    low, middle, high = sides if three_way.higher_is_better else tuple(_turned(three_way, each) for each in sides)
+    return retained_items(
+        low, middle, high, alpha=alpha, clusters=three_way.clusters, binary=three_way.kind == "binary"
+    )
 
 
-def _turned(triple: Triple, values: Floats) -> Floats:
+def _turned(three_way: ThreeWay, values: Floats) -> Floats:
     """A lower-is-better metric with more as better."""
-    return 1 - values if triple.kind == "binary" else -values
+    return 1 - values if three_way.kind == "binary" else -values
 
 
-def levels(triple: Triple) -> tuple[float, float, float]:
+def levels(three_way: ThreeWay) -> tuple[float, float, float]:
     """The metric's level for base, fine-tuned model and candidate."""
-    sides = (triple.base, triple.fine_tuned, triple.candidate)
-    if triple.weights is None:
+    sides = (three_way.base, three_way.fine_tuned, three_way.candidate)
+    if three_way.weights is None:
         low, middle, high = (float(each.mean()) for each in sides)
         return low, middle, high
-    shape = math.exp if triple.metric == "perplexity" else float
-    low, middle, high = (shape(float(each.sum() / triple.weights.sum())) for each in sides)
+    shape = math.exp if three_way.metric == "perplexity" else float
+    low, middle, high = (shape(float(each.sum() / three_way.weights.sum())) for each in sides)
     return low, middle, high
 
 
-def retained_measure(triple: Triple, *, unit: str, alpha: float, note: str | None) -> Retained:
+def retained_measure(three_way: ThreeWay, *, unit: str, alpha: float, note: str | None) -> Retained:
     """The measure of a triple. `note`: why the share means nothing, whatever the numbers; there is none then."""
-    if not triple.count:
-        return Retained(task=triple.task, metric=triple.metric, unit=unit, n=0, note=note or "no item could be asked")
-    found = retained_of(triple, alpha=alpha)
-    low, middle, high = levels(triple)
+    if not three_way.count:
+        return Retained(
+            task=three_way.task, metric=three_way.metric, unit=unit, n=0, note=note or "no item could be asked"
+        )
+    found = retained_of(three_way, alpha=alpha)
+    low, middle, high = levels(three_way)
     shown = note is None
     return Retained(
-        task=triple.task,
-        metric=triple.metric,
+        task=three_way.task,
+        metric=three_way.metric,
         unit=unit,
         n=found.n,
         clusters=found.clusters,

@@ -157,7 +157,7 @@ def _whole(value: np.floating) -> float:
     return int(value) if float(value).is_integer() else float(value)
 
 
-def lay_out(plan: PlanColumns, columns: ItemColumns, *, stopped: bool = False) -> Side:
+def align(plan: PlanColumns, columns: ItemColumns, *, stopped: bool = False) -> Side:
     """Find every planned item in an evaluation. `stopped`: it was stopped early and need not have them all."""
     order = columns.items.places_of(plan.items)
     return Side(answers=columns.answers, order=order, misfit=_misfit(plan, columns, order, stopped=stopped))

@@ -15,7 +15,7 @@ _HUB = re.compile(r"^[A-Za-z0-9][\w.-]*(/[\w.-]+)?$")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelPlace:
+class ModelLocation:
     """Where weights are: an absolute local folder, or a hub id."""
 
     path: str
@@ -42,7 +42,7 @@ def resolve_file(loaded: LoadedSuite, text: str) -> Path:
     return behind if behind.suffixes[-2:] == named.suffixes[-2:] else named.absolute()
 
 
-def resolve_model(loaded: LoadedSuite, text: str, key: str) -> ModelPlace:
+def resolve_model(loaded: LoadedSuite, text: str, key: str) -> ModelLocation:
     """A model folder or hub id. A text that starts with `.`, `/` or `~`, or that exists, is a folder.
 
     Raises `SuiteError` for a folder that is not there or a text that can be neither.
@@ -50,10 +50,10 @@ def resolve_model(loaded: LoadedSuite, text: str, key: str) -> ModelPlace:
     expanded = expand(text)
     local = loaded.folder / expanded
     if local.is_dir():
-        return ModelPlace(path=str(local.resolve()), is_hub=False)
+        return ModelLocation(path=str(local.resolve()), is_hub=False)
     if local.is_file():
         raise SuiteError((Problem(place=loaded.shown, key=key, message=f"{text} is a file; expected a model folder"),))
     if expanded.startswith((".", "/", "~")) or not _HUB.match(expanded):
         message = f"no model folder at {text} (looked in {local.resolve()})"
         raise SuiteError((Problem(place=loaded.shown, key=key, message=message),))
-    return ModelPlace(path=expanded, is_hub=True)
+    return ModelLocation(path=expanded, is_hub=True)

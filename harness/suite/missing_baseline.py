@@ -13,7 +13,7 @@ from harness.suite.models import Gate, Suite
 Place = tuple[str | int, ...]
 
 
-def anchor_warnings(suite: Suite) -> Iterator[tuple[Place, str]]:
+def missing_baseline_warnings(suite: Suite) -> Iterator[tuple[Place, str]]:
     """Gates with `against: reference` under which a loss can creep, as (place, message): none of them is an error."""
     for index, gate in enumerate(suite.gates):
         if gate.against == "reference" and (says := _unanchored(gate, suite)) is not None:

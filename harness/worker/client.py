@@ -133,7 +133,7 @@ class Worker:
             for answer in found
         ]
 
-    def roll(
+    def score_windows(
         self, windows: Sequence[Window], *, states_out: str | None = None, states_in: str | None = None
     ) -> list[WindowScore]:
         args = {

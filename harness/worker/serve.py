@@ -99,7 +99,7 @@ class Server:
                 context=tuple(each["context"]),
                 continuations=tuple(map(tuple, each["continuations"])),
                 shared=each["shared"],
-                stem=each["stem"],
+                root_prefix=each["root_prefix"],
             )
             for each in args["requests"]
         ]
@@ -126,7 +126,7 @@ class Server:
         windows = [Window(tokens=tuple(each["tokens"]), scored_from=each["scored_from"]) for each in args["windows"]]
         engine = self._loaded()
         with Chunk(windows, args["states_out"], args["states_in"]) as chunk:
-            scores = self._halving(windows, lambda part: chunk.ask(part, engine.roll))
+            scores = self._halving(windows, lambda part: chunk.ask(part, engine.score_windows))
         return [vars(score) for score in scores]
 
     def _limit_batches(self, args: dict[str, Any]) -> None:

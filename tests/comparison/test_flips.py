@@ -15,7 +15,7 @@ from harness.records.columns import Indices
 from harness.records.models import Failed, ItemRecord, OptionAnswer, Outcome, PlannedItem, Scored
 from harness.records.parse import read_items, read_plan
 from harness.records.store import Store
-from harness.samples.pairs import lay_out, pair_items
+from harness.samples.pairs import align, pair_items
 
 FAILED = Failed(stage="score", error="no")
 
@@ -59,7 +59,7 @@ def test_margins_are_those_of_the_definition(tmp_path: Path) -> None:
         values = [None if draw.random() < 0.2 else -draw.random() for _ in range(count)]
         records.append(record(number, values, Scored(value=1.0)))
     columns = read_plan(BytesIO(b"".join(each.model_dump_json().encode() + b"\n" for each in plan)))
-    side = lay_out(columns, read_items(written(Store(tmp_path), "k", records), ("acc",)))
+    side = align(columns, read_items(written(Store(tmp_path), "k", records), ("acc",)))
     places = np.asarray(draw.sample(range(400), 300))
     found = margins(columns, places, side.answers.taken(side.order[places]))
     expected = [plain_margin(plan[place], records[place]) for place in places]
@@ -79,7 +79,7 @@ def test_the_worst_flips_are_kept_and_all_are_counted(tmp_path: Path) -> None:
     right[2] = record(2, [None, None], FAILED)
     columns = store.plan_columns("p")
     sides = [
-        lay_out(columns, read_items(written(store, key, records), ("acc",)))
+        align(columns, read_items(written(store, key, records), ("acc",)))
         for key, records in (("left", left), ("right", right))
     ]
     pairs = pair_items("t", columns, *sides, names=("left", "right"))
@@ -116,7 +116,7 @@ def test_a_failed_answer_has_no_margin(tmp_path: Path) -> None:
     left = [record(0, [-1.0, -2.0], Scored(value=1.0))]
     right = [record(0, [None, None], FAILED)]
     sides = [
-        lay_out(columns, read_items(written(store, key, records), ("acc",)))
+        align(columns, read_items(written(store, key, records), ("acc",)))
         for key, records in (("left", left), ("right", right))
     ]
     pairs = pair_items("t", columns, *sides, names=("left", "right"))

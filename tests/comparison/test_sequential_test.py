@@ -14,7 +14,7 @@ from harness.records.chunks import Chunks
 from harness.records.columns import PlanColumns
 from harness.records.models import Failed, ItemRecord, Outcome, PlannedItem, Scored
 from harness.records.parse import read_items, read_plan
-from harness.samples.pairs import PairedMetric, PairingError, Side, lay_out
+from harness.samples.pairs import PairedMetric, PairingError, Side, align
 from harness.stats import BettingTest, cluster_values
 from harness.suite.models import Gate
 
@@ -35,7 +35,7 @@ def side(path: Path, plan: PlanColumns, values: dict[int, float | None], *, stop
     for number, value in values.items():
         score: Outcome = Failed(stage="score", error="nan") if value is None else Scored(value=value)
         chunks.append([ItemRecord(item=f"i{number}", prompt_hash=f"h{number}", metrics={"acc": score})])
-    return lay_out(plan, read_items(chunks, ("acc",)), stopped=stopped)
+    return align(plan, read_items(chunks, ("acc",)), stopped=stopped)
 
 
 def metric_of(folder: Path, values: dict[int, float | None], clusters: Sequence[str] | None = None) -> PairedMetric:

@@ -10,7 +10,7 @@ import pytest
 
 from harness.checkpoints.gguf_header import linear_types
 from harness.commands.doctor import examine
-from harness.doctor.other_loaders import NO_VLLM, WAYS, attempt_way, write_adapter, write_gguf
+from harness.doctor.other_loaders import NO_VLLM, WAYS, attempt_loader, write_adapter, write_gguf
 from harness.doctor.tiny_model import tiny_model
 from harness.doctor.trials import tried
 from harness.engines.protocol import Facts
@@ -63,7 +63,7 @@ def test_vllm_is_judged_by_the_gpus_that_are_here(model: Path, tmp_path: Path) -
     """Without a GPU nothing is started, and the reason is the look at the machine."""
     if gpu_count():
         pytest.skip("a GPU is visible here")
-    found = attempt_way("vllm", model, tmp_path)
+    found = attempt_loader("vllm", model, tmp_path)
     assert (found.state, found.says) == ("not here", NO_VLLM)
 
 
@@ -71,7 +71,7 @@ def test_served_asks_a_server(model: Path, tmp_path: Path) -> None:
     """The client's own words reach a server on loopback and its answer comes back."""
     for name in ("httpx2", "tenacity"):
         pytest.importorskip(name)
-    found = attempt_way("served", model, tmp_path)
+    found = attempt_loader("served", model, tmp_path)
     assert found.state == "works", found.says
     assert "url: http://HOST:PORT" in found.says
 
@@ -89,7 +89,7 @@ def test_loads_for_real(name: str, needs: str, says: str, model: Path, tmp_path:
     """What works here has been loaded and scored, and says what was found."""
     if find_spec(needs) is None or find_spec("peft") is None:
         pytest.skip(f"{needs} is not installed")
-    found = attempt_way(name, model, tmp_path)
+    found = attempt_loader(name, model, tmp_path)
     assert found.state == "works", found.says
     assert says in found.says
 

@@ -75,5 +75,5 @@ def test_perplexity_in_small_and_large_passes(model: Path, documents: list[str],
                 LoadSpec(variant="v", engine="transformers", path=str(model), dtype="float32", memory_budget=budget)
             )
             assert facts.pass_tokens == (64 if budget else 2048)
-            found.append([value for score in worker.roll(windows) for value in score.log_probs])
+            found.append([value for score in worker.score_windows(windows) for value in score.log_probs])
     assert found[0] == pytest.approx(found[1], abs=1e-3)

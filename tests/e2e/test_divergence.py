@@ -54,7 +54,7 @@ def test_perplexity_equals_a_plain_loop(model: Path, planned: list[Window], full
         wanted = torch.tensor(window.tokens[window.scored_from :])
         total -= float(log_p.gather(-1, wanted[:, None]).sum())
         count += len(wanted)
-    scores = full.roll(planned)
+    scores = full.score_windows(planned)
     ours = -math.fsum(value for score in scores for value in score.log_probs)
     assert sum(len(score.log_probs) for score in scores) == count
     assert math.exp(ours / count) == pytest.approx(math.exp(total / count), rel=1e-4)
@@ -63,8 +63,8 @@ def test_perplexity_equals_a_plain_loop(model: Path, planned: list[Window], full
 def test_divergence_from_itself_is_nothing(planned: list[Window], full: Worker, tmp_path: Path) -> None:
     """KL of the model against its own stored 16-bit states is below 1e-5 nats a token."""
     states = str(tmp_path / "states" / "0.npy")
-    full.roll(planned[:3], states_out=states)
-    scores = full.roll(planned[:3], states_in=states)
+    full.score_windows(planned[:3], states_out=states)
+    scores = full.score_windows(planned[:3], states_in=states)
     values = [value for score in scores for value in score.kl or ()]
     assert sum(values) / len(values) < 1e-5
     agree = [same for score in scores for same in score.top1_agree or ()]
@@ -78,12 +78,12 @@ def test_divergence_of_nf4_equals_full_logits(model: Path, planned: list[Window]
 
     part = planned[:2]
     states = str(tmp_path / "states" / "0.npy")
-    full.roll(part, states_out=states)
+    full.score_windows(part, states_out=states)
     with Worker("nf4", log=tmp_path / "nf4.log") as worker:
         block: dict[str, Scalar] = {"method": "bitsandbytes", "bits": 4, "type": "nf4"}
         spec = LoadSpec(variant="nf4", engine="transformers", path=str(model), dtype="float32", quantize=block)
         facts = worker.load(spec)
-        scores = worker.roll(part, states_in=states)
+        scores = worker.score_windows(part, states_in=states)
     assert (facts.quantized_modules, facts.linear_modules) == (210, 210)
     assert facts.bits_per_weight is not None
     assert 4.0 < facts.bits_per_weight < 4.7

@@ -38,14 +38,14 @@ def main(folder: str, budget: int, what: str) -> None:
             [ScoreRequest(context=each, continuations=options, shared=SHARED) for each in after]
         ),
         "alone": lambda: engine.score([ScoreRequest(context=ids(60), continuations=options) for _ in range(40)]),
-        "roll": lambda: engine.roll([Window(tokens=ids(256), scored_from=1) for _ in range(16)]),
+        "roll": lambda: engine.score_windows([Window(tokens=ids(256), scored_from=1) for _ in range(16)]),
         "generate": lambda: engine.generate(
             [GenerateRequest(prompt=each, max_new_tokens=3, shared=SHARED) for each in after]
         ),
     }
     # Code and kernels that the first call of each kind brings in are not its data.
     engine.score([ScoreRequest(context=ids(30), continuations=options)])
-    engine.roll([Window(tokens=ids(30), scored_from=1)])
+    engine.score_windows([Window(tokens=ids(30), scored_from=1)])
     engine.generate([GenerateRequest(prompt=ids(30), max_new_tokens=3)])
     rest = psutil.Process().memory_info().rss
     reset_process_peak()

@@ -18,7 +18,7 @@ from harness.records.store import Store
 from harness.runner.loader_libraries import Source, reader_of
 from harness.runner.variants import resolve_variant
 from harness.suite.load import load_suite
-from harness.suite.locations import ModelPlace
+from harness.suite.locations import ModelLocation
 from harness.suite.models import Variant
 from tests.faults.checkpoints import Tensors, altered, configured, save_adapter, save_llama
 
@@ -54,7 +54,7 @@ def keys(run: Run) -> dict[str, str | None]:
 
 def shifted(tensors: Tensors) -> None:
     """Every output weight of a token is its neighbour's: another model in as many bytes."""
-    tensors["lm_head.weight"].copy_(tensors["lm_head.weight"].roll(1, 0))
+    tensors["lm_head.weight"].copy_(tensors["lm_head.weight"].score_windows(1, 0))
 
 
 def overwrite(target: Path, source: Path) -> None:
@@ -210,7 +210,7 @@ def test_an_adapter_on_a_quantized_base_is_read_by_the_base_s_libraries(tmp_path
     ):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_text(json.dumps(content))
-    found = reader_of(Variant(), Source(place=ModelPlace(path=str(tmp_path / "tuned"), is_hub=False), offline=True))
+    found = reader_of(Variant(), Source(place=ModelLocation(path=str(tmp_path / "tuned"), is_hub=False), offline=True))
     assert {"bitsandbytes", "peft"} <= set(found.packages)
 
 

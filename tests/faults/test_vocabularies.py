@@ -52,8 +52,8 @@ def plain(folder: Path) -> Any:
 
 def rolled(base: Path, variant: Path, scratch: Path) -> WindowScore:
     states = str(scratch / "states" / "0.npy")
-    load(base).roll([WINDOW], states_out=states)
-    return load(variant).roll([WINDOW], states_in=states)[0]
+    load(base).score_windows([WINDOW], states_out=states)
+    return load(variant).score_windows([WINDOW], states_in=states)[0]
 
 
 @pytest.mark.fault("M7", "a checkpoint has 56 more output rows than the baseline", "likelihood over its own width")

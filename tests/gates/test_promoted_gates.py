@@ -8,7 +8,7 @@ import pytest
 
 from harness.comparison import compare_run
 from harness.gates import judge
-from harness.gates.promoted_gates import Before, gate_changes
+from harness.gates.promoted_gates import PromotedGates, gate_changes
 from harness.records.verdict import GateChange
 from harness.suite.models import Suite
 from tests.gates.handmade import DROP, NOW, binary_bench, one
@@ -31,7 +31,7 @@ def suite(*gates: dict[str, object], **changes: object) -> Suite:
 
 
 def changes(now: Suite, old: Suite) -> tuple[GateChange, ...]:
-    return gate_changes(now, Before(label="v12", suite=old)).all
+    return gate_changes(now, PromotedGates(label="v12", suite=old)).all
 
 
 def test_equal_suites_have_no_changes() -> None:
@@ -103,16 +103,18 @@ def test_a_name_holds_a_gate_together() -> None:
 def test_findings_carry_the_limit_they_had(tmp_path: Path) -> None:
     """The finding's `limit_before` is set where the limit moved, and nowhere else; the verdict lists the change."""
     bench = binary_bench(tmp_path, 1000, 20, 20)
-    before = Before(label="v12", suite=bench.suite([{**DROP[0], "max_drop": 0.01}]))
+    before = PromotedGates(label="v12", suite=bench.suite([{**DROP[0], "max_drop": 0.01}]))
     comparison = compare_run(bench.store, bench.manifest())
     verdict = judge(bench.suite(DROP), comparison, judged_at=NOW, before=before)
     assert one(verdict).findings[0].limit_before == 0.01
     assert [each.says for each in verdict.gate_changes] == ["t acc: limit 2.00 pp, was 1.00 pp when v12 was promoted"]
-    same = judge(bench.suite(DROP), comparison, judged_at=NOW, before=Before(label="v12", suite=bench.suite(DROP)))
+    same = judge(
+        bench.suite(DROP), comparison, judged_at=NOW, before=PromotedGates(label="v12", suite=bench.suite(DROP))
+    )
     assert (one(same).findings[0].limit_before, same.gate_changes) == (None, ())
 
 
 def test_a_suite_that_cannot_be_read_is_said() -> None:
     """What nobody can compare is not passed over as unchanged."""
-    (change,) = gate_changes(suite(ASK), Before(label="v12", suite=None)).all
+    (change,) = gate_changes(suite(ASK), PromotedGates(label="v12", suite=None)).all
     assert "the suite of v12 can no longer be read" in change.says

@@ -10,7 +10,7 @@ import pytest
 from harness.comparison import compare_run
 from harness.gates import judge
 from harness.records.models import Accepted, CalibrationOverlap, MemoryFigures, SpeedRecord
-from harness.records.verdict import Creep, Verdict
+from harness.records.verdict import CumulativeDrift, Verdict
 from tests.gates.handmade import DROP, HOST, NOW, QUANTIZED, Bench, answers, items, one
 
 COUNT = 1000
@@ -51,7 +51,7 @@ def three(root: Path, *, last: int = 9) -> Bench:
     return bench
 
 
-def series(verdict: Verdict) -> Creep:
+def series(verdict: Verdict) -> CumulativeDrift:
     (found,) = one(verdict).creep
     return found
 

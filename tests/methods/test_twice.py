@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import EngineError
-from harness.methods.already_quantized import named_method, refuse_twice
+from harness.methods.already_quantized import named_method, refuse_requantization
 
 GPTQ = {"quant_method": "gptq", "bits": 4}
 
@@ -35,10 +35,10 @@ def test_where_it_is_named(tmp_path: Path, file: str, content: dict[str, object]
     (tmp_path / file).write_text(json.dumps(content))
     assert named_method(tmp_path) == expected
     if expected is None:
-        refuse_twice(tmp_path, "awq")
+        refuse_requantization(tmp_path, "awq")
         return
     with pytest.raises(EngineError, match=rf"already quantized \({expected}\), and this variant .* again with awq"):
-        refuse_twice(tmp_path, "awq")
+        refuse_requantization(tmp_path, "awq")
 
 
 @pytest.mark.parametrize("content", ["{", "\xff"])

@@ -113,8 +113,8 @@ def test_a_system_prompt_is_the_stem_of_its_documents(suite_of: LoadSuite, write
     (plan,) = plans_of(suite_of(TASKS), tasks=["ask"])
     requests = [request for (request,) in plan.requests if isinstance(request, ScoreRequest)]
     assert len({request.context[: request.shared] for request in requests}) == 3
-    assert len({request.context[: request.stem] for request in requests}) == 1
-    assert all(len(system) <= request.stem < request.shared for request in requests)
+    assert len({request.context[: request.root_prefix] for request in requests}) == 1
+    assert all(len(system) <= request.root_prefix < request.shared for request in requests)
 
 
 PROGRAM = """

@@ -11,8 +11,8 @@ import pytest
 import harness
 from harness.errors import EngineError
 from harness.records.store import Store
-from harness.runner.base_model import resolve_before
-from harness.runner.preflight import obstacles
+from harness.runner.base_model import resolve_base
+from harness.runner.preflight import preflight_problems
 from harness.suite.load import load_suite
 
 Write = Callable[..., Path]
@@ -98,9 +98,9 @@ def test_a_base_that_is_not_there_is_named(write_suite: Write, tmp_path: Path) -
     suite |= {"model": "model", "variants": {"full": {"baseline": True, "dtype": "float32"}}}
     path.write_text(json.dumps(suite))
     loaded = load_suite(path)
-    assert any("base model: no model folder at ./nowhere" in each for each in obstacles(loaded))
+    assert any("base model: no model folder at ./nowhere" in each for each in preflight_problems(loaded))
     with pytest.raises(EngineError, match=r"base: no model folder at \./nowhere"):
-        resolve_before(loaded, offline=True)
+        resolve_base(loaded, offline=True)
 
 
 def test_auto_is_the_adapters_base(write_suite: Write, tmp_path: Path) -> None:
@@ -114,8 +114,8 @@ def test_auto_is_the_adapters_base(write_suite: Write, tmp_path: Path) -> None:
     suite = json.loads(path.read_text())
     suite |= {"model": "tuned", "variants": {"full": {"baseline": True, "dtype": "bfloat16"}}}
     path.write_text(json.dumps(suite))
-    found = resolve_before(load_suite(path), offline=True)
+    found = resolve_base(load_suite(path), offline=True)
     assert (found.load.path, found.load.dtype, found.load.adapter) == (str(tmp_path / "model"), "bfloat16", None)
     adapter.unlink()
     with pytest.raises(EngineError, match="needs a folder with a PEFT adapter"):
-        resolve_before(load_suite(path), offline=True)
+        resolve_base(load_suite(path), offline=True)

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from harness.runner.eta import ITEMS, PAIRS, Amount, Left, Outlook, Part
+from harness.runner.eta import ITEMS, PAIRS, Amount, Eta, Part, Remaining
 
 
 class Clock:
@@ -32,13 +32,13 @@ class Run:
 
     def __init__(self, *parts: Part) -> None:
         self.clock = Clock()
-        self.outlook = Outlook(self.clock)
+        self.outlook = Eta(self.clock)
         self.outlook.expect(parts)
 
     def begin(self, variant: str, task: str, work: float, done: float = 0.0, unit: str = ITEMS) -> None:
         self.outlook.begin(variant, task, amount(work), amount(done), unit)
 
-    def work(self, amount: float, seconds: float) -> Left:
+    def work(self, amount: float, seconds: float) -> Remaining:
         self.clock.at += seconds
         self.outlook.advance(amount)
         return self.outlook.left()
@@ -54,7 +54,7 @@ def test_slow_chunks_have_a_time_left_too(chunk_s: float) -> None:
     """From the first chunk on, however long one takes; between chunks it runs down, and not below nothing."""
     run = Run(part("full", "ask", 1000))
     run.begin("full", "ask", 1000)
-    assert run.outlook.left() == Left()
+    assert run.outlook.left() == Remaining()
     for number in range(1, 6):
         left = run.work(50, chunk_s)
         assert left.task_s == pytest.approx((20 - number) * chunk_s)
@@ -69,37 +69,37 @@ def test_what_was_there_before_took_no_time() -> None:
     """A resumed task goes by the pace of what is done now."""
     run = Run()
     run.begin("full", "ask", 1100, done=100)
-    assert run.work(500, 20.0) == Left(task_s=20.0)
+    assert run.work(500, 20.0) == Remaining(task_s=20.0)
 
 
 def test_the_whole_run_goes_by_tokens() -> None:
     """Other tasks at the pace of what was done, other variants as fast as this one, until they are known."""
     run = Run(part("full", "ask", 100), part("full", "say", 300), part("small", "ask", 100), part("small", "say", 300))
     run.begin("full", "ask", 100)
-    assert run.work(50, 10.0) == Left(task_s=10.0, run_s=10.0 + 60 + 20 + 60)
+    assert run.work(50, 10.0) == Remaining(task_s=10.0, run_s=10.0 + 60 + 20 + 60)
     run.work(50, 10.0)
     run.outlook.finish()
-    assert run.outlook.left() == Left()
+    assert run.outlook.left() == Remaining()
     run.begin("full", "say", 300)
-    assert run.outlook.left() == Left(task_s=60.0, run_s=60.0 + 20 + 60)  # before it has a pace of its own
-    assert run.work(150, 300.0) == Left(task_s=300.0, run_s=300.0 + 20 + 600)  # generation is slower, for all
+    assert run.outlook.left() == Remaining(task_s=60.0, run_s=60.0 + 20 + 60)  # before it has a pace of its own
+    assert run.work(150, 300.0) == Remaining(task_s=300.0, run_s=300.0 + 20 + 600)  # generation is slower, for all
     run.work(150, 300.0)
     run.begin("small", "ask", 100)
-    assert run.work(50, 5.0) == Left(task_s=5.0, run_s=5.0 + 300)  # twice as fast, so in the other task too
+    assert run.work(50, 5.0) == Remaining(task_s=5.0, run_s=5.0 + 300)  # twice as fast, so in the other task too
     run.work(50, 5.0)
     run.begin("small", "say", 300)
-    assert run.outlook.left() == Left(task_s=300.0)
+    assert run.outlook.left() == Remaining(task_s=300.0)
 
 
 def test_timings_are_told_once_one_was_made() -> None:
     """A pair says nothing about items; until a candidate was timed, that there are timings is said."""
     run = Run(part("a", "ask", 10), part("a", "speed", 4, PAIRS), part("b", "ask", 10), part("b", "speed", 4, PAIRS))
     run.begin("a", "ask", 10)
-    assert run.work(5, 1.0) == Left(task_s=1.0, run_s=1.0 + 2, untold=True)
+    assert run.work(5, 1.0) == Remaining(task_s=1.0, run_s=1.0 + 2, untold=True)
     run.work(5, 1.0)
     run.whole("a", "speed", 4, 40.0, PAIRS)
     run.begin("b", "ask", 10)
-    assert run.work(5, 2.0) == Left(task_s=2.0, run_s=2.0 + 80)  # b takes twice as long as a, so here too
+    assert run.work(5, 2.0) == Remaining(task_s=2.0, run_s=2.0 + 80)  # b takes twice as long as a, so here too
 
 
 def test_what_is_left_out_is_forgotten() -> None:
@@ -109,17 +109,17 @@ def test_what_is_left_out_is_forgotten() -> None:
     run.whole("full", "ask", 10, 10.0)
     run.whole("a", "ask", 10, 10.0)
     run.begin("b", "ask", 10)
-    assert run.work(5, 5.0) == Left(task_s=5.0, run_s=15.0)
+    assert run.work(5, 5.0) == Remaining(task_s=5.0, run_s=15.0)
 
 
 def test_a_task_that_is_asked_again_counts_twice() -> None:
     """The baseline's second pass has its name and its own length."""
     run = Run(part("full", "ask", 100), part("full", "ask", 20))
     run.begin("full", "ask", 100)
-    assert run.work(50, 50.0) == Left(task_s=50.0, run_s=70.0)
+    assert run.work(50, 50.0) == Remaining(task_s=50.0, run_s=70.0)
     run.work(50, 50.0)
     run.begin("full", "ask", 20)
-    assert run.outlook.left() == Left(task_s=20.0)
+    assert run.outlook.left() == Remaining(task_s=20.0)
 
 
 def test_at_one_pace_the_estimate_is_exact() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from harness.engines.protocol import LoadSpec
 from harness.runner import host_load, workers
-from harness.runner.host_load import Usage, alone, limited, others
+from harness.runner.host_load import Usage, is_idle, limited, others
 from harness.runner.workers import Workers
 from harness.worker.client import Worker
 
@@ -36,7 +36,7 @@ def test_alone_is_next_to_no_work_of_others(monkeypatch: pytest.MonkeyPatch, bus
     before = usage(time.monotonic() - 10, 100, 5)
     monkeypatch.setattr(Usage, "now", lambda: usage(before.at + 10, 100 + 10 * busy + 3, 8))
     started = time.monotonic()
-    assert alone(before) is expected
+    assert is_idle(before) is expected
     assert time.monotonic() - started < host_load.SHORTEST_S, "ten seconds have been looked at already"
 
 

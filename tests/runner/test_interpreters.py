@@ -17,10 +17,10 @@ from harness.commands.environments import build, print_path
 from harness.errors import EngineError, SuiteError, UsageError
 from harness.runner.interpreters import environments
 from harness.runner.loader_libraries import Source, reader_of
-from harness.runner.preflight import obstacles
+from harness.runner.preflight import preflight_problems
 from harness.runner.variants import resolve_variant
 from harness.suite.load import LoadedSuite, load_suite
-from harness.suite.locations import ModelPlace
+from harness.suite.locations import ModelLocation
 from harness.suite.models import Variant
 from harness.worker.environments import MARK, shipped
 from harness.worker.versions import gpu_count
@@ -69,7 +69,7 @@ def pretend_built(name: str) -> Path:
 
 def refusal(loaded: LoadedSuite) -> str:
     """What `check` says against the variant; `run` has to refuse it with the same words."""
-    (said,) = obstacles(loaded)
+    (said,) = preflight_problems(loaded)
     with pytest.raises(EngineError) as raised:
         resolve_variant(loaded, "small", offline=True)
     assert said == f"small: {raised.value}"
@@ -110,7 +110,7 @@ def test_the_readers_version_is_in_the_identity(tmp_path: Path) -> None:
 )
 def test_what_reads_a_folder(tmp_path: Path, config: object, packages: tuple[str, ...]) -> None:
     """The libraries of the method that its configuration names, known to quantgate or not."""
-    place = ModelPlace(path=str(folder(tmp_path / "m", config)), is_hub=False)
+    place = ModelLocation(path=str(folder(tmp_path / "m", config)), is_hub=False)
     assert reader_of(Variant(), Source(place=place)).packages == packages
     assert reader_of(Variant(adapter="x"), Source(place=place)).packages == (*packages, "peft")
 
@@ -135,7 +135,7 @@ def test_a_configuration_that_cannot_be_read(tmp_path: Path, text: str, says: st
 )
 def test_an_adapter_that_is_none(tmp_path: Path, adapter: str, says: str) -> None:
     """Found by `check`, before anything is loaded."""
-    (said,) = obstacles(suite(tmp_path, adapter=adapter))
+    (said,) = preflight_problems(suite(tmp_path, adapter=adapter))
     assert says in said
 
 

@@ -13,7 +13,7 @@ from harness.commands.quantize import make_checkpoints
 from harness.doctor.tiny_model import tiny_model
 from harness.errors import EngineError, SuiteError, UsageError
 from harness.runner.made_checkpoints import trusts
-from harness.runner.preflight import obstacles
+from harness.runner.preflight import preflight_problems
 from harness.runner.variants import resolve_variant
 from harness.suite.load import load_suite
 
@@ -57,7 +57,9 @@ def test_weights_are_not_quantized_twice(block: dict[str, Any], tmp_path: Path) 
     (tmp_path / "model").mkdir()
     path = write(tmp_path, path="./gptq", quantize=block)
     says = rf"already quantized \(gptq\), and this variant quantizes it again with {block['method']}"
-    assert any(each.startswith("v: ") and "already quantized (gptq)" in each for each in obstacles(load_suite(path)))
+    assert any(
+        each.startswith("v: ") and "already quantized (gptq)" in each for each in preflight_problems(load_suite(path))
+    )
     if load_suite(path).suite.variants["v"].quantize.makes:  # type: ignore[union-attr]
         with pytest.raises(EngineError, match=rf"variants\.v\.quantize: .*{says}"):
             make_checkpoints(path, tmp_path / "artifacts", ())
@@ -78,7 +80,7 @@ def test_a_hub_model_is_no_source(tmp_path: Path) -> None:
     """Neither for `check` nor for making."""
     path = write(tmp_path, path="some/model", quantize=BLOCKS[0])
     says = "checkpoints are made from a local folder; download some/model first"
-    assert any(says in each for each in obstacles(load_suite(path)))
+    assert any(says in each for each in preflight_problems(load_suite(path)))
     with pytest.raises(EngineError, match=rf"variants\.v\.quantize: {says}"):
         make_checkpoints(path, tmp_path / "artifacts", ())
 

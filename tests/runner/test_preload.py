@@ -17,7 +17,7 @@ from harness.engines.protocol import LoadSpec
 from harness.errors import EngineError
 from harness.runner import preload, schedule
 from harness.runner.interpreters import Runtime
-from harness.runner.preload import Ahead, room
+from harness.runner.preload import Preload, room
 from harness.runner.schedule import _Run
 from harness.runner.session import Session
 from harness.runner.variants import RunVariant
@@ -114,7 +114,7 @@ def test_the_next_in_order_is_begun_once_and_handed_over(tmp_path: Path) -> None
         return Noted(each, lambda: Worker("v", log=tmp_path / "v.log"), print)
 
     order = [variant(name, tmp_path) for name in ("a", "b", "c", "d")]
-    own = Ahead(order, start, lambda each: each.name != "c")
+    own = Preload(order, start, lambda each: each.name != "c")
     for each in (order[0], order[0], order[1], order[3]):
         own.begin(after=each)
     assert begun == ["b"]
@@ -162,7 +162,7 @@ def test_where_threads_spin_two_load_side_by_side_and_nothing_scores_meanwhile(
     order = [variant(name, tmp_path) for name in names]
     run = object.__new__(_Run)
     run.workers = MagicMock(spins=lambda _: spins)
-    run.ahead = Ahead(order, start, lambda _: True)
+    run.ahead = Preload(order, start, lambda _: True)
     run._load(start(order[0]))
     assert done == expected
 

@@ -58,14 +58,14 @@ def test_half_the_batch_after_each_kill(watched: Watched) -> None:
         found = session.ask(lambda worker: worker.score(BATCH), BATCH)
         assert session.batch_tokens == 84  # 336, 168, 84
         assert len(watched.workers) == 3
-        windows = session.ask(lambda worker: worker.roll(WINDOWS), WINDOWS)  # 50 tokens each: alone, at once
+        windows = session.ask(lambda worker: worker.score_windows(WINDOWS), WINDOWS)  # 50 tokens each: alone, at once
         assert len(watched.workers) == 3
     finally:
         session.close()
     engine = ScriptedEngine(session.variant.load)
     calm = ScriptedEngine(LoadSpec(variant="small", engine="scripted", path="none", script={"quantized_modules": 1}))
     assert found == calm.score(BATCH)
-    assert windows == [engine.roll([each])[0] for each in WINDOWS]
+    assert windows == [engine.score_windows([each])[0] for each in WINDOWS]
     assert all("SIGKILL) by the system, whose memory ran out, during score" in each for each in watched.said)
     assert all(each.endswith("starting the worker again") for each in watched.said)
 

@@ -13,7 +13,7 @@ from harness.records.chunks import Chunks
 from harness.records.columns import PlanColumns
 from harness.records.models import ItemRecord, PlannedItem, Scored
 from harness.records.parse import read_items, read_plan
-from harness.samples.pairs import PairingError, Pairs, Side, lay_out, pair_items, paired_metric
+from harness.samples.pairs import PairingError, Pairs, Side, align, pair_items, paired_metric
 
 NAMES = ("full", "small")
 
@@ -42,7 +42,7 @@ class Folder:
         chunks = Chunks(self.path / f"{self.written}.jsonl")
         for start in range(0, len(records), 3):
             chunks.append(records[start : start + 3])
-        return lay_out(self.plan, read_items(chunks, ("acc",)))
+        return align(self.plan, read_items(chunks, ("acc",)))
 
     def pairs(self, left: Sequence[ItemRecord], right: Sequence[ItemRecord], *, without: frozenset[str]) -> Pairs:
         return pair_items("t", self.plan, self.side(left), self.side(right), names=NAMES, without=without)
@@ -128,7 +128,7 @@ def test_a_slice_for_every_item_is_no_square(tmp_path: Path) -> None:
     chunks = Chunks(tmp_path / "chunks.jsonl")
     chunks.append(records)
     columns = planned(plan)
-    side = lay_out(columns, read_items(chunks, ("acc",)))
+    side = align(columns, read_items(chunks, ("acc",)))
     pairs = pair_items("t", columns, side, side, names=NAMES)
     assert len(pairs.slices) == count
     assert sum(inside.size for inside in pairs.slices.values()) == count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.suite.missing_baseline import anchor_warnings
+from harness.suite.missing_baseline import missing_baseline_warnings
 from harness.suite.models import Suite
 
 STEP = {"task": "t", "metric": "acc", "max_drop": 0.01, "against": "reference"}
@@ -21,7 +21,7 @@ def warned(*gates: dict[str, object]) -> list[tuple[object, str]]:
             "gates": list(gates),
         }
     )
-    return [(where[-1], says) for where, says in anchor_warnings(suite)]
+    return [(where[-1], says) for where, says in missing_baseline_warnings(suite)]
 
 
 def test_a_step_alone_lets_the_loss_creep() -> None:

@@ -29,7 +29,7 @@ def test_every_operation_crosses_the_pipe(tmp_path: Path) -> None:
         assert [len(each.log_probs) for each in answer[0]] == [1, 2]
         assert answer[0] == answer[1]
         assert worker.generate([GenerateRequest(prompt=(5,), max_new_tokens=3)])[0].finish == "stop"
-        assert len(worker.roll([Window(tokens=(1, 2, 3), scored_from=1)])[0].log_probs) == 2
+        assert len(worker.score_windows([Window(tokens=(1, 2, 3), scored_from=1)])[0].log_probs) == 2
         assert len(worker.time(Workload(batch=1, prompt_tokens=4, new_tokens=5)).inter_token_s) == 4
         assert worker.encode(["ab"], add_special_tokens=False) == [(100, 101)]
         worker.reset_peak()

@@ -27,7 +27,9 @@ class Tight:
         self.most, self.wide, self.asked = most, wide, list[int]()
         self.seen: list[Any] = []
 
-    def roll(self, windows: Sequence[Window], *, states_out: str | None, states_in: str | None) -> list[WindowScore]:
+    def score_windows(
+        self, windows: Sequence[Window], *, states_out: str | None, states_in: str | None
+    ) -> list[WindowScore]:
         self.asked.append(len(windows))
         if len(windows) > self.most:
             raise OutOfMemoryError("the script says so")
@@ -46,7 +48,7 @@ def ask(engine: Tight, folder: Path, **files: str | None) -> list[WindowScore]:
     out, given = files.get("states_out"), files.get("states_in")
     with Chunk(WINDOWS, out and str(folder / out), given and str(folder / given)) as chunk:
         while len(scores) < len(WINDOWS):
-            scores += chunk.ask(WINDOWS[len(scores) : len(scores) + engine.most], engine.roll)
+            scores += chunk.ask(WINDOWS[len(scores) : len(scores) + engine.most], engine.score_windows)
     return scores
 
 
@@ -79,7 +81,7 @@ def test_a_part_that_fails_leaves_nothing(tmp_path: Path) -> None:
     def fails(windows: Sequence[Window], **files: str | None) -> list[WindowScore]:
         if len(windows[0].tokens) < 20:
             raise EngineError("refused")
-        return Tight(7).roll(windows, states_out=files["states_out"], states_in=None)
+        return Tight(7).score_windows(windows, states_out=files["states_out"], states_in=None)
 
     def parts() -> None:
         with Chunk(WINDOWS, str(tmp_path / "states.npy"), None) as chunk:
@@ -99,15 +101,15 @@ def spec(**script: str | float) -> LoadSpec:
 @pytest.mark.parametrize("most", [4, 3, 1])
 def test_windows_that_do_not_fit_are_halved(tmp_path: Path, most: int) -> None:
     """Perplexity is halved as everything is: the scores of the whole chunk, its states in one file."""
-    expected = ScriptedEngine(spec()).roll(WINDOWS)
+    expected = ScriptedEngine(spec()).score_windows(WINDOWS)
     with Worker("v", log=tmp_path / "v.log") as worker:
         worker.load(spec(oom_above=most))
-        found = worker.roll(WINDOWS, states_out=str(tmp_path / "states" / "000000.npy"))
+        found = worker.score_windows(WINDOWS, states_out=str(tmp_path / "states" / "000000.npy"))
         limit = worker.batch_tokens()
         assert limit is not None
         assert limit <= 40 * 7 // 2
         found_out = (tmp_path / "v.log").read_text()
-        again = worker.roll(WINDOWS, states_in=str(tmp_path / "states" / "000000.npy"))
+        again = worker.score_windows(WINDOWS, states_in=str(tmp_path / "states" / "000000.npy"))
     assert found == expected
     assert [each.log_probs for each in again] == [each.log_probs for each in expected]
     assert all(each.kl is not None for each in again)
@@ -120,7 +122,7 @@ def test_a_single_window_that_does_not_fit_is_an_error(tmp_path: Path) -> None:
     with Worker("v", log=tmp_path / "v.log") as worker:
         worker.load(spec(oom_above=0))
         with pytest.raises(EngineError, match="out of memory even with a single request"):
-            worker.roll(WINDOWS)
+            worker.score_windows(WINDOWS)
     assert "out of memory with 7 requests, 280 padded tokens, at once" in (tmp_path / "v.log").read_text()
 
 
@@ -131,5 +133,5 @@ def test_a_worker_is_told_what_another_found(tmp_path: Path) -> None:
         worker.limit_batches(80)
         worker.limit_batches(900)
         assert worker.batch_tokens() == 80
-        assert [asdict(each) for each in worker.roll(WINDOWS[:3])]
+        assert [asdict(each) for each in worker.score_windows(WINDOWS[:3])]
     assert "out of memory" not in (tmp_path / "v.log").read_text()

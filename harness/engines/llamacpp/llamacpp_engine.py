@@ -16,7 +16,7 @@ from harness.checkpoints.gguf_header import Header, read_headers
 from harness.engines.llamacpp.c_model import Model, Settings
 from harness.engines.llamacpp.generate import generate, time_workload
 from harness.engines.llamacpp.gguf_facts import gather_facts
-from harness.engines.llamacpp.score import roll, score_plain, score_shared
+from harness.engines.llamacpp.score import score_plain, score_shared, score_windows
 from harness.engines.protocol import (
     ContinuationScore,
     Facts,
@@ -71,10 +71,10 @@ class LlamaCppEngine:
         score = score_shared if self._shared else score_plain
         return [score(self._model, request) for request in requests]
 
-    def roll(
+    def score_windows(
         self, windows: Sequence[Window], *, states_out: str | None = None, states_in: str | None = None
     ) -> list[WindowScore]:
-        return roll(self._model, self._headers, windows, states_out=states_out, states_in=states_in)
+        return score_windows(self._model, self._headers, windows, states_out=states_out, states_in=states_in)
 
     def generate(self, requests: Sequence[GenerateRequest]) -> list[Generation]:
         return [generate(self._model, request) for request in requests]

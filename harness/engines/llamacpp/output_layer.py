@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.checkpoints.gguf_header import Header
-from harness.engines.hidden_states import bfloat16_bits, read_head_files
+from harness.engines.hidden_states import bfloat16_bits, read_lm_head_files
 from harness.engines.llamacpp.c_model import Logits, Model
 from harness.errors import EngineError
 
@@ -22,7 +22,7 @@ DTYPES: Mapping[str, type[np.generic]] = {"F32": np.float32, "F16": np.float16, 
 
 
 @dataclass(frozen=True, kw_only=True)
-class StoredHead:
+class StoredLmHead:
     """An output layer as `hf_head` stores it."""
 
     weight: NDArray[Any]
@@ -36,8 +36,8 @@ class StoredHead:
         return len(self.weight)
 
     @classmethod
-    def read(cls, folder: Path) -> StoredHead:
-        weight, bias, softcap, multiply = read_head_files(folder)
+    def read(cls, folder: Path) -> StoredLmHead:
+        weight, bias, softcap, multiply = read_lm_head_files(folder)
         return cls(weight=wide(weight), bias=None if bias is None else wide(bias), softcap=softcap, multiply=multiply)
 
     def logits(self, states: NDArray[Any]) -> Logits:
@@ -59,7 +59,7 @@ def wide(array: NDArray[Any]) -> NDArray[np.float32]:
     return array.astype(np.float32, copy=False)
 
 
-def own_head(model: Model, headers: Sequence[Header]) -> StoredHead:
+def output_lm_head(model: Model, headers: Sequence[Header]) -> StoredLmHead:
     """The model's output layer, held against its own logits. Raises `EngineError` where that cannot be had."""
     none = f"{model.path}: keeps no states to measure divergence from"
     weight = _tensor(headers, "output.weight", "token_embd.weight")
@@ -68,7 +68,7 @@ def own_head(model: Model, headers: Sequence[Header]) -> StoredHead:
     first = headers[0]
     name = first.text("general.architecture")
     softcap, scale = (first.metadata.get(f"{name}.{key}") for key in ("final_logit_softcapping", "logit_scale"))
-    plain = StoredHead(
+    plain = StoredLmHead(
         weight=weight,
         bias=_tensor(headers, "output.bias"),
         softcap=softcap if isinstance(softcap, float) and softcap > 0 else None,

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.checkpoints.gguf_header import Header
-from harness.engines.hidden_states import check_vocabularies, has_head, read_states, save_array, save_head_files
+from harness.engines.hidden_states import check_vocabularies, has_lm_head, read_states, save_array, save_lm_head_files
 from harness.engines.llamacpp.c_model import SEQUENCES, Logits, Model, Shape
-from harness.engines.llamacpp.output_layer import StoredHead, half, own_head
+from harness.engines.llamacpp.output_layer import StoredLmHead, half, output_lm_head
 from harness.engines.protocol import ContinuationScore, ScoreRequest, Window, WindowScore
 from harness.errors import EngineError
 
@@ -20,7 +20,7 @@ POSITIONS = 64
 """Positions whose logits over the whole vocabulary are worked on at once."""
 BRANCHES = 16
 """Continuations that share a context at once."""
-_HEADS: dict[str, StoredHead] = {}
+_HEADS: dict[str, StoredLmHead] = {}
 """The baseline's output layer, read once per worker."""
 
 
@@ -106,7 +106,7 @@ def _context(model: Model, tokens: Sequence[int]) -> Logits:
     return rows.copy()
 
 
-def roll(
+def score_windows(
     model: Model, headers: Sequence[Header], windows: Sequence[Window], *, states_out: str | None, states_in: str | None
 ) -> list[WindowScore]:
     """Score windows one after the other. See `seam.Engine.roll`."""
@@ -114,9 +114,9 @@ def roll(
     kept: list[NDArray[np.float32]] | None = None
     if states_out is not None:
         kept = []
-        if not has_head(Path(states_out).parent):
-            head = own_head(model, headers)
-            save_head_files(
+        if not has_lm_head(Path(states_out).parent):
+            head = output_lm_head(model, headers)
+            save_lm_head_files(
                 Path(states_out).parent, head.weight, head.bias, softcap=head.softcap, multiply=head.multiply,
                 known=model.known,
             )  # fmt: skip
@@ -134,7 +134,7 @@ def roll(
 def _window(
     model: Model,
     window: Window,
-    base: tuple[StoredHead, NDArray[Any]] | None,
+    base: tuple[StoredLmHead, NDArray[Any]] | None,
     kept: list[NDArray[np.float32]] | None,
 ) -> WindowScore:
     """Log-probabilities, and against the baseline KL, top-1 agreement and change of the true token's probability.
@@ -199,13 +199,13 @@ def log_z(rows: Logits) -> NDArray[np.float64]:
     return result
 
 
-def _stored(model: Model, states_in: str, windows: Sequence[Window]) -> tuple[StoredHead, NDArray[Any]]:
+def _stored(model: Model, states_in: str, windows: Sequence[Window]) -> tuple[StoredLmHead, NDArray[Any]]:
     """The baseline's output layer and its states for these windows."""
     folder = str(Path(states_in).parent)
     states: NDArray[Any] = read_states(states_in, windows)
     if folder not in _HEADS:
         _HEADS.clear()
-        _HEADS[folder] = StoredHead.read(Path(folder))
+        _HEADS[folder] = StoredLmHead.read(Path(folder))
     head = _HEADS[folder]
     check_vocabularies(
         str(model.path), Path(states_in).parent,

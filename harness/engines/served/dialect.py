@@ -130,7 +130,7 @@ class Dialect(Protocol):
         """One entry per token of the continuation."""
         ...
 
-    def roll(self, tokens: Sequence[int], scored_from: int) -> tuple[float, ...]:
+    def score_windows(self, tokens: Sequence[int], scored_from: int) -> tuple[float, ...]:
         """Log-probabilities of `tokens[scored_from:]`."""
         ...
 

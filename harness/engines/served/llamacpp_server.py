@@ -95,7 +95,7 @@ class LlamaCpp:
             raise EngineError(f"{self._http.root}: {self._why}")
         return self._force(context, continuation) if self._way == "forced" else self._step(context, continuation)
 
-    def roll(self, tokens: Sequence[int], scored_from: int) -> tuple[float, ...]:
+    def score_windows(self, tokens: Sequence[int], scored_from: int) -> tuple[float, ...]:
         if self._way != "forced":
             raise EngineError(
                 f"{self._http.root}: this llama.cpp server gives no log-probs of a prompt, and {self._why}; "

@@ -76,7 +76,7 @@ class OpenAIStyle:
     def score(self, context: Sequence[int], continuation: Sequence[int]) -> tuple[TokenScore, ...]:
         return self._positions((*context, *continuation), len(context))
 
-    def roll(self, tokens: Sequence[int], scored_from: int) -> tuple[float, ...]:
+    def score_windows(self, tokens: Sequence[int], scored_from: int) -> tuple[float, ...]:
         return tuple(each.log_prob for each in self._positions(tokens, scored_from))
 
     def generate(self, request: GenerateRequest) -> Generation:

@@ -83,7 +83,7 @@ class ServedEngine:
         found = iter(self._each(one, pairs))
         return [tuple(next(found) for _ in each.continuations) for each in requests]
 
-    def roll(
+    def score_windows(
         self, windows: Sequence[Window], *, states_out: str | None = None, states_in: str | None = None
     ) -> list[WindowScore]:
         if states_out is not None or states_in is not None:
@@ -93,7 +93,7 @@ class ServedEngine:
             )
 
         def one(window: Window) -> WindowScore:
-            values = self._dialect.roll(window.tokens, window.scored_from)
+            values = self._dialect.score_windows(window.tokens, window.scored_from)
             wanted = len(window.tokens) - window.scored_from
             if len(values) != wanted:
                 raise EngineError(f"{self._http.root}: {len(values)} scores for {wanted} tokens")

@@ -67,7 +67,7 @@ class SGLang:
             raise EngineError(f"{self._http.root}: {self._why}")
         return self._positions((*context, *continuation), len(context))
 
-    def roll(self, tokens: Sequence[int], scored_from: int) -> tuple[float, ...]:
+    def score_windows(self, tokens: Sequence[int], scored_from: int) -> tuple[float, ...]:
         if self._why is not None:
             raise EngineError(f"{self._http.root}: {self._why}")
         return tuple(each.log_prob for each in self._positions(tokens, scored_from))

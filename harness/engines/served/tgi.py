@@ -66,7 +66,7 @@ class TGI:
         # After the first token that is not the likeliest the rest is unknown; one is enough to settle `greedy`.
         return tuple(TokenScore(log_prob=value, top=place < same) for place, value in enumerate(scores))
 
-    def roll(self, tokens: Sequence[int], scored_from: int) -> tuple[float, ...]:
+    def score_windows(self, tokens: Sequence[int], scored_from: int) -> tuple[float, ...]:
         return self._scored(tokens, scored_from)
 
     def generate(self, request: GenerateRequest) -> Generation:

@@ -29,7 +29,7 @@ OWN_CODE = "transformers."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reach:
+class ContextLimits:
     """Limits of one model, in tokens of a row."""
 
     window: int | None = None
@@ -44,7 +44,7 @@ class Reach:
     """Modules, and prefixes of their fields, that remember the longest text they saw."""
 
     @classmethod
-    def of(cls, model: Any) -> Reach:
+    def of(cls, model: Any) -> ContextLimits:
         core = core_of(model)
         config = core.config.get_text_config()
         kinds = [(module, prefix, kind) for module in core.modules() for prefix, kind in _rope_kinds(module)]
@@ -56,7 +56,7 @@ class Reach:
             rotary=tuple((module, prefix) for module, prefix, kind in changing if "dynamic" in kind),
         )
 
-    def as_tried(self, model: Any, tokens: int) -> Reach:
+    def as_tried(self, model: Any, tokens: int) -> ContextLimits:
         """The same after a trial with a row of so many tokens."""
         own = type(core_of(model)).__module__.startswith(OWN_CODE)
         return self if own else replace(self, tried=tokens)

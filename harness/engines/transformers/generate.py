@@ -10,7 +10,7 @@ from typing import Any
 from harness.engines.decoding import TRANSFORMERS, Decoding
 from harness.engines.protocol import GenerateRequest, Generation
 from harness.engines.transformers.greedy import GreedyDecoder
-from harness.engines.transformers.lm_head import Head
+from harness.engines.transformers.lm_head import LmHead
 from harness.engines.transformers.loading import core_of, input_device
 from harness.engines.transformers.score import Scorer
 
@@ -34,7 +34,7 @@ with by transformers."""
 class Generator:
     """Answers requests on one model, in the way that a trial found to be right for it."""
 
-    def __init__(self, model: Any, tokenizer: Any, head: Head, scorer: Scorer) -> None:
+    def __init__(self, model: Any, tokenizer: Any, head: LmHead, scorer: Scorer) -> None:
         self._model, self._tokenizer, self._head = model, tokenizer, head
         self._room, self._tolerance, self._reach = scorer.room, scorer.tolerance, scorer.reach
         self._heads = scorer.heads
@@ -51,7 +51,7 @@ class Generator:
             # Rules that look at the tokens so far would also see padding: such prompts go with others of their length.
             alike = 0 if request.decoding is None or request.decoding.is_plain else len(request.prompt)
             asked = (request.max_new_tokens, request.until, request.temperature, request.seed, request.decoding)
-            settings = (*asked, alike, head, request.stem)
+            settings = (*asked, alike, head, request.root_prefix)
             groups.setdefault((ours, settings), []).append(index)
         answers: dict[int, Generation] = {}
         for (ours, _), indices in groups.items():
@@ -105,7 +105,8 @@ class Generator:
             del rest[:size]
         decoder = GreedyDecoder(self._model, self._head, self._room, self._heads)
         asked = [
-            GenerateRequest(prompt=each, max_new_tokens=TRIAL_TOKENS, shared=len(head), stem=1) for each in prompts
+            GenerateRequest(prompt=each, max_new_tokens=TRIAL_TOKENS, shared=len(head), root_prefix=1)
+            for each in prompts
         ]
         try:
             answers = decoder.decode(asked, frozenset(), lambda rows: [False] * len(rows))

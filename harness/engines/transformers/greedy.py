@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.engines.protocol import GenerateRequest
-from harness.engines.transformers.lm_head import Head
+from harness.engines.transformers.lm_head import LmHead
 from harness.engines.transformers.loading import input_device
-from harness.engines.transformers.memory_budget import Room
-from harness.engines.transformers.prefix_cache import Heads
+from harness.engines.transformers.memory_budget import MemoryBudget
+from harness.engines.transformers.prefix_cache import PrefixCache
 
 Stopped = Callable[[Sequence[Sequence[int]]], Sequence[bool]]
 """Which of several answers so far have come to a stop string."""
@@ -37,14 +37,15 @@ class _Row:
 class GreedyDecoder:
     """Decodes on one model. See the module's text for how."""
 
-    def __init__(self, model: Any, head: Head, room: Room, heads: Heads | None = None) -> None:
+    def __init__(self, model: Any, head: LmHead, room: MemoryBudget, heads: PrefixCache | None = None) -> None:
         """`heads`: what scoring holds of common beginnings, so that both need not."""
         self._head, self._room = head, room
-        self._heads = heads if heads is not None else Heads(model, head.trunk, room.head_tokens)
+        self._heads = heads if heads is not None else PrefixCache(model, head.trunk, room.lm_head_tokens)
         self._device = input_device(model)
 
     def decode(self, requests: Sequence[GenerateRequest], ends: frozenset[int], stopped: Stopped) -> list[list[int]]:
-        """New tokens of every request, end of text included. All requests have one `shared` beginning and `stem`.
+        """New tokens of every request, end of text included. All requests share one prefix and
+        one `root_prefix`.
 
         Raises `ValueError` for a model whose cache is not one column of keys and values per token.
         """
@@ -58,7 +59,7 @@ class GreedyDecoder:
         rows.sort(key=lambda row: -len(row.prompt))
         answers = {row.index: row.tokens for row in rows}
         with torch.no_grad():
-            cache, logits = self._prefill(rows, head, requests[0].stem)
+            cache, logits = self._prefill(rows, head, requests[0].root_prefix)
             mask = _mask(rows, len(head)).to(self._device)
             while True:
                 chosen = logits.argmax(-1).tolist()
@@ -74,7 +75,7 @@ class GreedyDecoder:
                 mask = torch.nn.functional.pad(mask, (0, 1), value=1)
                 logits = self._step(rows, len(head), mask, cache)
 
-    def _prefill(self, rows: Sequence[_Row], head: tuple[int, ...], stem: int) -> tuple[Any, Any]:
+    def _prefill(self, rows: Sequence[_Row], head: tuple[int, ...], root_prefix: int) -> tuple[Any, Any]:
         """A cache with every prompt and the room for its answer, and the logits after each prompt, [rows, vocabulary].
 
         Prompts are padded on the left, in passes of prompts of like length.
@@ -91,7 +92,9 @@ class GreedyDecoder:
             for number, row in enumerate(part):
                 ids[number, longest - len(row.prompt) :] = torch.tensor(row.prompt)
             mask = _mask(part, len(head))
-            before = {"past_key_values": self._heads.before(head, stem, len(part), extended=True)} if head else {}
+            before = (
+                {"past_key_values": self._heads.before(head, root_prefix, len(part), extended=True)} if head else {}
+            )
             output = self._head.trunk(
                 input_ids=ids.to(self._device),
                 attention_mask=mask.to(self._device),

@@ -9,7 +9,7 @@ import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 
-class Buffer(DynamicLayer):
+class KvCache(DynamicLayer):
     """Keys and values of one layer, [rows, heads, columns, width]: `filled` columns in use."""
 
     def __init__(self, like: torch.Tensor, rows: int, columns: int) -> None:
@@ -56,7 +56,7 @@ def joined(parts: Sequence[Any], head: int, longest: int, room: int) -> Cache:
     for number, first in enumerate(parts[0].layers):
         if getattr(first, "keys", None) is None or first.keys.dim() != 4:
             raise ValueError(f"layer {number} keeps {type(first).__name__}, not keys and values")
-        buffer, at = Buffer(first.keys, rows, head + longest + room), 0
+        buffer, at = KvCache(first.keys, rows, head + longest + room), 0
         for part in parts:
             layer = part.layers[number]
             keys, values = layer.own if head else (layer.keys, layer.values)

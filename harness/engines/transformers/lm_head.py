@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.engines.hidden_states import has_head, read_head_files, save_head_files
+from harness.engines.hidden_states import has_lm_head, read_lm_head_files, save_lm_head_files
 from harness.engines.transformers.loading import core_of, input_device
 from harness.engines.transformers.matmul import linear
 from harness.engines.transformers.placement import values_of
@@ -16,7 +16,7 @@ AGREES = 2e-3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Head:
+class LmHead:
     """Output embeddings with the scalings some families add. `trunk` is None when the shortcut does not hold."""
 
     trunk: Any
@@ -27,7 +27,7 @@ class Head:
     why_not: str | None = None
 
     @classmethod
-    def find(cls, model: Any) -> Head:
+    def find(cls, model: Any) -> LmHead:
         """Find the parts and compare them with `model(...).logits` on a short random text."""
         import torch
 
@@ -55,8 +55,8 @@ class Head:
             return head
         return head.without(f"trunk and output layer differ from its own logits by {error:.2g}")
 
-    def without(self, why: str) -> Head:
-        return Head(trunk=None, linear=self.linear, softcap=self.softcap, multiply=self.multiply, why_not=why)
+    def without(self, why: str) -> LmHead:
+        return LmHead(trunk=None, linear=self.linear, softcap=self.softcap, multiply=self.multiply, why_not=why)
 
     def hidden(self, input_ids: Any, *, use_cache: bool = False, **keywords: Any) -> Any:
         """Final post-norm hidden states, [batch, tokens, d_model]."""
@@ -100,12 +100,12 @@ def scaled(logits: Any, softcap: float | None, multiply: float) -> Any:
     return softcap * torch.tanh(logits / softcap) if softcap is not None else logits
 
 
-def save_head(head: Head, folder: Path, *, known: int) -> None:
+def save_lm_head(head: LmHead, folder: Path, *, known: int) -> None:
     """Keep the baseline's output layer beside its states, once. `known`: as in `states.save_head_files`."""
-    if has_head(folder):
+    if has_lm_head(folder):
         return
     bias = getattr(head.linear, "bias", None)
-    save_head_files(
+    save_lm_head_files(
         folder,
         to_numpy(values_of(head.linear, "weight").detach()),
         None if bias is None else to_numpy(values_of(head.linear, "bias").detach().float()),
@@ -125,7 +125,7 @@ def known_ids(tokenizer: Any) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StoredHead:
+class StoredLmHead:
     """The baseline's output layer, read back on the variant's device."""
 
     weight: Any
@@ -134,8 +134,8 @@ class StoredHead:
     multiply: float
 
     @classmethod
-    def read(cls, folder: Path, device: Any) -> StoredHead:
-        weight, bias, softcap, multiply = read_head_files(folder)
+    def read(cls, folder: Path, device: Any) -> StoredLmHead:
+        weight, bias, softcap, multiply = read_lm_head_files(folder)
         return cls(
             weight=from_numpy(weight).to(device).float(),
             bias=None if bias is None else from_numpy(bias).to(device),

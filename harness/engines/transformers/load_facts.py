@@ -11,7 +11,7 @@ from harness.engines.protocol import Facts
 from harness.engines.transformers.compute_dtype import rounds_to
 from harness.engines.transformers.config_claims import claimed_by_config
 from harness.engines.transformers.generate import Generator
-from harness.engines.transformers.lm_head import Head
+from harness.engines.transformers.lm_head import LmHead
 from harness.engines.transformers.loading import Loaded, core_of, input_device
 from harness.engines.transformers.matmul import products_notes
 from harness.engines.transformers.packed_weights import (
@@ -36,7 +36,7 @@ LIBRARIES = (
 )
 
 
-def gather_facts(loaded: Loaded, head: Head, scorer: Scorer, generator: Generator, load_s: float) -> Facts:
+def gather_facts(loaded: Loaded, head: LmHead, scorer: Scorer, generator: Generator, load_s: float) -> Facts:
     """Facts of a loaded model. Costs one pass over the weights."""
     model = loaded.model
     core = core_of(model)

@@ -23,7 +23,7 @@ from harness.engines.transformers.placement import check_places, is_moved, runs_
 from harness.engines.transformers.safetensors_files import Stored, check_claim, stored_tensors
 from harness.errors import EngineError
 from harness.methods import METHODS
-from harness.methods.already_quantized import refuse_twice
+from harness.methods.already_quantized import refuse_requantization
 from harness.methods.base import Method, dtype_of
 from harness.methods.bnb import quiet
 
@@ -70,7 +70,7 @@ def load_model(spec: LoadSpec, scratch: str | None = None) -> Loaded:
         _check_folder(Path(path), allow_pickle=spec.allow_pickle, gguf_file=spec.gguf_file)
     method = _method(spec)
     if method is not None and local:
-        refuse_twice(Path(path), method.name)
+        refuse_requantization(Path(path), method.name)
     check_places(spec)
     tensors = _stored(found) if spec.gguf_file is None else ()
     model, notes = _from_pretrained(path, _keywords(spec, path, revision, method, scratch), tensors)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.engines.transformers.lm_head import Head
+from harness.engines.transformers.lm_head import LmHead
 from harness.engines.transformers.loading import core_of, input_device
 from harness.engines.transformers.streaming_softmax import POSITIONS, columns_of
 
@@ -30,7 +30,7 @@ WRITTEN_OUT = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Room:
+class MemoryBudget:
     """Limits of one model on one machine."""
 
     pass_tokens: int
@@ -45,7 +45,7 @@ class Room:
     """Bytes for each pair of a row's own token and a token it may see."""
 
     @property
-    def head_tokens(self) -> int:
+    def lm_head_tokens(self) -> int:
         """Tokens of common beginnings whose states are held, where there is more than one."""
         return self.cache_tokens // HEADS_SHARE
 
@@ -59,7 +59,7 @@ class Room:
         return max(1, min(self.pass_tokens // own, self.budget // ATTENTION_SHARE // attention))
 
     @classmethod
-    def of(cls, model: Any, head: Head, budget: int | None) -> Room:
+    def of(cls, model: Any, head: LmHead, budget: int | None) -> MemoryBudget:
         """Limits from a budget in bytes. Half goes to a pass, half to the cache.
 
         Without one, the largest power of two within half of what is free: as good as always the same on one machine,

@@ -96,7 +96,7 @@ def places_note(sizes: Mapping[str, int], runs: str) -> str | None:
 
 
 @contextmanager
-def placing(spec: LoadSpec) -> Iterator[str | None]:
+def device_placement(spec: LoadSpec) -> Iterator[str | None]:
     """What goes wrong with a model that a device map places is told with the keys that placed it.
 
     Yields a new folder for weights that the map puts on disk and that no file has as they are needed, None without a

@@ -13,7 +13,7 @@ KEPT = 3
 """Beginnings whose states are held at a time at most, the latest used. Requests come sorted by their beginning."""
 
 
-class Heads:
+class PrefixCache:
     """The states of the last few beginnings of one model, `most` tokens together where more than one is held."""
 
     def __init__(self, model: Any, trunk: Any, most: int) -> None:
@@ -21,15 +21,15 @@ class Heads:
         self._known: dict[tuple[int, ...], Any] = {}
 
     def before(
-        self, head: tuple[int, ...], stem: int, rows: int, *, extended: bool = False, apart: bool = False
+        self, head: tuple[int, ...], root_prefix: int, rows: int, *, extended: bool = False, apart: bool = False
     ) -> Any:
         """A cache with the states of `head` in front of `rows` rows.
 
-        `stem`: leading tokens of `head` to compute apart, since other heads have them too. A layer has the head and the
-        rows' own tokens together only while it is computed. `extended`: it keeps the own ones, as `own`. `apart`: it
-        never has them together, and `attention_apart` is told of the head.
+        `root_prefix`: leading tokens of `head` to compute apart, since other heads have them too. A layer has the head
+        and the rows' own tokens together only while it is computed. `extended`: it keeps the own ones, as `own`.
+        `apart`: it never has them together, and `attention_apart` is told of the head.
         """
-        found = _spread(self._states(head, stem), rows)
+        found = _spread(self._states(head, root_prefix), rows)
         for layer in found.layers:
             kind: Any = type(layer)
             layer.__class__ = _apart(kind) if apart else _forgetful(kind, extended)
@@ -39,22 +39,22 @@ class Heads:
         """Hold nothing."""
         self._known.clear()
 
-    def _states(self, head: tuple[int, ...], stem: int = 0) -> Any:
+    def _states(self, head: tuple[int, ...], root_prefix: int = 0) -> Any:
         """Always computed in the same pieces, whatever is held: rounding does not depend on what came before."""
         import torch
 
         found = self._known.pop(head, None)
         if found is None:
-            before = {"past_key_values": _spread(self._states(head[:stem]), 1)} if stem else {}
-            self._make_room(len(head), head[:stem])
-            ids = torch.tensor([head[stem:]], device=input_device(self._model))
+            before = {"past_key_values": _spread(self._states(head[:root_prefix]), 1)} if root_prefix else {}
+            self._make_room(len(head), head[:root_prefix])
+            ids = torch.tensor([head[root_prefix:]], device=input_device(self._model))
             found = self._trunk(input_ids=ids, use_cache=True, **before).past_key_values
         self._known[head] = found
         return found
 
-    def _make_room(self, tokens: int, stem: tuple[int, ...]) -> None:
+    def _make_room(self, tokens: int, root_prefix: tuple[int, ...]) -> None:
         """Let go of the longest unused, but for the stem that is just needed."""
-        for old in [each for each in self._known if each != stem]:
+        for old in [each for each in self._known if each != root_prefix]:
             if len(self._known) < KEPT and tokens + sum(map(len, self._known)) <= self._most:
                 return
             del self._known[old]

@@ -9,22 +9,22 @@ from typing import Any
 
 from harness.engines.hidden_states import check_vocabularies, read_states, save_array
 from harness.engines.protocol import Window, WindowScore
-from harness.engines.transformers.context_limits import Reach
-from harness.engines.transformers.lm_head import Head, StoredHead, from_numpy, half, save_head, to_numpy
+from harness.engines.transformers.context_limits import ContextLimits
+from harness.engines.transformers.lm_head import LmHead, StoredLmHead, from_numpy, half, save_lm_head, to_numpy
 from harness.engines.transformers.loading import input_device
-from harness.engines.transformers.memory_budget import Room
+from harness.engines.transformers.memory_budget import MemoryBudget
 from harness.engines.transformers.streaming_softmax import POSITIONS, Given, Projection, divergence, log_probs
 from harness.errors import EngineError
 
-_HEADS: dict[str, StoredHead] = {}
+_HEADS: dict[str, StoredLmHead] = {}
 """The baseline's output layer, read once per worker."""
 
 
-def roll(
+def score_windows(
     model: Any,
-    head: Head,
-    room: Room,
-    reach: Reach,
+    head: LmHead,
+    room: MemoryBudget,
+    reach: ContextLimits,
     windows: Sequence[Window],
     *,
     states_out: str | None,
@@ -45,7 +45,7 @@ def roll(
     with torch.no_grad():
         kept = _states(model, head, room, reach, windows)
         if states_out is not None:
-            save_head(head, Path(states_out).parent, known=known)
+            save_lm_head(head, Path(states_out).parent, known=known)
             save_array(Path(states_out), to_numpy(half(torch.cat(kept))))
         if stored is not None and states_in is not None and kept:
             check_vocabularies(
@@ -61,12 +61,12 @@ def roll(
     return scores
 
 
-def _width(head: Head, own: Any) -> int:
+def _width(head: LmHead, own: Any) -> int:
     """Tokens of the output layer; without a trunk, what was kept are logits already."""
     return head.width if head.trunk is not None else int(own.shape[-1])
 
 
-def _states(model: Any, head: Head, room: Room, reach: Reach, windows: Sequence[Window]) -> list[Any]:
+def _states(model: Any, head: LmHead, room: MemoryBudget, reach: ContextLimits, windows: Sequence[Window]) -> list[Any]:
     """Hidden states (logits where there is no shortcut) at the scored positions of every window."""
     import torch
 
@@ -85,7 +85,7 @@ def _states(model: Any, head: Head, room: Room, reach: Reach, windows: Sequence[
     return [found[index] for index in range(len(windows))]
 
 
-def _passes(room: Room, reach: Reach, sizes: Sequence[int]) -> Iterator[list[int]]:
+def _passes(room: MemoryBudget, reach: ContextLimits, sizes: Sequence[int]) -> Iterator[list[int]]:
     """Indices of windows of so many tokens, longest first, in passes. A window's last token is only predicted."""
     order = sorted(range(len(sizes)), key=lambda index: -sizes[index])
     for _, group in groupby(order, key=lambda index: reach.company(sizes[index] - 1)):
@@ -96,17 +96,19 @@ def _passes(room: Room, reach: Reach, sizes: Sequence[int]) -> Iterator[list[int
             start += len(part)
 
 
-def _stored(states_in: str, windows: Sequence[Window], device: Any) -> tuple[StoredHead, Any]:
+def _stored(states_in: str, windows: Sequence[Window], device: Any) -> tuple[StoredLmHead, Any]:
     """The baseline's output layer and its states for these windows, on `device`."""
     folder = str(Path(states_in).parent)
     states = from_numpy(read_states(states_in, windows)).to(device)
     if folder not in _HEADS:
         _HEADS.clear()
-        _HEADS[folder] = StoredHead.read(Path(folder), device)
+        _HEADS[folder] = StoredLmHead.read(Path(folder), device)
     return _HEADS[folder], states
 
 
-def _score(own: Any, projection: Projection, tokens: Sequence[int], base: tuple[StoredHead, Any] | None) -> WindowScore:
+def _score(
+    own: Any, projection: Projection, tokens: Sequence[int], base: tuple[StoredLmHead, Any] | None
+) -> WindowScore:
     """Log-probabilities, and against the baseline KL, top-1 agreement and change of the true token's probability."""
     import torch
 

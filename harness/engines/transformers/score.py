@@ -16,11 +16,11 @@ from typing import Any
 
 from harness.engines.protocol import ContinuationScore, ScoreRequest
 from harness.engines.transformers.attention import attends_apart, attention_apart
-from harness.engines.transformers.context_limits import OWN_CODE, Reach
-from harness.engines.transformers.lm_head import Head
+from harness.engines.transformers.context_limits import OWN_CODE, ContextLimits
+from harness.engines.transformers.lm_head import LmHead
 from harness.engines.transformers.loading import core_of, input_device
-from harness.engines.transformers.memory_budget import Room
-from harness.engines.transformers.prefix_cache import Heads
+from harness.engines.transformers.memory_budget import MemoryBudget
+from harness.engines.transformers.prefix_cache import PrefixCache
 from harness.engines.transformers.prefix_tree import Row, collect, padded_ids, plain_inputs, tree_inputs, tree_row
 from harness.engines.transformers.streaming_softmax import Given, Projection, log_probs
 
@@ -55,14 +55,14 @@ class _Part:
     numbers: tuple[int, ...]
     row: Row
     head: tuple[int, ...]
-    stem: int
+    root_prefix: int
     tree: bool
     company: int = 0
     """Only rows of equal company go into one pass."""
 
     @property
     def kind(self) -> tuple[bool, int, tuple[int, ...], int]:
-        return self.tree, self.company, self.head, self.stem
+        return self.tree, self.company, self.head, self.root_prefix
 
 
 class Scorer:
@@ -71,8 +71,8 @@ class Scorer:
     def __init__(
         self,
         model: Any,
-        head: Head,
-        room: Room,
+        head: LmHead,
+        room: MemoryBudget,
         *,
         path: str,
         reason: str,
@@ -85,14 +85,14 @@ class Scorer:
         """Why a faster way was not taken; empty where it was."""
         self.tolerance = AGREES_FLOAT32
         """Largest difference in nats by which ways, batches and caches may differ on this model."""
-        self.heads = Heads(model, head.trunk, room.head_tokens) if keeps_heads else None
+        self.heads = PrefixCache(model, head.trunk, room.lm_head_tokens) if keeps_heads else None
         """What is computed before the rows of many requests; None for a model that cannot have it."""
         self._apart = apart
         """Whether rows attend to such states where they lie."""
-        self.reach = Reach.of(model)
+        self.reach = ContextLimits.of(model)
 
     @classmethod
-    def choose(cls, model: Any, head: Head, room: Room, *, quantized: bool) -> Scorer:
+    def choose(cls, model: Any, head: LmHead, room: MemoryBudget, *, quantized: bool) -> Scorer:
         """Try the ways on random requests and keep the fastest one that agrees with the plain one.
 
         What agreement means depends on the model. LLM.int8 picks its outlier columns over a whole batch, so one
@@ -177,14 +177,14 @@ class Scorer:
         longest = len(request.context) + max(map(len, request.continuations))
         if self.path == "tree" and self.reach.within(longest):
             head = request.context[: request.shared] if self.heads is not None else ()
-            row, stem = tree_row(request, len(head)), request.stem if head else 0
-            yield _Part(request=index, numbers=tuple(every), row=row, head=head, stem=stem, tree=True)
+            row, root_prefix = tree_row(request, len(head)), request.root_prefix if head else 0
+            yield _Part(request=index, numbers=tuple(every), row=row, head=head, root_prefix=root_prefix, tree=True)
             return
         for number in every:
             alone = ScoreRequest(context=request.context, continuations=(request.continuations[number],))
             row = tree_row(alone)
             company = self.reach.company(len(row.tokens))
-            yield _Part(request=index, numbers=(number,), row=row, head=(), stem=0, tree=False, company=company)
+            yield _Part(request=index, numbers=(number,), row=row, head=(), root_prefix=0, tree=False, company=company)
 
     def _pass(self, batch: Sequence[_Part]) -> list[list[tuple[int, float, bool]]]:
         """One forward pass; per row (continuation, log-probability, arg-max) of every target in order."""
@@ -204,7 +204,7 @@ class Scorer:
             inputs = {name: value.to(device) for name, value in inputs.items()}
             if head:
                 assert self.heads is not None
-                states = self.heads.before(head, batch[0].stem, len(rows), apart=apart)
+                states = self.heads.before(head, batch[0].root_prefix, len(rows), apart=apart)
                 inputs |= {"past_key_values": states, "use_cache": True}
             index = torch.tensor(spots)
             if self._head.trunk is None:
@@ -220,7 +220,7 @@ class Scorer:
         return [[(branch, *next(answers)) for _, _, branch in row.targets] for row in rows]
 
 
-def _passes(parts: Sequence[_Part], room: Room) -> Iterator[list[_Part]]:
+def _passes(parts: Sequence[_Part], room: MemoryBudget) -> Iterator[list[_Part]]:
     """Parts of one kind, longest first, in batches that fit."""
     start = 0
     while start < len(parts):
@@ -239,7 +239,7 @@ def _trials(vocabulary: int) -> list[ScoreRequest]:
             context=tuple(ids[:6]),
             continuations=(tuple(ids[6:9]), tuple(ids[9:14]), (ids[14],)),
             shared=TRIAL_HEAD if number < TRIALS - 1 else 0,
-            stem=TRIAL_STEM if number == 0 else 0,
+            root_prefix=TRIAL_STEM if number == 0 else 0,
         )
         for number, ids in enumerate(drawn)
     ]

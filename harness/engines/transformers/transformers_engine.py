@@ -23,13 +23,13 @@ from harness.engines.protocol import (
 )
 from harness.engines.transformers.causality import check_causal
 from harness.engines.transformers.generate import Generator
-from harness.engines.transformers.lm_head import Head, known_ids
+from harness.engines.transformers.lm_head import LmHead, known_ids
 from harness.engines.transformers.load_facts import gather_facts
 from harness.engines.transformers.loading import Loaded, load_model, loading_threads
 from harness.engines.transformers.matmul import faster_products
-from harness.engines.transformers.memory_budget import Room
-from harness.engines.transformers.placement import placing
-from harness.engines.transformers.rolling import roll
+from harness.engines.transformers.memory_budget import MemoryBudget
+from harness.engines.transformers.placement import device_placement
+from harness.engines.transformers.rolling import score_windows
 from harness.engines.transformers.score import Scorer
 from harness.engines.transformers.timed_runs import time_workload
 
@@ -37,12 +37,12 @@ from harness.engines.transformers.timed_runs import time_workload
 def load(spec: LoadSpec) -> TransformersEngine:
     """Load a model and verify how it can be scored. Raises `EngineError`."""
     started = clock.perf_counter()
-    with translated(spec.path), placing(spec) as scratch, loading_threads(spec):
+    with translated(spec.path), device_placement(spec) as scratch, loading_threads(spec):
         loaded = load_model(spec, scratch)
         with faster_products(loaded.model):
             check_causal(spec.path, loaded.model, loaded.tokenizer, quantized=loaded.quantized)
-        head = Head.find(loaded.model)
-        room = Room.of(loaded.model, head, spec.memory_budget)
+        head = LmHead.find(loaded.model)
+        room = MemoryBudget.of(loaded.model, head, spec.memory_budget)
         with faster_products(loaded.model):
             scorer = Scorer.choose(loaded.model, head, room, quantized=loaded.quantized)
             generator = Generator(loaded.model, loaded.tokenizer, head, scorer)
@@ -55,7 +55,7 @@ class TransformersEngine:
     """One loaded causal language model."""
 
     def __init__(
-        self, spec: LoadSpec, loaded: Loaded, head: Head, scorer: Scorer, generator: Generator, load_s: float
+        self, spec: LoadSpec, loaded: Loaded, head: LmHead, scorer: Scorer, generator: Generator, load_s: float
     ) -> None:
         self._spec, self._loaded, self._head = spec, loaded, head
         self._scorer, self._generator = scorer, generator
@@ -79,11 +79,11 @@ class TransformersEngine:
         with translated(self._spec.path), faster_products(self._loaded.model):
             return self._scorer.score(requests)
 
-    def roll(
+    def score_windows(
         self, windows: Sequence[Window], *, states_out: str | None = None, states_in: str | None = None
     ) -> list[WindowScore]:
         with translated(self._spec.path), faster_products(self._loaded.model):
-            return roll(
+            return score_windows(
                 self._loaded.model,
                 self._head,
                 self._scorer.room,

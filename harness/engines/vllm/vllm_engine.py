@@ -187,7 +187,7 @@ class VllmEngine:
             answers.append(tuple(own))
         return answers
 
-    def roll(
+    def score_windows(
         self, windows: Sequence[Window], *, states_out: str | None = None, states_in: str | None = None
     ) -> list[WindowScore]:
         if states_out is not None or states_in is not None:

@@ -85,7 +85,7 @@ class Reference:
             *self.encoded, self.prompt = worker.encode([*TEXTS, PROMPT], add_special_tokens=False)
             self.ids = self.encoded[0]
             self.window = Window(tokens=self.ids, scored_from=1)
-            (self.rolled,) = worker.roll([self.window], states_out=self.states)
+            (self.rolled,) = worker.score_windows([self.window], states_out=self.states)
             self.requests = [
                 ScoreRequest(context=self.ids[:40], continuations=(self.ids[40:45], self.ids[50:52], self.ids[60:61])),
                 ScoreRequest(context=self.ids[:9], continuations=((self.ids[9], 7), (self.ids[9], 8), (5,))),
@@ -125,7 +125,7 @@ def perplexity(score: WindowScore) -> float:
 
 def test_full_precision_is_what_transformers_says(full: Loaded, reference: Reference) -> None:
     """Log-probabilities within 0.02 nats a token, perplexity within 0.1 %, next to no divergence."""
-    (score,) = full.worker.roll([reference.window], states_in=reference.states)
+    (score,) = full.worker.score_windows([reference.window], states_in=reference.states)
     assert np.abs(np.array(score.log_probs) - reference.rolled.log_probs).max() < 2e-2
     assert perplexity(score) == pytest.approx(perplexity(reference.rolled), rel=1e-3)
     assert score.kl is not None
@@ -142,8 +142,8 @@ def test_a_baseline_keeps_states(
     """Its own states give no divergence from itself, other engines read them, and a quantized output is refused."""
     windows = [reference.window, Window(tokens=reference.ids[:50], scored_from=30)]
     states = tmp_path / "states" / "000000.npy"
-    kept = full.worker.roll(windows, states_out=str(states))
-    for again, first in zip(full.worker.roll(windows, states_in=str(states)), kept, strict=True):
+    kept = full.worker.score_windows(windows, states_out=str(states))
+    for again, first in zip(full.worker.score_windows(windows, states_in=str(states)), kept, strict=True):
         assert again.log_probs == pytest.approx(first.log_probs, abs=1e-3)
         assert max(again.kl or ()) < 1e-5
     own, theirs = np.load(states)[: len(reference.ids) - 1], np.load(reference.states)
@@ -151,12 +151,12 @@ def test_a_baseline_keeps_states(
     assert np.abs(own.astype(np.float32) - theirs.astype(np.float32)).max() < 0.1
     with Worker("hf", log=tmp_path / "hf.log") as worker:
         worker.load(LoadSpec(variant="hf", engine="transformers", path=str(DEMO), dtype="float32"))
-        assert max(worker.roll(windows, states_in=str(states))[0].kl or ()) < 1e-3
+        assert max(worker.score_windows(windows, states_in=str(states))[0].kl or ()) < 1e-3
     with (
         Loaded(python, files["Q8_0"], tmp_path / "q8.log").worker as worker,
         pytest.raises(EngineError, match="its output layer is quantized"),
     ):
-        worker.roll(windows, states_out=str(tmp_path / "other" / "000000.npy"))
+        worker.score_windows(windows, states_out=str(tmp_path / "other" / "000000.npy"))
     assert not (tmp_path / "other").exists()
 
 
@@ -196,9 +196,9 @@ def test_a_window_longer_than_a_batch_is_the_same(
 ) -> None:
     """Decoding in parts of 48 tokens changes rounding only."""
     window = Window(tokens=reference.ids, scored_from=70)
-    (whole,) = full.worker.roll([window])
+    (whole,) = full.worker.score_windows([window])
     with Loaded(python, files["F32"], tmp_path / "parts.log", n_batch=48).worker as worker:
-        (parts,) = worker.roll([window])
+        (parts,) = worker.score_windows([window])
     assert len(parts.log_probs) == len(reference.ids) - 70
     assert parts.log_probs == pytest.approx(whole.log_probs, abs=1e-2)
     assert parts.kl is None
@@ -227,7 +227,7 @@ def test_reference_scores_do_not_depend_on_company(
     before it and in whatever batch it stands."""
     with Loaded(python, files["Q8_0"], tmp_path / "q8.log").worker as worker:
         alone = [worker.score([request])[0] for request in reference.requests]
-        worker.roll([reference.window])
+        worker.score_windows([reference.window])
         assert worker.score(reference.requests) == alone
         assert worker.score(reference.requests[::-1]) == alone[::-1]
 
@@ -247,7 +247,7 @@ def test_quantized_files_are_seen_as_such(
     assert facts.disk_bytes is not None
     assert facts.weight_bytes < facts.disk_bytes == files[kind].stat().st_size
     with loaded.worker as worker:
-        (score,) = worker.roll([reference.window], states_in=reference.states)
+        (score,) = worker.score_windows([reference.window], states_in=reference.states)
     assert score.kl is not None
     assert 1e-5 < float(np.mean(score.kl)) < 0.2
     assert perplexity(score) == pytest.approx(perplexity(reference.rolled), rel=0.15)
@@ -284,15 +284,15 @@ def test_timing_has_the_shape_asked(full: Loaded) -> None:
 def test_what_cannot_be_done_is_refused_and_the_worker_lives(full: Loaded, reference: Reference) -> None:
     """Too long, outside the vocabulary, a batch too large, states of other windows: each an error."""
     with pytest.raises(EngineError, match="8193 tokens do not fit its context of 8192"):
-        full.worker.roll([Window(tokens=(5,) * 8194, scored_from=8193)])
+        full.worker.score_windows([Window(tokens=(5,) * 8194, scored_from=8193)])
     with pytest.raises(EngineError, match="refused the tokens"):
-        full.worker.roll([Window(tokens=(5, 10**6, 5), scored_from=1)])
+        full.worker.score_windows([Window(tokens=(5, 10**6, 5), scored_from=1)])
     with pytest.raises(EngineError, match="a batch of 300"):
         full.worker.time(Workload(batch=300, prompt_tokens=2, new_tokens=2))
     with pytest.raises(EngineError, match="leaves nothing of its context"):
         full.worker.generate([GenerateRequest(prompt=(5,) * 8192, max_new_tokens=1)])
     with pytest.raises(EngineError, match="positions, 1 were asked"):
-        full.worker.roll([Window(tokens=(5, 6), scored_from=1)], states_in=reference.states)
+        full.worker.score_windows([Window(tokens=(5, 6), scored_from=1)], states_in=reference.states)
     assert full.worker.score(reference.requests[:1])[0][0].log_probs
 
 

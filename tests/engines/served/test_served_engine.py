@@ -405,7 +405,7 @@ def test_vllm(serve: Callable[[Pages], Fake], connect: Connect, suffix: str) -> 
     assert "prompts are sent as token ids" in facts.notes
     assert any(note.startswith("scored with prompt_logprobs") for note in facts.notes)
     assert_scores(engine)
-    (window,) = engine.roll([Window(tokens=(*CONTEXT, 9, 8), scored_from=2)])
+    (window,) = engine.score_windows([Window(tokens=(*CONTEXT, 9, 8), scored_from=2)])
     assert window.log_probs == pytest.approx(expected(CONTEXT[:2], (402, 9, 8)).log_probs)
     tokens = greedy(CONTEXT, 4)
     (whole, stopped) = engine.generate(
@@ -450,7 +450,7 @@ def test_ignored_echo_is_found_out(serve: Callable[[Pages], Fake], connect: Conn
     assert engine.generate([GenerateRequest(prompt=CONTEXT, max_new_tokens=2)])[0].finish == "stop"
     for ask in (
         lambda: engine.score(REQUESTS),
-        lambda: engine.roll([Window(tokens=CONTEXT, scored_from=1)]),
+        lambda: engine.score_windows([Window(tokens=CONTEXT, scored_from=1)]),
     ):
         with pytest.raises(EngineError, match=r"gives no log-probs of a given text .*prompt_logprobs: .*echo: .*vLLM"):
             ask()
@@ -475,7 +475,7 @@ def test_llama_cpp(serve: Callable[[Pages], Fake], connect: Connect, grammar: bo
         assert scores[0].log_probs == pytest.approx(expected(CONTEXT, with_end).log_probs)
     else:
         with pytest.raises(EngineError, match="gives no log-probs of a prompt"):
-            engine.roll([Window(tokens=CONTEXT, scored_from=1)])
+            engine.score_windows([Window(tokens=CONTEXT, scored_from=1)])
 
 
 def test_sglang(serve: Callable[[Pages], Fake], connect: Connect) -> None:
@@ -709,7 +709,7 @@ def test_no_divergence(serve: Callable[[Pages], Fake], connect: Connect, tmp_pat
     """A served model shows no whole distribution, and says so."""
     engine = connect(serve(vllm).url)
     with pytest.raises(EngineError, match="no whole distribution"):
-        engine.roll([Window(tokens=CONTEXT, scored_from=1)], states_in=str(tmp_path / "states.npy"))
+        engine.score_windows([Window(tokens=CONTEXT, scored_from=1)], states_in=str(tmp_path / "states.npy"))
 
 
 # -- clocks
@@ -864,7 +864,7 @@ def test_llama_server_perplexity(live: ServedEngine, reference: tuple[Any, Any])
     """Perplexity of a text longer than one forced piece is near that of float32."""
     text = (ROOT / "README.md").read_text()[:1500]
     tokens = live.encode([text], add_special_tokens=False)[0][:200]
-    (window,) = live.roll([Window(tokens=tokens, scored_from=1)])
+    (window,) = live.score_windows([Window(tokens=tokens, scored_from=1)])
     wanted = reference_scores(reference[0], tokens[:1], (tokens[1:],))[0].log_probs
     assert len(window.log_probs) == len(wanted) == 199
     ratio = math.exp((sum(wanted) - sum(window.log_probs)) / len(wanted))

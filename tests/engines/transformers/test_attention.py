@@ -10,9 +10,9 @@ import torch
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from harness.engines.transformers.attention import attends_apart, attention_apart, put_before
-from harness.engines.transformers.lm_head import Head
+from harness.engines.transformers.lm_head import LmHead
 from harness.engines.transformers.loading import load_model
-from harness.engines.transformers.memory_budget import Room
+from harness.engines.transformers.memory_budget import MemoryBudget
 from harness.engines.transformers.score import Scorer
 from harness.engines.transformers.transformers_engine import load
 from tests.engines.tiny import Build, Spec
@@ -82,8 +82,8 @@ def test_what_it_cannot_take_is_refused() -> None:
 def test_both_ways_to_a_beginning_agree(family: str, build: Build, spec: Spec) -> None:
     model = load_model(spec(build(family))).model
     assert attends_apart(model)
-    head = Head.find(model)
-    room = Room.of(model, head, None)
+    head = LmHead.find(model)
+    room = MemoryBudget.of(model, head, None)
     apart, together = (
         Scorer(model, head, room, path="tree", reason="", keeps_heads=True, apart=each) for each in (True, False)
     )

@@ -135,7 +135,7 @@ def test_answers_behind_a_system_prompt_and_documents(build: Build, spec: Spec) 
     folder = build("llama")
     documents = [(*HEAD, *prompt) for prompt in prompts(3)]
     asked = [
-        GenerateRequest(prompt=(*head, 5 + number, 9), max_new_tokens=7, shared=len(head), stem=len(HEAD))
+        GenerateRequest(prompt=(*head, 5 + number, 9), max_new_tokens=7, shared=len(head), root_prefix=len(HEAD))
         for number in range(3)
         for head in documents
     ]

@@ -194,7 +194,7 @@ def test_an_engine_scores_with_it_and_times_without(make_model: Make, spec: Spec
     context = tuple(range(5, 25))
     asked: list[Callable[[], object]] = [
         lambda: loaded.score([ScoreRequest(context=context, continuations=((30, 31), (32,)))]),
-        lambda: loaded.roll([Window(tokens=context, scored_from=1)]),
+        lambda: loaded.score_windows([Window(tokens=context, scored_from=1)]),
         lambda: loaded.generate([GenerateRequest(prompt=context, max_new_tokens=2, until=())]),
     ]
     for ask in asked:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.engines.transformers.memory_budget import Room
+from harness.engines.transformers.memory_budget import MemoryBudget
 from tests.engines.tiny import Build
 
 ROOT = Path(__file__).parents[2]
@@ -39,10 +39,10 @@ def test_the_peak_stays_within_the_budget(what: str, build: Build) -> None:
     assert int(child.stdout) <= BUDGET
 
 
-def room(budget: int) -> Room:
+def room(budget: int) -> MemoryBudget:
     """As of SmolLM2-135M in float32."""
     cache = budget // 2 // 46080
-    return Room(pass_tokens=2048, cache_tokens=cache, budget=budget, layer_bytes=6144, pair_bytes=7)
+    return MemoryBudget(pass_tokens=2048, cache_tokens=cache, budget=budget, layer_bytes=6144, pair_bytes=7)
 
 
 @pytest.mark.parametrize(("own", "before"), [(20, 0), (20, 1000), (120, 500), (512, 0), (2048, 0), (3000, 0)])

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from harness.checkpoints.resolve import Reference, resolve
-from harness.engines.hidden_states import read_head_files
+from harness.engines.hidden_states import read_lm_head_files
 from harness.engines.protocol import SCRATCH, GenerateRequest, ScoreRequest, Window, Workload
 from harness.engines.transformers import transformers_engine as engine
 from harness.engines.transformers.generate import Generator
-from harness.engines.transformers.lm_head import Head
+from harness.engines.transformers.lm_head import LmHead
 from harness.engines.transformers.loading import Loaded
-from harness.engines.transformers.memory_budget import Room
+from harness.engines.transformers.memory_budget import MemoryBudget
 from harness.engines.transformers.placement import held, is_moved, places, places_note, runs_on, values_of
 from harness.engines.transformers.score import Scorer
 from harness.errors import EngineError
@@ -52,7 +52,7 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def answers(loaded: engine.TransformersEngine) -> tuple[list[float], list[tuple[int, ...]]]:
     """Every log-probability of scoring and of windows, and the tokens of the answers."""
     scored = [value for item in loaded.score(REQUESTS) for each in item for value in each.log_probs]
-    rolled = [value for window in loaded.roll(WINDOWS) for value in window.log_probs]
+    rolled = [value for window in loaded.score_windows(WINDOWS) for value in window.log_probs]
     return [*scored, *rolled], [each.tokens for each in loaded.generate(PROMPTS)]
 
 
@@ -110,10 +110,10 @@ def test_divergence_of_a_baseline_on_disk(build: Build, spec: Spec, tmp_path: Pa
     """The stored output layer is the one on disk, and a plain variant does not diverge from stored states."""
     folder = build("llama", tie_word_embeddings=False)
     states = tmp_path / "states" / "000000.npy"
-    engine.load(spec(folder, device_map=PARTLY)).roll(WINDOWS, states_out=str(states))
-    weight = read_head_files(states.parent)[0]
+    engine.load(spec(folder, device_map=PARTLY)).score_windows(WINDOWS, states_out=str(states))
+    weight = read_lm_head_files(states.parent)[0]
     assert (weight == plain_model(folder).lm_head.weight.detach().numpy()).all()
-    found = engine.load(spec(folder, device_map=EMBEDDED)).roll(WINDOWS, states_in=str(states))
+    found = engine.load(spec(folder, device_map=EMBEDDED)).score_windows(WINDOWS, states_in=str(states))
     assert max(found[0].kl or ()) < 1e-5
 
 
@@ -127,8 +127,8 @@ def moved(folder: Path, spec: Spec) -> engine.TransformersEngine:
     accelerate.cpu_offload(model, execution_device=torch.device("cpu"), state_dict=dict(model.state_dict()))
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     loaded = Loaded(model=model, tokenizer=tokenizer, checkpoint=resolve(Reference(path=str(folder))), quantized=False)
-    head = Head.find(model)
-    scorer = Scorer.choose(model, head, Room.of(model, head, None), quantized=False)
+    head = LmHead.find(model)
+    scorer = Scorer.choose(model, head, MemoryBudget.of(model, head, None), quantized=False)
     generator = Generator(model, tokenizer, head, scorer)
     return engine.TransformersEngine(spec(folder), loaded, head, scorer, generator, 0.0)
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from harness.engines.protocol import ScoreRequest, Window
-from harness.engines.transformers.context_limits import WINDOW_NAMES, Reach
-from harness.engines.transformers.lm_head import Head
+from harness.engines.transformers.context_limits import WINDOW_NAMES, ContextLimits
+from harness.engines.transformers.lm_head import LmHead
 from harness.engines.transformers.loading import load_model
-from harness.engines.transformers.memory_budget import Room
+from harness.engines.transformers.memory_budget import MemoryBudget
 from harness.engines.transformers.score import Scorer
 from harness.engines.transformers.transformers_engine import load
 from tests.engines.tiny import Build, Spec, plain_log_probs, plain_model
@@ -64,7 +64,7 @@ def nested(count: int = 12) -> list[ScoreRequest]:
             context=(*head, *ids[100 + 5 * number : 103 + 5 * number]),
             continuations=((ids[number],), tuple(ids[number : number + 3])),
             shared=len(head),
-            stem=len(system),
+            root_prefix=len(system),
         )
         for number, head in enumerate(heads)
     ]
@@ -116,8 +116,8 @@ def test_scores_equal_a_plain_loop(family: str, path: str, build: Build, spec: S
 def test_both_ways_agree(build: Build, spec: Spec) -> None:
     """The shared pass and the pass per option give one answer."""
     model = load_model(spec(build("llama"))).model
-    head = Head.find(model)
-    room = Room.of(model, head, None)
+    head = LmHead.find(model)
+    room = MemoryBudget.of(model, head, None)
     shared, alone = (
         Scorer(model, head, room, path=path, reason="", keeps_heads=path == "tree") for path in ("tree", "plain")
     )
@@ -129,12 +129,15 @@ def test_both_ways_agree(build: Build, spec: Spec) -> None:
 
 def test_only_a_window_in_use_counts(build: Build, spec: Spec) -> None:
     """Rows longer than a window go option by option; a window that is named and switched off costs nothing."""
-    assert Reach.of(load_model(spec(build("llama"))).model) == Reach()
+    assert ContextLimits.of(load_model(spec(build("llama"))).model) == ContextLimits()
     model = load_model(spec(build("mistral"))).model
-    assert Reach.of(model).window == 12
+    assert ContextLimits.of(model).window == 12
     model.config.use_sliding_window = False
-    assert Reach.of(model).window is None
-    assert [Reach.of(load_model(spec(build(family))).model).window for family in ("gptneo", "gptoss")] == [16, 16]
+    assert ContextLimits.of(model).window is None
+    assert [ContextLimits.of(load_model(spec(build(family))).model).window for family in ("gptneo", "gptoss")] == [
+        16,
+        16,
+    ]
 
 
 LIMITED = ("gptneo", "gptoss", "mistral", "longrope", "dynamic")
@@ -174,7 +177,9 @@ def test_windows_beyond_a_limit(family: str, build: Build, spec: Spec) -> None:
     source, folder = random.Random(2), build(family)
     texts = [tuple(source.randrange(3, 200) for _ in range(size)) for size in (60, 10, 33, 34, 32, 50, 20)]
     engine, model = load(spec(folder)), plain_model(folder)
-    for text, score in zip(texts, engine.roll([Window(tokens=text, scored_from=4) for text in texts]), strict=True):
+    for text, score in zip(
+        texts, engine.score_windows([Window(tokens=text, scored_from=4) for text in texts]), strict=True
+    ):
         expected, _ = plain_log_probs(copy.deepcopy(model), text[:4], text[4:])
         assert score.log_probs == pytest.approx(expected, abs=EXACT)
 
@@ -189,9 +194,9 @@ def unnamed(folder: Path, spec: Spec) -> Any:
 def test_a_window_that_no_setting_names_is_found(build: Build, spec: Spec) -> None:
     """The trial's long row is wrong in a shared pass, so everything goes option by option."""
     model = unnamed(build("gptneo"), spec)
-    head = Head.find(model)
-    assert Reach.of(model).window is None
-    scorer = Scorer.choose(model, head, Room.of(model, head, None), quantized=False)
+    head = LmHead.find(model)
+    assert ContextLimits.of(model).window is None
+    scorer = Scorer.choose(model, head, MemoryBudget.of(model, head, None), quantized=False)
     assert scorer.path == "plain"
     assert "in a row of 160 tokens: differs by" in scorer.reason
 
@@ -200,8 +205,8 @@ def test_models_with_their_own_code_are_trusted_as_far_as_tried(build: Build, sp
     """A class outside transformers shares passes up to the length of its trial and says so."""
     model = load_model(spec(build("llama"))).model
     model.__class__ = type("Ours", (type(model),), {"__module__": "modeling_ours"})
-    head = Head.find(model)
-    scorer = Scorer.choose(model, head, Room.of(model, head, None), quantized=False)
+    head = LmHead.find(model)
+    scorer = Scorer.choose(model, head, MemoryBudget.of(model, head, None), quantized=False)
     assert (scorer.path, scorer.reach.shared) == ("tree", 256)
     assert "own code was tried" in scorer.reach.notes[0]
 

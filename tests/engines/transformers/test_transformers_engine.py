@@ -41,12 +41,12 @@ def test_windows_equal_a_plain_loop_and_diverge_not_from_themselves(make_model: 
     loaded = engine.load(spec(path))
     windows = [Window(tokens=(0, *range(10, 30)), scored_from=1), Window(tokens=tuple(range(5, 25)), scored_from=8)]
     states = str(tmp_path / "states" / "000000.npy")
-    scores = loaded.roll(windows, states_out=states)
+    scores = loaded.score_windows(windows, states_out=states)
     for window, score in zip(windows, scores, strict=True):
         log_p = plain(path, list(window.tokens[:-1]))
         expected = [float(log_p[n - 1, window.tokens[n]]) for n in range(window.scored_from, len(window.tokens))]
         assert score.log_probs == pytest.approx(expected, abs=1e-4)
-    again = loaded.roll(windows, states_in=states)
+    again = loaded.score_windows(windows, states_in=states)
     assert max(value for score in again for value in score.kl or ()) < 1e-4
 
 
@@ -60,8 +60,8 @@ def test_divergence_equals_whole_logits(make_model: Make, tmp_path: Path) -> Non
     base, other = make_model("llama"), make_model("llama", shake, "other")
     window = Window(tokens=tuple(range(20, 60)), scored_from=1)
     states = str(tmp_path / "states" / "0.npy")
-    engine.load(spec(base)).roll([window], states_out=states)
-    score = engine.load(spec(other)).roll([window], states_in=states)[0]
+    engine.load(spec(base)).score_windows([window], states_out=states)
+    score = engine.load(spec(other)).score_windows([window], states_in=states)[0]
     log_p, log_q = plain(base, list(window.tokens[:-1])), plain(other, list(window.tokens[:-1]))
     kl = (log_p.exp() * (log_p - log_q)).sum(-1).tolist()
     assert score.kl == pytest.approx(kl, rel=0.01, abs=1e-4)

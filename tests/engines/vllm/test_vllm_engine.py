@@ -113,7 +113,9 @@ def assert_alike(asked: Worker | ServedEngine, plain: TransformersEngine) -> Non
         assert ours.log_probs == pytest.approx(theirs.log_probs, abs=2e-3)
         assert ours.greedy == theirs.greedy
     window = Window(tokens=(*context, *tails[1]), scored_from=2)
-    assert asked.roll([window])[0].log_probs == pytest.approx(plain.roll([window])[0].log_probs, abs=2e-3)
+    assert asked.score_windows([window])[0].log_probs == pytest.approx(
+        plain.score_windows([window])[0].log_probs, abs=2e-3
+    )
     prompt = GenerateRequest(prompt=context, max_new_tokens=8)
     assert asked.generate([prompt])[0].text == plain.generate([prompt])[0].text
 
