@@ -27,21 +27,9 @@ import numpy as np
 
 from harness.errors import ExitCode
 from harness.planning.batching import MOST_ITEMS
-from harness.records.models import (
-    DocumentScore,
-    EngineFacts,
-    EvaluationManifest,
-    Host,
-    Identity,
-    ItemRecord,
-    OptionAnswer,
-    PlannedItem,
-    RunManifest,
-    Scored,
-    TaskRun,
-    VariantRun,
-    evaluation_key,
-)
+from harness.records.evaluation_manifest import EngineFacts, EvaluationManifest, Host, Identity, evaluation_key
+from harness.records.items import DocumentScore, ItemRecord, OptionAnswer, PlannedItem, Scored
+from harness.records.run_manifest import RunManifest, TaskRun, VariantRun
 from harness.records.store import Store
 
 SIZES = (10_000, 100_000, 1_000_000)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.records.models import RunManifest
+from harness.records.run_manifest import RunManifest
 from harness.records.store import Store
 from harness.records.verdict import Verdict
 from harness.reports import write_html, write_junit, write_markdown

@@ -21,7 +21,8 @@ from rich.console import Console
 
 import harness
 from harness.methods import METHODS, filled
-from harness.records.models import EngineFacts, RunManifest
+from harness.records.evaluation_manifest import EngineFacts
+from harness.records.run_manifest import RunManifest
 from harness.records.verdict import CandidateVerdict
 from harness.runner.progress import reporter
 from harness.runner.schedule import RunOptions, run_suite

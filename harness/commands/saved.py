@@ -10,7 +10,7 @@ from rich.console import Console
 from harness import api
 from harness.commands.run import announce
 from harness.errors import RecordError, UsageError
-from harness.records.models import Accepted, RunManifest
+from harness.records.run_manifest import Accepted, RunManifest
 from harness.records.store import Store
 
 

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from harness.errors import UsageError
 from harness.output import is_gone
-from harness.records.models import Failed, ItemRecord, PlannedItem, RunManifest, VariantRun
+from harness.records.items import Failed, ItemRecord, PlannedItem
 from harness.records.record_index import RecordIndex
+from harness.records.run_manifest import RunManifest, VariantRun
 from harness.records.store import Store
 from harness.shown import json_text
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from harness.records.columns import Answers, Indices
-from harness.records.models import ItemRecord, PlannedItem, RunManifest, VariantRun
+from harness.records.items import ItemRecord, PlannedItem
+from harness.records.run_manifest import RunManifest, VariantRun
 from harness.records.store import Store
 from harness.samples.base_pairs import ThreeWay, task_three_ways
 from harness.samples.pairs import PairingError, Pairs, align, paired_metric

@@ -17,14 +17,10 @@ from harness.comparison.promoted import (
 )
 from harness.comparison.second_pass import NoisePairs, noise_pairs
 from harness.comparison.task_sides import Items, Paired, pair_sides
-from harness.records.models import (
-    EvaluationManifest,
-    MemoryFigures,
-    RunManifest,
-    SpeedRecord,
-    VariantRun,
-)
+from harness.records.evaluation_manifest import EvaluationManifest
+from harness.records.run_manifest import RunManifest, VariantRun
 from harness.records.store import Store
+from harness.records.timings import MemoryFigures, SpeedRecord
 from harness.samples.pairs import PairingError, Pairs, pair_items
 from harness.samples.timed_pairs import SpeedPairs, loaded_memory, speed_pairs
 

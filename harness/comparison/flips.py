@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from harness.records.columns import NONE, Answers, Floats, Indices, PlanColumns
-from harness.records.models import ItemRecord, PlannedItem
-from harness.records.verdict import Flip
+from harness.records.items import ItemRecord, PlannedItem
+from harness.records.measures import Flip
 from harness.samples.pairs import Pairs
 
 MOST = 200

@@ -12,7 +12,7 @@ import numpy as np
 
 from harness.errors import QuantgateError
 from harness.records.columns import PlanColumns
-from harness.records.models import RunManifest
+from harness.records.run_manifest import RunManifest
 from harness.records.store import Store
 
 MOST_RUNS = 50

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from harness.errors import QuantgateError
-from harness.records.models import Accepted, EvaluationManifest, MemoryFigures, RunManifest, SpeedRecord, VariantRun
+from harness.records.evaluation_manifest import EvaluationManifest
+from harness.records.run_manifest import Accepted, RunManifest, VariantRun
 from harness.records.store import Store
+from harness.records.timings import MemoryFigures, SpeedRecord
 from harness.samples.timed_pairs import memory_of_load
 
 MOST_VERSIONS = 12

@@ -9,8 +9,9 @@ import numpy as np
 
 from harness.errors import RecordError
 from harness.records.columns import Floats, PlanColumns
-from harness.records.models import RunManifest, SpeedRecord
+from harness.records.run_manifest import RunManifest
 from harness.records.store import Store
+from harness.records.timings import SpeedRecord
 from harness.samples.documents import DocumentPairs, document_pairs
 from harness.samples.pairs import PairedMetric, PairingError, Pairs, Side, align, pair_items, paired_metric
 from harness.samples.timed_pairs import baseline_ratios

@@ -14,10 +14,10 @@ import numpy as np
 
 from harness.metrics.table import lookup
 from harness.records.columns import Floats, PlanColumns
-from harness.records.models import EarlyStop
+from harness.records.run_manifest import EarlyStop
 from harness.samples.pairs import PairedMetric, Side, pair_items, paired_metric
 from harness.stats import BettingTest, cluster_values
-from harness.suite.models import Gate
+from harness.suite.gate_model import Gate
 
 
 @dataclass(frozen=True, kw_only=True)

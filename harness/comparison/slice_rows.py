@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from harness.records.verdict import Measure, SliceMeasure
+from harness.records.measures import Measure, SliceMeasure
 from harness.samples.documents import DocumentPairs
 from harness.samples.measures import (
     ANY_MARGIN,

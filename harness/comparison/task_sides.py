@@ -10,9 +10,10 @@ from harness.comparison.flips import Reader, find_flips
 from harness.comparison.sequential_test import Part, largest_cluster
 from harness.errors import RecordError
 from harness.records.columns import Indices, ItemColumns, PlanColumns
-from harness.records.models import EarlyStop, ItemRecord, PlannedItem, RunManifest, VariantRun
+from harness.records.items import ItemRecord, PlannedItem
+from harness.records.measures import Flip
+from harness.records.run_manifest import EarlyStop, RunManifest, VariantRun
 from harness.records.store import Store
-from harness.records.verdict import Flip
 from harness.samples.base_pairs import ThreeWay, task_three_ways
 from harness.samples.documents import DocumentPairs, document_pairs
 from harness.samples.pairs import PairedMetric, PairingError, Pairs, Side, align, pair_items, paired_metric

@@ -22,7 +22,7 @@ from harness.methods.base import Block
 from harness.runner.interpreters import built
 from harness.runner.made_checkpoints import make_checkpoint
 from harness.runner.variants import resolve_variant
-from harness.suite.models import FULL_BITS
+from harness.suite.variant_model import FULL_BITS
 from harness.worker.client import Worker
 from harness.worker.environments import shipped
 from harness.worker.versions import gpu_count

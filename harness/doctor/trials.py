@@ -16,7 +16,7 @@ from harness.methods import filled
 from harness.methods.base import Block, Method
 from harness.runner.variants import RunVariant, resolve_variant
 from harness.suite.load import LoadedSuite, parse_suite
-from harness.suite.models import FULL_BITS
+from harness.suite.variant_model import FULL_BITS
 from harness.worker.client import Worker
 from harness.worker.versions import gpu_count
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from harness.errors import UsageError
-from harness.records.verdict import Finding, Verdict
+from harness.records.findings import Finding
+from harness.records.verdict import Verdict
 
 
 def choose(verdict: Verdict, gate: str, *, variant: str | None, slice_name: str | None) -> tuple[Finding, ...]:

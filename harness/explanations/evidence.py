@@ -22,15 +22,16 @@ from harness.gates.retained_gain import judge_three_way
 from harness.gates.stopped_tasks import judge_part
 from harness.metrics.table import lookup
 from harness.records.columns import Indices
-from harness.records.models import RunManifest, SpeedRecord, VariantRun
+from harness.records.findings import Finding
+from harness.records.run_manifest import RunManifest, VariantRun
 from harness.records.store import Store
-from harness.records.verdict import Finding
+from harness.records.timings import SpeedRecord
 from harness.samples.base_pairs import ThreeWay
 from harness.samples.documents import DocumentPairs, document_pairs
 from harness.samples.measures import only_documents
 from harness.samples.pairs import PairedMetric, Pairs, paired_metric
 from harness.samples.timed_pairs import SpeedPairs, loaded_memory, speed_pairs
-from harness.suite.models import Gate
+from harness.suite.gate_model import Gate
 
 CLEAN = "without the items that share text with the calibration data: "
 """How the reason of a finding begins that was judged on the clean items."""

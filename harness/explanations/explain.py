@@ -43,9 +43,9 @@ from harness.explanations.stopped_steps import early_changes, early_conditions, 
 from harness.explanations.what_if import changes
 from harness.gates.judgement import Judgement
 from harness.metrics.table import lookup
-from harness.records.models import RunManifest
+from harness.records.findings import Finding
+from harness.records.run_manifest import RunManifest
 from harness.records.store import Store
-from harness.records.verdict import Finding
 from harness.samples.pairs import PairingError
 
 SAME = 1e-9

@@ -11,8 +11,10 @@ from harness.comparison.flips import answer_text, cut, find_flips, margins
 from harness.explanations.evidence import Documents, Evidence, Items, Stopped, ThreeWays
 from harness.explanations.shapes import FlipBeside, Place, Table
 from harness.metrics.table import lookup
-from harness.records.models import MEMORY_FIELDS, RunManifest, VariantRun
-from harness.records.verdict import Finding, Flip
+from harness.records.findings import Finding
+from harness.records.measures import Flip
+from harness.records.run_manifest import RunManifest, VariantRun
+from harness.records.timings import MEMORY_FIELDS
 
 DIVERGENCE = ("document.kl", "document.top1", "document.delta")
 """Fields that only a candidate's records have."""

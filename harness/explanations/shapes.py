@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from harness.records.verdict import Bound, Decision, FindingDecision, Flip
+from harness.records.findings import Bound, Decision, FindingDecision
+from harness.records.measures import Flip
 
 SCHEMA = 1
 DIGITS = 10

@@ -11,7 +11,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from harness.explanations.shapes import Condition, Explanation, FlipBeside, Section, Step, Table, num
-from harness.records.verdict import Flip
+from harness.records.measures import Flip
 from harness.reports import figures
 from harness.reports.safe_text import visible, without_commands
 from harness.reports.terminal import STYLES, safe

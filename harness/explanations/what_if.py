@@ -16,7 +16,7 @@ from harness.explanations.evidence import Evidence, Items, ThreeWays
 from harness.explanations.shapes import Change, num
 from harness.gates.judgement import Judgement
 from harness.gates.retained_gain import judge_three_way
-from harness.records.verdict import Decision, Finding
+from harness.records.findings import Decision, Finding
 from harness.reports import figures
 from harness.samples.base_pairs import ThreeWay
 from harness.samples.measures import drop_of

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from harness.forecast.past_runs import PastMeasure, PastRuns
-from harness.records.models import PlannedItem
+from harness.records.items import PlannedItem
 from harness.stats.decision import normal_quantile, t_quantile
 from harness.stats.promise import POWER
-from harness.suite.models import Gate, Suite
+from harness.suite.gate_model import Gate
+from harness.suite.models import Suite
 
 
 @dataclass(frozen=True, kw_only=True)

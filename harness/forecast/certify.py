@@ -11,10 +11,11 @@ from harness.forecast.certify_items import certify_items
 from harness.forecast.past_runs import PastRuns
 from harness.metrics.table import lookup
 from harness.planning.task_plan import TaskPlan
-from harness.records.models import PlannedItem
+from harness.records.items import PlannedItem
 from harness.stats.decision import normal_quantile
 from harness.stats.promise import POWER
-from harness.suite.models import Gate, Suite
+from harness.suite.gate_model import Gate
+from harness.suite.models import Suite
 
 FEW_PAIRS = 10
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.forecast.certificate import Asked, Certificate
 from harness.metrics.table import lookup
-from harness.records.verdict import Measure
+from harness.records.measures import Measure
 from harness.stats import DISCORDANCE_PRIORS, mean_level, paired_recovery, zero_flip_items
 from harness.stats.promise import (
     Sample,
@@ -20,7 +20,9 @@ from harness.stats.promise import (
     factor_certifying,
     items_certifying,
 )
-from harness.suite.models import Gate, Suite, Variant
+from harness.suite.gate_model import Gate
+from harness.suite.models import Suite
+from harness.suite.variant_model import Variant
 
 
 @dataclass(frozen=True, kw_only=True)

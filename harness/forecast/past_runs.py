@@ -10,9 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.errors import RecordError
-from harness.records.models import RunManifest, SpeedRecord, VariantRun
+from harness.records.measures import Measure, Noise, SpeedRow
+from harness.records.run_manifest import RunManifest, VariantRun
 from harness.records.store import Store
-from harness.records.verdict import CandidateVerdict, Measure, Noise, SpeedRow, Verdict
+from harness.records.timings import SpeedRecord
+from harness.records.verdict import CandidateVerdict, Verdict
 from harness.stats.decision import normal_quantile, t_quantile
 from harness.suite.describe import quantization_words
 from harness.suite.models import Suite

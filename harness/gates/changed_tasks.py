@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from harness.records.models import RunManifest
+from harness.records.run_manifest import RunManifest
 from harness.suite.definition import task_definition
 from harness.suite.load import LoadedSuite
 from harness.suite.locations import resolve_file

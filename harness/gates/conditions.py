@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from harness.comparison.candidates import Comparison
 from harness.records.batching_codes import batching_code
-from harness.records.models import EvaluationManifest
+from harness.records.evaluation_manifest import EvaluationManifest
 from harness.records.verdict import Conditions, TaskFacts
 
 

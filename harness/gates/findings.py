@@ -17,12 +17,12 @@ from harness.gates.retained_gain import base_trouble, judge_retained
 from harness.gates.stopped_tasks import judge_part, not_judged
 from harness.gates.words import some
 from harness.metrics.table import Kind, lookup
-from harness.records.verdict import Finding
+from harness.records.findings import Finding
 from harness.samples.base_pairs import ThreeWay
 from harness.samples.documents import DocumentPairs
 from harness.samples.measures import only_documents
 from harness.samples.pairs import PairedMetric
-from harness.suite.models import Gate
+from harness.suite.gate_model import Gate
 
 P = TypeVar("P")
 

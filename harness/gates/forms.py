@@ -9,8 +9,8 @@ from harness.gates.limits import Estimate, at_least, at_most
 from harness.gates.nothing_to_lose import held_to_floor
 from harness.gates.words import bounds, percent, points, quantity, ratio
 from harness.metrics.table import lookup
-from harness.records.models import MEMORY_FIELDS, MemoryFigures, SpeedRecord
-from harness.records.verdict import Decision
+from harness.records.findings import Decision
+from harness.records.timings import MEMORY_FIELDS, MemoryFigures, SpeedRecord
 from harness.samples.documents import DocumentPairs
 from harness.samples.measures import divergence_level, drop_of, increase_of, likelihood_level
 from harness.samples.pairs import PairedMetric
@@ -27,7 +27,7 @@ from harness.stats import (
     paired_recovery,
     speed_ratio,
 )
-from harness.suite.models import Gate
+from harness.suite.gate_model import Gate
 
 BROKEN = ": the limit is broken"
 """How the reason of a FAIL ends."""

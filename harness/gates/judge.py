@@ -23,16 +23,11 @@ from harness.gates.waived import day_of, excused, uses
 from harness.gates.words import shortened
 from harness.metrics.table import lookup
 from harness.records.decisions import ORDER, blocking, broken, counted, decide, decide_run, worst
-from harness.records.models import EarlyStop, MemoryFigures
-from harness.records.verdict import (
-    CandidateVerdict,
-    Check,
-    Decision,
-    DriftStep,
-    Finding,
-    Measure,
-    Verdict,
-)
+from harness.records.findings import Check, Decision, Finding
+from harness.records.measures import DriftStep, Measure
+from harness.records.run_manifest import EarlyStop
+from harness.records.timings import MemoryFigures
+from harness.records.verdict import CandidateVerdict, Verdict
 from harness.samples.documents import kl_histogram
 from harness.samples.measures import likelihood_level
 from harness.samples.timed_pairs import speed_rows

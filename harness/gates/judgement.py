@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.gates.limits import Estimate
-from harness.records.verdict import Decision, InvalidCode
+from harness.records.findings import Decision, InvalidCode
 
 
 @dataclass(frozen=True, kw_only=True)

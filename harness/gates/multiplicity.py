@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from harness.gates.forms import BROKEN
 from harness.metrics.table import lookup
-from harness.records.verdict import Exploratory, Finding, Measure, MovedSlice
+from harness.records.findings import Finding
+from harness.records.measures import Exploratory, Measure, MovedSlice
 from harness.stats import benjamini_hochberg, holm
 
 EXPLORATORY_LEVEL = 0.1

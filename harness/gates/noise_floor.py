@@ -14,14 +14,16 @@ from harness.comparison.second_pass import NoisePairs
 from harness.gates.retained_gain import base_trouble, unsound
 from harness.gates.words import percent, points, quantity, ratio
 from harness.metrics.table import lookup
-from harness.records.verdict import Check, Noise, NoiseMeasure, NoiseSpeed
+from harness.records.findings import Check
+from harness.records.measures import Noise, NoiseMeasure, NoiseSpeed
 from harness.samples.base_pairs import retained_of
 from harness.samples.documents import DocumentPairs
 from harness.samples.measures import DIVERGENCE_UNITS, divergence_level, increase_of
 from harness.samples.pairs import PairedMetric
 from harness.stats import mean_level
 from harness.stats.decision import normal_quantile
-from harness.suite.models import Gate, Suite
+from harness.suite.gate_model import Gate
+from harness.suite.models import Suite
 
 NOTHING: Mapping[str, float] = {}
 FEW_SPEED_PAIRS = 3

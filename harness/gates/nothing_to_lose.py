@@ -13,10 +13,10 @@ import numpy as np
 
 from harness.gates.judgement import Judgement
 from harness.gates.words import percent
-from harness.records.verdict import InvalidCode
+from harness.records.findings import InvalidCode
 from harness.samples.given_answers import Given
 from harness.samples.pairs import PairedMetric
-from harness.suite.models import Gate
+from harness.suite.gate_model import Gate
 
 LOSSES = ("max_drop", "max_relative_drop", "min_recovery", "min_retained")
 """Forms that look at what is lost of the baseline's score."""

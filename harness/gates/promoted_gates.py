@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from harness.gates.words import percent, points, quantity, ratio
 from harness.metrics.table import lookup
-from harness.records.verdict import Finding, GateChange
-from harness.suite.models import Gate, Suite
+from harness.records.findings import Finding, GateChange
+from harness.suite.gate_model import Gate
+from harness.suite.models import Suite
 
 LOOSER_UP = ("max_drop", "max_relative_drop", "max_increase", "max", "max_ratio")
 """Forms in which a higher limit lets more through; in the others a lower one does."""

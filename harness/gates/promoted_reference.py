@@ -14,12 +14,13 @@ from harness.comparison.task_sides import Paired
 from harness.gates.judgement import Judgement
 from harness.gates.words import percent, points
 from harness.metrics.table import lookup
-from harness.records.models import SpeedRecord
-from harness.records.verdict import CumulativeDrift, DriftStep, Finding
+from harness.records.findings import Finding
+from harness.records.measures import CumulativeDrift, DriftStep
+from harness.records.timings import SpeedRecord
 from harness.samples.documents import DocumentPairs
 from harness.samples.measures import ANY_MARGIN, drop_of, increase_of
 from harness.samples.pairs import PairedMetric
-from harness.suite.models import Gate
+from harness.suite.gate_model import Gate
 
 Key = tuple[str, str]
 """(task, metric)."""

@@ -4,9 +4,10 @@ the baseline's."""
 
 from __future__ import annotations
 
-from harness.records.models import EngineFacts, VariantRun
-from harness.records.verdict import Check
-from harness.suite.models import FULL_BITS, Variant
+from harness.records.evaluation_manifest import EngineFacts
+from harness.records.findings import Check
+from harness.records.run_manifest import VariantRun
+from harness.suite.variant_model import FULL_BITS, Variant
 
 MOST_OVER = 1.5
 SPARE_BITS = 2.0

@@ -10,10 +10,13 @@ from harness.gates.limits import Estimate
 from harness.gates.quantized_share import same_weights
 from harness.gates.words import percent, points
 from harness.metrics.table import lookup
-from harness.records.verdict import BaseModelFacts, Decision, Retained
+from harness.records.findings import Decision
+from harness.records.measures import Retained
+from harness.records.verdict import BaseModelFacts
 from harness.samples.base_pairs import ThreeWay, retained_measure, retained_of, undefined
 from harness.stats import RetainedShare, more_documents
-from harness.suite.models import Base, Gate
+from harness.suite.gate_model import Gate
+from harness.suite.variant_model import Base
 
 
 def base_trouble(comparison: Comparison) -> Judgement | None:

@@ -13,7 +13,7 @@ from harness.comparison.lost_slices import MissingSlices
 from harness.comparison.task_sides import Paired
 from harness.gates.words import percent, points, some
 from harness.metrics.table import lookup
-from harness.records.verdict import Check
+from harness.records.findings import Check
 from harness.samples.measures import ANY_MARGIN, drop_of, increase_of
 from harness.stats import mean_level, paired_drop
 

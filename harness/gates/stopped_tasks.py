@@ -6,10 +6,11 @@ from harness.comparison.sequential_test import Part, can_stop, wealth_against
 from harness.gates.judgement import Judgement
 from harness.gates.limits import Estimate
 from harness.gates.words import percent, points
-from harness.records.models import EarlyStop
-from harness.records.verdict import Check, Measure
+from harness.records.findings import Check
+from harness.records.measures import Measure
+from harness.records.run_manifest import EarlyStop
 from harness.samples.pairs import PairedMetric
-from harness.suite.models import Gate
+from harness.suite.gate_model import Gate
 
 
 def judge_part(gate: Gate, metric: PairedMetric | None, part: Part, *, alpha: float) -> Judgement:

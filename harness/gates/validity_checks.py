@@ -9,9 +9,10 @@ from harness.comparison.task_sides import Paired
 from harness.gates.quantized_share import kinds_of, other_weights_check, quantized_check
 from harness.gates.stopped_tasks import stop_check
 from harness.gates.words import leak_words
-from harness.records.models import GRAM, SHORT_GRAM, EngineFacts, VariantRun
-from harness.records.verdict import Check
-from harness.suite.models import Variant
+from harness.records.evaluation_manifest import EngineFacts
+from harness.records.findings import Check
+from harness.records.run_manifest import GRAM, SHORT_GRAM, VariantRun
+from harness.suite.variant_model import Variant
 
 BROKEN = 0.5
 """A candidate without a finite answer to so many items is no model that was measured."""

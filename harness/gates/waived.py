@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from typing import Literal
 
-from harness.records.verdict import Finding, WaiverUse
-from harness.suite.models import Suite, Waiver
+from harness.records.findings import Finding, WaiverUse
+from harness.suite.gate_model import Waiver
+from harness.suite.models import Suite
 from harness.suite.waivers import counts, waived_gate
 
 

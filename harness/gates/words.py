@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from harness.records.models import Leak
+from harness.records.run_manifest import Leak
 
 BEYOND = "beyond measure"
 """Said of a value too large for a number: the perplexity of a model that lost everything."""

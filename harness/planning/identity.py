@@ -7,8 +7,8 @@ import json
 
 from harness.checkpoints.contents import content_of
 from harness.checkpoints.resolve import Reference, resolve
-from harness.records.models import evaluation_key as evaluation_key
-from harness.suite.models import Variant
+from harness.records.evaluation_manifest import evaluation_key as evaluation_key
+from harness.suite.variant_model import Variant
 
 
 def quantization_text(variant: Variant) -> str:

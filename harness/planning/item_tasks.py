@@ -23,10 +23,10 @@ from harness.planning.shared_prefixes import root_prefix_lengths, shared_prefix_
 from harness.planning.task_decoding import rule_facts, under
 from harness.planning.task_plan import Answer, Request, TaskPlan, prompt_hash, sample
 from harness.planning.tokens import Tokenizer
-from harness.records.models import ItemRecord, PlannedItem
+from harness.records.items import ItemRecord, PlannedItem
 from harness.suite.load import LoadedSuite
 from harness.suite.locations import resolve_file
-from harness.suite.models import Task
+from harness.suite.task_model import Task
 
 SHOWN = 20_000
 """Characters of a prompt that are stored for people."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from harness.datafiles.rows import problem
 from harness.datafiles.values import NotTextError, Number, is_missing, text_of
-from harness.suite.models import Task
+from harness.suite.task_model import Task
 
 Fields = Mapping[str, object]
 

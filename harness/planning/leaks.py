@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from harness.planning.prompts.short_forms import Docs
 from harness.planning.requests import ItemRequests
 from harness.planning.text_metrics import words_of
-from harness.records.models import GRAM, Leak, PlannedItem
+from harness.records.items import PlannedItem
+from harness.records.run_manifest import GRAM, Leak
 
 NEARLY = 0.9
 """Share of the items from which on a place holds the answer."""

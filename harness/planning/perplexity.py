@@ -18,10 +18,10 @@ from harness.planning.lm_eval.lm_eval_tasks import first_cause
 from harness.planning.prompts.short_forms import Docs
 from harness.planning.task_plan import Answer, TaskPlan, prompt_hash, sample
 from harness.planning.tokens import Encoded, Tokenizer, windows
-from harness.records.models import DocumentScore, ItemRecord, PlannedItem
+from harness.records.items import DocumentScore, ItemRecord, PlannedItem
 from harness.suite.load import LoadedSuite
 from harness.suite.locations import resolve_file
-from harness.suite.models import Task
+from harness.suite.task_model import Task
 
 BEGINNING = 400
 """Characters of a document kept for people."""

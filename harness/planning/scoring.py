@@ -13,7 +13,7 @@ from harness.planning.prompts.short_forms import Docs
 from harness.planning.requests import ItemRequests
 from harness.planning.task_plan import Answer
 from harness.planning.ties import shared_among_ties
-from harness.records.models import Failed, ItemRecord, OptionAnswer, Outcome, PlannedItem, TextAnswer, outcome
+from harness.records.items import Failed, ItemRecord, OptionAnswer, Outcome, PlannedItem, TextAnswer, outcome
 
 
 @dataclass(frozen=True, kw_only=True)

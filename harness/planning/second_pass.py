@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 
 from harness.planning.task_plan import Answer, TaskPlan, sample
-from harness.records.models import ItemRecord
+from harness.records.items import ItemRecord
 from harness.suite.models import NoiseFloor
 
 ITEMS, DOCUMENTS = 64, 4

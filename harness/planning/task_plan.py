@@ -19,7 +19,8 @@ from harness.engines.protocol import (
 )
 from harness.planning.batching import ANSWERED_TOKENS, BATCHING, PADDED_TOKENS, PADDING, Order, in_blocks, in_one
 from harness.planning.tokens import Encoded
-from harness.records.models import Failed, ItemRecord, Leak, PlannedItem
+from harness.records.items import Failed, ItemRecord, PlannedItem
+from harness.records.run_manifest import Leak
 
 Request = ScoreRequest | GenerateRequest | Window
 Answer = tuple[ContinuationScore, ...] | Generation | WindowScore

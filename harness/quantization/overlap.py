@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from harness.planning.task_plan import TaskPlan
-from harness.records.models import GRAM, SHORT_GRAM, CalibrationOverlap
+from harness.records.run_manifest import GRAM, SHORT_GRAM, CalibrationOverlap
 
 LEAST_WORDS = 4
 """Texts shorter than this say nothing when they are found elsewhere: `yes`, `Paris`."""

@@ -7,8 +7,8 @@ runs go on pointing at theirs.
 from __future__ import annotations
 
 from harness.errors import RecordError
+from harness.records.evaluation_manifest import Attempt
 from harness.records.folder import Folder
-from harness.records.models import Attempt
 
 
 class Attempts(Folder):

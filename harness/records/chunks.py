@@ -19,7 +19,7 @@ from pydantic_core import from_json
 
 from harness.errors import RecordError, unwritable
 from harness.records.files import unreadable
-from harness.records.models import ItemRecord
+from harness.records.items import ItemRecord
 
 _ITEMS = TypeAdapter(tuple[ItemRecord, ...])
 

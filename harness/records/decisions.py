@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol, TypeVar
 
-from harness.records.verdict import Decision, FindingDecision
+from harness.records.findings import Decision, FindingDecision
 
 ORDER: tuple[Decision, ...] = ("PASS", "INCONCLUSIVE", "FAIL", "INVALID")
 """From the best to the worst."""

@@ -15,19 +15,13 @@ from pydantic import TypeAdapter, ValidationError
 from harness.errors import RecordError
 from harness.records.chunks import Chunks
 from harness.records.columns import Answers, ItemColumns
+from harness.records.evaluation_manifest import BatchLimits, BatchParts, EvaluationManifest, MemoryLimit, evaluation_key
 from harness.records.files import read_whole
 from harness.records.folder import Folder
-from harness.records.models import (
-    BatchLimits,
-    BatchParts,
-    EarlyStop,
-    EvaluationManifest,
-    ItemRecord,
-    MemoryLimit,
-    evaluation_key,
-)
+from harness.records.items import ItemRecord
 from harness.records.parse import read_items
 from harness.records.record_index import RecordIndex
+from harness.records.run_manifest import EarlyStop
 from harness.records.sums import check_file, file_sums
 
 _OLD_BATCHES = TypeAdapter(tuple[BatchLimits, ...])

@@ -28,7 +28,7 @@ from harness.records.columns import (
     Objects,
     PlanColumns,
 )
-from harness.records.models import DocumentScore, PlannedItem
+from harness.records.items import DocumentScore, PlannedItem
 
 BATCH_BYTES = 8_000_000
 """JSON that is parsed at once; it takes about four times that in memory."""

@@ -16,7 +16,7 @@ from harness.errors import RecordError
 from harness.records.columns import PlanColumns
 from harness.records.files import unreadable, write_atomically
 from harness.records.folder import Folder
-from harness.records.models import PlannedItem
+from harness.records.items import PlannedItem
 from harness.records.parse import read_plan
 from harness.records.seal import lines_with_checksum, open_lines
 

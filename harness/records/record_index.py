@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from harness.errors import RecordError
 from harness.records.chunks import Chunks
-from harness.records.models import ItemRecord
+from harness.records.items import ItemRecord
 
 CHECKSUM_BYTES = 65
 """In front of a chunk's JSON: SHA-256 in hex, a space."""

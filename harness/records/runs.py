@@ -15,9 +15,11 @@ from harness.records.decisions import held_to_its_parts
 from harness.records.evaluations import Evaluations
 from harness.records.files import read_whole, write_atomically
 from harness.records.lock import held_for_a_write
-from harness.records.models import Accepted, Name, RunManifest, SpeedRecord, VariantRun
+from harness.records.model import Name
+from harness.records.run_manifest import Accepted, RunManifest, VariantRun
 from harness.records.seal import lines_with_checksum, open_lines
 from harness.records.summary import VerdictSummary, read_summary
+from harness.records.timings import SpeedRecord
 from harness.records.verdict import Verdict
 
 

@@ -12,10 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import RecordError
 from harness.records.decisions import held_to_its_parts
+from harness.records.evaluation_manifest import Host
 from harness.records.files import read_whole
-from harness.records.models import Host
+from harness.records.findings import Bound, Decision, FindingDecision
 from harness.records.seal import SEALED, opened
-from harness.records.verdict import VERDICT_SCHEMA, Bound, Conditions, Decision, FindingDecision, Verdict
+from harness.records.verdict import VERDICT_SCHEMA, Conditions, Verdict
 
 
 class View(BaseModel):

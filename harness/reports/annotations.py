@@ -4,7 +4,8 @@ For GitHub Actions only (`GITHUB_ACTIONS=true`, the caller's check). A value can
 its own: everything that could end a line or a property is percent-encoded as GitHub's runner decodes it.
 """
 
-from harness.records.verdict import FindingDecision, Verdict
+from harness.records.findings import FindingDecision
+from harness.records.verdict import Verdict
 from harness.reports import figures
 from harness.reports.safe_text import one_line, without_commands
 

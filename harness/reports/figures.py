@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import shlex
 
-from harness.records.verdict import CandidateVerdict, CumulativeDrift, Decision, Finding, Measure, SpeedRow, Verdict
+from harness.records.findings import Decision, Finding
+from harness.records.measures import CumulativeDrift, Measure, SpeedRow
+from harness.records.verdict import CandidateVerdict, Verdict
 from harness.reports.safe_text import one_line
 
 NONE = "not available"

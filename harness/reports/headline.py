@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.records.verdict import CandidateVerdict, Finding, FindingDecision, Measure, Verdict
+from harness.records.findings import Finding, FindingDecision
+from harness.records.measures import Measure
+from harness.records.verdict import CandidateVerdict, Verdict
 from harness.reports import figures
 
 MOST_QUALITY = 3

@@ -10,7 +10,8 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from harness.records.verdict import Check, Finding, FindingDecision, Verdict
+from harness.records.findings import Check, Finding, FindingDecision
+from harness.records.verdict import Verdict
 from harness.reports import figures
 from harness.reports.safe_text import one_line
 

@@ -9,7 +9,9 @@ import html
 import re
 from pathlib import Path
 
-from harness.records.verdict import CandidateVerdict, Check, Finding, Flip, Verdict
+from harness.records.findings import Check, Finding
+from harness.records.measures import Flip
+from harness.records.verdict import CandidateVerdict, Verdict
 from harness.reports import figures, retained_lines
 from harness.reports.headline import columns
 from harness.reports.noise_lines import noise_line

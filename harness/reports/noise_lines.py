@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.records.verdict import Noise, NoiseMeasure, NoiseSpeed
+from harness.records.measures import Noise, NoiseMeasure, NoiseSpeed
 from harness.reports import figures
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from harness.records.verdict import CandidateVerdict, Retained, Verdict
+from harness.records.measures import Retained
+from harness.records.verdict import CandidateVerdict, Verdict
 from harness.reports import figures
 
 

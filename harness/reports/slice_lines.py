@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from harness.records.verdict import CandidateVerdict, Finding, Measure, MovedSlice, SliceMeasure
+from harness.records.findings import Finding
+from harness.records.measures import Measure, MovedSlice, SliceMeasure
+from harness.records.verdict import CandidateVerdict
 from harness.reports import figures
 
 T = TypeVar("T")

@@ -13,7 +13,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from harness.records.verdict import CandidateVerdict, Check, Finding, FindingDecision, Measure, Verdict
+from harness.records.findings import Check, Finding, FindingDecision
+from harness.records.measures import Measure
+from harness.records.verdict import CandidateVerdict, Verdict
 from harness.reports import figures, retained_lines
 from harness.reports.headline import Column, columns
 from harness.reports.noise_lines import noise_line

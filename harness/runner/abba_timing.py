@@ -10,7 +10,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from harness.engines.protocol import Timing, Workload
-from harness.records.models import Host, MemoryFigures, SpeedRecord, TimedPair, TimingSample, WorkloadTimes
+from harness.records.evaluation_manifest import Host
+from harness.records.timings import MemoryFigures, SpeedRecord, TimedPair, TimingSample, WorkloadTimes
 from harness.runner.eta import PAIRS, Amount
 from harness.runner.progress import Reporter
 from harness.runner.session import insist, load

@@ -11,7 +11,7 @@ from harness.runner.loader_libraries import revision_of
 from harness.runner.variants import RunVariant, resolve_variant
 from harness.suite.load import LoadedSuite
 from harness.suite.locations import resolve_model
-from harness.suite.models import Base, Variant
+from harness.suite.variant_model import Base, Variant
 
 NAME = "base model"
 """What messages, logs and records call it. A variant's name has no space, so none is called so."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.engines.protocol import Facts
-from harness.records.models import BatchLimits, EvaluationManifest
+from harness.records.evaluation_manifest import BatchLimits, EvaluationManifest
 from harness.records.store import Store
 
 

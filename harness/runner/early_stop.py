@@ -14,10 +14,12 @@ from functools import cached_property
 from harness.comparison.sequential_test import asked_so_far, can_stop, chances, largest_cluster, wealth_against
 from harness.planning.task_plan import TaskPlan
 from harness.records.columns import PlanColumns
-from harness.records.models import EarlyStop, EvaluationManifest
+from harness.records.evaluation_manifest import EvaluationManifest
+from harness.records.run_manifest import EarlyStop
 from harness.records.store import Store
 from harness.samples.pairs import PairingError, Side, align
-from harness.suite.models import Gate, Suite
+from harness.suite.gate_model import Gate
+from harness.suite.models import Suite
 from harness.suite.waivers import active_waiver
 
 

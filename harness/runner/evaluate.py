@@ -22,7 +22,8 @@ from harness.errors import RecordError, WorkerError
 from harness.planning.identity import evaluation_key
 from harness.planning.task_plan import Request, TaskPlan
 from harness.records.chunks import Chunks
-from harness.records.models import EngineFacts, EvaluationManifest, Host, Identity, ItemRecord
+from harness.records.evaluation_manifest import EngineFacts, EvaluationManifest, Host, Identity
+from harness.records.items import ItemRecord
 from harness.records.state_chunks import state_file
 from harness.records.store import Store
 from harness.runner.batch_limits import BatchLog

@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.errors import RecordError
 from harness.planning.identity import evaluation_key
 from harness.planning.task_plan import TaskPlan
-from harness.records.models import IDENTITY_SCHEMA, Identity
+from harness.records.evaluation_manifest import IDENTITY_SCHEMA, Identity
 from harness.records.store import Store
 from harness.runner.variants import RunVariant
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from harness.records.models import Host
+from harness.records.evaluation_manifest import Host
 
 
 def this_host() -> Host:

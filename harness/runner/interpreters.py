@@ -17,7 +17,7 @@ from harness.methods.base import Method
 from harness.runner.loader_libraries import ENGINE_PACKAGES, Source, reader_of, revision_of
 from harness.suite.load import LoadedSuite
 from harness.suite.locations import expand, resolve_model
-from harness.suite.models import Variant
+from harness.suite.variant_model import Variant
 from harness.worker.environments import Environment, Environments, from_requirements, shipped
 from harness.worker.versions import gpu_count, library_versions
 

@@ -15,7 +15,8 @@ from harness.errors import EngineError
 from harness.methods import METHODS
 from harness.methods.base import Method
 from harness.suite.locations import ModelLocation
-from harness.suite.models import Suite, Variant
+from harness.suite.models import Suite
+from harness.suite.variant_model import Variant
 
 ENGINE_PACKAGES: Mapping[str, tuple[str, ...]] = {
     "transformers": ("torch", "transformers", "tokenizers"),

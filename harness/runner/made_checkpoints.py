@@ -14,7 +14,8 @@ from harness.quantization.calibration import draw, read_texts
 from harness.runner.interpreters import making
 from harness.suite.load import LoadedSuite
 from harness.suite.locations import ModelLocation, resolve_model
-from harness.suite.models import Suite, Variant
+from harness.suite.models import Suite
+from harness.suite.variant_model import Variant
 from harness.worker.versions import device_type, gpu_count, library_versions
 
 

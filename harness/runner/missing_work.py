@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from harness.planning.second_pass import second_pass
 from harness.planning.task_plan import TaskPlan
-from harness.records.models import Host
+from harness.records.evaluation_manifest import Host
 from harness.records.store import Store
 from harness.runner.abba_timing import pairs_of, speed_key
 from harness.runner.base_model import NAME

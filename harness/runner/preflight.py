@@ -15,7 +15,7 @@ from harness.runner.made_checkpoints import check_source
 from harness.runner.variants import locate_model
 from harness.suite.load import LoadedSuite
 from harness.suite.locations import resolve_file, resolve_model
-from harness.suite.models import Base, Variant
+from harness.suite.variant_model import Base, Variant
 from harness.worker.versions import gpu_count
 
 

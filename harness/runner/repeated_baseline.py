@@ -13,7 +13,7 @@ from harness.errors import EngineError, RecordError, WorkerError
 from harness.planning.identity import evaluation_key
 from harness.planning.second_pass import SecondPass, second_pass
 from harness.planning.task_plan import TaskPlan
-from harness.records.models import Host
+from harness.records.evaluation_manifest import Host
 from harness.records.state_chunks import Rows, gather_states, state_file
 from harness.records.store import Store
 from harness.runner.evaluate import evaluate

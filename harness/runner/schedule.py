@@ -18,16 +18,8 @@ from harness.planning.plan_suite import plan_suite
 from harness.planning.task_plan import TaskPlan
 from harness.planning.tokens import Tokenizer
 from harness.quantization.overlap import overlap_with
-from harness.records.models import (
-    EarlyStop,
-    EngineFacts,
-    EvaluationManifest,
-    Host,
-    RunManifest,
-    TaskRun,
-    TokenDisagreement,
-    VariantRun,
-)
+from harness.records.evaluation_manifest import EngineFacts, EvaluationManifest, Host
+from harness.records.run_manifest import EarlyStop, RunManifest, TaskRun, TokenDisagreement, VariantRun
 from harness.records.store import Store
 from harness.runner.abba_timing import Timer, speed_key
 from harness.runner.base_model import NAME, resolve_base
@@ -49,7 +41,7 @@ from harness.runner.variants import RunVariant, context_length, resolve_variant,
 from harness.runner.workers import Workers
 from harness.suite.definition import task_definition
 from harness.suite.load import LoadedSuite
-from harness.suite.models import Variant
+from harness.suite.variant_model import Variant
 
 STATE_BYTES_PER_TOKEN = 16_384
 """Generous size of a stored hidden state (8192 wide, 16 bits), for the free-space check."""

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from harness.planning.task_plan import TaskPlan
-from harness.records.models import ItemRecord
+from harness.records.items import ItemRecord
 from harness.runner.evaluate import ask_worker, scored
 from harness.runner.session import Session
 from harness.runner.tokenizer_agreement import first_disagreement

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from harness.errors import EngineError
 from harness.planning.task_plan import TaskPlan, plan_texts
-from harness.records.models import TokenDisagreement
+from harness.records.run_manifest import TokenDisagreement
 from harness.runner.session import Session
 
 TEXTS = 256

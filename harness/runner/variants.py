@@ -18,13 +18,13 @@ from harness.masking import without_secrets
 from harness.planning.identity import quantization_text
 from harness.planning.task_plan import TaskPlan
 from harness.planning.tokens import HfTokenizer, Tokenizer
-from harness.records.models import Identity
+from harness.records.evaluation_manifest import Identity
 from harness.runner.interpreters import Runtime, loading
 from harness.runner.loader_libraries import Source, hub_config, revision_of
 from harness.runner.made_checkpoints import calibration_texts, make_checkpoint, trusts
 from harness.suite.load import LoadedSuite
 from harness.suite.locations import ModelLocation, resolve_file, resolve_model
-from harness.suite.models import Variant
+from harness.suite.variant_model import Variant
 from harness.worker.versions import device_type
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from harness.records.columns import Answers, Floats, Indices
-from harness.records.verdict import Retained
+from harness.records.measures import Retained
 from harness.samples.pairs import PairedMetric, PairingError, Pairs, Side, slice_members
 from harness.stats import RetainedShare, retained_documents, retained_items
 

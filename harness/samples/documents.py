@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.records.columns import Floats, Indices
-from harness.records.models import DocumentScore
-from harness.records.verdict import Histogram
+from harness.records.items import DocumentScore
+from harness.records.measures import Histogram
 from harness.samples.pairs import Pairs
 
 KL_EDGES = tuple(10.0**exponent for exponent in np.arange(-6, 1.51, 0.25))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.records.columns import Floats
-from harness.records.verdict import Measure, Spread
+from harness.records.measures import Measure, Spread
 from harness.samples.documents import Divergence, DocumentPairs, below_by_document
 from harness.samples.pairs import PairedMetric
 from harness.stats import (

@@ -10,16 +10,10 @@ import numpy as np
 
 from harness.metrics.table import METRICS
 from harness.records.columns import Floats
-from harness.records.models import (
-    EngineFacts,
-    MemoryFigures,
-    RunManifest,
-    SpeedRecord,
-    TimingSample,
-    VariantRun,
-    WorkloadTimes,
-)
-from harness.records.verdict import SpeedRow
+from harness.records.evaluation_manifest import EngineFacts
+from harness.records.measures import SpeedRow
+from harness.records.run_manifest import RunManifest, VariantRun
+from harness.records.timings import MemoryFigures, SpeedRecord, TimingSample, WorkloadTimes
 from harness.stats import speed_ratio
 
 TOKENS_FOR_P99 = 1000

@@ -6,8 +6,11 @@ import re
 from collections.abc import Iterator
 
 from harness.metrics.table import METRICS, Metric, lookup
-from harness.suite.models import Choice, Gate, Generate, Suite, Task, Variant
+from harness.suite.gate_model import Gate
+from harness.suite.models import Suite
 from harness.suite.names import nearest
+from harness.suite.task_model import Choice, Generate, Task
+from harness.suite.variant_model import Variant
 from harness.suite.waivers import waiver_problems
 
 Place = tuple[str | int, ...]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 
-from harness.suite.models import Suite, Task
+from harness.suite.models import Suite
+from harness.suite.task_model import Task
 
 
 def task_definition(suite: Suite, task: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness.suite.models import Variant
+from harness.suite.variant_model import Variant
 
 
 def quantization_words(variant: Variant) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.suite.models import Gate, Suite
+from harness.suite.gate_model import Gate
+from harness.suite.models import Suite
 
 Place = tuple[str | int, ...]
 

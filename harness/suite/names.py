@@ -7,23 +7,11 @@ from collections.abc import Iterable, Sequence
 
 from pydantic import BaseModel
 
-from harness.suite.models import (
-    Base,
-    Choice,
-    DecodingRules,
-    Endpoint,
-    Gate,
-    Generate,
-    LlamaCpp,
-    Perplexity,
-    Speed,
-    SpeedWorkload,
-    Suite,
-    Task,
-    Variant,
-    Waiver,
-)
+from harness.suite.gate_model import Gate, Waiver
+from harness.suite.models import DecodingRules, Speed, SpeedWorkload, Suite
 from harness.suite.quantize_block import MODELS, Calibration, Quantization
+from harness.suite.task_model import Choice, Generate, Perplexity, Task
+from harness.suite.variant_model import Base, Endpoint, LlamaCpp, Variant
 
 _CHILDREN: dict[type[BaseModel], dict[str, type[BaseModel]]] = {
     Suite: {

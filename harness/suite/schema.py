@@ -11,8 +11,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from harness.suite.models import Spec, Suite
+from harness.suite.models import Suite
 from harness.suite.quantize_block import Calibration, Quantization
+from harness.suite.values import Spec
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 PERCENT = {"type": "string", "pattern": r"^\s*[0-9.]+\s*%$"}

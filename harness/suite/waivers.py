@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 from harness.metrics.table import lookup
-from harness.suite.models import Gate, Suite, Waiver
+from harness.suite.gate_model import Gate, Waiver
+from harness.suite.models import Suite
 from harness.suite.names import nearest
 
 Place = tuple[str | int, ...]

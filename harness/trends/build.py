@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
+from harness.records.findings import Decision
 from harness.records.summary import VerdictSummary
-from harness.records.verdict import Decision
 from harness.trends.figure_rows import HistoryRow, rows_of
 from harness.trends.series import Shift, in_series, marked, shifts_of
 

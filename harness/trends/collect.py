@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.errors import RecordError, UsageError
-from harness.records.models import MEMORY_FIELDS
 from harness.records.store import Store
 from harness.records.summary import VerdictSummary
+from harness.records.timings import MEMORY_FIELDS
 from harness.trends.build import History, Selection, Skipped, collect
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from harness.records.batching_codes import batching_code
-from harness.records.models import Host
+from harness.records.evaluation_manifest import Host
 from harness.records.summary import CandidateView, TaskView, VerdictSummary
 from harness.records.verdict import Conditions
 

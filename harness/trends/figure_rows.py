@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from harness.records.models import MEMORY_FIELDS
+from harness.records.findings import Decision, FindingDecision
 from harness.records.summary import (
     CandidateView,
     FactsView,
@@ -15,7 +15,7 @@ from harness.records.summary import (
     SpeedView,
     VerdictSummary,
 )
-from harness.records.verdict import Decision, FindingDecision
+from harness.records.timings import MEMORY_FIELDS
 from harness.trends.comparable import Measured, of_cost, of_quality
 
 ORDER: tuple[FindingDecision, ...] = ("INVALID", "FAIL", "INCONCLUSIVE", "WAIVED", "PASS")

@@ -12,7 +12,7 @@ import pytest
 from harness import api
 from harness.cli import app
 from harness.errors import RecordError, UsageError
-from harness.records.models import Accepted
+from harness.records.run_manifest import Accepted
 from harness.records.store import Store
 from harness.records.summary import read_summary, summary_of
 from harness.trends import Selection, collect

@@ -14,16 +14,8 @@ import pytest
 
 from harness.commands.show import export, item_rows
 from harness.errors import RecordError, UsageError
-from harness.records.models import (
-    EarlyStop,
-    ItemRecord,
-    OptionAnswer,
-    PlannedItem,
-    RunManifest,
-    TextAnswer,
-    VariantRun,
-    outcome,
-)
+from harness.records.items import ItemRecord, OptionAnswer, PlannedItem, TextAnswer, outcome
+from harness.records.run_manifest import EarlyStop, RunManifest, VariantRun
 from tests.gates.handmade import HOST, NOW, Bench
 
 TEXTS = ["plain", "Ünïcödé 漢字 🦊", 'quotes " \\ and ]}, {[', "line\nbreak", "=1+1", ""]

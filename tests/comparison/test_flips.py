@@ -12,7 +12,7 @@ import numpy as np
 from harness.comparison.flips import MOST, find_flips, margins
 from harness.records.chunks import Chunks
 from harness.records.columns import Indices
-from harness.records.models import Failed, ItemRecord, OptionAnswer, Outcome, PlannedItem, Scored
+from harness.records.items import Failed, ItemRecord, OptionAnswer, Outcome, PlannedItem, Scored
 from harness.records.parse import read_items, read_plan
 from harness.records.store import Store
 from harness.samples.pairs import align, pair_items

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from harness.comparison import compare_run
 from harness.gates import judge
-from harness.records.models import DocumentScore, ItemRecord, RunManifest
-from harness.records.verdict import CandidateVerdict, Finding, Verdict
+from harness.records.findings import Finding
+from harness.records.items import DocumentScore, ItemRecord
+from harness.records.run_manifest import RunManifest
+from harness.records.verdict import CandidateVerdict, Verdict
 from harness.suite.models import Suite
 from tests.gates.handmade import HOST, NOW, Bench, answers, facts, items
 

@@ -12,11 +12,11 @@ import pytest
 from harness.comparison.sequential_test import asked_so_far, can_stop, largest_cluster, wealth_against
 from harness.records.chunks import Chunks
 from harness.records.columns import PlanColumns
-from harness.records.models import Failed, ItemRecord, Outcome, PlannedItem, Scored
+from harness.records.items import Failed, ItemRecord, Outcome, PlannedItem, Scored
 from harness.records.parse import read_items, read_plan
 from harness.samples.pairs import PairedMetric, PairingError, Side, align
 from harness.stats import BettingTest, cluster_values
-from harness.suite.models import Gate
+from harness.suite.gate_model import Gate
 
 PLANNED = 300
 

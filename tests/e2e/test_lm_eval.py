@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import harness
-from harness.records.models import ItemRecord, Scored
+from harness.records.items import ItemRecord, Scored
 from harness.records.store import Store
 
 pytestmark = pytest.mark.model

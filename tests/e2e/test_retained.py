@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 import harness
+from harness.records.measures import Retained
 from harness.records.store import Store
-from harness.records.verdict import Retained
 from tests.e2e.conftest import write_jsonl
 
 pytestmark = [pytest.mark.model, pytest.mark.slow]

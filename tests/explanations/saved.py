@@ -9,21 +9,11 @@ import numpy as np
 
 from harness.comparison import compare_run
 from harness.gates import judge
-from harness.records.models import (
-    DocumentScore,
-    ItemRecord,
-    MemoryFigures,
-    OptionAnswer,
-    PlannedItem,
-    RunManifest,
-    SpeedRecord,
-    TimedPair,
-    TimingSample,
-    VariantRun,
-    WorkloadTimes,
-    outcome,
-)
-from harness.records.verdict import Finding, Verdict
+from harness.records.findings import Finding
+from harness.records.items import DocumentScore, ItemRecord, OptionAnswer, PlannedItem, outcome
+from harness.records.run_manifest import RunManifest, VariantRun
+from harness.records.timings import MemoryFigures, SpeedRecord, TimedPair, TimingSample, WorkloadTimes
+from harness.records.verdict import Verdict
 from harness.suite.models import Suite
 from tests.gates.handmade import HOST, NOW, QUANTIZED, Bench, facts
 

@@ -18,8 +18,8 @@ from scipy import optimize, stats
 from harness import api
 from harness.commands.show import export
 from harness.explanations import Explanation
+from harness.records.findings import Finding
 from harness.records.store import Store
-from harness.records.verdict import Finding
 from tests.explanations.saved import findings, judged, whole
 from tests.gates.handmade import key_of
 

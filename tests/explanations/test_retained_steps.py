@@ -17,9 +17,10 @@ from harness import api
 from harness.explanations import Explanation, print_explanation
 from harness.explanations.evidence import gather, reading
 from harness.explanations.shapes import FlipBeside
-from harness.records.models import DocumentScore, ItemRecord, PlannedItem, VariantRun
+from harness.records.findings import Finding
+from harness.records.items import DocumentScore, ItemRecord, PlannedItem
+from harness.records.run_manifest import VariantRun
 from harness.records.store import Store
-from harness.records.verdict import Finding
 from tests.explanations.saved import OPTIONS, findings, judged, questions, replies
 from tests.explanations.test_formulas import calculated
 from tests.gates.handmade import QUANTIZED, Bench, facts, key_of

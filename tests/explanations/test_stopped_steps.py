@@ -14,9 +14,10 @@ from rich.console import Console
 from harness import api
 from harness.explanations import Explanation, print_explanation
 from harness.explanations.shapes import Step
-from harness.records.models import EarlyStop, ItemRecord, outcome
+from harness.records.findings import Finding
+from harness.records.items import ItemRecord, outcome
+from harness.records.run_manifest import EarlyStop
 from harness.records.store import Store
-from harness.records.verdict import Finding
 from tests.explanations.saved import findings, judged
 from tests.explanations.test_formulas import calculated
 from tests.gates.handmade import QUANTIZED, Bench, items, key_of

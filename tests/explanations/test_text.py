@@ -16,7 +16,7 @@ from harness.comparison import compare_run
 from harness.errors import RecordError, UsageError
 from harness.explanations import as_json, print_explanation
 from harness.gates import judge
-from harness.records.models import Accepted, CalibrationOverlap
+from harness.records.run_manifest import Accepted, CalibrationOverlap
 from tests.explanations.saved import HOSTILE, findings, judged, whole
 from tests.gates.handmade import NOW, QUANTIZED, answers, binary_bench
 

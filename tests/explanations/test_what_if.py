@@ -9,7 +9,7 @@ import pytest
 from harness import api
 from harness.explanations import Explanation
 from harness.explanations.shapes import Change
-from harness.records.verdict import Finding
+from harness.records.findings import Finding
 from tests.explanations.saved import findings, judged, whole
 from tests.explanations.test_formulas import FORMS
 from tests.gates.handmade import binary_bench

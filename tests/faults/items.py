@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness.planning.ties import Likelihood, shared_among_ties
-from harness.records.models import ItemRecord, OptionAnswer, PlannedItem, TextAnswer, outcome
+from harness.records.items import ItemRecord, OptionAnswer, PlannedItem, TextAnswer, outcome
 from tests.gates.handmade import QUANTIZED, Bench
 
 LETTERS = ("A", "B", "C", "D")

@@ -11,7 +11,7 @@ import numpy as np
 
 import harness
 from harness.commands.saved import promote_version
-from harness.records.models import RunManifest
+from harness.records.run_manifest import RunManifest
 from harness.records.store import Store
 
 SUITE = "kept"

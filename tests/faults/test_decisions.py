@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from harness import api
 from harness.errors import RecordError
 from harness.records.decisions import ORDER, counted, derived, held_to_its_parts, worst
+from harness.records.findings import Check, Finding, FindingDecision
 from harness.records.summary import summary_of
-from harness.records.verdict import CandidateVerdict, Check, Finding, FindingDecision, Verdict
+from harness.records.verdict import CandidateVerdict, Verdict
 from harness.reports import render_markdown
 from tests.gates.handmade import DROP, Bench, binary_bench, one
 

@@ -25,7 +25,7 @@ from harness.commands.saved import promote_version
 from harness.errors import ExitCode, QuantgateError, RecordError, RunError
 from harness.records.chunks import Chunks
 from harness.records.lock import held_for_a_write
-from harness.records.models import Accepted, RunManifest
+from harness.records.run_manifest import Accepted, RunManifest
 from harness.records.seal import with_checksum
 from harness.records.store import Store
 from harness.records.verdict import Verdict

@@ -19,7 +19,7 @@ from harness.runner.loader_libraries import Source, reader_of
 from harness.runner.variants import resolve_variant
 from harness.suite.load import load_suite
 from harness.suite.locations import ModelLocation
-from harness.suite.models import Variant
+from harness.suite.variant_model import Variant
 from tests.faults.checkpoints import Tensors, altered, configured, save_adapter, save_llama
 
 GATES = [{"task": "ask", "metric": "acc", "max_drop": 0.05}]

@@ -15,9 +15,10 @@ from harness.engines.transformers import transformers_engine as engine
 from harness.errors import EngineError
 from harness.gates.quantized_share import other_weights_check, quantized_check, same_weights
 from harness.methods import filled
-from harness.records.models import EngineFacts, VariantRun
-from harness.records.verdict import Check
-from harness.suite.models import Variant
+from harness.records.evaluation_manifest import EngineFacts
+from harness.records.findings import Check
+from harness.records.run_manifest import VariantRun
+from harness.suite.variant_model import Variant
 from tests.engines.tiny import tiny_config
 from tests.faults.checkpoints import altered, configured, load, save_llama, save_model, spec
 

@@ -16,8 +16,8 @@ from harness.forecast.duration import durations
 from harness.forecast.past_runs import Pace, PastMeasure, PastRuns, PastSpeed, history
 from harness.planning.plan_suite import plan_suite
 from harness.planning.task_plan import TaskPlan
+from harness.records.measures import Measure, Noise, NoiseSpeed
 from harness.records.store import Store
-from harness.records.verdict import Measure, Noise, NoiseSpeed
 from harness.stats.decision import normal_quantile, t_quantile
 from harness.stats.promise import (
     Sample,

@@ -7,19 +7,9 @@ from pathlib import Path
 
 from harness.comparison import compare_run
 from harness.gates import judge
-from harness.records.models import (
-    EngineFacts,
-    EvaluationManifest,
-    Host,
-    Identity,
-    ItemRecord,
-    PlannedItem,
-    RunManifest,
-    TaskRun,
-    VariantRun,
-    evaluation_key,
-    outcome,
-)
+from harness.records.evaluation_manifest import EngineFacts, EvaluationManifest, Host, Identity, evaluation_key
+from harness.records.items import ItemRecord, PlannedItem, outcome
+from harness.records.run_manifest import RunManifest, TaskRun, VariantRun
 from harness.records.store import Store
 from harness.records.verdict import CandidateVerdict, Verdict
 from harness.suite.models import Suite

@@ -11,11 +11,11 @@ import pytest
 
 from harness.gates.forms import judge_documents, judge_memory, judge_paired, judge_speed
 from harness.gates.judgement import Judgement
-from harness.records.models import MemoryFigures, SpeedRecord
+from harness.records.timings import MemoryFigures, SpeedRecord
 from harness.samples.documents import Divergence, DocumentPairs
 from harness.samples.pairs import PairedMetric
 from harness.samples.timed_pairs import SpeedPairs
-from harness.suite.models import Gate
+from harness.suite.gate_model import Gate
 from tests.gates.handmade import HOST
 
 PAIRED_FORMS: tuple[dict[str, float], ...] = (

@@ -9,16 +9,9 @@ import numpy as np
 import pytest
 
 from harness.methods import METHODS
-from harness.records.models import (
-    CalibrationOverlap,
-    DocumentScore,
-    ItemRecord,
-    MemoryFigures,
-    SpeedRecord,
-    TimedPair,
-    TimingSample,
-    WorkloadTimes,
-)
+from harness.records.items import DocumentScore, ItemRecord
+from harness.records.run_manifest import CalibrationOverlap
+from harness.records.timings import MemoryFigures, SpeedRecord, TimedPair, TimingSample, WorkloadTimes
 from tests.gates.handmade import DROP, HOST, NOW, QUANTIZED, Bench, answers, binary_bench, facts, items, one
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from harness.gates.multiplicity import explored, judged_together
-from harness.records.verdict import Finding, Measure, SliceMeasure
+from harness.records.findings import Finding
+from harness.records.measures import Measure, SliceMeasure
 from tests.gates.handmade import DROP, Bench, answers, binary_bench, facts, items, one
 
 

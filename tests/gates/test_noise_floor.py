@@ -7,7 +7,7 @@ import math
 import pytest
 
 from harness.gates.noise_floor import noise_checks, tight_gates
-from harness.records.verdict import Noise, NoiseMeasure, NoiseSpeed
+from harness.records.measures import Noise, NoiseMeasure, NoiseSpeed
 from harness.suite.models import Suite
 
 

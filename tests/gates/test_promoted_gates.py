@@ -9,7 +9,7 @@ import pytest
 from harness.comparison import compare_run
 from harness.gates import judge
 from harness.gates.promoted_gates import PromotedGates, gate_changes
-from harness.records.verdict import GateChange
+from harness.records.findings import GateChange
 from harness.suite.models import Suite
 from tests.gates.handmade import DROP, NOW, binary_bench, one
 

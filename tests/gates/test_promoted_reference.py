@@ -9,8 +9,10 @@ import pytest
 
 from harness.comparison import compare_run
 from harness.gates import judge
-from harness.records.models import Accepted, CalibrationOverlap, MemoryFigures, SpeedRecord
-from harness.records.verdict import CumulativeDrift, Verdict
+from harness.records.measures import CumulativeDrift
+from harness.records.run_manifest import Accepted, CalibrationOverlap
+from harness.records.timings import MemoryFigures, SpeedRecord
+from harness.records.verdict import Verdict
 from tests.gates.handmade import DROP, HOST, NOW, QUANTIZED, Bench, answers, items, one
 
 COUNT = 1000

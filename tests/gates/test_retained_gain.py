@@ -8,14 +8,8 @@ import pytest
 
 from harness.comparison import compare_run
 from harness.gates import judge
-from harness.records.models import (
-    CalibrationOverlap,
-    DocumentScore,
-    ItemRecord,
-    RunManifest,
-    TokenDisagreement,
-    VariantRun,
-)
+from harness.records.items import DocumentScore, ItemRecord
+from harness.records.run_manifest import CalibrationOverlap, RunManifest, TokenDisagreement, VariantRun
 from harness.records.verdict import CandidateVerdict, Verdict
 from harness.suite.models import Suite
 from tests.gates.handmade import HOST, NOW, QUANTIZED, Bench, answers, facts, items, key_of, one

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.records.models import DocumentScore, ItemRecord, OptionAnswer, PlannedItem, TextAnswer, outcome
-from harness.records.verdict import CandidateVerdict, Check
+from harness.records.findings import Check
+from harness.records.items import DocumentScore, ItemRecord, OptionAnswer, PlannedItem, TextAnswer, outcome
+from harness.records.verdict import CandidateVerdict
 from tests.gates.handmade import DROP, QUANTIZED, Bench, binary_bench, facts, items, one
 from tests.gates.test_judge import documents_bench
 

@@ -9,7 +9,8 @@ from typing import get_args
 import pytest
 
 from harness.gates.waived import day_of
-from harness.records.verdict import FindingDecision, Verdict
+from harness.records.findings import FindingDecision
+from harness.records.verdict import Verdict
 from tests.gates.handmade import DROP, binary_bench, one
 
 BROKEN = (1000, 68, 18)

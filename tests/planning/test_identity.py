@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from harness.planning.identity import evaluation_key, quantization_text, weights_identity
-from harness.records.models import Identity
-from harness.suite.models import Variant
+from harness.records.evaluation_manifest import Identity
+from harness.suite.variant_model import Variant
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,7 @@ from harness.planning.lm_eval.lm_eval_tasks import lm_eval_docs
 from harness.planning.plan_suite import plan_suite
 from harness.planning.task_plan import TaskPlan
 from harness.planning.tokens import HfTokenizer
-from harness.records.models import Scored
+from harness.records.items import Scored
 
 LoadSuite = Callable[..., Any]
 CHOICE_YAML = """

@@ -19,7 +19,7 @@ from harness.errors import SuiteError
 from harness.planning.batching import ANSWERED_TOKENS, BATCHING, BATCHING_WHOLE, MOST_ITEMS, PADDED_TOKENS
 from harness.planning.plan_suite import plan_suite
 from harness.planning.task_plan import plan_texts, sample
-from harness.records.models import Failed
+from harness.records.items import Failed
 
 LoadSuite = Callable[..., Any]
 WriteRows = Callable[..., str]

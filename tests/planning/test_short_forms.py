@@ -13,7 +13,7 @@ from harness.errors import SuiteError
 from harness.planning.plan_suite import plan_suite
 from harness.planning.task_plan import TaskPlan
 from harness.planning.tokens import HfTokenizer
-from harness.records.models import Failed, Scored
+from harness.records.items import Failed, Scored
 
 LoadSuite = Callable[..., Any]
 WriteRows = Callable[..., str]

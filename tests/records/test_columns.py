@@ -16,15 +16,7 @@ import pytest
 from harness.errors import RecordError
 from harness.records.chunks import Chunks
 from harness.records.columns import NO_TEXT
-from harness.records.models import (
-    DocumentScore,
-    Failed,
-    ItemRecord,
-    OptionAnswer,
-    PlannedItem,
-    Scored,
-    TextAnswer,
-)
+from harness.records.items import DocumentScore, Failed, ItemRecord, OptionAnswer, PlannedItem, Scored, TextAnswer
 from harness.records.parse import BATCH_BYTES, read_items
 from harness.records.store import Store
 

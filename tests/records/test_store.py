@@ -10,7 +10,8 @@ import pytest
 
 from harness.errors import RecordError, RunError, UsageError
 from harness.records.chunks import Chunks
-from harness.records.models import Accepted, Failed, ItemRecord, Scored, outcome
+from harness.records.items import Failed, ItemRecord, Scored, outcome
+from harness.records.run_manifest import Accepted
 from harness.records.store import Store, write_atomically
 from tests.faults.faults import Disk
 

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from harness.records.models import EngineFacts, Host, MemoryFigures
-from harness.records.verdict import (
-    CandidateVerdict,
-    Check,
-    Decision,
-    Finding,
-    Flip,
-    Histogram,
-    Measure,
-    SliceMeasure,
-    SpeedRow,
-    TaskFacts,
-    Verdict,
-)
+from harness.records.evaluation_manifest import EngineFacts, Host
+from harness.records.findings import Check, Decision, Finding
+from harness.records.measures import Flip, Histogram, Measure, SliceMeasure, SpeedRow
+from harness.records.timings import MemoryFigures
+from harness.records.verdict import CandidateVerdict, TaskFacts, Verdict
 
 HOSTILE = (
     "<script>alert('owned')</script>\n::error title=x::injected\n##[group]x | a | `b` @everyone "

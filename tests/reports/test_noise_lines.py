@@ -7,7 +7,8 @@ import io
 from example import HOSTILE, example
 from rich.console import Console
 
-from harness.records.verdict import Noise, NoiseMeasure, NoiseSpeed, Verdict
+from harness.records.measures import Noise, NoiseMeasure, NoiseSpeed
+from harness.records.verdict import Verdict
 from harness.reports import print_verdict
 from harness.reports.html import render_html
 from harness.reports.markdown import render_markdown

@@ -7,7 +7,9 @@ import io
 from example import HOSTILE, example
 from rich.console import Console
 
-from harness.records.verdict import BaseModelFacts, Finding, Retained, Verdict
+from harness.records.findings import Finding
+from harness.records.measures import Retained
+from harness.records.verdict import BaseModelFacts, Verdict
 from harness.reports.headline import columns
 from harness.reports.html import render_html
 from harness.reports.markdown import render_markdown

@@ -10,7 +10,8 @@ import pytest
 from example import example, finding
 from rich.console import Console
 
-from harness.records.verdict import Exploratory, MovedSlice, SliceMeasure, Verdict
+from harness.records.measures import Exploratory, MovedSlice, SliceMeasure
+from harness.records.verdict import Verdict
 from harness.reports.annotations import annotations as github
 from harness.reports.html import render_html
 from harness.reports.junit import render_junit

@@ -8,8 +8,9 @@ import xml.etree.ElementTree as ET
 from example import HOSTILE, candidate, example
 from rich.console import Console
 
+from harness.records.findings import WaiverUse
 from harness.records.summary import summary_of
-from harness.records.verdict import Verdict, WaiverUse
+from harness.records.verdict import Verdict
 from harness.reports import annotations as github_annotations
 from harness.reports import print_verdict, render_html, render_junit, render_markdown
 from harness.trends import collect, history_csv, history_text

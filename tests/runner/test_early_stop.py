@@ -12,7 +12,7 @@ import pytest
 
 import harness
 from harness.errors import RecordError
-from harness.records.models import EarlyStop
+from harness.records.run_manifest import EarlyStop
 from harness.records.store import Store
 
 Write = Callable[..., Path]

@@ -9,7 +9,8 @@ import pytest
 
 import harness
 from harness.errors import RecordError
-from harness.records.models import VariantRun, evaluation_key
+from harness.records.evaluation_manifest import evaluation_key
+from harness.records.run_manifest import VariantRun
 from harness.records.store import Store
 from harness.runner.evaluation_keys import is_of_earlier_version
 

@@ -21,7 +21,7 @@ from harness.runner.preflight import preflight_problems
 from harness.runner.variants import resolve_variant
 from harness.suite.load import LoadedSuite, load_suite
 from harness.suite.locations import ModelLocation
-from harness.suite.models import Variant
+from harness.suite.variant_model import Variant
 from harness.worker.environments import MARK, shipped
 from harness.worker.versions import gpu_count
 from tests.methods.test_installed import distribution

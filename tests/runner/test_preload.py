@@ -21,7 +21,7 @@ from harness.runner.preload import Preload, room
 from harness.runner.schedule import _Run
 from harness.runner.session import Session
 from harness.runner.variants import RunVariant
-from harness.suite.models import Variant
+from harness.suite.variant_model import Variant
 from harness.worker.client import Worker
 
 

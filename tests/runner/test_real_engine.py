@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import harness
-from harness.records.models import Scored
+from harness.records.items import Scored
 from harness.records.store import Store
 from tests.engines.tiny import save_tokenizer, tiny_config
 

@@ -11,7 +11,7 @@ import pytest
 import harness
 from harness.commands.saved import print_promoted, promote_version
 from harness.errors import UsageError
-from harness.records.models import Accepted
+from harness.records.run_manifest import Accepted
 from harness.records.store import Store
 
 Write = Callable[..., Path]

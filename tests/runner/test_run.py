@@ -18,7 +18,7 @@ import typer
 import harness
 from harness.cli import size
 from harness.errors import RunError, SuiteError, UsageError
-from harness.records.models import RunManifest
+from harness.records.run_manifest import RunManifest
 from harness.records.store import Store
 from harness.runner import schedule
 

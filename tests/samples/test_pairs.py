@@ -11,7 +11,7 @@ import pytest
 
 from harness.records.chunks import Chunks
 from harness.records.columns import PlanColumns
-from harness.records.models import ItemRecord, PlannedItem, Scored
+from harness.records.items import ItemRecord, PlannedItem, Scored
 from harness.records.parse import read_items, read_plan
 from harness.samples.pairs import PairingError, Pairs, Side, align, pair_items, paired_metric
 

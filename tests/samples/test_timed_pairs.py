@@ -6,7 +6,8 @@ from typing import Literal
 
 import pytest
 
-from harness.records.models import Host, MemoryFigures, SpeedRecord, TimedPair, TimingSample, WorkloadTimes
+from harness.records.evaluation_manifest import Host
+from harness.records.timings import MemoryFigures, SpeedRecord, TimedPair, TimingSample, WorkloadTimes
 from harness.samples.timed_pairs import baseline_ratios
 
 

@@ -22,7 +22,7 @@ from harness.planning.prompts.few_shot import keep_apart
 from harness.planning.prompts.short_forms import Docs, quiet_lm_eval
 from harness.suite.load import LoadedSuite
 from harness.suite.locations import resolve_file
-from harness.suite.models import Task
+from harness.suite.task_model import Task
 
 FEW_SHOT_SEED = NUMPY_SEED = 1234
 RANDOM_SEED = 0

@@ -16,7 +16,7 @@ from harness.datafiles.values import NotTextError, Value, text_of
 from harness.errors import Problem, SuiteError
 from harness.planning.prompts.templates import render, text, value_of
 from harness.planning.text_metrics import vanishes
-from harness.suite.models import Choice, Generate
+from harness.suite.task_model import Choice, Generate
 
 INDEX = re.compile(r"\s*([0-9]{1,9})\s*")
 Meaning = Literal["text", "index"]

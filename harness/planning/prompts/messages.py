@@ -20,7 +20,7 @@ from harness.errors import EngineError
 from harness.planning.prompts.answers import value
 from harness.planning.prompts.templates import names_read, render
 from harness.planning.tokens import Tokenizer
-from harness.suite.models import Choice, Generate
+from harness.suite.task_model import Choice, Generate
 
 ANSWERING = frozenset(("assistant", "model", "gpt", "bot", "chatgpt", "ai"))
 """Names of the speaker whose answer is asked for, in small letters."""

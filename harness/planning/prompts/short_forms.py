@@ -23,7 +23,7 @@ from harness.planning.text_metrics import contains, exact_match, f1
 from harness.planning.tokens import Tokenizer
 from harness.suite.load import LoadedSuite
 from harness.suite.locations import resolve_file
-from harness.suite.models import Choice, Generate
+from harness.suite.task_model import Choice, Generate
 
 TEXT_METRICS = ("exact_match", "contains", "f1")
 WHOLE_ANSWER = "(?s)(.*)"

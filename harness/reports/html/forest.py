@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.records.verdict import Finding, FindingDecision, Measure, Verdict
+from harness.records.findings import Finding, FindingDecision
+from harness.records.measures import Measure
+from harness.records.verdict import Verdict
 from harness.reports import figures
 from harness.reports.html.axes import around, tick_text
 

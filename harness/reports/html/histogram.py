@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from harness.records.verdict import CandidateVerdict, Histogram, Verdict
+from harness.records.measures import Histogram
+from harness.records.verdict import CandidateVerdict, Verdict
 from harness.reports.headline import measure_of
 from harness.reports.html.axes import Axis
 from harness.reports.html.forest import Tick

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.records.models import EngineFacts, MemoryFigures, batch_words
-from harness.records.verdict import CandidateVerdict, Decision, Flip, Measure, SpeedRow, Verdict
+from harness.records.evaluation_manifest import EngineFacts, batch_words
+from harness.records.findings import Decision
+from harness.records.measures import Flip, Measure, SpeedRow
+from harness.records.timings import MemoryFigures
+from harness.records.verdict import CandidateVerdict, Verdict
 from harness.reports import figures
 from harness.reports.headline import Column, columns
 from harness.reports.html.forest import Forest, forests

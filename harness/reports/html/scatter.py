@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from harness.records.verdict import CandidateVerdict, Decision, Measure, SpeedRow, Verdict
+from harness.records.findings import Decision
+from harness.records.measures import Measure, SpeedRow
+from harness.records.verdict import CandidateVerdict, Verdict
 from harness.reports import figures
 from harness.reports.headline import measure_of, quality_keys, weight_bytes
 from harness.reports.html.axes import Axis, around, tick_text

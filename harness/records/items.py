@@ -1,0 +1,103 @@
+"""Items as stored: what was planned to be asked, and what one variant answered."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from harness.records.model import Model
+
+
+class Scored(Model):
+    """A score the harness computed from the model's answer."""
+
+    kind: Literal["scored"] = "scored"
+    value: float
+
+
+class Failed(Model):
+    """The harness could not get or score an answer: out of memory, a NaN, a prompt that is too long."""
+
+    kind: Literal["failed"] = "failed"
+    stage: Literal["load", "score", "generate", "too_long"]
+    error: str
+
+
+Outcome = Annotated[Scored | Failed, Field(discriminator="kind")]
+
+
+def outcome(value: float, *, stage: Literal["load", "score", "generate", "too_long"] = "score") -> Outcome:
+    """`Scored`, or `Failed` when the value is not a finite number."""
+    if math.isfinite(value):
+        return Scored(value=float(value))
+    return Failed(stage=stage, error=f"the model gave {value}, which is no score")
+
+
+class PlannedItem(Model):
+    """One item as planned: the same for every variant, stored once per task plan."""
+
+    item: str
+    """Stable id: the row's own id, or a hash of its content."""
+    index: int
+    prompt_hash: str
+    """SHA-256 over the token ids of every request of the item (over the text for a served endpoint)."""
+    prompt: str
+    """What the model is shown, for people; a perplexity document's beginning."""
+    options: tuple[str, ...] = ()
+    """Multiple choice: the options' text in scoring order."""
+    expected: str = ""
+    """The reference answer as text."""
+    slices: dict[str, str] = Field(default_factory=dict)
+    cluster: str | None = None
+    tokens: int = 0
+    """Prompt tokens over all requests, a shared context counted once."""
+    bytes: int = 0
+    """UTF-8 bytes of the scored text (perplexity)."""
+    too_long: str | None = None
+    """Why the item cannot be asked within the model's context, when it cannot."""
+
+
+class OptionAnswer(Model):
+    """A scored option: its summed log-likelihood in nats (None when not finite) and token count."""
+
+    log_likelihood: float | None
+    tokens: int
+    greedy: bool
+
+
+class TextAnswer(Model):
+    """A generated answer."""
+
+    text: str
+    tokens: int
+    finish: Literal["stop", "length"]
+
+
+class DocumentScore(Model):
+    """Teacher-forced scoring of one document."""
+
+    nll: float | None
+    """Negative log-likelihood in nats over the scored tokens; None when not finite."""
+    tokens: int
+    kl: float | None = None
+    """Sum of KL over the scored tokens, in nats. None for the baseline and where no divergence was asked."""
+    top1_agree: int | None = None
+    delta_p: float | None = None
+    """Sum over the scored tokens of p_variant(true token) - p_baseline(true token)."""
+    delta_p_squared: float | None = None
+    kl_values: str | None = None
+    """KL of every scored token: base64 of little-endian float32, for quantiles and the histogram."""
+
+
+class ItemRecord(Model):
+    """What one variant did on one item."""
+
+    item: str
+    prompt_hash: str
+    options: tuple[OptionAnswer, ...] = ()
+    answer: TextAnswer | None = None
+    document: DocumentScore | None = None
+    metrics: dict[str, Outcome]
+    """Per-item value of every metric of the task."""

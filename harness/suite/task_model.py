@@ -1,0 +1,103 @@
+"""Tasks as people write them: what is asked of every variant."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from harness.suite.values import Names, Spec
+
+
+class Choice(Spec):
+    """Multiple choice over a local file: the option with the highest log-likelihood is the answer."""
+
+    data: str
+    """JSONL, JSON, CSV, TSV (each also with .gz) or Parquet, relative to the suite."""
+    prompt: str | None = None
+    """Jinja template over the row's fields."""
+    messages: str | None = None
+    """Instead of `prompt`: a field (`"{{messages}}"`) with chat messages, put through the chat template."""
+    choices: str | Names
+    """Fixed options, or a template that names the field which holds them (`"{{options}}"`)."""
+    answer: str | int
+    """Template giving the right option's text or its zero-based index."""
+    answer_is: Literal["text", "index"] | None = None
+    """Which of the two `answer` gives: the one that fits every row when left out; needed where both do and differ."""
+    delimiter: str = " "
+    """Between prompt and option."""
+    few_shot: str | None = None
+    """File with worked examples of the same shape; `num_few_shot` of them stand in front of every prompt."""
+    num_few_shot: Annotated[int, Field(ge=0)] = 0
+
+
+class Generate(Spec):
+    """Greedy generation over a local file, scored against a reference answer."""
+
+    data: str
+    prompt: str | None = None
+    messages: str | None = None
+    answer: str
+    """Template of the reference, or the field (`"{{aliases}}"`) with a list of accepted answers."""
+    metric: str | Names = "exact_match"
+    max_new_tokens: Annotated[int, Field(ge=1)] = 64
+    until: Names = ()
+    ignore_case: bool = False
+    ignore_punctuation: bool = False
+    regex: str | None = None
+    """Take the first match of this pattern (its first group when it has one) as the answer."""
+    few_shot: str | None = None
+    num_few_shot: Annotated[int, Field(ge=0)] = 0
+
+
+class Perplexity(Spec):
+    """Perplexity and divergence from the baseline over documents."""
+
+    data: str
+    field: str = "text"
+    window: Annotated[int, Field(ge=2)] = 1024
+    stride: Annotated[int, Field(ge=1)] | None = None
+    """Tokens scored per window after the first; the window itself when left out (no overlap)."""
+    divergence: bool = True
+
+
+class Task(Spec):
+    """What is asked of every variant. Exactly one of choice, generate, perplexity, lm_eval."""
+
+    choice: Choice | None = None
+    generate: Generate | None = None
+    perplexity: Perplexity | None = None
+    lm_eval: str | None = None
+    """Name of an lm-eval task, or the path of an lm-eval YAML (relative to the suite)."""
+    num_few_shot: Annotated[int, Field(ge=0)] | None = None
+    """lm_eval only: overrides the task's own number of examples."""
+    apply_chat_template: bool = False
+    """lm_eval only: wrap prompts in the model's chat template."""
+    id: str | None = None
+    """Field with the item's own id; when left out an item is named by its content."""
+    slice_by: Names = ()
+    cluster_by: str | None = None
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """A seeded sample of this many items, the same for every variant."""
+    reference_in_prompt: bool = False
+    """The reference may stand in its own prompt, as in copying or extracting; otherwise that makes the task INVALID."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Task:
+        kinds = [k for k in ("choice", "generate", "perplexity", "lm_eval") if getattr(self, k) is not None]
+        if len(kinds) != 1:
+            raise ValueError(
+                "expected exactly one of choice, generate, perplexity, lm_eval, "
+                + (f"got {' and '.join(kinds)}" if kinds else "got none")
+            )
+        if self.lm_eval is None and (self.num_few_shot is not None or self.apply_chat_template):
+            raise ValueError("num_few_shot and apply_chat_template at this level belong to lm_eval")
+        return self
+
+    @property
+    def kind(self) -> Literal["choice", "generate", "perplexity", "lm_eval"]:
+        if self.choice is not None:
+            return "choice"
+        if self.generate is not None:
+            return "generate"
+        return "perplexity" if self.perplexity is not None else "lm_eval"

@@ -1,0 +1,132 @@
+"""Variants as people write them: which model, on which engine, how it is loaded; and the model before fine-tuning."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from harness.suite.quantize_block import AnyQuantization, Quantization
+from harness.suite.values import Names, Scalar, Spec
+
+
+def _variable_name(value: object) -> object:
+    """Not the key itself, which would be stored with the suite; what came is not shown."""
+    if isinstance(value, str):
+        long = len(value) > LONGEST_VARIABLE and any(map(str.islower, value)) and any(map(str.isdigit, value))
+        if long or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
+            raise ValueError(
+                "expected the name of an environment variable, such as MY_SERVER_KEY; the key itself never stands in "
+                "a suite"
+            )
+    return value
+
+
+if TYPE_CHECKING:
+    Quantize = Quantization
+else:
+    Quantize = AnyQuantization
+
+
+class Endpoint(Spec):
+    """How a served model is talked to. The key itself never stands in a suite."""
+
+    model: str | None = None
+    """Name to ask for; the server's first model when left out."""
+    api_key_env: Annotated[str | None, BeforeValidator(_variable_name)] = None
+    """Name of the environment variable that holds the key."""
+    server: Literal["auto", "llama.cpp", "vllm", "sglang", "tgi", "openai"] = "auto"
+    concurrency: Annotated[int, Field(ge=1)] = 4
+    timeout_s: Annotated[float, Field(gt=0)] = 120.0
+    retries: Annotated[int, Field(ge=0)] = 4
+    top_logprobs: Annotated[int, Field(ge=1)] | None = None
+    """How many of a position's best log-probabilities to ask for first, where a server gives no others."""
+
+
+class LlamaCpp(Spec):
+    """Settings of llama.cpp. The defaults give reference scores; `shared_prefix` is faster and noisier."""
+
+    threads: Annotated[int, Field(ge=1)] | None = None
+    threads_batch: Annotated[int, Field(ge=1)] | None = None
+    flash_attention: bool = False
+    n_gpu_layers: int | None = None
+    n_batch: Annotated[int, Field(ge=1)] | None = None
+    """Tokens of one decode."""
+    shared_prefix: bool = False
+
+
+LONGEST_VARIABLE = 24
+"""A longer name with small letters and digits in it is a key."""
+FULL_BITS = 16
+"""A method that claims as many bits a weight does not quantize (GGUF's F16)."""
+
+
+class Variant(Spec):
+    """One way of serving the fine-tuned model. Exactly one variant of a suite is the baseline."""
+
+    baseline: bool = False
+    engine: Literal["transformers", "llama.cpp", "vllm", "served", "scripted"] | None = None
+    """When left out: llama.cpp for a `.gguf` file and for `quantize: {method: gguf}`, served with a `url`,
+    transformers otherwise."""
+    environment: str | Names | None = None
+    """Where it runs: a shipped environment, a list of requirements, or the path of a Python interpreter."""
+    path: str | None = None
+    """Folder, hub id, adapter or .gguf file with these weights; the suite's `model` when left out."""
+    gguf_file: str | None = None
+    """A .gguf file inside the folder or hub id, dequantised by transformers: quality only."""
+    url: str | None = None
+    """Address of a served model, such as http://localhost:8000/v1."""
+    endpoint: Endpoint | None = None
+    llama_cpp: LlamaCpp | None = None
+    revision: str | None = None
+    adapter: str | None = None
+    tokenizer: str | None = None
+    dtype: Literal["float32", "float16", "bfloat16"] | None = None
+    quantize: Quantize | None = None
+    """How this variant is quantized: while loading, or by making a checkpoint first."""
+    quantized: bool | None = None
+    """Whether the loaded model must hold quantized modules. When left out: yes with `quantize`, and yes for a
+    non-baseline variant with a `path` of its own and no `dtype`; otherwise no. Never for a served model, which
+    does not show its weights."""
+    device: str = "auto"
+    device_map: str | dict[str, str | int] | None = None
+    max_memory: dict[str, str] | None = None
+    trust_remote_code: bool | None = None
+    script: dict[str, Scalar] | None = None
+    """Only for `engine: scripted` (tests): how the fake model answers."""
+
+    @property
+    def runtime(self) -> Literal["transformers", "llama.cpp", "vllm", "served", "scripted"]:
+        """The engine, named or deduced."""
+        if self.engine is not None:
+            return self.engine
+        if self.url is not None:
+            return "served"
+        if self.quantize is not None:
+            return self.quantize.row.engine
+        return "llama.cpp" if self.path is not None and self.path.endswith(".gguf") else "transformers"
+
+    def must_be_quantized(self) -> bool:
+        """Whether finding no quantized module makes this variant INVALID."""
+        if self.runtime == "served":
+            return False
+        if self.quantized is not None:
+            return self.quantized
+        if self.quantize is not None:
+            return self.quantize.claimed_bits < FULL_BITS
+        return not self.baseline and self.path is not None and self.dtype is None and self.adapter is None
+
+
+class Base(Spec):
+    """The model before fine-tuning, run in full precision with the baseline's engine and device."""
+
+    path: str
+    """Folder or hub id; `auto` is the base that the fine-tuned model's PEFT adapter names."""
+    revision: str | None = None
+    tokenizer: str | None = None
+    """Folder or hub id of its tokenizer, where that is not beside its weights."""
+    dtype: Literal["float32", "float16", "bfloat16"] | None = None
+    """The baseline's when left out."""
+    script: dict[str, Scalar] | None = None
+    """Only beside a baseline with `engine: scripted` (tests)."""
