@@ -22,6 +22,7 @@ VOCABULARY = {
     "engines.hidden_states",
     "engines.load_reference",
     "masking",
+    "notation",
     "shown",
 }
 """Names for things: anybody may import them. The fake engine is here for its tokenizer, which plans for it; the layout
