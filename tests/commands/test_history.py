@@ -18,7 +18,7 @@ from harness.records.summary import read_summary, summary_of
 from harness.trends import Selection, collect
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
-from example import example
+from tests.reports.example import example
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from example import example
 
 from harness.errors import RecordError
 from harness.records.store import Store
 from harness.records.summary import VerdictSummary, read_summary, summary_of
 from harness.records.verdict import VERDICT_SCHEMA
+from tests.reports.example import example
 
 
 @pytest.fixture

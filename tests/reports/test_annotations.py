@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 
-from example import HOSTILE, candidate, example
-
 from harness.reports import annotations as github_annotations
+from tests.reports.example import HOSTILE, candidate, example
 
 COMMAND = re.compile(r"::(error|warning|notice) title=([^:,\r\n]*)::(.*)")
 

@@ -9,11 +9,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from example import LONG, example
 
 from harness.errors import RecordError
 from harness.records.verdict import Verdict
 from harness.reports import render_html, write_html
+from tests.reports.example import LONG, example
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
 

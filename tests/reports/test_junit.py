@@ -6,9 +6,9 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from example import candidate, example
 
 from harness.reports import render_junit, write_junit
+from tests.reports.example import candidate, example
 
 
 def suites(text: str) -> dict[str, ET.Element]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from example import HOSTILE, example
-
 from harness.reports import render_markdown, write_markdown
 from harness.reports.markdown import escape
+from tests.reports.example import HOSTILE, example
 
 
 def test_the_table_has_a_row_per_candidate() -> None:

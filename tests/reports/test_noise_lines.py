@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 
-from example import HOSTILE, example
 from rich.console import Console
 
 from harness.records.measures import Noise, NoiseMeasure, NoiseSpeed
@@ -12,6 +11,7 @@ from harness.records.verdict import Verdict
 from harness.reports import print_verdict
 from harness.reports.html import render_html
 from harness.reports.markdown import render_markdown
+from tests.reports.example import HOSTILE, example
 
 FLOOR = Noise(
     measures=(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 
-from example import HOSTILE, example
 from rich.console import Console
 
 from harness.records.findings import Finding
@@ -14,6 +13,7 @@ from harness.reports.headline import columns
 from harness.reports.html import render_html
 from harness.reports.markdown import render_markdown
 from harness.reports.terminal import print_verdict
+from tests.reports.example import HOSTILE, example
 
 ROW = Retained(
     task="intents", metric="acc", unit="fraction", n=900, base=0.412, fine_tuned=0.612, candidate=0.604, gain=0.2,

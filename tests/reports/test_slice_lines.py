@@ -7,7 +7,6 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from example import example, finding
 from rich.console import Console
 
 from harness.records.measures import Exploratory, MovedSlice, SliceMeasure
@@ -18,6 +17,7 @@ from harness.reports.junit import render_junit
 from harness.reports.markdown import render_markdown
 from harness.reports.slice_lines import rows, telling
 from harness.reports.terminal import print_verdict
+from tests.reports.example import example, finding
 
 HOSTILE = ("topic=<script>alert(1)</script>", "topic=a|b|c", "topic=x\n::error::y", "topic=" + "long " * 400, "topic=")
 

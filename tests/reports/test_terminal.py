@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 
 import pytest
-from example import example
 from rich.console import Console
 
 from harness.reports import print_measures, print_verdict
+from tests.reports.example import example
 
 
 def printed(width: int, *, measures: bool = False) -> str:

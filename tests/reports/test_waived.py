@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import xml.etree.ElementTree as ET
 
-from example import HOSTILE, candidate, example
 from rich.console import Console
 
 from harness.records.findings import WaiverUse
@@ -14,6 +13,7 @@ from harness.records.verdict import Verdict
 from harness.reports import annotations as github_annotations
 from harness.reports import print_verdict, render_html, render_junit, render_markdown
 from harness.trends import collect, history_csv, history_text
+from tests.reports.example import HOSTILE, candidate, example
 
 SAYS = "waived until 2026-12-31 by Ann: known bug #12"
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from example import example
-
 from harness.records.summary import VerdictSummary, summary_of
 from harness.records.verdict import Conditions
+from tests.reports.example import example
 
 
 def conditions(**changes: object) -> Conditions:

@@ -7,11 +7,11 @@ import io
 import json
 
 import pytest
-from example import example
 
 from harness.records.summary import summary_of
 from harness.records.verdict import Verdict
 from harness.trends import History, HistoryRow, collect, history_csv, history_json
+from tests.reports.example import example
 from tests.trends.runs import run, steps
 
 FIRST_COLUMNS = (

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from example import HOSTILE
-
 from harness.trends import Skipped, collect, history_html, write_history
 from harness.trends.line_charts import TOLD_RUNS, charts
+from tests.reports.example import HOSTILE
 from tests.trends.runs import conditions, run, steps
 
 LEVELS = [0.01] * 12 + [0.04] * 8

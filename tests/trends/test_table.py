@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from example import HOSTILE
 from rich.cells import cell_len
 
 from harness.trends import History, Skipped, collect, history_text
+from tests.reports.example import HOSTILE
 from tests.trends.runs import conditions, run, steps
 
 LEVELS = [0.01] * 12 + [0.04] * 8
