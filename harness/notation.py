@@ -70,7 +70,7 @@ def byte_size(value: float) -> str:
         return _unusual(value)
     size, name = next((each for each in _BYTES if abs(value) / each[0] < 999.5), _BYTES[-1])
     amount = value / size
-    return f"{amount:z,.0f} {name}" if name == "B" or abs(amount) >= 99.95 else f"{amount:z.3g} {name}"
+    return f"{_fixed(amount, 0)} {name}" if name == "B" or abs(amount) >= 99.95 else f"{amount:z.3g} {name}"
 
 
 def latency(seconds: float) -> str:
