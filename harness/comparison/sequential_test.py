@@ -37,7 +37,7 @@ def can_stop(gate: Gate) -> bool:
     """
     metric = lookup(gate.metric)
     return (
-        gate.form == "max_drop"
+        gate.row.stops_early
         and gate.slice is None
         and gate.on == "candidate"
         and metric is not None

@@ -55,7 +55,7 @@ def candidate_findings(
         rule = replace(each, together=together)
         if rule.gate.on == "baseline" or (rule.gate.variants and candidate.variant not in rule.gate.variants):
             continue
-        if rule.gate.min_retained is not None:
+        if rule.gate.row.looks_at == "base":
             found.extend(_retained(rule, comparison, candidate))
             continue
         paired, against = candidate.paired, comparison.run.baseline
@@ -100,7 +100,7 @@ def _apply(
     gate = rule.gate
     metric = lookup(gate.metric)
     kind: Kind = metric.kind if metric is not None else "graded"
-    if gate.form in ("min", "max"):
+    if gate.row.looks_at == "own":
         against = ""
     stop = candidate.run.stopped if candidate is not None else None
     if stop is not None and kind in ("speed", "memory"):

@@ -97,7 +97,7 @@ def retained_gains(suite: Suite, comparison: Comparison, *, alpha: float) -> dic
     Only where it was measured soundly. The base and the baseline are the same beside every candidate.
     """
     wanted = {
-        (gate.task or "", gate.metric) for gate in suite.gates if gate.form == "min_retained" and gate.slice is None
+        (gate.task or "", gate.metric) for gate in suite.gates if gate.row.looks_at == "base" and gate.slice is None
     }
     if not wanted or base_trouble(comparison) is not None:
         return {}
@@ -150,7 +150,7 @@ def tight_gates(
         measure = measures.get((gate.task or "", gate.metric))
         if measure is not None:
             level, gain = (each.get(f"{gate.task}/{gate.metric}") for each in (levels, gains))
-            if gate.form == "min_retained":
+            if gate.row.looks_at == "base":
                 says = _tight_retained(gate, measure, level, gain)
             else:
                 says = _tight(gate, measure, level)
@@ -168,12 +168,13 @@ def _tight(gate: Gate, floor: NoiseMeasure, level: float | None) -> str | None:
     words: tuple[str, str] | None = None
     if floor.kind == "divergence":
         lowest = floor.value if gate.metric == "top1_agreement" else -abs(floor.value)
-        if (gate.form == "max" and gate.limit < floor.value) or (gate.form == "min" and gate.limit > lowest):
+        if gate.limit < floor.value if gate.row.ceiling else gate.limit > lowest:
             words = quantity(gate.limit, floor.unit), quantity(floor.value, floor.unit)
-    elif gate.form == "max_increase" and gate.limit < floor.value:
-        words = percent(gate.limit), percent(floor.value)
-    elif gate.form in ("max_drop", "max_relative_drop", "min_recovery"):
-        allowed = _allowed(gate, level)
+    elif floor.kind == "perplexity":
+        if gate.row.looks_at == "pairs" and gate.limit < floor.value:
+            words = percent(gate.limit), percent(floor.value)
+    else:
+        allowed = gate.row.allowed_loss(gate.limit, level=level)
         if allowed is not None and allowed < floor.value:
             binary = floor.flips is not None
             moved = f"{floor.flips} of {floor.n} answers flip" if binary else f"an item moves by {floor.value:.4g}"
@@ -192,12 +193,12 @@ def _tight_retained(gate: Gate, floor: NoiseMeasure, level: float | None, gain: 
     """
     if gain is None or gain <= 0 or gate.slice is not None:
         return None
-    noise, allowed, unit = floor.value, (1 - gate.limit) * gain, ""
+    noise, allowed, unit = floor.value, gate.row.allowed_loss(gate.limit, level=level, gain=gain), ""
     if floor.metric == "perplexity":
         noise, unit = math.log1p(noise), " nats a token"
     elif floor.kind == "perplexity":
         noise, unit = noise * (level or 0.0), " bits a byte"
-    if allowed >= noise:
+    if allowed is None or allowed >= noise:
         return None
     if floor.flips is not None:
         most, lost = points(gain), points(allowed)
@@ -213,19 +214,11 @@ def _tight_retained(gate: Gate, floor: NoiseMeasure, level: float | None, gain: 
     )
 
 
-def _allowed(gate: Gate, level: float | None) -> float | None:
-    """The absolute loss that a gate allows, given the baseline's own value."""
-    if gate.form == "max_drop":
-        return gate.limit
-    share = gate.limit if gate.form == "max_relative_drop" else 1 - gate.limit
-    return None if level is None else abs(level) * share
-
-
 def _tight_speed(gate: Gate, floor: NoiseSpeed, pairs: int, alpha: float) -> str | None:
     """A ratio that even the baseline against itself would not show to hold over so many pairs."""
     if floor.metric != gate.metric or gate.workload not in (None, floor.workload) or pairs < 1:
         return None
-    if gate.form not in ("min_ratio", "max_ratio"):
+    if gate.row.looks_at == "own":
         return None
     reach = normal_quantile(1 - alpha) * floor.spread / math.sqrt(pairs)
     if abs(math.log(gate.limit)) >= reach:

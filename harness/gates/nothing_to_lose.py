@@ -18,8 +18,6 @@ from harness.samples.given_answers import Given
 from harness.samples.pairs import PairedMetric
 from harness.suite.gate_model import Gate
 
-LOSSES = ("max_drop", "max_relative_drop", "min_recovery", "min_retained")
-"""Forms that look at what is lost of the baseline's score."""
 NEARLY_ALL = 0.95
 """One answer that is right on this share of a slice is what a good model says there, if it says others elsewhere."""
 HALF = 0.5
@@ -39,7 +37,7 @@ class Nothing:
 
 def held_to_floor(gate: Gate, metric: PairedMetric, judgement: Judgement) -> Judgement:
     """The judgement of a limit on a loss; INVALID where it shows nothing, the numbers kept."""
-    if gate.form not in LOSSES or not metric.count:
+    if gate.row.loss_of is None or not metric.count:
         return judgement
     undecided = metric.count < FEW_ITEMS and judgement.decision == "INCONCLUSIVE"
     if (floor := floor_of(metric)) is not None and (floor.code == "at_zero" or not undecided):
@@ -142,10 +140,5 @@ def _blind_passes(gate: Gate, metric: PairedMetric) -> bool:
     if blind is None:
         return False
     level = float(metric.baseline.mean())
-    lost = abs(level - blind)
-    allowed = {
-        "max_drop": gate.limit,
-        "max_relative_drop": gate.limit * level,
-        "min_recovery": (1 - gate.limit) * level,
-    }
-    return lost < allowed.get(gate.form, 0.0)
+    allowed = gate.row.allowed_loss(gate.limit, level=level)
+    return allowed is not None and abs(level - blind) < allowed

@@ -15,9 +15,6 @@ from harness.records.findings import Finding, GateChange
 from harness.suite.gate_model import Gate
 from harness.suite.models import Suite
 
-LOOSER_UP = ("max_drop", "max_relative_drop", "max_increase", "max", "max_ratio")
-"""Forms in which a higher limit lets more through; in the others a lower one does."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class PromotedGates:
@@ -107,8 +104,7 @@ def _differences(now: Gate, old: Gate, alphas: tuple[float, float]) -> list[tupl
     if now.form != old.form:
         found.append((f"{_limit(now)}, was {_limit(old)}", None))
     elif now.limit != old.limit:
-        looser = (now.limit > old.limit) == (now.form in LOOSER_UP)
-        found.append((f"limit {_amount(now)}, was {_amount(old)}", looser))
+        found.append((f"limit {_amount(now)}, was {_amount(old)}", now.row.looser(now.limit, old.limit)))
     alpha, before = now.alpha or alphas[0], old.alpha or alphas[1]
     if alpha != before:
         found.append((f"alpha {alpha:g}, was {before:g}", alpha > before))

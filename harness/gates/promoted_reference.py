@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from harness.comparison.candidates import CandidateComparison, Comparison
 from harness.comparison.promoted import Version
 from harness.comparison.task_sides import Paired
+from harness.forms import FORMS
 from harness.gates.judgement import Judgement
 from harness.gates.words import percent, points
 from harness.metrics.table import lookup
@@ -26,8 +27,6 @@ Key = tuple[str, str]
 """(task, metric)."""
 Estimate = tuple[float, float | None, float | None, int]
 """Change, its one-sided bounds, and how many items or documents it is of."""
-DROPS = ("max_drop", "max_increase")
-"""The forms whose value adds up over versions."""
 OWN_PROCESS = ("weight_bytes", "disk_bytes")
 """Memory figures that are the same on every machine."""
 
@@ -155,7 +154,7 @@ def _creep(
     known = lookup(name)
     kind = metric.kind if metric is not None else "perplexity"
     anew = comparison.starts_anew.get(task)
-    of_drop = [each for each in findings if each.form in DROPS]
+    of_drop = [each for each in findings if each.form in FORMS and FORMS[each.form].accumulates]
     total = next((each for each in of_drop if each.against == comparison.run.baseline), None)
     step = next((each for each in of_drop if each.against == comparison.reference_name), None)
     whole = CumulativeDrift(

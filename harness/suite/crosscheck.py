@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from harness.forms import fitting
 from harness.metrics.table import METRICS, Metric, lookup
 from harness.suite.gate_model import Gate
 from harness.suite.models import Suite
@@ -145,10 +146,10 @@ def _gate(where: Place, gate: Gate, suite: Suite) -> Found:
             yield (*where, "variants"), _unknown("variant", name, suite.candidates)
         elif name == suite.baseline:
             yield (*where, "variants"), f"{name} is the baseline; a gate judges candidates (or on: baseline)"
-    if gate.min_retained is not None:
+    if gate.row.looks_at == "base":
         yield from _retained(where, gate, suite)
     metric = lookup(gate.metric)
-    if gate.against == "reference" and gate.form in ("min", "max"):
+    if gate.against == "reference" and gate.row.looks_at == "own":
         says = f"{gate.form} looks at the candidate's own value; against goes with a drop, an increase or a ratio"
         if metric is not None and metric.kind == "divergence":
             says = f"{gate.metric} is measured from the baseline's distributions, never from another version's"
@@ -172,9 +173,9 @@ def _gate(where: Place, gate: Gate, suite: Suite) -> Found:
 
 def _retained(where: Place, gate: Gate, suite: Suite) -> Found:
     if suite.base is None:
-        yield (*where, "min_retained"), "needs `base:` in the suite, the model before fine-tuning"
+        yield (*where, gate.form), "needs `base:` in the suite, the model before fine-tuning"
     if gate.against == "reference":
-        yield (*where, "against"), "min_retained is measured from the base to the baseline; leave against out"
+        yield (*where, "against"), f"{gate.form} is measured from the base to the baseline; leave against out"
 
 
 def _measured(where: Place, gate: Gate, metric: Metric, suite: Suite) -> Found:
@@ -220,8 +221,8 @@ def _quality(where: Place, gate: Gate, metric: Metric | None, task: Task) -> Fou
 
 
 def _form(where: Place, gate: Gate, metric: Metric) -> Found:
-    if gate.form not in metric.forms:
-        yield (*where, gate.form), f"does not fit {gate.metric}; use one of {', '.join(metric.forms)}"
+    if metric.kind not in gate.row.kinds:
+        yield (*where, gate.form), f"does not fit {gate.metric}; use one of {', '.join(fitting(metric.kind))}"
 
 
 def _unknown(what: str, name: str, known: tuple[str, ...]) -> str:

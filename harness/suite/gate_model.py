@@ -1,36 +1,45 @@
-"""Gates and waivers as people write them: one limit each, and who excuses a FAIL until when."""
+"""Gates and waivers as people write them: one limit each, and who excuses a FAIL until when.
+
+The keys of the limits are the rows of `harness.forms.FORMS`.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import math
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, create_model, model_validator
 
-from harness.forms import FORMS, Form
+from harness.forms import FORMS, OWN_VALUE, Form
 from harness.suite.values import IsoDate, Name, Names, Relative, Spec, Words
 
 
-class Gate(Spec):
-    """One limit. Exactly one of the forms; fractions everywhere (0.02 is 2 percentage points)."""
+class LooksAt(Spec):
+    """What a gate looks at, and its name."""
 
     metric: str
     task: str | None = None
     name: Name | None = None
     """What waivers and people call this gate; a position in the list moves when a gate is added."""
-    max_drop: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Largest absolute loss of a higher-is-better metric."""
-    max_relative_drop: Annotated[Relative, Field(gt=0, lt=1)] | None = None
-    """Largest loss as a share of the baseline's value."""
-    min_recovery: Annotated[Relative, Field(gt=0, lt=1)] | None = None
-    """Smallest candidate / baseline; 0.97 is the same as max_relative_drop 3%."""
-    min_retained: Annotated[Relative, Field(gt=0, lt=1)] | None = None
-    """Smallest share of what fine-tuning gained over `base` that is kept: (candidate - base) / (fine-tuned - base)."""
-    max_increase: Annotated[Relative, Field(gt=0)] | None = None
-    """Largest relative rise of a lower-is-better metric (perplexity)."""
-    min: float | None = None
-    max: float | None = None
-    min_ratio: Annotated[Relative, Field(gt=0)] | None = None
-    max_ratio: Annotated[Relative, Field(gt=0)] | None = None
+
+
+def _limit(form: Form) -> tuple[Any, None]:
+    """The key of a form: a number of its domain; a percentage too where it is a relative amount."""
+    low, high = (bound if math.isfinite(bound) else None for bound in form.domain)
+    kind: Any = Relative if form.percent else float
+    kind = Annotated[kind, Field(gt=low, lt=high)]
+    return kind | None, None
+
+
+if TYPE_CHECKING:
+    Limits = LooksAt
+else:
+    Limits = create_model("Limits", __base__=LooksAt, **{key: _limit(form) for key, form in FORMS.items()})
+
+
+class Gate(Limits):
+    """One limit. Exactly one of the forms; fractions everywhere (0.02 is 2 percentage points)."""
+
     on: Literal["candidate", "baseline"] = "candidate"
     """Whose value `min` and `max` look at."""
     against: Literal["baseline", "reference"] = "baseline"
@@ -46,20 +55,25 @@ class Gate(Spec):
 
     @model_validator(mode="after")
     def _one_form(self) -> Gate:
-        forms = [form for form in FORMS if getattr(self, form) is not None]
-        if len(forms) != 1:
+        given = [key for key in FORMS if getattr(self, key) is not None]
+        if len(given) != 1:
             raise ValueError(
                 f"expected exactly one limit ({', '.join(FORMS)}), "
-                + (f"got {' and '.join(forms)}" if forms else "got none")
+                + (f"got {' and '.join(given)}" if given else "got none")
             )
-        if self.on == "baseline" and forms[0] not in ("min", "max"):
-            raise ValueError(f"on: baseline goes with min or max, not with {forms[0]}")
+        if self.on == "baseline" and given[0] not in OWN_VALUE:
+            raise ValueError(f"on: baseline goes with {' or '.join(OWN_VALUE)}, not with {given[0]}")
         return self
 
     @property
-    def form(self) -> Form:
-        found: Any = next(form for form in FORMS if getattr(self, form) is not None)
-        return found  # type: ignore[no-any-return]  # the validator left exactly one
+    def form(self) -> str:
+        """The key of its limit."""
+        return next(key for key in FORMS if getattr(self, key) is not None)
+
+    @property
+    def row(self) -> Form:
+        """Everything about its form."""
+        return FORMS[self.form]
 
     @property
     def limit(self) -> float:

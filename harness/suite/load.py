@@ -19,6 +19,9 @@ from ruamel.yaml.constructor import RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError
 
 from harness.errors import Problem, SuiteError
+from harness.forms import FORMS, Form
+from harness.forms.share import MAX_RELATIVE_DROP
+from harness.notation import Notation
 from harness.suite.crosscheck import cross_check
 from harness.suite.models import Suite
 from harness.suite.names import keys_at, nearest
@@ -260,8 +263,11 @@ def _message(error: ErrorDetails, where: Path_, method: str | None) -> str:
         return f"expected {context.get('expected')}, got {got}{_near_literal(value, str(context.get('expected')))}"
     if kind == "value_error":
         return str(context.get("error", error["msg"]))
-    if last in ("max_drop", "max_relative_drop", "min_recovery", "min_retained", "max_increase") or last == "alpha":
-        return _fraction_message(last, value, got)
+    if last == "alpha":
+        return f"expected a number between 0 and 0.5, got {got}"
+    form = FORMS.get(last)
+    if form is not None and form.expects:
+        return f"expected {form.expects}, got {got}{_points_advice(form, value)}"
     bounds = {
         "greater_than": f"a number above {context.get('gt')}",
         "greater_than_equal": f"a number from {context.get('ge')}",
@@ -283,21 +289,16 @@ def _message(error: ErrorDetails, where: Path_, method: str | None) -> str:
     return f"expected {bounds.get(kind, error['msg'][:1].lower() + error['msg'][1:])}, got {got}"
 
 
-def _fraction_message(key: str, value: object, got: str) -> str:
-    if key == "max_drop":
-        message = f"expected a fraction from 0 to 1, got {got}"
-        if isinstance(value, str) and value.strip().endswith("%"):
-            share = value.strip().rstrip("%").strip()
-            written = _hundredth(share)
-            return f"{message}; for {share} percentage points write {written}, for a relative loss max_relative_drop"
-        if isinstance(value, int | float) and not isinstance(value, bool) and 1 <= value <= 100:
-            return f"{message}; {value} percentage points is {value / 100}"
-        return message
-    if key == "max_increase":
-        return f"expected a fraction above 0 or a percentage (0.02 or 2%), got {got}"
-    if key == "alpha":
-        return f"expected a number between 0 and 0.5, got {got}"
-    return f"expected a fraction from 0 to 1 or a percentage, got {got}"
+def _points_advice(form: Form, value: object) -> str:
+    """How a limit in percentage points is written, where a percentage or a whole number came instead."""
+    if form.notation is not Notation.POINTS:
+        return ""
+    if isinstance(value, str) and value.strip().endswith("%"):
+        share = value.strip().rstrip("%").strip()
+        return f"; for {share} percentage points write {_hundredth(share)}, for a relative loss {MAX_RELATIVE_DROP.key}"
+    if isinstance(value, int | float) and not isinstance(value, bool) and 1 <= value <= 100:
+        return f"; {value} percentage points is {value / 100}"
+    return ""
 
 
 def _hundredth(share: str) -> str:

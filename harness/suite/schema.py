@@ -11,13 +11,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from harness.forms import FORMS
 from harness.suite.models import Suite
 from harness.suite.quantize_block import Calibration, Quantization
 from harness.suite.values import Spec
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 PERCENT = {"type": "string", "pattern": r"^\s*[0-9.]+\s*%$"}
-RELATIVE = ("max_relative_drop", "min_recovery", "min_retained", "max_increase", "min_ratio", "max_ratio")
 
 
 def suite_schema() -> dict[str, Any]:
@@ -25,8 +25,11 @@ def suite_schema() -> dict[str, Any]:
     `noise_floor` also true or false."""
     schema = _draft07(_described(Suite.model_json_schema()))
     gate = schema["definitions"]["Gate"]["properties"]
-    for name in RELATIVE:
-        gate[name]["anyOf"].insert(0, PERCENT)
+    for key, form in FORMS.items():
+        if form.percent:
+            gate[key]["anyOf"].insert(0, PERCENT)
+        if form.says:
+            gate[key]["description"] = form.says
     schema["properties"]["base"]["anyOf"].insert(0, {"type": "string"})
     schema["properties"]["noise_floor"] |= {
         "anyOf": [{"type": "boolean"}, {"$ref": "#/definitions/NoiseFloor"}],

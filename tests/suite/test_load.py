@@ -41,7 +41,7 @@ def said(text: str, name: str = "s.yaml") -> str:
 def test_a_good_suite_loads() -> None:
     """Percentages are fractions, and the hash ignores comments and layout."""
     loaded = parse_suite(GOOD, Path("s.yaml"))
-    assert loaded.suite.gates[1].max_increase == pytest.approx(0.02)
+    assert loaded.suite.gates[1].limit == pytest.approx(0.02)
     assert loaded.suite.baseline == "fp32"
     assert loaded.suite.candidates == ("int8",)
     assert parse_suite("# a comment\n" + GOOD, Path("other.yaml")).hash == loaded.hash
