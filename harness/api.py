@@ -14,17 +14,18 @@ from harness.records.run_manifest import RunManifest
 from harness.records.store import Store
 from harness.records.verdict import Verdict
 from harness.reports import write_html, write_junit, write_markdown
+from harness.runner.run_options import RunOptions, called_with
 
 if TYPE_CHECKING:
     from harness.comparison import Comparison
     from harness.explanations import Explanation
     from harness.gates.promoted_gates import PromotedGates
+    from harness.runner.progress import Reporter
     from harness.suite.load import LoadedSuite
     from harness.trends import History, Selection
 
 RESULTS = Path("results")
 REPORTS = Path("reports")
-ARTIFACTS = Path("artifacts")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,22 +42,15 @@ class Run:
         return self.verdict.exit_code
 
 
-def run(
-    suite: str | Path | LoadedSuite,
-    *,
-    results: str | Path = RESULTS,
-    artifacts: str | Path = ARTIFACTS,
-    limit: int | None = None,
-    variants: tuple[str, ...] = (),
-    tasks: tuple[str, ...] = (),
-    offline: bool = False,
-    fresh: bool = False,
-    memory_budget: int | None = None,
-    stuck_after: float | None = None,
-    label: str = "",
-    stop_early: bool = False,
-    report_only: bool = False,
-) -> Run:
+@dataclass(frozen=True)
+class SuiteRun(RunOptions):
+    """What `run` is called with: a suite, and by keyword what is said about this run of it."""
+
+    suite: str | Path | LoadedSuite
+
+
+@called_with(SuiteRun)
+def run(asked: SuiteRun) -> Run:
     """Run a suite, judge it and store both. What exists already is not computed again.
 
     `label`: the version as its makers call it, for history and reports.
@@ -66,26 +60,19 @@ def run(
     Raises `SuiteError` (the suite or its data is wrong), `RunError` and its children (the run could not be done).
     """
     from harness.runner.progress import Silent
-    from harness.runner.schedule import RunOptions, run_suite
+
+    return run_reported(asked.suite, asked, Silent())
+
+
+def run_reported(suite: str | Path | LoadedSuite, options: RunOptions, reporter: Reporter) -> Run:
+    """`run`, its progress told to `reporter`."""
+    from harness.runner.schedule import run_suite
     from harness.suite.load import LoadedSuite, load_suite
 
     loaded = suite if isinstance(suite, LoadedSuite) else load_suite(Path(suite))
-    options = RunOptions(
-        results=Path(results),
-        artifacts=Path(artifacts),
-        limit=limit,
-        variants=variants,
-        tasks=tasks,
-        offline=offline,
-        fresh=fresh,
-        memory_budget=memory_budget,
-        stuck_after=stuck_after,
-        label=label,
-        stop_early=stop_early and not report_only,
-    )
-    manifest = run_suite(loaded, options, Silent())
-    verdict = gate(manifest, results=results, report_only=report_only)
-    return Run(manifest=manifest, verdict=verdict, results=Path(results))
+    manifest = run_suite(loaded, options, reporter)
+    verdict = gate(manifest, results=options.results, report_only=options.report_only)
+    return Run(manifest=manifest, verdict=verdict, results=Path(options.results))
 
 
 def find(run: str | RunManifest | Run, results: str | Path = RESULTS) -> RunManifest:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import re
+from collections.abc import Callable
+from dataclasses import Field, fields, replace
+from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
+
+from harness.runner.run_options import Option, RunOptions
 
 app = typer.Typer(
     name="quantgate",
@@ -40,6 +47,43 @@ ReportOnly = Annotated[
     bool, typer.Option("--report-only", help="Only compare: no gate is applied, no verdict given, the exit code is 0.")
 ]
 RESULTS, REPORTS, ARTIFACTS = Path("results"), Path("reports"), Path("artifacts")
+
+
+def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose parameter `options` is an option of the command line for each field that has a help text."""
+    kinds = get_type_hints(RunOptions)
+    shown = {each.name: each for each in fields(RunOptions) if each.metadata}
+    signature = inspect.signature(command, eval_str=True)
+    parts = [
+        [_parameter(each, kinds[each.name]) for each in shown.values()] if name == "options" else [own]
+        for name, own in signature.parameters.items()
+    ]
+
+    @functools.wraps(command)
+    def call(**given: Any) -> None:
+        said: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in given.items()
+            if value is not None
+        }
+        options = RunOptions(**{name: said.pop(name) for name in shown.keys() & said.keys()})
+        command(options=options, **said)
+
+    call.__signature__ = signature.replace(parameters=list(chain(*parts)))  # type: ignore[attr-defined]
+    return call
+
+
+def _parameter(each: Field[Any], kind: Any) -> inspect.Parameter:
+    shown: Option = each.metadata["option"]
+    several = kind == tuple[str, ...]
+    flags = () if shown.flag is None else (shown.flag,)
+    option = typer.Option(*flags, help=shown.help, metavar=shown.size, parser=size if shown.size else None)
+    return inspect.Parameter(
+        each.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None if several else each.default,
+        annotation=Annotated[list[str] | None if several else kind, option],
+    )
 
 
 @app.command()
@@ -91,27 +135,14 @@ def init(
 
 
 @app.command()
+@with_run_options
 def run(
     suite: SuiteFile,
     results: Results = RESULTS,
     reports: Reports = REPORTS,
     artifacts: ArtifactsFolder = ARTIFACTS,
-    limit: Annotated[int | None, typer.Option(help="At most this many items of each task.")] = None,
-    variant: Annotated[list[str] | None, typer.Option(help="Only this candidate (repeatable).")] = None,
-    task: Annotated[list[str] | None, typer.Option(help="Only this task (repeatable).")] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Never ask a model hub.")] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Compute again what exists.")] = False,
-    memory_budget: Annotated[
-        int | None,
-        typer.Option(parser=size, metavar="SIZE", help="What scoring may take beside the weights, such as 4GiB."),
-    ] = None,
-    stuck_after: Annotated[
-        float | None, typer.Option(help="Seconds that a load or chunk may take (default: by the slowest before it).")
-    ] = None,
-    label: Annotated[str, typer.Option(help="What to call this version in history: a tag, a commit.")] = "",
-    stop_early: Annotated[
-        bool, typer.Option("--stop-early/--no-stop-early", help="Stop a variant once it cannot hold a limit any more.")
-    ] = False,
+    *,
+    options: RunOptions,
     report_only: ReportOnly = False,
     outcome: Annotated[
         Path | None, typer.Option(help="Also write there, as JSON, what this run made and where; nothing if it fails.")
@@ -120,25 +151,8 @@ def run(
     """Run a suite, judge it, write the reports. The exit code is the verdict."""
     from harness.commands.run import run_and_report
 
-    raise typer.Exit(
-        run_and_report(
-            suite,
-            results=results,
-            reports=reports,
-            artifacts=artifacts,
-            limit=limit,
-            variants=tuple(variant or ()),
-            tasks=tuple(task or ()),
-            offline=offline,
-            fresh=fresh,
-            memory_budget=memory_budget,
-            stuck_after=stuck_after,
-            label=label,
-            stop_early=stop_early,
-            report_only=report_only,
-            outcome=outcome,
-        )
-    )
+    options = replace(options, results=results, artifacts=artifacts, report_only=report_only)
+    raise typer.Exit(run_and_report(suite, options, reports=reports, outcome=outcome))
 
 
 @app.command()

@@ -25,7 +25,8 @@ from harness.records.evaluation_manifest import EngineFacts
 from harness.records.run_manifest import RunManifest
 from harness.records.verdict import CandidateVerdict
 from harness.runner.progress import reporter
-from harness.runner.schedule import RunOptions, run_suite
+from harness.runner.run_options import RunOptions
+from harness.runner.schedule import run_suite
 from harness.suite.load import load_suite
 from harness.worker.versions import gpu_count
 
@@ -277,16 +278,17 @@ def main() -> None:
         sys.exit("the demo model is missing: make model")
     write_data(given.data)
     loaded = load_suite(write_suite(given.only, given.skip))
-    options = RunOptions(results=PLACE / "results", artifacts=PLACE / "artifacts", offline=True)
+    results = PLACE / "results"
+    options = RunOptions(results=results, artifacts=PLACE / "artifacts", offline=True)
     with reporter(Console(stderr=True)) as progress:
         manifest = run_suite(loaded, options, progress)
-        rows = list(rows_of(manifest, options.results))
+        rows = list(rows_of(manifest, results))
         for name in [each for each in OTHERS if not given.only or each in given.only]:
             with OTHERS[name](PLACE, MODEL) as variants:
                 if variants:
                     own = any(each.get("baseline") for each in variants.values())
                     suite = load_suite(write(f"{name}.yaml", name, variants if own else {**BASE, **variants}))
-                    rows += rows_of(run_suite(suite, options, progress), options.results)
+                    rows += rows_of(run_suite(suite, options, progress), results)
     text = (
         page(rows, manifest)
         + NOTES

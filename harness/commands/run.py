@@ -15,26 +15,10 @@ from harness.output import commands
 from harness.records.verdict import Verdict
 from harness.reports import annotations as github_annotations
 from harness.reports import print_verdict
+from harness.runner.run_options import RunOptions
 
 
-def run_and_report(
-    suite: Path,
-    *,
-    results: Path,
-    reports: Path,
-    artifacts: Path,
-    limit: int | None,
-    variants: tuple[str, ...],
-    tasks: tuple[str, ...],
-    offline: bool,
-    fresh: bool,
-    memory_budget: int | None,
-    stuck_after: float | None,
-    label: str,
-    stop_early: bool,
-    report_only: bool,
-    outcome: Path | None = None,
-) -> int:
+def run_and_report(suite: Path, options: RunOptions, *, reports: Path, outcome: Path | None = None) -> int:
     """Run, judge, report; returns the exit code. `outcome`: a file for programs, which exists only once this run was
     judged and reported."""
     from harness.suite.load import load_suite
@@ -44,24 +28,10 @@ def run_and_report(
     loaded = load_suite(suite)
     check_folder(reports)
     from harness.runner.progress import reporter
-    from harness.runner.schedule import RunOptions, run_suite
 
-    options = RunOptions(
-        results=results,
-        artifacts=artifacts,
-        limit=limit,
-        variants=variants,
-        tasks=tasks,
-        offline=offline,
-        fresh=fresh,
-        memory_budget=memory_budget,
-        stuck_after=stuck_after,
-        label=label,
-        stop_early=stop_early and not report_only,
-    )
     with reporter(Console(stderr=True)) as progress:
-        manifest = run_suite(loaded, options, progress)
-    verdict = api.gate(manifest, results=results, report_only=report_only)
+        done = api.run_reported(loaded, options, progress)
+    verdict, results = done.verdict, done.results
     page = api.report(verdict, results=results, reports=reports)
     if outcome is not None:
         _write_outcome(outcome, verdict, results, page.parent)

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from harness.engines.protocol import WITHOUT_DISTRIBUTION
-from harness.errors import EngineError, RunError, UsageError, WorkerError
+from harness.errors import EngineError, RunError, WorkerError
 from harness.planning.identity import evaluation_key
 from harness.planning.plan_suite import plan_suite
 from harness.planning.task_plan import TaskPlan
@@ -34,6 +34,7 @@ from harness.runner.missing_work import expected
 from harness.runner.preload import Preload
 from harness.runner.progress import Reporter
 from harness.runner.repeated_baseline import SecondPasses, second_passes
+from harness.runner.run_options import RunOptions
 from harness.runner.served_probe import same_answers
 from harness.runner.session import Session
 from harness.runner.tokenizer_agreement import first_disagreement
@@ -47,58 +48,11 @@ STATE_BYTES_PER_TOKEN = 16_384
 """Generous size of a stored hidden state (8192 wide, 16 bits), for the free-space check."""
 SPARE_BYTES = 512 * 2**20
 """Room for item records, the output head and logs."""
-LONGEST_LABEL = 64
-"""Characters: a commit's hash has 40 or 64."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """What the command line can change about a run."""
-
-    results: Path
-    artifacts: Path = Path("artifacts")
-    """Folder of the checkpoints that quantgate makes."""
-    limit: int | None = None
-    variants: tuple[str, ...] = ()
-    tasks: tuple[str, ...] = ()
-    offline: bool = False
-    fresh: bool = False
-    memory_budget: int | None = None
-    """Bytes that scoring may take beside the weights; None is half of what is free, down to a power of two."""
-    stop_early: bool = False
-    """Stop a candidate as soon as it can no longer hold a blocking limit."""
-    stuck_after: float | None = None
-    """Seconds without an answer after which a worker is started again; None for the defaults."""
-    label: str = ""
-    """The version as its makers call it: a tag, a commit."""
-
-    @property
-    def partial(self) -> bool:
-        return self.limit is not None or bool(self.variants) or bool(self.tasks)
 
 
 def new_run_id(now: datetime) -> str:
     """Sorts by time and does not repeat: `20261121-052814-3f9a`."""
     return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-
-
-def check_selection(loaded: LoadedSuite, options: RunOptions) -> None:
-    """Raises `UsageError` for a variant or task that the suite does not have."""
-    known = {"--variant": tuple(loaded.suite.variants), "--task": tuple(loaded.suite.tasks)}
-    asked = {"--variant": options.variants, "--task": options.tasks}
-    for option, names in asked.items():
-        for name in names:
-            if name not in known[option]:
-                raise UsageError(f"{option} {name}: the suite has {', '.join(known[option])}")
-    if options.limit is not None and options.limit < 1:
-        raise UsageError(f"--limit: expected a whole number from 1, got {options.limit}")
-    if options.stuck_after is not None and not options.stuck_after > 0:
-        raise UsageError(f"--stuck-after: expected seconds, more than 0, got {options.stuck_after:g}")
-    if len(options.label) > LONGEST_LABEL or not options.label.isprintable():
-        raise UsageError(
-            f"--label: expected at most {LONGEST_LABEL} printable characters on one line, got "
-            f"{len(options.label)}: {options.label[:LONGEST_LABEL]!a}"
-        )
 
 
 def run_suite(loaded: LoadedSuite, options: RunOptions, reporter: Reporter) -> RunManifest:
@@ -107,10 +61,10 @@ def run_suite(loaded: LoadedSuite, options: RunOptions, reporter: Reporter) -> R
     Raises `SuiteError` for data that is wrong, `RunError` when the run could not be done (the results folder, the
     baseline), `RecordError` for damaged records. A candidate that fails is recorded in the manifest, not raised.
     """
-    check_selection(loaded, options)
+    options.check(loaded.suite)
     if options.offline:
         os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_DATASETS_OFFLINE="1")
-    store = Store(options.results)
+    store = Store(Path(options.results))
     store.check_writable(SPARE_BYTES)
     with store.locked():
         return _Run(loaded, options, store, reporter).go()
@@ -254,7 +208,7 @@ class _Run:
                     name,
                     offline=self.options.offline,
                     fresh=self.options.fresh,
-                    artifacts=self.options.artifacts,
+                    artifacts=Path(self.options.artifacts),
                     say=self.reporter.say,
                 )
             )
@@ -416,7 +370,7 @@ class _Run:
 
     def _watches(self, variant: RunVariant) -> dict[str, SequentialMonitor]:
         """Task to who looks whether the candidate can be stopped there; in the order of the tasks."""
-        if not self.options.stop_early or variant.name not in self.suite.candidates:
+        if not self.options.stop_early or self.options.report_only or variant.name not in self.suite.candidates:
             return {}
         gates = {plan.name: stoppers(self.suite, variant.name, plan) for plan in self.plans}
         order = sorted(self.plans, key=lambda plan: not gates[plan.name])

@@ -14,7 +14,7 @@ from harness.errors import UsageError, WorkerError
 from harness.runner.abba_timing import Timer
 from harness.runner.host import this_host
 from harness.runner.progress import Silent
-from harness.runner.schedule import RunOptions, check_selection
+from harness.runner.run_options import RunOptions
 from harness.runner.session import Session
 from harness.runner.variants import RunVariant, resolve_variant
 from harness.suite.load import load_suite
@@ -71,7 +71,7 @@ def variant(calm: Calm) -> RunVariant:
 def test_a_limit_of_nothing_is_refused(calm: Calm, tmp_path: Path) -> None:
     """--stuck-after takes seconds, more than 0."""
     with pytest.raises(UsageError, match="--stuck-after: expected seconds, more than 0, got 0"):
-        check_selection(load_suite(calm.suite), RunOptions(results=tmp_path, stuck_after=0.0))
+        RunOptions(results=tmp_path, stuck_after=0.0).check(load_suite(calm.suite).suite)
 
 
 def test_a_dead_timing_worker_does_not_spoil_the_next_candidate(
