@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from harness.metrics.table import likelihood
 from harness.records.measures import Measure, SliceMeasure
 from harness.samples.documents import DocumentPairs
 from harness.samples.measures import (
@@ -121,6 +122,6 @@ def _increase_certified(value: float, upper: float | None, units: int, metric: s
     if upper is None or not math.isfinite(upper):
         return None
     t = t_quantile(1 - alpha, units - 1)
-    if metric == "perplexity":
+    if likelihood(metric).exponential:
         return math.expm1(_reach((math.log1p(upper) - math.log1p(value)) / t, units, alpha))
     return _reach((upper - value) / t, units, alpha)

@@ -10,23 +10,11 @@ import numpy as np
 from harness.comparison.flips import answer_text, cut, find_flips, margins
 from harness.explanations.evidence import Documents, Evidence, Items, Stopped, ThreeWays
 from harness.explanations.shapes import FlipBeside, Place, Table
-from harness.metrics.table import lookup
+from harness.metrics.row import DocumentFigure, Metric, StoredBytes, TimedFigure
+from harness.metrics.table import METRICS, lookup
 from harness.records.findings import Finding
 from harness.records.measures import Flip
 from harness.records.run_manifest import RunManifest, VariantRun
-from harness.records.timings import MEMORY_FIELDS
-
-DIVERGENCE = ("document.kl", "document.top1", "document.delta")
-"""Fields that only a candidate's records have."""
-_FIGURES = {
-    "prefill_tokens_per_s": "batch · prompt_tokens / ttft_s",
-    "decode_tokens_per_s": "batch · (new_tokens − 1) / (end_to_end_s − ttft_s)",
-    "ttft_s": "ttft_s",
-    "inter_token_p50_s": "median of inter_token_s",
-    "inter_token_p95_s": "95th percentile of inter_token_s",
-    "inter_token_p99_s": "99th percentile of inter_token_s",
-}
-"""Speed metric to how it is had from a run's stored times."""
 
 
 def flips_of(evidence: Evidence, *, most: int) -> tuple[tuple[Flip, ...], int | None]:
@@ -109,7 +97,8 @@ def documents_table(data: Documents, finding: Finding, *, most: int) -> Table:
     names = np.asarray(data.names, dtype=np.object_)
     left, right = data.sides[0].variant, data.sides[1].variant
     if metric is not None and metric.kind == "divergence" and documents.divergence is not None:
-        amount, total = documents.divergence.kl, float(documents.divergence.kl.sum())
+        amount = documents.divergence.sums["kl"]
+        total = float(amount.sum())
         order = np.argsort(-amount, kind="stable")[:most].tolist()
         rows: tuple[tuple[str | int | float | None, ...], ...] = tuple(
             (str(names[place]), float(amount[place]), int(documents.tokens[place]), _share(amount[place], total))
@@ -145,10 +134,10 @@ def places_of(evidence: Evidence, run: RunManifest) -> tuple[Place, ...]:
         by_document = isinstance(data, Documents) or (
             isinstance(data, ThreeWays) and data.three_way.weights is not None
         )
-        field = _document_field(finding) if by_document else _item_field(finding)
-        sides = [data.sides[1]] if data.sides[0] is data.sides[1] else list(data.sides)
-        if field.startswith(DIVERGENCE):
-            sides = [data.sides[1]]
+        row = lookup(finding.metric)
+        only_candidates = data.sides[0] is data.sides[1] or (row is not None and row.kind == "divergence")
+        sides = [data.sides[1]] if only_candidates else list(data.sides)
+        field = _document_field(row) if by_document and row is not None else _item_field(finding)
         if isinstance(data, ThreeWays):
             sides = [data.base.run, *sides]
         found = [_evaluation(side, task, field) for side in sides]
@@ -158,10 +147,12 @@ def places_of(evidence: Evidence, run: RunManifest) -> tuple[Place, ...]:
         plan = "item, bytes, slices" if by_document else "slices, cluster, expected, too_long"
         return (*found, Place(what="plan", path=f"plans/{run.tasks[task].plan}.jsonl", field=plan), verdict)
     key = run.variants[finding.variant].speed
-    if finding.metric in MEMORY_FIELDS:
-        field = f"memory.{MEMORY_FIELDS[finding.metric]}, baseline_memory.{MEMORY_FIELDS[finding.metric]}"
+    computed = METRICS[finding.metric].computed
+    if isinstance(computed, StoredBytes):
+        field = f"memory.{computed.field}, baseline_memory.{computed.field}"
     else:
-        field = f"workloads[].pairs[].baseline and .candidate of {finding.workload}: {_FIGURES[finding.metric]}"
+        formula = computed.formula if isinstance(computed, TimedFigure) else ""
+        field = f"workloads[].pairs[].baseline and .candidate of {finding.workload}: {formula}"
     return Place(what=f"{run.baseline} and {finding.variant}", path=f"speed/{key}.json", field=field), verdict
 
 
@@ -173,13 +164,9 @@ def _item_field(finding: Finding) -> str:
     return f"metrics.{finding.metric}.value (options[].log_likelihood for margins, answer.text)"
 
 
-def _document_field(finding: Finding) -> str:
-    fields = {
-        "perplexity": "nll, document.tokens", "bits_per_byte": "nll", "kl_mean": "kl, document.tokens",
-        "top1_agreement": "top1_agree, document.tokens", "delta_p_mean": "delta_p, document.tokens",
-        "delta_p_rms": "delta_p_squared, document.tokens",
-    }  # fmt: skip
-    return "document." + fields.get(finding.metric, "kl_values (base64 of little-endian float32, one a token)")
+def _document_field(metric: Metric) -> str:
+    computed = metric.computed
+    return f"document.{computed.stored}" if isinstance(computed, DocumentFigure) else ""
 
 
 def commands_of(evidence: Evidence, run: RunManifest, results: str) -> tuple[str, ...]:

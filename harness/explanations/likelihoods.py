@@ -7,9 +7,11 @@ import math
 import numpy as np
 
 from harness.explanations.shapes import Section, Step, counted, step
+from harness.metrics.row import TokenMaximum, TokenMean, TokenQuantile
+from harness.metrics.table import METRICS, likelihood
 from harness.records.columns import Floats
-from harness.samples.documents import Divergence, DocumentPairs
-from harness.samples.measures import QUANTILES, divergence_level, increase_of, likelihood_level, woodruff
+from harness.samples.documents import Divergence, DocumentPairs, sums_of
+from harness.samples.measures import divergence_level, increase_of, likelihood_level, woodruff
 from harness.stats import DocumentMean, document_mean
 from harness.stats.documents import residual_squares
 
@@ -20,7 +22,7 @@ WOODRUFF = "sample quantile with Woodruff's interval (JASA 47, 1952), the share 
 def explain_increase(documents: DocumentPairs, metric: str, *, alpha: float) -> tuple[str, tuple[Section, ...]]:
     """Method and steps of `max_increase`."""
     level = increase_of(documents, metric, alpha=alpha)
-    if metric == "perplexity":
+    if likelihood(metric).exponential:
         extra = documents.candidate_nll - documents.baseline_nll
         mean, steps = _ratio(extra, documents.tokens, "candidate's NLL − baseline's, nats", "scored tokens", alpha)
         outer, shape = "e^({x}) − 1", "extra nats a token"
@@ -35,10 +37,10 @@ def explain_increase(documents: DocumentPairs, metric: str, *, alpha: float) -> 
 def explain_likelihood(documents: DocumentPairs, metric: str, *, alpha: float) -> tuple[str, tuple[Section, ...]]:
     """Method and steps of `min` and `max` on the candidate's own perplexity or bits per byte."""
     level = likelihood_level(documents.candidate_nll, documents, metric, alpha=alpha)
-    per = documents.tokens if metric == "perplexity" else documents.bytes * math.log(2)
-    weights = "scored tokens" if metric == "perplexity" else "UTF-8 bytes · ln 2"
-    mean, steps = _ratio(documents.candidate_nll, per, "the candidate's NLL, nats", weights, alpha)
-    outer = "e^({x})" if metric == "perplexity" else "{x}"
+    way = likelihood(metric)
+    nll = documents.candidate_nll
+    mean, steps = _ratio(nll, documents.weights(way), "the candidate's NLL, nats", way.weights, alpha)
+    outer = "e^({x})" if way.exponential else "{x}"
     return RATIO, (*steps, _shaped(mean, (level.value, level.lower, level.upper), outer, "nats a token"))
 
 
@@ -48,25 +50,19 @@ def explain_divergence(documents: DocumentPairs, metric: str, *, alpha: float) -
     if divergence is None:
         return "", ()
     level = divergence_level(documents, metric, alpha=alpha)
-    if metric == "kl_max":
-        seen = counted("max", level.value, f"largest KL of {divergence.values.size:,} scored tokens, nats")
-        return "exact: the largest value seen", (Section(title="Counted", steps=(seen,)),)
-    if metric in QUANTILES:
-        return WOODRUFF, _quantile(documents, divergence, QUANTILES[metric], alpha)
-    sums, says = _sums(divergence)[metric]
-    scale = 1.0 if metric == "top1_agreement" else None
-    mean, steps = _ratio(sums, documents.tokens, says, "scored tokens", alpha, scale=scale)
-    outer = "√{x}" if metric == "delta_p_rms" else "{x}"
-    return RATIO, (*steps, _shaped(mean, (level.value, level.lower, level.upper), outer, "mean per token"))
-
-
-def _sums(divergence: Divergence) -> dict[str, tuple[Floats, str]]:
-    return {
-        "kl_mean": (divergence.kl, "KL(baseline || candidate) summed over the document, nats"),
-        "top1_agreement": (divergence.top1_agree, "tokens with the same most likely token"),
-        "delta_p_mean": (divergence.delta_p, "Δp of the true token summed over the document"),
-        "delta_p_rms": (divergence.delta_p_squared, "Δp² of the true token summed over the document"),
-    }
+    match METRICS[metric].computed:
+        case TokenMaximum():
+            seen = counted("max", level.value, f"largest KL of {divergence.values.size:,} scored tokens, nats")
+            return "exact: the largest value seen", (Section(title="Counted", steps=(seen,)),)
+        case TokenQuantile(probability=probability):
+            return WOODRUFF, _quantile(documents, divergence, probability, alpha)
+        case TokenMean() as way:
+            sums = sums_of(divergence, way)
+            mean, steps = _ratio(sums, documents.tokens, way.summed, "scored tokens", alpha, scale=way.scale)
+            outer = "√{x}" if way.root else "{x}"
+            return RATIO, (*steps, _shaped(mean, (level.value, level.lower, level.upper), outer, "mean per token"))
+        case _:
+            return "", ()
 
 
 def _ratio(

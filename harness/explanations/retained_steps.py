@@ -11,6 +11,7 @@ import numpy as np
 
 from harness.explanations.shapes import Section, Step, counted, step
 from harness.explanations.unseen import GAFFKE, unseen_section
+from harness.metrics.table import likelihood
 from harness.records.columns import Floats
 from harness.samples.base_pairs import ThreeWay, retained_of
 from harness.stats import RetainedShare
@@ -155,9 +156,10 @@ def _sums(three_way: ThreeWay, found: RetainedShare, test: FiellerTest) -> Secti
     gained, stayed = float(test.gain.sum()), float(test.kept.sum())
     m, k = test.means
     what = ("NLL of the base − the fine-tuned model's, nats", "NLL of the base − the candidate's, nats")
-    weights = "scored tokens" if three_way.metric == "perplexity" else "UTF-8 bytes · ln 2"
     if three_way.weights is None:
         what, weights = ("fine-tuned − base", "candidate − base"), "items"
+    else:
+        weights = likelihood(three_way.metric).weights
     return Section(
         title="Counted",
         steps=(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from harness.forecast.certificate import Asked, Certificate
+from harness.metrics.row import TokenMaximum
 from harness.metrics.table import lookup
 
 FEW_DOCUMENTS = 20
@@ -14,11 +15,11 @@ def certify_documents(asked: Asked) -> Certificate:
     """The smallest rise that so many documents can show to be safe, where a run showed how they spread."""
     count, gate = len(asked.items), asked.gate
     row = asked.row("documents")
-    if gate.metric == "kl_max":
+    metric = lookup(gate.metric)
+    if metric is not None and isinstance(metric.computed, TokenMaximum):
         return row.but("; the largest value seen, exact", certifies="exact")
     if count < FEW_DOCUMENTS:
         return row.but(f"; under {FEW_DOCUMENTS} it can only be INCONCLUSIVE", possible=False, needs=FEW_DOCUMENTS)
-    metric = lookup(gate.metric)
     divergence = metric is not None and metric.kind == "divergence"
     known = asked.widest() if gate.form == "max_increase" or divergence else None
     if known is None:

@@ -16,7 +16,7 @@ from harness.forms.ratio import MAX_RATIO, MIN_RATIO
 from harness.forms.share import MAX_RELATIVE_DROP, MIN_RECOVERY, MIN_RETAINED
 
 if TYPE_CHECKING:
-    from harness.metrics.table import Kind
+    from harness.metrics.row import Kind
 
 __all__ = ["FORMS", "OWN_VALUE", "Form", "fitting"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from harness.notation import Notation
 
 if TYPE_CHECKING:
-    from harness.metrics.table import Kind
+    from harness.metrics.row import Kind
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,8 @@ from harness.gates.promoted_reference import in_its_words, no_reference, referen
 from harness.gates.retained_gain import base_trouble, judge_retained
 from harness.gates.stopped_tasks import judge_part, not_judged
 from harness.gates.words import some
-from harness.metrics.table import Kind, lookup
+from harness.metrics.row import Kind
+from harness.metrics.table import lookup
 from harness.records.findings import Finding
 from harness.samples.base_pairs import ThreeWay
 from harness.samples.documents import DocumentPairs

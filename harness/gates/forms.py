@@ -8,9 +8,10 @@ from harness.gates.judgement import Judgement
 from harness.gates.limits import Estimate, at_least, at_most
 from harness.gates.nothing_to_lose import held_to_floor
 from harness.gates.words import bounds, percent, points, quantity, ratio
-from harness.metrics.table import lookup
+from harness.metrics.row import StoredBytes
+from harness.metrics.table import computed_by, lookup
 from harness.records.findings import Decision
-from harness.records.timings import MEMORY_FIELDS, MemoryFigures, SpeedRecord
+from harness.records.timings import MemoryFigures, SpeedRecord
 from harness.samples.documents import DocumentPairs
 from harness.samples.measures import divergence_level, drop_of, increase_of, likelihood_level
 from harness.samples.pairs import PairedMetric
@@ -180,7 +181,7 @@ def judge_speed(gate: Gate, pairs: SpeedPairs, *, alpha: float) -> Judgement:
 
 def memory_figure(figures: MemoryFigures, metric: str) -> int | None:
     """The stored figure behind a memory metric, in bytes."""
-    value: int | None = getattr(figures, MEMORY_FIELDS[metric])
+    value: int | None = getattr(figures, computed_by(StoredBytes)[metric].field)
     return value
 
 

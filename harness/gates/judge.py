@@ -21,7 +21,7 @@ from harness.gates.stopped_tasks import without_interval, words_of
 from harness.gates.validity_checks import baseline_checks, candidate_checks
 from harness.gates.waived import day_of, excused, uses
 from harness.gates.words import shortened
-from harness.metrics.table import lookup
+from harness.metrics.table import lookup, of_kind
 from harness.records.decisions import ORDER, blocking, broken, counted, decide, decide_run, worst
 from harness.records.findings import Check, Decision, Finding
 from harness.records.measures import DriftStep, Measure
@@ -222,9 +222,9 @@ def _levels(paired: Paired, *, alpha: float) -> dict[str, float]:
     }
     for task, documents in paired.documents.items():
         if documents.count:
-            for name in ("perplexity", "bits_per_byte"):
-                level = likelihood_level(documents.baseline_nll, documents, name, alpha=alpha)
-                levels[f"{task}/{name}"] = level.value
+            for row in of_kind("perplexity"):
+                level = likelihood_level(documents.baseline_nll, documents, row.name, alpha=alpha)
+                levels[f"{task}/{row.name}"] = level.value
     return levels
 
 

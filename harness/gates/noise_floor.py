@@ -13,12 +13,12 @@ from harness.comparison.candidates import Comparison
 from harness.comparison.second_pass import NoisePairs
 from harness.gates.retained_gain import base_trouble, unsound
 from harness.gates.words import percent, points, quantity, ratio
-from harness.metrics.table import lookup
+from harness.metrics.table import METRICS, likelihood, lookup, of_kind
 from harness.records.findings import Check
 from harness.records.measures import Noise, NoiseMeasure, NoiseSpeed
 from harness.samples.base_pairs import retained_of
 from harness.samples.documents import DocumentPairs
-from harness.samples.measures import DIVERGENCE_UNITS, divergence_level, increase_of
+from harness.samples.measures import divergence_level, increase_of
 from harness.samples.pairs import PairedMetric
 from harness.stats import mean_level
 from harness.stats.decision import normal_quantile
@@ -68,19 +68,15 @@ def _items(metric: PairedMetric, alpha: float) -> NoiseMeasure:
 def _documents(documents: DocumentPairs, alpha: float) -> Iterator[NoiseMeasure]:
     if not documents.count:
         return
-    for metric, unit in (("perplexity", ""), ("bits_per_byte", "bits")):
-        change = abs(increase_of(documents, metric, alpha=alpha).value)
+    for row in of_kind("perplexity", "divergence"):
+        if row.kind == "perplexity":
+            value = abs(increase_of(documents, row.name, alpha=alpha).value)
+        elif documents.divergence is not None:
+            value = divergence_level(documents, row.name, alpha=alpha).value
+        else:
+            continue
         yield NoiseMeasure(
-            task=documents.task, metric=metric, kind="perplexity", unit=unit, n=documents.count, value=change
-        )
-    for metric in DIVERGENCE_UNITS if documents.divergence is not None else ():
-        yield NoiseMeasure(
-            task=documents.task,
-            metric=metric,
-            kind="divergence",
-            unit=DIVERGENCE_UNITS[metric],
-            n=documents.count,
-            value=divergence_level(documents, metric, alpha=alpha).value,
+            task=documents.task, metric=row.name, kind=row.kind, unit=row.unit, n=documents.count, value=value
         )
 
 
@@ -167,7 +163,8 @@ def _tight(gate: Gate, floor: NoiseMeasure, level: float | None) -> str | None:
     """Why this limit is tighter than the floor; None where it is not."""
     words: tuple[str, str] | None = None
     if floor.kind == "divergence":
-        lowest = floor.value if gate.metric == "top1_agreement" else -abs(floor.value)
+        neutral = METRICS[floor.metric].neutral
+        lowest = neutral - abs(floor.value - neutral)
         if gate.limit < floor.value if gate.row.ceiling else gate.limit > lowest:
             words = quantity(gate.limit, floor.unit), quantity(floor.value, floor.unit)
     elif floor.kind == "perplexity":
@@ -194,10 +191,10 @@ def _tight_retained(gate: Gate, floor: NoiseMeasure, level: float | None, gain: 
     if gain is None or gain <= 0 or gate.slice is not None:
         return None
     noise, allowed, unit = floor.value, gate.row.allowed_loss(gate.limit, level=level, gain=gain), ""
-    if floor.metric == "perplexity":
-        noise, unit = math.log1p(noise), " nats a token"
-    elif floor.kind == "perplexity":
-        noise, unit = noise * (level or 0.0), " bits a byte"
+    if floor.kind == "perplexity":
+        way = likelihood(floor.metric)
+        noise = math.log1p(noise) if way.exponential else noise * (level or 0.0)
+        unit = f" {way.gain_unit}"
     if allowed is None or allowed >= noise:
         return None
     if floor.flips is not None:

@@ -14,7 +14,8 @@ from harness.comparison.task_sides import Paired
 from harness.forms import FORMS
 from harness.gates.judgement import Judgement
 from harness.gates.words import percent, points
-from harness.metrics.table import lookup
+from harness.metrics.row import StoredBytes
+from harness.metrics.table import computed_by, lookup, of_kind
 from harness.records.findings import Finding
 from harness.records.measures import CumulativeDrift, DriftStep
 from harness.records.timings import SpeedRecord
@@ -27,8 +28,6 @@ Key = tuple[str, str]
 """(task, metric)."""
 Estimate = tuple[float, float | None, float | None, int]
 """Change, its one-sided bounds, and how many items or documents it is of."""
-OWN_PROCESS = ("weight_bytes", "disk_bytes")
-"""Memory figures that are the same on every machine."""
 
 
 # -- findings against the promoted version
@@ -76,7 +75,8 @@ def reference_memory(gate: Gate, comparison: Comparison, record: SpeedRecord) ->
     if figures is None:
         return Judgement.none(f"the memory of {label} was not measured")
     memory, host = figures
-    if gate.metric not in OWN_PROCESS and (host, memory.workload) != (record.host.fingerprint, record.memory.workload):
+    same = (host, memory.workload) == (record.host.fingerprint, record.memory.workload)
+    if not (same or computed_by(StoredBytes)[gate.metric].at_load):
         return Judgement.none(f"{gate.metric} of {label} was measured on another machine or under another workload")
     return record.model_copy(update={"baseline_memory": memory})
 
@@ -199,8 +199,8 @@ def _estimates(paired: Paired, *, alpha: float) -> dict[Key, Estimate]:
     found = {key: _of_items(metric, alpha=alpha) for key, metric in paired.metrics.items() if metric.count}
     for task, documents in paired.documents.items():
         if documents.count:
-            for name in ("perplexity", "bits_per_byte"):
-                found[task, name] = _of_documents(documents, name, alpha=alpha)
+            for row in of_kind("perplexity"):
+                found[task, row.name] = _of_documents(documents, row.name, alpha=alpha)
     return found
 
 

@@ -9,7 +9,7 @@ from harness.gates.judgement import Judgement
 from harness.gates.limits import Estimate
 from harness.gates.quantized_share import same_weights
 from harness.gates.words import percent, points
-from harness.metrics.table import lookup
+from harness.metrics.table import likelihood, lookup
 from harness.records.findings import Decision
 from harness.records.measures import Retained
 from harness.records.verdict import BaseModelFacts
@@ -138,7 +138,7 @@ def retained_measures(comparison: Comparison, candidate: CandidateComparison, *,
 
 def _amount(three_way: ThreeWay, value: float) -> str:
     if three_way.weights is not None:
-        return f"{value:.4g} {'nats a token' if three_way.metric == 'perplexity' else 'bits a byte'}"
+        return f"{value:.4g} {likelihood(three_way.metric).gain_unit}"
     return points(value) if three_way.kind == "binary" else f"{value:.4g}"
 
 

@@ -12,7 +12,8 @@ from harness.comparison.candidates import CandidateComparison, Comparison
 from harness.comparison.lost_slices import MissingSlices
 from harness.comparison.task_sides import Paired
 from harness.gates.words import percent, points, some
-from harness.metrics.table import lookup
+from harness.metrics.answers import marks_options
+from harness.metrics.table import lookup, of_kind
 from harness.records.findings import Check
 from harness.samples.measures import ANY_MARGIN, drop_of, increase_of
 from harness.stats import mean_level, paired_drop
@@ -89,9 +90,10 @@ def _gains(paired: Paired, *, alpha: float) -> Found:
             largest[task] = max(largest.get(task, (0.0, "")), (-drop.drop, says))
     for task, documents in paired.documents.items():
         if documents.count:
-            rise = increase_of(documents, "perplexity", alpha=alpha)
+            measure = of_kind("perplexity")[0].name
+            rise = increase_of(documents, measure, alpha=alpha)
             if rise.reliable and rise.upper is not None and rise.upper < -GAIN:
-                says = f"perplexity is down {percent(-rise.value)}, at least {percent(-rise.upper)}"
+                says = f"{measure} is down {percent(-rise.value)}, at least {percent(-rise.upper)}"
                 largest[task] = (-rise.value, says)
     for task, (_, says) in largest.items():
         yield (
@@ -143,7 +145,7 @@ def _ties(paired: Paired, *, baseline: bool) -> Found:
     found: dict[str, list[str]] = {}
     for (task, name), metric in paired.metrics.items():
         given = metric.baseline_given if baseline else metric.candidate_given
-        if given is not None and name.startswith("acc") and (count := int(given.tied.sum())):
+        if given is not None and marks_options(name) and (count := int(given.tied.sum())):
             found.setdefault(task, []).append(f"{count:,} of {metric.count:,} ({name})")
     for task, parts in found.items():
         yield (

@@ -1,1 +1,1 @@
-"""What quantgate measures: one row a metric."""
+"""What quantgate measures: one row per metric, in a file per family, and where each is computed."""

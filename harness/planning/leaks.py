@@ -12,9 +12,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.metrics.words import words_of
 from harness.planning.prompts.short_forms import Docs
 from harness.planning.requests import ItemRequests
-from harness.planning.text_metrics import words_of
 from harness.records.items import PlannedItem
 from harness.records.run_manifest import GRAM, Leak
 

@@ -7,7 +7,7 @@ from functools import partial
 
 from harness.engines.decoding import Decoding
 from harness.errors import Problem, SuiteError
-from harness.metrics.table import METRICS
+from harness.metrics.table import of_kind
 from harness.planning.item_tasks import plan_item_task
 from harness.planning.perplexity import plan_perplexity
 from harness.planning.task_plan import TaskPlan
@@ -55,7 +55,7 @@ def _unknown_metrics(loaded: LoadedSuite, plans: Sequence[TaskPlan]) -> Iterator
             continue
         known = plan.metrics
         if plan.kind == "perplexity":
-            known = tuple(name for name, each in METRICS.items() if each.kind in ("perplexity", "divergence"))
+            known = tuple(row.name for row in of_kind("perplexity", "divergence"))
         if gate.metric not in known:
             near = nearest(gate.metric, known)
             message = f"{plan.name} has no metric {gate.metric!r}{near}; expected one of {', '.join(known)}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+from harness.metrics.table import per_character
 from harness.planning.metric_values import number
 
 AHEAD = 1e-12
@@ -34,11 +35,11 @@ def shared_among_ties(
     if len(responses) < len(options):  # a task of its own making, which scores something else than each option
         return found
     plain = [total for total, _ in responses[: len(options)]]
-    per_character = [total / max(1, len(text)) for total, text in zip(plain, options, strict=True)]
-    tied = {"": _tied(plain, options), "acc_norm": _tied(per_character, options)}
-    ahead = {place: process(_ahead(responses, place)) for place in {*tied[""], *tied["acc_norm"]}}
+    by_character = [total / max(1, len(text)) for total, text in zip(plain, options, strict=True)]
+    tied = {False: _tied(plain, options), True: _tied(by_character, options)}
+    ahead = {place: process(_ahead(responses, place)) for place in {*tied[False], *tied[True]}}
     for metric in found:
-        places = tied["acc_norm" if metric.partition(",")[0] == "acc_norm" else ""]
+        places = tied[per_character(metric)]
         values = [number(ahead[place].get(metric)) for place in places]
         known = [value for value in values if value is not None]
         own = number(found[metric])

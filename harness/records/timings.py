@@ -49,17 +49,6 @@ class MemoryFigures(Model):
     """The batch and context at which the inference figures were taken."""
 
 
-MEMORY_FIELDS: dict[str, str] = {
-    "weight_bytes": "weight_bytes",
-    "disk_bytes": "disk_bytes",
-    "process_peak_bytes": "process_peak_inference_bytes",
-    "allocator_peak_bytes": "allocator_peak_allocated_bytes",
-    "allocator_reserved_bytes": "allocator_peak_reserved_bytes",
-    "device_peak_bytes": "device_process_peak_bytes",
-}
-"""Memory metric of a suite to its field of `MemoryFigures`."""
-
-
 class SpeedRecord(Model):
     """Speed and memory of one candidate beside the baseline, both in fresh processes of one host."""
 

@@ -5,10 +5,13 @@ Owns which figures those are; a figure that a gate looks at comes before one tha
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from harness.metrics.row import Headline, Kind, Metric, StoredBytes
+from harness.metrics.table import of_kind
 from harness.records.findings import Finding, FindingDecision
-from harness.records.measures import Measure
+from harness.records.measures import Measure, SpeedRow
 from harness.records.verdict import CandidateVerdict, Verdict
 from harness.reports import figures
 
@@ -37,8 +40,8 @@ class Column:
 def columns(verdict: Verdict) -> tuple[Column, ...]:
     """Quality drops, perplexity, KL, flips, gated shares of the gain, decode speed, weights: what any candidate has."""
     found = _quality(verdict)
-    for metric, title, rank in (("perplexity", "PPL", 2), ("kl_mean", "KL mean", 5)):
-        column = _measured(verdict, _first_task(verdict, metric), metric, title, rank)
+    for row, headline in _headlines("perplexity", "divergence"):
+        column = _measured(verdict, _first_task(verdict, row.name), row.name, headline.title, headline.rank)
         if column is not None:
             found.append(column)
     flips = [sum(candidate.flips_total.values()) for candidate in verdict.candidates]
@@ -98,19 +101,27 @@ def measure_of(candidate: CandidateVerdict, task: str, metric: str) -> Measure |
     return next((m for m in candidate.measures if (m.task, m.metric) == (task, metric)), None)
 
 
-def decode_ratio(candidate: CandidateVerdict) -> float | None:
-    """Decode tokens/s against the baseline, first workload."""
-    rows = (row for row in candidate.speed if row.metric == "decode_tokens_per_s")
-    return next((row.ratio for row in rows if row.ratio is not None), None)
+def _headlines(*kinds: Kind) -> Iterator[tuple[Metric, Headline]]:
+    """The metrics of these kinds that have a column of their own."""
+    yield from ((row, row.headline) for row in of_kind(*kinds) if row.headline is not None)
 
 
-def weight_bytes(verdict: Verdict, candidate: CandidateVerdict | None = None) -> int | None:
-    """Resident weight bytes of a candidate, or of the baseline."""
+def speed_row(candidate: CandidateVerdict, metric: str | None = None) -> SpeedRow | None:
+    """A speed against the baseline, first workload: by default the first that has a column of its own."""
+    name = metric or next(row.name for row, _ in _headlines("speed"))
+    rows = (row for row in candidate.speed if row.metric == name)
+    return next((row for row in rows if row.ratio is not None), None)
+
+
+def bytes_of(verdict: Verdict, candidate: CandidateVerdict | None = None, metric: Metric | None = None) -> int | None:
+    """Memory of a candidate, or of the baseline: by default the first figure that has a column of its own."""
+    stored = (metric or next(row for row, _ in _headlines("memory"))).computed
+    if not isinstance(stored, StoredBytes):
+        return None
     memory = candidate.memory if candidate is not None else verdict.baseline_memory
     facts = candidate.facts if candidate is not None else verdict.baseline_facts
-    if memory is not None and memory.weight_bytes is not None:
-        return memory.weight_bytes
-    return facts.weight_bytes if facts is not None else None
+    found: int | None = getattr(memory, stored.field, None)
+    return getattr(facts, stored.field, None) if found is None and stored.at_load else found
 
 
 def _decision(candidate: CandidateVerdict, task: str | None, metric: str) -> FindingDecision | None:
@@ -179,25 +190,21 @@ def _measured(verdict: Verdict, task: str | None, metric: str, title: str, rank:
 
 def _costs(verdict: Verdict) -> list[Column]:
     found = []
-    speeds = [decode_ratio(candidate) for candidate in verdict.candidates]
-    if any(speed is not None for speed in speeds):
-        cells = tuple(
-            Cell(
-                text=figures.DASH if speed is None else f"{speed:.2f} ×",
-                decision=_decision(candidate, None, "decode_tokens_per_s"),
+    for metric, headline in _headlines("speed", "memory"):
+        if metric.kind == "speed":
+            rows = [speed_row(candidate, metric.name) for candidate in verdict.candidates]
+            ratios = [None if row is None else row.ratio for row in rows]
+        else:
+            baseline = bytes_of(verdict, metric=metric)
+            sizes = [bytes_of(verdict, candidate, metric) for candidate in verdict.candidates]
+            ratios = [size / baseline if size is not None and baseline else None for size in sizes]
+        if any(ratio is not None for ratio in ratios):
+            cells = tuple(
+                Cell(
+                    text=figures.DASH if ratio is None else f"{ratio:.2f} ×",
+                    decision=_decision(candidate, None, metric.name),
+                )
+                for candidate, ratio in zip(verdict.candidates, ratios, strict=True)
             )
-            for candidate, speed in zip(verdict.candidates, speeds, strict=True)
-        )
-        found.append(Column(title="decode", detail="ratio", cells=cells, rank=4))
-    baseline = weight_bytes(verdict)
-    sizes = [weight_bytes(verdict, candidate) for candidate in verdict.candidates]
-    if baseline and any(size is not None for size in sizes):
-        cells = tuple(
-            Cell(
-                text=figures.DASH if size is None else f"{size / baseline:.2f} ×",
-                decision=_decision(candidate, None, "weight_bytes"),
-            )
-            for candidate, size in zip(verdict.candidates, sizes, strict=True)
-        )
-        found.append(Column(title="weights", detail="ratio", cells=cells, rank=4))
+            found.append(Column(title=headline.title, detail="ratio", cells=cells, rank=headline.rank))
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.metrics.table import lookup
 from harness.records.measures import Noise, NoiseMeasure, NoiseSpeed
 from harness.reports import figures
 
@@ -24,7 +25,9 @@ def noise_line(noise: Noise) -> str:
         f"{each.task} {each.metric} {figures.number(each.value)} apart" for each in noise.measures if _moved(each)
     ]
     parts += [
-        f"{each.task} KL {figures.level(each.value, each.unit)}" for each in noise.measures if each.metric == "kl_mean"
+        f"{each.task} KL {figures.level(each.value, each.unit)}"
+        for each in noise.measures
+        if each.kind == "divergence" and _in_overview(each.metric)
     ]
     parts += [f"{each.metric} ±{figures.percent(each.spread)}" for each in _main_speed(noise)]
     return "; ".join(parts) or noise.note or "nothing was measured"
@@ -72,5 +75,10 @@ def _moved(each: NoiseMeasure) -> bool:
 
 def _main_speed(noise: Noise) -> tuple[NoiseSpeed, ...]:
     """Decoding, the speed that is gated most; the widest of its workloads."""
-    decode = [each for each in noise.speed if each.metric == "decode_tokens_per_s"]
+    decode = [each for each in noise.speed if _in_overview(each.metric)]
     return (max(decode, key=lambda each: each.spread),) if decode else ()
+
+
+def _in_overview(metric: str) -> bool:
+    known = lookup(metric)
+    return known is not None and known.headline is not None

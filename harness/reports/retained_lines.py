@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from harness.metrics.row import Likelihood
+from harness.metrics.table import lookup
 from harness.records.measures import Retained
 from harness.records.verdict import CandidateVerdict, Verdict
 from harness.reports import figures
@@ -52,6 +54,7 @@ def gain(row: Retained, value: float | None) -> str:
     """The gain or one of its bounds: points, nats a token, bits a byte, or the metric's own number."""
     if value is None:
         return figures.DASH
-    if row.metric == "perplexity":
-        return f"{value:.3g} nats"
+    known = lookup(row.metric)
+    if known is not None and isinstance(known.computed, Likelihood) and known.computed.exponential:
+        return f"{value:.3g} {known.computed.gain_unit.partition(' ')[0]}"
     return figures.points(value) if row.unit == "fraction" else f"{figures.number(value)} {row.unit}".strip()

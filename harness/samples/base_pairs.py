@@ -12,8 +12,11 @@ from typing import Literal
 
 import numpy as np
 
+from harness.metrics.row import Likelihood
+from harness.metrics.table import computed_by, likelihood
 from harness.records.columns import Answers, Floats, Indices
 from harness.records.measures import Retained
+from harness.samples.documents import per_unit
 from harness.samples.pairs import PairedMetric, PairingError, Pairs, Side, slice_members
 from harness.stats import RetainedShare, retained_documents, retained_items
 
@@ -95,7 +98,7 @@ def metric_three_way(paired: PairedMetric, pairs: Pairs, base: Answers) -> Three
 
 
 def document_three_ways(task: str, pairs: Pairs, base: Answers) -> tuple[ThreeWay, ...]:
-    """Perplexity and bits per byte. `base` as in `metric_three_way`."""
+    """Every metric of likelihoods. `base` as in `metric_three_way`."""
     found = np.asarray(
         [
             [math.nan if each is None or each.nll is None else each.nll for each in documents]
@@ -107,20 +110,23 @@ def document_three_ways(task: str, pairs: Pairs, base: Answers) -> tuple[ThreeWa
     low, middle, high = found[:, usable]
     places = pairs.places[usable]
     tokens = [0.0 if each is None else float(each.tokens) for each in pairs.baseline.documents[usable]]
-    perplexity = ThreeWay(
+    sizes = np.asarray(tokens, dtype=np.float64), pairs.plan.bytes[places]
+    whole = ThreeWay(
         task=task,
-        metric="perplexity",
+        metric="",
         kind="perplexity",
         higher_is_better=False,
         base=low,
         fine_tuned=middle,
         candidate=high,
-        weights=np.asarray(tokens, dtype=np.float64),
+        weights=sizes[0],
         slices=slice_members(pairs.plan, places),
         failed=tuple(pairs.name(pair) for pair in np.flatnonzero(~known).tolist()),
         candidate_failed=tuple(pairs.name(pair) for pair in np.flatnonzero(known & ~usable).tolist()),
     )
-    return perplexity, replace(perplexity, metric="bits_per_byte", weights=pairs.plan.bytes[places] * math.log(2))
+    return tuple(
+        replace(whole, metric=name, weights=per_unit(way, *sizes)) for name, way in computed_by(Likelihood).items()
+    )
 
 
 def retained_of(three_way: ThreeWay, *, alpha: float) -> RetainedShare:
@@ -147,7 +153,7 @@ def levels(three_way: ThreeWay) -> tuple[float, float, float]:
     if three_way.weights is None:
         low, middle, high = (float(each.mean()) for each in sides)
         return low, middle, high
-    shape = math.exp if three_way.metric == "perplexity" else float
+    shape = math.exp if likelihood(three_way.metric).exponential else float
     low, middle, high = (shape(float(each.sum() / three_way.weights.sum())) for each in sides)
     return low, middle, high
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from harness.metrics.row import Likelihood, TokenMean
+from harness.metrics.table import computed_by
 from harness.records.columns import Floats, Indices
 from harness.records.items import DocumentScore
 from harness.records.measures import Histogram
@@ -19,13 +23,12 @@ KL_EDGES = tuple(10.0**exponent for exponent in np.arange(-6, 1.51, 0.25))
 
 @dataclass(frozen=True, kw_only=True)
 class Divergence:
-    """KL(baseline || candidate) per document. All arrays [G]; `values` [positions] in document order."""
+    """Of the candidate's distributions from the baseline's. `sums`: [G] each; `values`: [positions], document order."""
 
-    kl: Floats
-    top1_agree: Floats
-    delta_p: Floats
-    delta_p_squared: Floats
+    sums: Mapping[str, Floats]
+    """Field of `DocumentScore` to its sums over each document's tokens: those that a metric reads."""
     values: Floats
+    """KL(baseline || candidate) of every scored token."""
     lengths: tuple[int, ...]
 
 
@@ -52,6 +55,15 @@ class DocumentPairs:
     def count(self) -> int:
         """Documents in the arrays."""
         return self.tokens.size
+
+    def weights(self, likelihood: Likelihood) -> Floats:
+        """What a likelihood is a mean per unit of, [G]: tokens, or bytes in bits."""
+        return per_unit(likelihood, self.tokens, self.bytes)
+
+
+def per_unit(likelihood: Likelihood, tokens: Floats, sizes: Floats) -> Floats:
+    """Tokens, or bytes times ln 2, which turns nats into bits."""
+    return tokens if likelihood.per == "token" else sizes * math.log(2)
 
 
 def document_pairs(task: str, pairs: Pairs) -> DocumentPairs:
@@ -100,11 +112,9 @@ def _divergence(documents: Sequence[DocumentScore]) -> Divergence | None:
     if not documents or any(document.kl is None or document.kl_values is None for document in documents):
         return None
     values = [decode_values(document.kl_values or "") for document in documents]
+    fields = [each.field for each in computed_by(TokenMean).values() if each.field is not None]
     return Divergence(
-        kl=np.asarray([document.kl for document in documents], dtype=np.float64),
-        top1_agree=np.asarray([document.top1_agree for document in documents], dtype=np.float64),
-        delta_p=np.asarray([document.delta_p for document in documents], dtype=np.float64),
-        delta_p_squared=np.asarray([document.delta_p_squared for document in documents], dtype=np.float64),
+        sums={name: np.asarray([getattr(each, name) for each in documents], dtype=np.float64) for name in fields},
         values=np.concatenate(values),
         lengths=tuple(len(each) for each in values),
     )
@@ -117,9 +127,19 @@ def decode_values(text: str) -> Floats:
 
 def below_by_document(divergence: Divergence, threshold: float) -> Floats:
     """How many positions of each document have KL <= threshold, [G]."""
-    ends = np.cumsum(divergence.lengths)
-    counted = np.concatenate([[0], np.cumsum(divergence.values <= threshold)])
-    by_document: Floats = np.diff(counted[np.concatenate([[0], ends])]).astype(np.float64)
+    return _by_document(divergence, divergence.values <= threshold)
+
+
+def sums_of(divergence: Divergence, mean: TokenMean) -> Floats:
+    """What a mean over tokens averages, summed over each document, [G]."""
+    if mean.per_token is not None:
+        return _by_document(divergence, mean.per_token(divergence.values))
+    return divergence.sums[mean.field or ""]
+
+
+def _by_document(divergence: Divergence, values: Floats | NDArray[np.bool_]) -> Floats:
+    counted = np.concatenate([[0], np.cumsum(values)])
+    by_document: Floats = np.diff(counted[np.concatenate([[0], np.cumsum(divergence.lengths)])]).astype(np.float64)
     return by_document
 
 

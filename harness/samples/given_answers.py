@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from harness.metrics.table import per_character
 from harness.records.columns import NO_TEXT, Answers, Floats, Indices, Mask, PlanColumns
 
 UNKNOWN = 0
@@ -57,7 +58,7 @@ def given(answers: Answers, plan: PlanColumns, places: Indices, metric: str) -> 
     option = np.arange(item.size) - starts[item]
     offered = plan.first_option[places[which]][item] + option
     values: Floats = answers.likelihoods[answers.first_option[which][item] + option]
-    if metric.partition(",")[0] == "acc_norm":
+    if per_character(metric):
         values = values / np.maximum(1, plan.option_characters[offered])
     values = np.where(np.isnan(values), -np.inf, values)
     top = np.flatnonzero(np.isfinite(values) & (values == np.maximum.reduceat(values, starts)[item]))

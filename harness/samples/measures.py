@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from harness.metrics.row import TokenMaximum, TokenMean, TokenQuantile
+from harness.metrics.table import METRICS, likelihood, of_kind
 from harness.records.columns import Floats
 from harness.records.measures import Measure, Spread
-from harness.samples.documents import Divergence, DocumentPairs, below_by_document
+from harness.samples.documents import Divergence, DocumentPairs, below_by_document, sums_of
 from harness.samples.pairs import PairedMetric
 from harness.stats import (
     DocumentMean,
@@ -27,7 +29,6 @@ from harness.stats.bounded import changed_units
 ANY_MARGIN = 0.02
 """The bounds of a drop do not depend on the margin; the functions want one for their verdict."""
 Claim = Callable[[float], float]
-QUANTILES = {"kl_median": 0.5, "kl_p95": 0.95, "kl_p99": 0.99, "kl_p999": 0.999}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +119,7 @@ def _empty(metric: PairedMetric, unit: str) -> Measure:
 
 def increase_of(documents: DocumentPairs, metric: str, *, alpha: float) -> Level:
     """Relative increase of perplexity or bits per byte, candidate over baseline, minus one."""
-    if metric == "perplexity":
+    if likelihood(metric).exponential:
         ratio = perplexity_ratio(documents.candidate_nll - documents.baseline_nll, documents.tokens, alpha=alpha)
         return Level(
             value=ratio.ratio - 1,
@@ -143,10 +144,9 @@ def increase_of(documents: DocumentPairs, metric: str, *, alpha: float) -> Level
 
 def likelihood_level(nll: Floats, documents: DocumentPairs, metric: str, *, alpha: float) -> Level:
     """Perplexity or bits per byte of one side, with a document-clustered interval."""
-    per = documents.tokens if metric == "perplexity" else documents.bytes * math.log(2)
-    mean = document_mean(nll, per, alpha=alpha)
-    shape = _exp if metric == "perplexity" else float
-    back = _log if metric == "perplexity" else float
+    way = likelihood(metric)
+    mean = document_mean(nll, documents.weights(way), alpha=alpha)
+    shape, back = (_exp, _log) if way.exponential else (float, float)
     return Level(
         value=shape(mean.mean),
         lower=shape(mean.lower),
@@ -177,29 +177,25 @@ def divergence_level(documents: DocumentPairs, metric: str, *, alpha: float) -> 
     divergence = documents.divergence
     if divergence is None:
         raise ValueError(f"{documents.task}: no divergence was measured")
-    values = divergence.values
-    if metric == "kl_max":
-        return Level(value=float(values.max()), lower=None, upper=None, n=documents.count)
-    if metric in QUANTILES:
-        return woodruff(documents, divergence, QUANTILES[metric], alpha=alpha)[0]
-    sums = {
-        "kl_mean": divergence.kl,
-        "top1_agreement": divergence.top1_agree,
-        "delta_p_mean": divergence.delta_p,
-        "delta_p_rms": divergence.delta_p_squared,
-    }[metric]
-    share = 1.0 if metric == "top1_agreement" else None
-    mean = document_mean(sums, documents.tokens, alpha=alpha, scale=share)
+    match METRICS[metric].computed:
+        case TokenMaximum():
+            return Level(value=float(divergence.values.max()), lower=None, upper=None, n=documents.count)
+        case TokenQuantile(probability=probability):
+            return woodruff(documents, divergence, probability, alpha=alpha)[0]
+        case TokenMean() as way:
+            return _token_mean(documents, divergence, way, alpha=alpha)
+        case _:
+            raise ValueError(f"{metric} is no divergence")
+
+
+def _token_mean(documents: DocumentPairs, divergence: Divergence, way: TokenMean, *, alpha: float) -> Level:
+    mean = document_mean(sums_of(divergence, way), documents.tokens, alpha=alpha, scale=way.scale)
     figures = (mean.mean, mean.lower, mean.upper)
-
-    def back(limit: float) -> float:
-        return limit
-
-    if metric == "delta_p_rms":
+    if way.root:
         figures = (math.sqrt(mean.mean), math.sqrt(max(0.0, mean.lower)), math.sqrt(mean.upper))
 
-        def back(limit: float) -> float:
-            return math.copysign(limit * limit, limit)
+    def back(limit: float) -> float:
+        return math.copysign(limit * limit, limit) if way.root else limit
 
     return Level(
         value=figures[0],
@@ -239,23 +235,23 @@ def _share_below(values: Floats, limit: float) -> float:
 
 
 def document_measures(documents: DocumentPairs, *, alpha: float) -> tuple[Measure, ...]:
-    """Perplexity, bits per byte and, where it was measured, every divergence figure."""
+    """Every metric of likelihoods and, where it was measured, of divergence."""
     if not documents.count:
         return ()
     few = "under 20 documents: the interval is unreliable"
     measures = []
-    for metric, unit in (("perplexity", ""), ("bits_per_byte", "bits")):
-        increase = increase_of(documents, metric, alpha=alpha)
+    for row in of_kind("perplexity"):
+        increase = increase_of(documents, row.name, alpha=alpha)
         measures.append(
             Measure(
                 task=documents.task,
-                metric=metric,
+                metric=row.name,
                 kind="perplexity",
-                unit=unit,
-                higher_is_better=False,
+                unit=row.unit,
+                higher_is_better=row.higher_is_better,
                 n=documents.count,
-                baseline=likelihood_level(documents.baseline_nll, documents, metric, alpha=alpha).value,
-                candidate=likelihood_level(documents.candidate_nll, documents, metric, alpha=alpha).value,
+                baseline=likelihood_level(documents.baseline_nll, documents, row.name, alpha=alpha).value,
+                candidate=likelihood_level(documents.candidate_nll, documents, row.name, alpha=alpha).value,
                 change=increase.value,
                 lower=increase.lower,
                 upper=increase.upper,
@@ -264,15 +260,15 @@ def document_measures(documents: DocumentPairs, *, alpha: float) -> tuple[Measur
             )
         )
     if documents.divergence is not None:
-        for metric in (*DIVERGENCE_UNITS,):
-            level = divergence_level(documents, metric, alpha=alpha)
+        for row in of_kind("divergence"):
+            level = divergence_level(documents, row.name, alpha=alpha)
             measures.append(
                 Measure(
                     task=documents.task,
-                    metric=metric,
+                    metric=row.name,
                     kind="divergence",
-                    unit=DIVERGENCE_UNITS[metric],
-                    higher_is_better=metric in ("top1_agreement", "delta_p_mean"),
+                    unit=row.unit,
+                    higher_is_better=row.higher_is_better,
                     n=level.n,
                     baseline=None,
                     candidate=level.value,
@@ -283,19 +279,6 @@ def document_measures(documents: DocumentPairs, *, alpha: float) -> tuple[Measur
                 )
             )
     return tuple(measures)
-
-
-DIVERGENCE_UNITS = {
-    "kl_mean": "nats",
-    "kl_median": "nats",
-    "kl_p95": "nats",
-    "kl_p99": "nats",
-    "kl_p999": "nats",
-    "kl_max": "nats",
-    "top1_agreement": "fraction",
-    "delta_p_mean": "fraction",
-    "delta_p_rms": "fraction",
-}
 
 
 def only_documents(documents: DocumentPairs, name: str) -> DocumentPairs:

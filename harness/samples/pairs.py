@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from harness.metrics.answers import compares_text, marks_options
 from harness.records.columns import Answers, Floats, Indices, ItemColumns, Mask, PlanColumns
 from harness.samples.given_answers import Given, given
 
@@ -281,12 +282,12 @@ def paired_metric(task: str, metric: str, pairs: Pairs, *, higher_is_better: boo
 
 def _accuracy(metric: str, values: Floats) -> bool:
     """Whether these are right or wrong answers of which some count by a share, because their best options tie."""
-    return metric.startswith("acc") and bool(((values >= 0) & (values <= 1)).all())
+    return marks_options(metric) and bool(((values >= 0) & (values <= 1)).all())
 
 
 def _guess(options: Indices, metric: str) -> Floats | None:
     """One over the number of options, [n]; None unless there is a choice. An `exact_match` over options asks whether
     the right one would be written out, which nobody guesses."""
-    if not options.size or metric.startswith("exact_match") or not ((options > 0).all() and (options > 1).any()):
+    if not options.size or compares_text(metric) or not ((options > 0).all() and (options > 1).any()):
         return None
     return 1 / options

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-from harness.metrics.table import METRICS
+from harness.metrics.row import TimedFigure
+from harness.metrics.table import METRICS, computed_by
 from harness.records.columns import Floats
 from harness.records.evaluation_manifest import EngineFacts
 from harness.records.measures import SpeedRow
 from harness.records.run_manifest import RunManifest, VariantRun
-from harness.records.timings import MemoryFigures, SpeedRecord, TimingSample, WorkloadTimes
+from harness.records.timings import MemoryFigures, SpeedRecord
 from harness.stats import speed_ratio
-
-TOKENS_FOR_P99 = 1000
-"""Fewer inter-token gaps than this say nothing about a 99th percentile."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,23 +32,6 @@ class SpeedPairs:
     def ratios(self) -> Floats:
         ratios: Floats = self.candidate / self.baseline
         return ratios
-
-
-def _figure(metric: str, workload: WorkloadTimes) -> Callable[[TimingSample], float]:
-    """How one run of the workload gives the metric's value."""
-    batch, prompt, new = workload.batch, workload.prompt_tokens, workload.new_tokens
-    figures: dict[str, Callable[[TimingSample], float]] = {
-        "prefill_tokens_per_s": lambda run: batch * prompt / run.ttft_s,
-        "decode_tokens_per_s": lambda run: batch * (new - 1) / (run.end_to_end_s - run.ttft_s),
-        "ttft_s": lambda run: run.ttft_s,
-        "inter_token_p50_s": lambda run: float(np.quantile(run.inter_token_s, 0.50)),
-        "inter_token_p95_s": lambda run: float(np.quantile(run.inter_token_s, 0.95)),
-        "inter_token_p99_s": lambda run: float(np.quantile(run.inter_token_s, 0.99)),
-    }
-    return figures[metric]
-
-
-SPEED_METRICS = tuple(name for name, metric in METRICS.items() if metric.kind == "speed")
 
 
 def memory_of_load(facts: EngineFacts) -> MemoryFigures:
@@ -77,20 +58,19 @@ def loaded_memory(run: RunManifest, variant: VariantRun) -> SpeedRecord | None:
 
 
 def speed_pairs(record: SpeedRecord) -> tuple[SpeedPairs, ...]:
-    """Every speed metric of every workload; p99 only where enough tokens were timed."""
+    """Every speed metric of every workload for which enough tokens were timed."""
     found = []
     for workload in record.workloads:
         tokens = len(workload.pairs) * (workload.new_tokens - 1)
-        for metric in SPEED_METRICS:
-            if metric == "inter_token_p99_s" and tokens < TOKENS_FOR_P99:
+        for metric, figure in computed_by(TimedFigure).items():
+            if tokens < figure.tokens:
                 continue
-            figure = _figure(metric, workload)
             found.append(
                 SpeedPairs(
                     workload=workload.name,
                     metric=metric,
-                    baseline=np.asarray([figure(pair.baseline) for pair in workload.pairs]),
-                    candidate=np.asarray([figure(pair.candidate) for pair in workload.pairs]),
+                    baseline=np.asarray([figure.of(pair.baseline, workload) for pair in workload.pairs]),
+                    candidate=np.asarray([figure.of(pair.candidate, workload) for pair in workload.pairs]),
                 )
             )
     return tuple(found)

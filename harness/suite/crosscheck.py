@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 
 from harness.forms import fitting
-from harness.metrics.table import METRICS, Metric, lookup
+from harness.metrics.row import Metric, OptionScore, StoredBytes, TextScore
+from harness.metrics.table import METRICS, computed_by, lookup, of_kind
 from harness.suite.gate_model import Gate
 from harness.suite.models import Suite
 from harness.suite.names import nearest
@@ -16,8 +17,6 @@ from harness.suite.waivers import waiver_problems
 
 Place = tuple[str | int, ...]
 Found = Iterator[tuple[Place, str]]
-LOADED = ("weight_bytes", "disk_bytes")
-"""Memory that loading a model tells, so that it can be gated without timing anything."""
 SIZE = re.compile(r"\d+(\.\d+)?[KMG]i?B", re.IGNORECASE)
 """Sizes that accelerate reads."""
 
@@ -36,13 +35,13 @@ def cross_check(suite: Suite) -> Found:
 def task_metrics(task: Task) -> tuple[str, ...] | None:
     """The metrics a task gives; None for an lm-eval task, whose metrics are known once it is loaded."""
     if task.choice is not None:
-        return ("acc", "acc_norm")
+        return tuple(computed_by(OptionScore))
     if task.generate is not None:
         metric = task.generate.metric
         return (metric,) if isinstance(metric, str) else metric
     if task.perplexity is not None:
-        divergence = [name for name, each in METRICS.items() if each.kind == "divergence"]
-        return ("perplexity", "bits_per_byte", *(divergence if task.perplexity.divergence else ()))
+        rows = of_kind("perplexity", "divergence") if task.perplexity.divergence else of_kind("perplexity")
+        return tuple(row.name for row in rows)
     return None
 
 
@@ -128,9 +127,9 @@ def _task(where: Place, task: Task) -> Found:
         if spec.num_few_shot > 0 and spec.few_shot is None:
             yield (*where, kind, "num_few_shot"), "needs few_shot, a file of worked examples"
     if task.generate is not None:
+        known = tuple(computed_by(TextScore))
         for metric in task_metrics(task) or ():
-            if metric not in ("exact_match", "contains", "f1"):
-                known = ("exact_match", "contains", "f1")
+            if metric not in known:
                 yield (*where, "generate", "metric"), _unknown("metric", metric, known)
     if task.perplexity is not None and (task.perplexity.stride or 1) > task.perplexity.window:
         yield (
@@ -191,7 +190,8 @@ def _measured(where: Place, gate: Gate, metric: Metric, suite: Suite) -> Found:
             f"{gate.metric} is timed beside the baseline, in turns; a run of another day is no partner. "
             "Leave against out",
         )
-    if suite.speed is None and (gate.metric not in LOADED or gate.workload is not None):
+    at_load = isinstance(metric.computed, StoredBytes) and metric.computed.at_load
+    if suite.speed is None and (not at_load or gate.workload is not None):
         yield where, f"{gate.metric} needs `speed:` in the suite"
     elif suite.speed is not None and gate.workload is not None:
         names = [f"{each.batch}x{each.prompt_tokens}+{each.new_tokens}" for each in suite.speed.workloads]

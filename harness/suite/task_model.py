@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from harness.metrics.answers import EXACT_MATCH
 from harness.suite.values import Names, Spec
 
 
@@ -39,7 +40,7 @@ class Generate(Spec):
     messages: str | None = None
     answer: str
     """Template of the reference, or the field (`"{{aliases}}"`) with a list of accepted answers."""
-    metric: str | Names = "exact_match"
+    metric: str | Names = EXACT_MATCH.name
     max_new_tokens: Annotated[int, Field(ge=1)] = 64
     until: Names = ()
     ignore_case: bool = False

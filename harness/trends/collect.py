@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.errors import RecordError, UsageError
+from harness.metrics.row import StoredBytes
+from harness.metrics.table import computed_by
 from harness.records.store import Store
 from harness.records.summary import VerdictSummary
-from harness.records.timings import MEMORY_FIELDS
 from harness.trends.build import History, Selection, Skipped, collect
 
 
@@ -39,7 +40,7 @@ def _check(summaries: Sequence[VerdictSummary], selection: Selection) -> None:
     candidates = [each for summary in summaries for each in summary.candidates]
     measures = [measure for each in candidates for measure in each.measures]
     speed = [row for each in candidates for row in each.speed]
-    metrics = {each.metric for each in measures} | {each.metric for each in speed} | MEMORY_FIELDS.keys()
+    metrics = {each.metric for each in measures} | {each.metric for each in speed} | computed_by(StoredBytes).keys()
     tasks = {each.task for each in measures} | {each.workload for each in speed}
     variants = {each.variant for each in candidates}
     options = (

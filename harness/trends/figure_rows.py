@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from harness.metrics.row import StoredBytes
+from harness.metrics.table import computed_by
 from harness.records.findings import Decision, FindingDecision
 from harness.records.summary import (
     CandidateView,
@@ -15,7 +17,6 @@ from harness.records.summary import (
     SpeedView,
     VerdictSummary,
 )
-from harness.records.timings import MEMORY_FIELDS
 from harness.trends.comparable import Measured, of_cost, of_quality
 
 ORDER: tuple[FindingDecision, ...] = ("INVALID", "FAIL", "INCONCLUSIVE", "WAIVED", "PASS")
@@ -187,7 +188,10 @@ def _of_memory(blank: HistoryRow, summary: VerdictSummary, candidate: CandidateV
     """Each memory metric that both sides have; bytes of weights come from the load where no memory was measured."""
     ours = candidate.memory or _loaded(candidate.facts)
     theirs = summary.baseline_memory or _loaded(summary.baseline_facts)
-    figures = [(metric, getattr(ours, field), getattr(theirs, field)) for metric, field in MEMORY_FIELDS.items()]
+    figures = [
+        (metric, getattr(ours, stored.field), getattr(theirs, stored.field))
+        for metric, stored in computed_by(StoredBytes).items()
+    ]
     return [
         replace(
             blank,

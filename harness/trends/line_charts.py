@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.metrics.table import lookup
 from harness.reports.html.axes import Axis, around, tick_text
 from harness.trends.build import History
 from harness.trends.figure_rows import HistoryRow, Line, line_of
@@ -108,7 +109,8 @@ def _chart(rows: list[HistoryRow], variants: tuple[str, ...], shifts: Mapping[tu
     step = 90 / len(runs)
     across = {run: 6 + step * (index + 0.5) for index, run in enumerate(runs)}
     apart = min(APART, 0.8 * step / len(variants))
-    nothing = 1.0 if first.kind in ("speed", "memory") or first.metric == "top1_agreement" else 0.0
+    known = lookup(first.metric)
+    nothing = known.neutral if known is not None else 0.0
     up = around([nothing, *(bound for row in rows for bound in (row.change, row.lower, row.upper))])
     own = {variant: [row for row in rows if row.variant == variant] for variant in variants}
     breaks = _breaks(rows, across, step)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.planning.text_metrics import contains, exact_match, f1, normal_words, words_of
+from harness.metrics.words import contains, exact_match, f1, normal_words, words_of
 from tests.faults.asked import planned, refusal, run_saying
 
 GENERATE: dict[str, Any] = {"data": "rows.jsonl", "prompt": "{{q}}:", "answer": "{{a}}"}

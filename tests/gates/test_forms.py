@@ -150,10 +150,12 @@ def documents(baseline: Any, candidate: Any, *, divergence: float | None = 0.0, 
         divergence=None
         if divergence is None or not count
         else Divergence(
-            kl=np.full(count, 100 * divergence),
-            top1_agree=np.full(count, 100.0 if divergence == 0 else 0.0),
-            delta_p=np.full(count, -100 * divergence),
-            delta_p_squared=np.full(count, 100 * divergence**2),
+            sums={
+                "kl": np.full(count, 100 * divergence),
+                "top1_agree": np.full(count, 100.0 if divergence == 0 else 0.0),
+                "delta_p": np.full(count, -100 * divergence),
+                "delta_p_squared": np.full(count, 100 * divergence**2),
+            },
             values=np.full(100 * count, divergence),
             lengths=(100,) * count,
         ),

@@ -30,10 +30,12 @@ def _pairs(kl: np.ndarray, agree: np.ndarray, delta: np.ndarray) -> DocumentPair
         bytes=np.full(GROUPS, 200.0),
         slices={},
         divergence=Divergence(
-            kl=kl.sum(axis=1),
-            top1_agree=agree.sum(axis=1).astype(float),
-            delta_p=delta.sum(axis=1),
-            delta_p_squared=(delta**2).sum(axis=1),
+            sums={
+                "kl": kl.sum(axis=1),
+                "top1_agree": agree.sum(axis=1).astype(float),
+                "delta_p": delta.sum(axis=1),
+                "delta_p_squared": (delta**2).sum(axis=1),
+            },
             values=kl.ravel(),
             lengths=(LENGTH,) * GROUPS,
         ),

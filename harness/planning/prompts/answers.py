@@ -14,8 +14,10 @@ from typing import Literal
 from harness.datafiles.rows import Row, field_of, problem
 from harness.datafiles.values import NotTextError, Value, text_of
 from harness.errors import Problem, SuiteError
+from harness.metrics.row import Strictness, TextScore
+from harness.metrics.table import computed_by
+from harness.metrics.words import vanishes
 from harness.planning.prompts.templates import render, text, value_of
-from harness.planning.text_metrics import vanishes
 from harness.suite.task_model import Choice, Generate
 
 INDEX = re.compile(r"\s*([0-9]{1,9})\s*")
@@ -176,13 +178,19 @@ def references_of(spec: Generate, row: Row, key: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(several))
 
 
+def strictness_of(spec: Generate) -> Strictness:
+    """How the task wants texts compared."""
+    return Strictness(ignore_case=spec.ignore_case, ignore_punctuation=spec.ignore_punctuation)
+
+
 def _check_left(spec: Generate, reference: str, row: Row, where: str) -> None:
     metrics = (spec.metric,) if isinstance(spec.metric, str) else spec.metric
-    normal = [name for name in metrics if name in ("contains", "f1")]
-    if spec.ignore_punctuation and "exact_match" in metrics:
-        normal.append("exact_match with ignore_punctuation")
-    if normal and vanishes(reference):
-        message = f"the reference {reference!r:.60} is punctuation only, which {normal[0]} leaves out"
+    known, strictness = computed_by(TextScore), strictness_of(spec)
+    by_words = [name for name in metrics if name in known and known[name].by_words(strictness)]
+    if by_words and vanishes(reference):
+        always = [name for name in by_words if known[name].by_words(Strictness())]
+        what = always[0] if always else f"{by_words[0]} with ignore_punctuation"
+        message = f"the reference {reference!r:.60} is punctuation only, which {what} leaves out"
         raise problem(row.place, where, f"{message}: nothing is left; use exact_match without ignore_punctuation")
 
 

@@ -10,22 +10,30 @@ import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from harness.datafiles.rows import Row, Table, item_ids, named_id, problem, read_rows, read_table
 from harness.datafiles.values import is_missing
-from harness.planning.prompts.answers import Offered, meaning_of, offered, references_of, right_option, said_of
+from harness.metrics.answers import EXACT_MATCH
+from harness.metrics.row import OptionScore, Strictness, TextScore
+from harness.metrics.table import computed_by
+from harness.planning.prompts.answers import (
+    Offered,
+    meaning_of,
+    offered,
+    references_of,
+    right_option,
+    said_of,
+    strictness_of,
+)
 from harness.planning.prompts.few_shot import Apart, Doc, Lazily, keep_apart
 from harness.planning.prompts.messages import asked_alike, check_reads, prompt_of
 from harness.planning.prompts.templates import sandbox_lm_eval
-from harness.planning.text_metrics import contains, exact_match, f1
 from harness.planning.tokens import Tokenizer
 from harness.suite.load import LoadedSuite
 from harness.suite.locations import resolve_file
 from harness.suite.task_model import Choice, Generate
 
-TEXT_METRICS = ("exact_match", "contains", "f1")
 WHOLE_ANSWER = "(?s)(.*)"
 """Takes the whole answer; lm-eval's regex filter strips it."""
 WORDS = 2
@@ -92,7 +100,7 @@ def choice_docs(loaded: LoadedSuite, name: str, spec: Choice, id_field: str | No
         "doc_to_choice": "choices_",
         "target_delimiter": "" if spec.messages is not None else spec.delimiter,
         "metric_list": [
-            {"metric": metric, "aggregation": "mean", "higher_is_better": True} for metric in ("acc", "acc_norm")
+            {"metric": metric, "aggregation": "mean", "higher_is_better": True} for metric in computed_by(OptionScore)
         ],
     }
     task = _configurable(config)
@@ -163,7 +171,7 @@ def _generate_config(
         "filter_list": [{"name": "none", "filter": [pattern, {"function": "take_first"}]}],
         "metric_list": [
             {
-                "metric": "exact_match",
+                "metric": EXACT_MATCH.name,
                 "aggregation": "mean",
                 "higher_is_better": True,
                 "ignore_case": spec.ignore_case,
@@ -174,20 +182,23 @@ def _generate_config(
 
 
 def _measures(loaded: LoadedSuite, spec: Generate, key: str) -> dict[str, Measure]:
-    exact = partial(exact_match, ignore_case=spec.ignore_case, ignore_punctuation=spec.ignore_punctuation)
-    known: dict[str, Measure] = {"exact_match": exact, "contains": contains, "f1": f1}
+    known, strictness = computed_by(TextScore), strictness_of(spec)
     names = (spec.metric,) if isinstance(spec.metric, str) else spec.metric
     for metric in names:
         if metric not in known:
-            expected = ", ".join(TEXT_METRICS)
+            expected = ", ".join(known)
             raise problem(loaded.shown, f"{key}.metric", f"expected one of {expected}, got {metric!r}")
-    return {metric: known[metric] for metric in names}
+    return {metric: _measure(known[metric], strictness) for metric in names}
+
+
+def _measure(metric: TextScore, strictness: Strictness) -> Measure:
+    return lambda answer, reference: metric.score(answer, reference, strictness)
 
 
 def _scored_by(spec: Generate, docs: Sequence[Mapping[str, Any]], measures: Mapping[str, Measure]) -> dict[str, object]:
     """Nothing for plain equality with one reference, so that such tasks stay what they were."""
     found: dict[str, object] = {}
-    if spec.ignore_case or spec.ignore_punctuation or set(measures) != {"exact_match"}:
+    if spec.ignore_case or spec.ignore_punctuation or set(measures) != {EXACT_MATCH.name}:
         found["words"] = WORDS
     if any(len(doc["references_"]) > 1 for doc in docs):
         found["references"] = [doc["references_"] for doc in docs]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.metrics.table import lookup
 from harness.records.findings import Finding, FindingDecision
 from harness.records.measures import Measure
 from harness.records.verdict import Verdict
@@ -74,7 +75,9 @@ def forests(verdict: Verdict) -> tuple[Forest, ...]:
     for candidate in verdict.candidates:
         for measure in candidate.measures:
             key = (measure.task, measure.metric)
-            if measure.kind != "divergence" and measure.metric != "bits_per_byte" and key not in seen:
+            row = lookup(measure.metric)
+            restated = row is not None and row.restates
+            if measure.kind != "divergence" and not restated and key not in seen:
                 free.setdefault(key, []).append((candidate.variant, measure))
     return (*panels, *(_of_measures(found) for found in free.values()))
 

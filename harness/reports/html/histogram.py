@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from harness.metrics.table import of_kind
 from harness.records.measures import Histogram
 from harness.records.verdict import CandidateVerdict, Verdict
 from harness.reports.headline import measure_of
@@ -75,10 +76,10 @@ def _chart(candidate: CandidateVerdict, histogram: Histogram, axis: Axis) -> KlC
             height = max(1.0, TALLEST_PX * count / tallest)
             bars.append(Bar(x=left, width=right - left, y=BASE_PX - height, height=height))
     markers = []
-    for metric, name in (("kl_mean", "mean"), ("kl_p99", "p99")):
-        measure = measure_of(candidate, histogram.task, metric)
+    for row in of_kind("divergence"):
+        measure = measure_of(candidate, histogram.task, row.name) if row.marked is not None else None
         if measure is not None and measure.candidate is not None and measure.candidate > 0:
-            markers.append(Marker(x=axis.at(measure.candidate), text=f"{name} {measure.candidate:.2g}"))
+            markers.append(Marker(x=axis.at(measure.candidate), text=f"{row.marked} {measure.candidate:.2g}"))
     outside = [
         f"{count:,} {where}"
         for count, where in (

@@ -9,7 +9,7 @@ from harness.records.findings import Decision
 from harness.records.measures import Measure, SpeedRow
 from harness.records.verdict import CandidateVerdict, Verdict
 from harness.reports import figures
-from harness.reports.headline import measure_of, quality_keys, weight_bytes
+from harness.reports.headline import bytes_of, measure_of, quality_keys, speed_row
 from harness.reports.html.axes import Axis, around, tick_text
 from harness.reports.html.forest import Tick
 
@@ -78,7 +78,7 @@ def scatters(verdict: Verdict) -> tuple[Scatter, ...]:
 def _scatter(verdict: Verdict, task: str, metric: str) -> Scatter | None:
     marks, missing, shown, workload = [], [], None, ""
     for candidate in verdict.candidates:
-        measure, row = measure_of(candidate, task, metric), _decode(candidate)
+        measure, row = measure_of(candidate, task, metric), speed_row(candidate)
         mark = None if measure is None or row is None else _mark(verdict, candidate, measure, row)
         if mark is None or measure is None or row is None:
             missing.append(candidate.variant)
@@ -94,15 +94,10 @@ def _scatter(verdict: Verdict, task: str, metric: str) -> Scatter | None:
             decision=None,
             speed=(1.0, None, None),
             quality=baseline,
-            weight=weight_bytes(verdict),
+            weight=bytes_of(verdict),
         )
     )
     return _draw(marks, shown, workload, tuple(missing))
-
-
-def _decode(candidate: CandidateVerdict) -> SpeedRow | None:
-    rows = (row for row in candidate.speed if row.metric == "decode_tokens_per_s")
-    return next((row for row in rows if row.ratio is not None), None)
 
 
 def _mark(verdict: Verdict, candidate: CandidateVerdict, measure: Measure, row: SpeedRow) -> _Mark | None:
@@ -121,7 +116,7 @@ def _mark(verdict: Verdict, candidate: CandidateVerdict, measure: Measure, row: 
         decision=candidate.decision,
         speed=(row.ratio, row.lower, row.upper),
         quality=quality,
-        weight=weight_bytes(verdict, candidate),
+        weight=bytes_of(verdict, candidate),
     )
 
 

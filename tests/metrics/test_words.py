@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.planning.text_metrics import contains, f1, normal_words
+from harness.metrics.words import contains, f1, normal_words
 
 
 def test_normalisation_is_squads() -> None:

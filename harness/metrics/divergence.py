@@ -1,0 +1,77 @@
+"""Metrics of whole documents: perplexity, bits per byte, and divergence from the baseline token by token."""
+
+from __future__ import annotations
+
+from harness.metrics.row import Headline, Likelihood, Metric, TokenMaximum, TokenMean, TokenQuantile
+
+LIKELIHOODS = (
+    Metric(
+        name="perplexity",
+        kind="perplexity",
+        unit="",
+        description="exp of the mean negative log-likelihood per token",
+        computed=Likelihood(per="token", exponential=True, gain_unit="nats a token"),
+        headline=Headline(title="PPL", rank=2),
+    ),
+    Metric(
+        name="bits_per_byte",
+        kind="perplexity",
+        unit="bits",
+        description="negative log2-likelihood per byte of text",
+        computed=Likelihood(per="byte", exponential=False, gain_unit="bits a byte"),
+        restates=True,
+    ),
+)
+
+
+def _quantile(name: str, probability: float, description: str, marked: str | None = None) -> Metric:
+    return Metric(
+        name=name,
+        kind="divergence",
+        unit="nats",
+        description=description,
+        computed=TokenQuantile(probability=probability),
+        marked=marked,
+    )
+
+
+DIVERGENCES = (
+    Metric(
+        name="kl_mean",
+        kind="divergence",
+        unit="nats",
+        description="mean KL(baseline || variant) per scored token",
+        computed=TokenMean(field="kl", summed="KL(baseline || candidate) summed over the document, nats"),
+        headline=Headline(title="KL mean", rank=5),
+        marked="mean",
+    ),
+    _quantile("kl_median", 0.5, "median KL per scored token"),
+    _quantile("kl_p95", 0.95, "95th percentile of KL"),
+    _quantile("kl_p99", 0.99, "99th percentile of KL", marked="p99"),
+    _quantile("kl_p999", 0.999, "99.9th percentile of KL"),
+    Metric(name="kl_max", kind="divergence", unit="nats", description="largest KL", computed=TokenMaximum()),
+    Metric(
+        name="top1_agreement",
+        kind="divergence",
+        unit="fraction",
+        description="same most likely token",
+        computed=TokenMean(field="top1_agree", summed="tokens with the same most likely token", scale=1.0),
+        higher_is_better=True,
+        neutral=1.0,
+    ),
+    Metric(
+        name="delta_p_mean",
+        kind="divergence",
+        unit="fraction",
+        description="mean change of the true token's probability",
+        computed=TokenMean(field="delta_p", summed="Δp of the true token summed over the document"),
+        higher_is_better=True,
+    ),
+    Metric(
+        name="delta_p_rms",
+        kind="divergence",
+        unit="fraction",
+        description="RMS change of the true token's probability",
+        computed=TokenMean(field="delta_p_squared", summed="Δp² of the true token summed over the document", root=True),
+    ),
+)

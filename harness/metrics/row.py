@@ -1,0 +1,153 @@
+"""What a metric's row says: what it is, and how it is computed. Names no metric; the families do, one file each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from harness.records.timings import TimingSample, WorkloadTimes
+
+    Floats = NDArray[np.float64]
+
+Kind = Literal["binary", "graded", "perplexity", "divergence", "speed", "memory"]
+"""What a metric's values are, which decides the gates that fit and the statistics behind them."""
+KL_VALUES = "kl_values (base64 of little-endian float32, one a token)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptionScore:
+    """Of a `choice` task, by lm-eval: whether the right option has the best log-likelihood."""
+
+    per_character: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strictness:
+    """How a `generate` task wants texts compared."""
+
+    ignore_case: bool = False
+    ignore_punctuation: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextScore:
+    """Of a generated answer and one reference; the best over an item's references counts."""
+
+    score: Callable[[str, str, Strictness], float]
+    """Of answer and reference."""
+    by_words: Callable[[Strictness], bool]
+    """Whether texts are compared by their words, so that nothing is left of a reference that is punctuation only."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Likelihood:
+    """From the summed negative log-likelihoods of documents, in nats."""
+
+    per: Literal["token", "byte"]
+    exponential: bool
+    """e to the mean; otherwise the mean itself, in bits."""
+    gain_unit: str
+    """Of a difference of two means."""
+
+    @property
+    def weights(self) -> str:
+        """What a sum is divided by, in words."""
+        return "scored tokens" if self.per == "token" else "UTF-8 bytes · ln 2"
+
+    @property
+    def stored(self) -> str:
+        """Where the inputs are in a document's record."""
+        return "nll, document.tokens" if self.per == "token" else "nll"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenMean:
+    """Mean over scored tokens, with an interval over documents."""
+
+    summed: str
+    """What is summed over a document, in words."""
+    field: str | None = None
+    """Of `DocumentScore`: the sum over a document's tokens as it is stored."""
+    per_token: Callable[[Floats], Floats] | None = None
+    """Without a field: from each token's stored KL, [N], to what is averaged, [N]."""
+    scale: float | None = None
+    """The range of the quantity, 1 for a share: where given, documents that all agree are no certainty."""
+    root: bool = False
+    """The square root of the mean."""
+
+    @property
+    def stored(self) -> str:
+        return f"{self.field}, document.tokens" if self.field is not None else KL_VALUES
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenQuantile:
+    """Quantile of the scored tokens' KL, with Woodruff's interval over documents."""
+
+    probability: float
+    stored: ClassVar[str] = KL_VALUES
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenMaximum:
+    """The largest KL of a scored token: exact, without an interval."""
+
+    stored: ClassVar[str] = KL_VALUES
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimedFigure:
+    """A figure of one timed run of a workload; the gate looks at its ratio over adjacent pairs of runs."""
+
+    of: Callable[[TimingSample, WorkloadTimes], float]
+    formula: str
+    """The same over the stored times, for people."""
+    tokens: int = 0
+    """Fewer inter-token gaps than this over all pairs say nothing about it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredBytes:
+    """Bytes of one fresh process, as stored."""
+
+    field: str
+    """Of `MemoryFigures`."""
+    at_load: bool = False
+    """Known once the model is loaded and the same on every machine: no timed workload is needed."""
+
+
+DocumentFigure = Likelihood | TokenMean | TokenQuantile | TokenMaximum
+Computation = OptionScore | TextScore | DocumentFigure | TimedFigure | StoredBytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Headline:
+    """The metric's column in the short overview of a report."""
+
+    title: str
+    rank: int
+    """Columns with a higher one go first when there is no room."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One metric. lm-eval's tasks bring others, which have no row and are what their values show them to be."""
+
+    name: str
+    kind: Kind
+    unit: str
+    description: str
+    computed: Computation
+    higher_is_better: bool = False
+    neutral: float = 0.0
+    """What its change, or a divergence itself, is where nothing changed: 0, or 1 for a ratio and for agreement."""
+    headline: Headline | None = None
+    marked: str | None = None
+    """Under this word it is marked in the histogram of KL."""
+    restates: bool = False
+    """The metric before it in other units: charted only where a gate looks at it."""
