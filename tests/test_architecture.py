@@ -18,16 +18,16 @@ VOCABULARY = {
     "errors",
     "engines.decoding",
     "engines.protocol",
-    "engines.scripted",
     "engines.hidden_states",
     "engines.load_reference",
+    "engines.registry",
     "masking",
     "notation",
     "shown",
 }
-"""Names for things: anybody may import them. The fake engine is here for its tokenizer, which plans for it; the layout
-of stored states for those who read them from a store; what an engine is told to load, as driver and worker both
-resolve it."""
+"""Names for things: anybody may import them. The engines' table is for everybody who asks what depends
+on an engine; the layout of stored states for those who read them from a store; what an engine is told to load, as
+driver and worker both resolve it."""
 MAY_IMPORT: dict[str, set[str]] = {
     "methods": set(),
     "checkpoints": set(),

@@ -52,10 +52,10 @@ def _variants(loaded: LoadedSuite, console: Console) -> None:
         table.add_column(heading)
     for name, variant in loaded.suite.variants.items():
         mark = " (baseline)" if variant.baseline else ""
-        table.add_row(f"{name}{mark}", variant.runtime, quantization_words(variant))
+        table.add_row(f"{name}{mark}", variant.engine_row.name, quantization_words(variant))
     if (base := loaded.suite.base) is not None:
         baseline = loaded.suite.variants[loaded.suite.baseline]
-        table.add_row(NAME, baseline.runtime, base.dtype or quantization_words(baseline))
+        table.add_row(NAME, baseline.engine_row.name, base.dtype or quantization_words(baseline))
     console.print(table)
     console.print()
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from harness.checkpoints.resolve import Reference
 from harness.engines.protocol import LoadSpec
-
-WITHOUT_FILES = frozenset({"scripted", "served"})
-"""Engines that open no file of a model."""
+from harness.engines.registry import ENGINES
 
 
 def reference_of(spec: LoadSpec) -> Reference:
@@ -18,5 +16,5 @@ def reference_of(spec: LoadSpec) -> Reference:
         adapter=spec.adapter,
         tokenizer=spec.tokenizer,
         gguf_file=spec.gguf_file,
-        every_file=spec.engine == "vllm",
+        every_file=ENGINES[spec.engine].every_file,
     )

@@ -18,11 +18,6 @@ SCRATCH = "QUANTGATE_SCRATCH"
 """Environment variable with a folder for an engine's temporary files. Whoever started the process removes it, also when
 the process is killed."""
 
-
-WITHOUT_DISTRIBUTION = frozenset({"served", "vllm"})
-"""Engines that show no whole distribution, so that no divergence is measured on them."""
-
-
 Span = tuple[int, int]
 """From this character of a text up to, and without, that one."""
 

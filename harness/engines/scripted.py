@@ -76,6 +76,11 @@ class ScriptedTokenizer:
         return False
 
 
+def tokenizer() -> ScriptedTokenizer:
+    """What plans for a baseline on this engine."""
+    return ScriptedTokenizer()
+
+
 def load(spec: LoadSpec) -> ScriptedEngine:
     """A scripted engine; `spec.script` says how it behaves."""
     if (spec.script or {}).get("refuse"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 Scalar = str | int | float | bool | None
 Block = Mapping[str, Scalar]
@@ -74,7 +74,8 @@ class Method:
     """`pip install 'quantgate[extra]'` brings the packages."""
     environment: str | None = None
     """The shipped environment that has the packages."""
-    engine: Literal["transformers", "llama.cpp"] = "transformers"
+    engine: str = "transformers"
+    """What loads it: a name in the table of the engines."""
     rules: Callable[[Block], str | None] = lambda block: None
     """What is wrong with a block whose parameters are each allowed."""
     not_here: Callable[[Block, bool], str | None] = lambda block, cuda: None

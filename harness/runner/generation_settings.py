@@ -17,6 +17,7 @@ from harness.checkpoints.resolve import resolve
 from harness.engines.decoding import Decoding, read_settings
 from harness.engines.load_reference import reference_of
 from harness.engines.protocol import LoadSpec
+from harness.engines.registry import ENGINES
 from harness.errors import EngineError, Problem, SuiteError
 from harness.planning.task_decoding import suite_rules
 from harness.planning.task_plan import TaskPlan
@@ -73,24 +74,24 @@ class _Settings:
 
 
 def _own(load: LoadSpec) -> _Settings | None:
-    if load.engine == "scripted":
+    kind = ENGINES[load.engine].model
+    if kind == "folder":
+        base = resolve(reference_of(load)).base
+        return _settings(base.path, base.revision)
+    if kind == "script" or load.tokenizer is None:
         return None
-    if load.engine == "llama.cpp":
-        return _settings(load.tokenizer, None, only_generation=True) if load.tokenizer is not None else None
-    if load.engine == "served":
-        return None if load.tokenizer is None else _settings(load.tokenizer, None)
-    base = resolve(reference_of(load)).base
-    return _settings(base.path, base.revision)
+    return _settings(load.tokenizer, None, only_generation=kind == "gguf")
 
 
 def decoding_notes(load: LoadSpec, rules: Decoding | None) -> tuple[str, ...]:
     """What the variant's own file says otherwise, in words."""
     if rules is None:
         return ()
-    if load.engine == "llama.cpp":
+    kind = ENGINES[load.engine].model
+    if kind == "gguf":
         return _gguf_notes(Path(load.path), rules)
     try:
-        found = None if load.engine == "served" else _own(load)
+        found = None if kind == "address" else _own(load)
         if found is None:
             return ()
         own = found.rules

@@ -14,15 +14,12 @@ from pathlib import Path
 from harness.checkpoints.contents import cache_folder
 from harness.errors import EngineError, SuiteError
 from harness.methods.base import Method
-from harness.runner.loader_libraries import ENGINE_PACKAGES, Source, reader_of, revision_of
+from harness.runner.loader_libraries import Source, reader_of, revision_of
 from harness.suite.load import LoadedSuite
 from harness.suite.locations import expand, resolve_model
 from harness.suite.variant_model import Variant
 from harness.worker.environments import Environment, Environments, from_requirements, shipped
 from harness.worker.versions import gpu_count, library_versions
-
-OWN_ENVIRONMENT = ("llama.cpp", "vllm")
-"""Engines that have a shipped environment of their name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +54,7 @@ def loading(loaded: LoadedSuite, variant: Variant, source: Source | None) -> Run
     else:
         environment = _environment(loaded, variant, reader.method)
         runtime = built(environment) if environment is not None else Runtime()
-    packages = (*ENGINE_PACKAGES[variant.runtime], *reader.packages)
+    packages = (*variant.engine_row.packages, *reader.packages)
     try:
         versions = library_versions(packages, runtime.interpreter)
     except EngineError as error:
@@ -101,7 +98,7 @@ def _loads_in(loaded: LoadedSuite, name: str, variant: Variant, say: Callable[[s
         return None
     source = None
     try:
-        if asked is None and variant.quantize is None and variant.runtime == "transformers":
+        if asked is None and variant.quantize is None and variant.engine_row.named_readers:
             key = f"variants.{name}.path" if variant.path is not None else "model"
             place = resolve_model(loaded, variant.path or loaded.suite.model, key)
             source = Source(place=place, revision=revision_of(loaded.suite, variant))
@@ -120,8 +117,9 @@ def _environment(loaded: LoadedSuite, variant: Variant, method: Method | None) -
         return from_requirements(asked, suite=shlex.quote(loaded.shown))
     if asked is not None:
         return shipped()[asked]
-    if variant.runtime in OWN_ENVIRONMENT:
-        return None if _here(ENGINE_PACKAGES[variant.runtime]) else shipped()[variant.runtime]
+    row = variant.engine_row
+    if row.environment is not None:
+        return None if _here(row.packages) else shipped()[row.environment]
     if method is None or method.environment is None or _here(method.packages):
         return None
     return shipped()[method.environment]

@@ -18,13 +18,6 @@ from harness.suite.locations import ModelLocation
 from harness.suite.models import Suite
 from harness.suite.variant_model import Variant
 
-ENGINE_PACKAGES: Mapping[str, tuple[str, ...]] = {
-    "transformers": ("torch", "transformers", "tokenizers"),
-    "llama.cpp": ("llama_cpp",),
-    "vllm": ("vllm",),
-    "served": ("httpx2", "tenacity"),
-    "scripted": ("numpy",),
-}
 CHECKPOINTS = {"gptq": "gptq", "awq": "awq", "compressed-tensors": "compressed-tensors", "bitsandbytes": "bitsandbytes",
                "hqq": "hqq", "torchao": "torchao", "quanto": "quanto", "fp8": "fp8", "auto-round": "gptq"}  # fmt: skip
 """`quant_method` of a checkpoint's configuration to the method whose libraries read it."""
@@ -72,7 +65,7 @@ def _reader(variant: Variant, source: Source | None) -> Reader:
     if variant.quantize is not None:
         row = variant.quantize.row
         return Reader(method=row, packages=(*row.packages, *row.other_readers))
-    if variant.runtime != "transformers" or source is None:
+    if not variant.engine_row.named_readers or source is None:
         return Reader()
     if variant.gguf_file is not None:
         return Reader(packages=("gguf",))

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.errors import EngineError, SuiteError
 from harness.runner.base_model import NAME, base_variant
 from harness.runner.interpreters import Runtime, loading, making
-from harness.runner.loader_libraries import ENGINE_PACKAGES, Source, revision_of
+from harness.runner.loader_libraries import Source, revision_of
 from harness.runner.made_checkpoints import check_source
 from harness.runner.variants import locate_model
 from harness.suite.load import LoadedSuite
@@ -48,7 +48,7 @@ def _variant(loaded: LoadedSuite, name: str, variant: Variant) -> list[str]:
         found.extend(_adapter(loaded, name, variant.adapter))
     if variant.device.startswith("cuda") and gpu_count() == 0:
         found.append(f"device {variant.device}, but no NVIDIA GPU is visible here")
-    if variant.runtime in ("scripted", "served"):
+    if not variant.engine_row.opens_files:
         return [*found, *_told(lambda: loading(loaded, variant, None))]
     place, source = None, None
     try:
@@ -94,11 +94,11 @@ def _check_packages(variant: Variant, runtime: Runtime) -> None:
     """Raises `EngineError` when the interpreter lacks a library that the variant needs."""
     if runtime.interpreter is not None:
         return
-    row = runtime.method
-    for package in (*ENGINE_PACKAGES[variant.runtime], *(row.packages if row is not None else ())):
+    engine, method = variant.engine_row, runtime.method
+    for package in (*engine.packages, *(method.packages if method is not None else ())):
         if find_spec(package.partition(".")[0]) is None:
-            extra = row.extra if row is not None and package in row.packages else "transformers"
-            raise EngineError(f"{package} is not installed: pip install 'quantgate[{extra or 'transformers'}]'")
+            extra = method.extra if method is not None and package in method.packages else None
+            raise EngineError(f"{package} is not installed: pip install 'quantgate[{extra or engine.extra}]'")
 
 
 def _told(attempt: Callable[[], object]) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 
+from harness.engines.registry import ENGINES
 from harness.runner.session import Session
 from harness.runner.variants import RunVariant
 
@@ -15,7 +16,6 @@ SPARE_BYTES = 8 * 2**30
 """What stays free beside both models, so that the limits of a pass are those of a model that is alone."""
 COPIES = 2
 """Times its files' size that loading a model takes at most: what is quantized while loading is there twice."""
-ENGINES = ("transformers", "llama.cpp")
 
 
 class Preload:
@@ -64,7 +64,7 @@ def room(variant: RunVariant) -> bool:
     """Whether this machine's memory holds the variant beside the one at work. Never on an accelerator: its memory is
     the scarce one, and what is free of it is not known here."""
     load = variant.load
-    if load.engine not in ENGINES or load.is_hub or load.device.partition(":")[0] != "cpu":
+    if not ENGINES[load.engine].preload or load.is_hub or load.device.partition(":")[0] != "cpu":
         return False
     return psutil.virtual_memory().available >= COPIES * _bytes(variant) + SPARE_BYTES
 

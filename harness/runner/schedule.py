@@ -11,7 +11,6 @@ from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
-from harness.engines.protocol import WITHOUT_DISTRIBUTION
 from harness.errors import EngineError, RunError, WorkerError
 from harness.planning.identity import evaluation_key
 from harness.planning.plan_suite import plan_suite
@@ -241,7 +240,7 @@ class _Run:
     def _asked_who(self, variant: RunVariant) -> RunVariant:
         """A served variant with what its server says of itself now. Where it answers otherwise than what is stored of
         it, nothing of that is used."""
-        if variant.load.engine != "served":
+        if variant.spec.engine_row.model != "address":
             return variant
         session = self.workers.session(variant)
         try:
@@ -265,7 +264,7 @@ class _Run:
         """
         if variant.spec.baseline:
             return {}
-        if variant.name == NAME or variant.load.engine in WITHOUT_DISTRIBUTION:
+        if variant.name == NAME or not variant.spec.engine_row.full_distribution:
             return {plan.name: "" for plan in self.plans if plan.kind == "perplexity"}
         return {plan.name: self.keys.key(self.baseline, plan, None) for plan in self.plans if plan.divergence}
 

@@ -6,12 +6,13 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 
 from harness.checkpoints.contents import Content, content_of
 from harness.checkpoints.hub import is_commit
 from harness.checkpoints.resolve import Checkpoint, Reference, length_in, resolve
-from harness.engines.load_reference import WITHOUT_FILES, reference_of
+from harness.engines.load_reference import reference_of
 from harness.engines.protocol import LoadSpec, Scalar
 from harness.errors import EngineError, Problem, SuiteError
 from harness.masking import without_secrets
@@ -53,9 +54,9 @@ class RunVariant:
         """Identity of weights and adapters together, and whether code of the model's own reads them."""
         if self.content is not None:
             return f"{self.content.weights}+own code" if self._own_code else self.content.weights
-        if self.load.engine == "scripted":
+        if self.spec.engine_row.model == "script":
             return f"script:{json.dumps(self.load.script, sort_keys=True)}"
-        return f"served:{without_secrets(self.load.path)}"
+        return f"{self.load.engine}:{without_secrets(self.load.path)}"
 
     def identity(self, plan: TaskPlan, tokenizer: str, baseline: str | None) -> Identity:
         """Identity on one task. `tokenizer`: the identity of the plan's; `baseline`: key of the states used."""
@@ -103,7 +104,6 @@ def resolve_variant(
     could not be made, and files that do not say what belongs together.
     """
     suite, spec = loaded.suite, loaded.suite.variants[name]
-    engine = spec.runtime
     made = None
     if spec.quantize is not None and spec.quantize.makes:
         made = make_checkpoint(loaded, name, artifacts or Path("artifacts"), say=say)
@@ -117,7 +117,7 @@ def resolve_variant(
     in_load = spec.quantize is not None and made is None
     load = LoadSpec(
         variant=name,
-        engine=engine,
+        engine=spec.engine_row.name,
         path=place.path,
         is_hub=place.is_hub,
         revision=revision,
@@ -136,7 +136,7 @@ def resolve_variant(
         options=_options(spec),
         script=spec.script,
     )
-    checkpoint = _found(load) if engine not in WITHOUT_FILES else None
+    checkpoint = _found(load) if spec.engine_row.opens_files else None
     if checkpoint is not None and checkpoint.base.is_hub and checkpoint.base.path == load.path:
         load = replace(load, revision=checkpoint.base.revision)  # the commit: a branch may move before it is loaded
     content = content_of(checkpoint, fresh=fresh) if checkpoint is not None else None
@@ -169,12 +169,13 @@ def _tokenizer(loaded: LoadedSuite, spec: Variant, *, made: bool) -> str | None:
     """Where the variant's own tokenizer is, when it is not beside its weights."""
     suite = loaded.suite
     asked = spec.tokenizer or (suite.tokenizer if spec.path is None and not made else None)
-    if spec.runtime == "served" and asked is None:
+    served = spec.engine_row.model == "address"
+    if served and asked is None:
         asked = suite.model  # servers that take text only are given the plan's tokens as text
     if asked is None:
         return None
     place = resolve_model(loaded, asked, "tokenizer")
-    if spec.runtime != "served":
+    if not served:
         return place.path
     revision = suite.revision if asked == suite.model else None
     found = resolve(Reference(path=place.path, is_hub=place.is_hub, revision=revision)).tokenizer
@@ -184,12 +185,13 @@ def _tokenizer(loaded: LoadedSuite, spec: Variant, *, made: bool) -> str | None:
 def locate_model(loaded: LoadedSuite, name: str, spec: Variant) -> ModelLocation:
     """Where the variant's weights are, as the suite names them."""
     asked = spec.path or loaded.suite.model
-    if spec.runtime == "served":
+    kind = spec.engine_row.model
+    if kind == "address":
         return ModelLocation(path=str(spec.url), is_hub=True)
-    if spec.runtime == "scripted":
+    if kind == "script":
         return ModelLocation(path=asked, is_hub=False)
     key = f"variants.{name}.path" if spec.path is not None else "model"
-    if spec.runtime == "llama.cpp" and spec.quantize is None:
+    if kind == "gguf" and spec.quantize is None:
         file = resolve_file(loaded, asked)
         if not file.is_file():
             message = f"no .gguf file at {asked} (looked at {file})"
@@ -199,17 +201,16 @@ def locate_model(loaded: LoadedSuite, name: str, spec: Variant) -> ModelLocation
 
 
 def _options(spec: Variant) -> Mapping[str, Scalar] | None:
-    block = spec.endpoint if spec.runtime == "served" else spec.llama_cpp if spec.runtime == "llama.cpp" else None
+    key = spec.engine_row.settings
+    block = getattr(spec, key) if key is not None else None
     return block.model_dump(exclude_none=True) if block is not None else None
 
 
 def suite_tokenizer(baseline: RunVariant) -> Tokenizer:
     """The tokenizer that plans for everybody: the baseline's. Raises `EngineError`."""
-    if baseline.load.engine == "scripted":
-        from harness.engines.scripted import ScriptedTokenizer
-
-        return ScriptedTokenizer()
-    assert baseline.checkpoint is not None  # a served model is no baseline
+    if baseline.checkpoint is None:  # a served model is no baseline, so it is the engine's own
+        own: Tokenizer = import_module(baseline.spec.engine_row.module).tokenizer()
+        return own
     place = baseline.checkpoint.tokenizer
     return HfTokenizer(
         place.path,
@@ -221,12 +222,10 @@ def suite_tokenizer(baseline: RunVariant) -> Tokenizer:
 
 def context_length(baseline: RunVariant) -> int | None:
     """Tokens the model can see, from its configuration; None where it does not say."""
-    if baseline.load.engine == "scripted":
-        length = (baseline.load.script or {}).get("context_length")
-        return length if isinstance(length, int) else None
     found = baseline.checkpoint
     if found is None:
-        return None
+        length = (baseline.load.script or {}).get("context_length")
+        return length if isinstance(length, int) else None
     if found.config is not None or found.gguf is not None or not found.base.is_hub:
         return found.context_length
     import transformers

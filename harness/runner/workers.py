@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
+from harness.engines.registry import ENGINES
 from harness.runner.host_load import Usage, is_idle
 from harness.runner.session import Session
 from harness.runner.variants import RunVariant
@@ -41,7 +42,7 @@ class Workers:
 
     def spins(self, variant: RunVariant) -> bool:
         """Whether the threads that score it spin while they wait."""
-        own = variant.load.engine == "transformers" and variant.load.device.partition(":")[0] == "cpu"
+        own = ENGINES[variant.load.engine].spins and variant.load.device.partition(":")[0] == "cpu"
         return own and self._alone
 
     @cached_property

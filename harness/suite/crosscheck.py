@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from harness.engines.registry import takers
 from harness.forms import fitting
+from harness.methods import METHODS
 from harness.metrics.row import Metric, OptionScore, StoredBytes, TextScore
 from harness.metrics.table import METRICS, computed_by, lookup, of_kind
 from harness.suite.gate_model import Gate
@@ -53,7 +55,7 @@ def _variants(suite: Suite) -> Found:
         if variant.baseline and (variant.quantize is not None or variant.quantized):
             key = "quantize" if variant.quantize is not None else "quantized"
             yield (*where, key), "the baseline is the full-precision model; quantize another variant"
-        yield from ((((*where, key), message)) for key, message in _runtime(variant))
+        yield from ((((*where, key), message)) for key, message in _engine(variant))
         wants = variant.quantize
         if wants is not None and wants.calibrates and wants.calibration is None:
             needed = "calibration: {data: FILE.jsonl, field: text, samples: 128, length: 512}"
@@ -63,29 +65,21 @@ def _variants(suite: Suite) -> Found:
 
 
 def _before(suite: Suite) -> Found:
-    runtime = suite.variants[suite.baseline].runtime
-    if suite.base is not None and suite.base.script is not None and runtime != "scripted":
-        yield ("base", "script"), f"belongs to a baseline with engine: scripted, and this one runs on {runtime}"
+    engine, owners = suite.variants[suite.baseline].engine_row.name, takers("script")
+    if suite.base is not None and suite.base.script is not None and engine not in owners:
+        message = f"belongs to a baseline with engine: {' or '.join(owners)}, and this one runs on {engine}"
+        yield ("base", "script"), message
 
 
-def _runtime(variant: Variant) -> Iterator[tuple[str, str]]:
+def _engine(variant: Variant) -> Iterator[tuple[str, str]]:
     """Keys that do not go with the variant's engine."""
-    runtime = variant.runtime
-    owners = {
-        "script": "scripted",
-        "url": "served",
-        "endpoint": "served",
-        "llama_cpp": "llama.cpp",
-        "gguf_file": "transformers",
-        "adapter": "transformers",
-        "device_map": "transformers",
-        "max_memory": "transformers",
-    }
-    for key, owner in owners.items():
-        if getattr(variant, key) is not None and runtime != owner:
-            yield key, f"belongs to engine: {owner}, and this variant runs on {runtime}"
+    row = variant.engine_row
+    for key in Variant.model_fields:
+        owners = takers(key)
+        if owners and getattr(variant, key) is not None and row.name not in owners:
+            yield key, f"belongs to engine: {' or '.join(owners)}, and this variant runs on {row.name}"
     yield from _placement(variant)
-    if runtime == "served":
+    if row.model == "address":
         for key in ("path", "dtype", "quantize", "environment"):
             if getattr(variant, key) is not None:
                 yield key, "a served model is what its server loaded; only url and endpoint go with it"
@@ -93,10 +87,11 @@ def _runtime(variant: Variant) -> Iterator[tuple[str, str]]:
             yield "engine", "a served model needs url, such as http://localhost:8000/v1"
         if variant.baseline:
             yield "baseline", "a served model cannot be the baseline: its weights and logits cannot be inspected"
-    if runtime == "llama.cpp" and variant.quantize is None and not str(variant.path).endswith(".gguf"):
-        yield "engine", "llama.cpp needs path: FILE.gguf or quantize: {method: gguf}"
-    makes_for_both = runtime == "vllm" and variant.quantize is not None and variant.quantize.makes
-    if variant.quantize is not None and runtime != variant.quantize.row.engine and not makes_for_both:
+    if row.model == "gguf" and variant.quantize is None and not str(variant.path).endswith(".gguf"):
+        made = (f" or quantize: {{method: {each.name}}}" for each in METHODS.values() if each.engine == row.name)
+        yield "engine", f"{row.name} needs path: FILE.gguf{''.join(made)}"
+    loads_made = row.loads_made and variant.quantize is not None and variant.quantize.makes
+    if variant.quantize is not None and row.name != variant.quantize.row.engine and not loads_made:
         yield "engine", f"{variant.quantize.method} runs on {variant.quantize.row.engine}"
     if variant.quantize is not None and variant.gguf_file is not None:
         yield (

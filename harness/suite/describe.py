@@ -11,7 +11,7 @@ from harness.suite.variant_model import Variant
 def quantization_words(variant: Variant) -> str:
     """`bitsandbytes 4-bit nf4 double quant`, `bfloat16`, or `as stored`."""
     if variant.quantize is None:
-        return variant.dtype or ("served" if variant.runtime == "served" else "as stored")
+        return variant.dtype or ("served" if variant.engine_row.model == "address" else "as stored")
     words = [variant.quantize.method]
     for name, value in variant.quantize.block().items():
         if name == "bits":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
+from harness.engines.registry import ENGINES, EngineRow, deduced
 from harness.suite.quantize_block import AnyQuantization, Quantization
 from harness.suite.values import Names, Scalar, Spec
 
@@ -25,8 +26,10 @@ def _variable_name(value: object) -> object:
 
 if TYPE_CHECKING:
     Quantize = Quantization
+    EngineName = str
 else:
     Quantize = AnyQuantization
+    EngineName = Literal[tuple(ENGINES)]
 
 
 class Endpoint(Spec):
@@ -66,7 +69,7 @@ class Variant(Spec):
     """One way of serving the fine-tuned model. Exactly one variant of a suite is the baseline."""
 
     baseline: bool = False
-    engine: Literal["transformers", "llama.cpp", "vllm", "served", "scripted"] | None = None
+    engine: EngineName | None = None
     """When left out: llama.cpp for a `.gguf` file and for `quantize: {method: gguf}`, served with a `url`,
     transformers otherwise."""
     environment: str | Names | None = None
@@ -97,19 +100,14 @@ class Variant(Spec):
     """Only for `engine: scripted` (tests): how the fake model answers."""
 
     @property
-    def runtime(self) -> Literal["transformers", "llama.cpp", "vllm", "served", "scripted"]:
+    def engine_row(self) -> EngineRow:
         """The engine, named or deduced."""
-        if self.engine is not None:
-            return self.engine
-        if self.url is not None:
-            return "served"
-        if self.quantize is not None:
-            return self.quantize.row.engine
-        return "llama.cpp" if self.path is not None and self.path.endswith(".gguf") else "transformers"
+        method_engine = self.quantize.row.engine if self.quantize is not None else None
+        return ENGINES[self.engine or deduced(url=self.url, method_engine=method_engine, path=self.path)]
 
     def must_be_quantized(self) -> bool:
         """Whether finding no quantized module makes this variant INVALID."""
-        if self.runtime == "served":
+        if self.engine_row.model == "address":
             return False
         if self.quantized is not None:
             return self.quantized

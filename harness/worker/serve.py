@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from harness.checkpoints.contents import Stamp, opened_files
 from harness.checkpoints.resolve import resolve
 from harness.engines.decoding import received
-from harness.engines.load_reference import WITHOUT_FILES, reference_of
+from harness.engines.load_reference import reference_of
 from harness.engines.protocol import (
     Engine,
     GenerateRequest,
@@ -23,19 +23,12 @@ from harness.engines.protocol import (
     Window,
     Workload,
 )
+from harness.engines.registry import ENGINES
 from harness.errors import EngineError, named
 from harness.masking import masked
 from harness.worker.batch_splitting import Sized, leading, padded_tokens
 from harness.worker.meters import device_process_bytes, process_peak_bytes, reset_process_peak
 
-ENGINES = {
-    "scripted": "scripted",
-    "transformers": "transformers.transformers_engine",
-    "llama.cpp": "llamacpp.llamacpp_engine",
-    "served": "served.served_engine",
-    "vllm": "vllm.vllm_engine",
-}
-"""Engine names and their modules in `harness.engines`, imported only in a worker that hosts one."""
 Q = TypeVar("Q", bound=Sized)
 A = TypeVar("A")
 
@@ -85,7 +78,7 @@ class Server:
         if spec.engine not in ENGINES:
             raise EngineError(f"unknown engine {spec.engine!r}")
         before = _stamps(spec)
-        self._engine = import_module(f"harness.engines.{ENGINES[spec.engine]}").load(spec)
+        self._engine = import_module(ENGINES[spec.engine].module).load(spec)
         self._load_peak = process_peak_bytes()
         self._opened = _stamps(spec)
         for path, stamp in before.items():
@@ -180,7 +173,7 @@ class Server:
 
 def _stamps(spec: LoadSpec) -> dict[str, Stamp]:
     """The files that loading opens, as they are now, by path."""
-    if spec.engine in WITHOUT_FILES:
+    if not ENGINES[spec.engine].opens_files:
         return {}
     found = (Stamp.of(each) for each in opened_files(resolve(reference_of(spec))))
     return {each.path: each for each in found if each is not None}

@@ -147,10 +147,10 @@ import sys
 from harness.errors import EngineError
 from harness.runner.loader_libraries import Source, reader_of
 from harness.suite.models import Variant
-from harness.suite.locations import ModelPlace
+from harness.suite.locations import ModelLocation
 for asked in sys.argv[2:]:
     name, _, revision = asked.partition("@")
-    source = Source(place=ModelPlace(path=name, is_hub=True), revision=revision or None, offline=sys.argv[1] == "off")
+    source = Source(place=ModelLocation(path=name, is_hub=True), revision=revision or None, offline=sys.argv[1] == "off")
     try:
         found = reader_of(Variant(), source)
         print(found.method.name if found.method else None, *found.packages)
