@@ -16,6 +16,7 @@ from pathlib import Path
 
 from harness.doctor.trials import Attempt, attempt, attempt_suite, load_and_score, quantize_block, tried
 from harness.engines.protocol import Facts, GenerateRequest
+from harness.engines.registry import ENGINES
 from harness.errors import EngineError
 from harness.methods import METHODS, filled
 from harness.methods.base import Block
@@ -36,8 +37,8 @@ RANK, TARGETS = 4, ("q_proj", "v_proj")
 """Of the adapter."""
 PROMPT = GenerateRequest(prompt=(5, 6, 7, 8), max_new_tokens=2)
 ANSWER = " a b"
-NO_VLLM = (
-    "the vllm environment is for CUDA, and no NVIDIA GPU is visible here; vLLM's build for CPUs may be an "
+NO_GPU = (
+    "the {environment} environment is for CUDA, and no NVIDIA GPU is visible here; a build for CPUs may be an "
     "`environment` of your own"
 )
 
@@ -120,10 +121,12 @@ def _served(name: str, model: Path, scratch: Path) -> Attempt:
     return Attempt(method=name, state="works", says=says)
 
 
-def _vllm(name: str, model: Path, scratch: Path) -> Attempt:
-    if gpu_count() == 0:
-        return Attempt(method=name, state="not here", says=NO_VLLM)
-    variant = {"engine": "vllm", "dtype": "float16"}
+def _engine(name: str, model: Path, scratch: Path) -> Attempt:
+    """An engine as its row says to try it."""
+    row = ENGINES[name]
+    if row.environment is not None and shipped()[row.environment].needs_cuda and gpu_count() == 0:
+        return Attempt(method=name, state="not here", says=NO_GPU.format(environment=row.environment))
+    variant = {"engine": name, **(row.trial or {})}
     return tried(name, lambda: load_and_score(name, variant, model, scratch), block={}, bits=FULL_BITS)
 
 
@@ -134,7 +137,7 @@ WAYS: Mapping[str, Callable[[str, Path, Path], Attempt]] = {
     "peft": _peft,
     "peft-on-nf4": _qlora,
     "served": _served,
-    "vllm": _vllm,
+    **{row.name: _engine for row in ENGINES.values() if row.trial is not None},
 }
 """Name, model and scratch folder to what came of it."""
 

@@ -21,7 +21,11 @@ from pathlib import Path
 from harness.errors import EngineError
 
 MARK = "quantgate.json"
-PINS = Path(__file__).with_name("pins")
+ROOMS = ("methods", "engines")
+SHIPPED = "environment.toml"
+"""Stands beside what an environment serves, and names it. `steps` are one call of pip each, with pip's own `options`;
+`variables` are set for the build and for every worker in the environment. The exact versions of everything are in
+`pins.txt` beside it, which pip is given as constraints."""
 TAIL = 15
 """Lines of pip's output that a failed build shows."""
 LEAST_FREE = 3 << 30
@@ -79,23 +83,27 @@ class Environment:
 
 def shipped() -> Mapping[str, Environment]:
     """The environments that come with quantgate, by name."""
-    table = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
-    return {
-        name: Environment(
-            name=name,
-            says=row["says"],
-            probe=tuple(row["probe"]),
-            variables=row.get("variables", {}),
-            pins=pins if (pins := PINS / f"{name}.txt").is_file() else None,
-            needs_cuda=row.get("needs_cuda", False),
-            minutes=row.get("minutes", 2),
-            steps=tuple(
-                Step(requirements=tuple(step["requirements"]), options=tuple(step.get("options", ())))
-                for step in row["steps"]
-            ),
-        )
-        for name, row in table.items()
-    }
+    package = Path(__file__).parents[1]
+    files = [file for room in ROOMS for file in sorted((package / room).rglob(SHIPPED))]
+    return {each.name: each for each in map(_read, files)}
+
+
+def _read(file: Path) -> Environment:
+    row = tomllib.loads(file.read_text())
+    pins = file.with_name("pins.txt")
+    return Environment(
+        name=row["name"],
+        says=row["says"],
+        probe=tuple(row["probe"]),
+        variables=row.get("variables", {}),
+        pins=pins if pins.is_file() else None,
+        needs_cuda=row.get("needs_cuda", False),
+        minutes=row.get("minutes", 2),
+        steps=tuple(
+            Step(requirements=tuple(step["requirements"]), options=tuple(step.get("options", ())))
+            for step in row["steps"]
+        ),
+    )
 
 
 def from_requirements(requirements: tuple[str, ...], *, suite: str) -> Environment:

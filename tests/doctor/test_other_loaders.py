@@ -10,7 +10,7 @@ import pytest
 
 from harness.checkpoints.gguf_header import linear_types
 from harness.commands.doctor import examine
-from harness.doctor.other_loaders import NO_VLLM, WAYS, attempt_loader, write_adapter, write_gguf
+from harness.doctor.other_loaders import NO_GPU, WAYS, attempt_loader, write_adapter, write_gguf
 from harness.doctor.tiny_model import tiny_model
 from harness.doctor.trials import tried
 from harness.engines.protocol import Facts
@@ -64,7 +64,7 @@ def test_vllm_is_judged_by_the_gpus_that_are_here(model: Path, tmp_path: Path) -
     if gpu_count():
         pytest.skip("a GPU is visible here")
     found = attempt_loader("vllm", model, tmp_path)
-    assert (found.state, found.says) == ("not here", NO_VLLM)
+    assert (found.state, found.says) == ("not here", NO_GPU.format(environment="vllm"))
 
 
 def test_served_asks_a_server(model: Path, tmp_path: Path) -> None:

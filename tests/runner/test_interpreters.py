@@ -150,7 +150,8 @@ from harness.suite.models import Variant
 from harness.suite.locations import ModelLocation
 for asked in sys.argv[2:]:
     name, _, revision = asked.partition("@")
-    source = Source(place=ModelLocation(path=name, is_hub=True), revision=revision or None, offline=sys.argv[1] == "off")
+    place, offline = ModelLocation(path=name, is_hub=True), sys.argv[1] == "off"
+    source = Source(place=place, revision=revision or None, offline=offline)
     try:
         found = reader_of(Variant(), source)
         print(found.method.name if found.method else None, *found.packages)

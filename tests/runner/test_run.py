@@ -20,12 +20,9 @@ from harness.cli import size
 from harness.errors import RunError, SuiteError, UsageError
 from harness.records.run_manifest import RunManifest
 from harness.records.store import Store
-from harness.runner import schedule
 
 Write = Callable[..., Path]
 BASE = {"engine": "scripted", "baseline": True, "script": {}}
-
-NO_DIVERGENCE: dict[str, dict[str, object]] = {"perplexity": {"max_increase": "5%"}, "kl_mean": {"max": 0.1}}
 
 
 def small(**script: object) -> dict[str, object]:
@@ -104,20 +101,6 @@ def test_only_a_changed_variant_runs(write_suite: Write, tmp_path: Path) -> None
     run = harness.run(write_suite(variants=two(noise=0.2)), results=results)
     logs = Store(results).run_folder("scripted", run.manifest.run) / "logs"
     assert [path.name for path in logs.iterdir()] == ["small.log"]
-
-
-def test_an_engine_without_distributions_keeps_its_perplexity(
-    write_suite: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The divergence of a served model is not asked for, and a gate on it says why it cannot be judged."""
-    monkeypatch.setattr(schedule, "WITHOUT_DISTRIBUTION", {"scripted"})
-    gates = [{"task": "read", "metric": metric, **limit} for metric, limit in NO_DIVERGENCE.items()]
-    run = harness.run(write_suite(gates=gates), results=tmp_path / "r")
-    (candidate,) = run.verdict.candidates
-    rise, divergence = candidate.findings
-    assert rise.value is not None
-    assert divergence.decision == "INCONCLUSIVE"
-    assert "a server, vLLM" in divergence.reason
 
 
 def test_a_worker_that_dies_once_is_started_again(write_suite: Write, tmp_path: Path) -> None:
