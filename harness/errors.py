@@ -61,7 +61,12 @@ class SuiteError(QuantgateError):
 
 
 class RunError(QuantgateError):
-    """The run could not be done, through no fault of a model."""
+    """The run could not be done, through no fault of a model. `about`: whose error it is, a variant or a file, which
+    stands before `says` where it is shown."""
+
+    def __init__(self, says: str, *, about: str | None = None) -> None:
+        self.says, self.about = says, about
+        super().__init__(says if about is None else f"{about}: {says}")
 
 
 class RecordError(RunError):

@@ -153,13 +153,13 @@ def _print_gates(found: Forecast, console: Console) -> None:
     for row in found.gates:
         cells = (
             " " if row.enough else "!",
-            row.gate.partition(" ")[0],
+            row.place,
             row.judges,
             row.limit,
             "" if row.count is None else f"{row.count:,}",
             row.certifies or ("unknown" if row.possible else "cannot PASS"),
             "" if row.needs is None else f"{row.needs:,}",
-            row.basis.partition(" in ")[0],
+            "" if row.basis is None else row.basis.what,
         )
         table.add_row(*map(Text, cells[: len(headings)]))
     console.print(table)
@@ -184,6 +184,21 @@ def time_words(times: Sequence[VariantTime]) -> str:
     return words + (f"; unknown for {', '.join(missing)}" if missing else "")
 
 
+def _gate(row: Certificate) -> dict[str, object]:
+    return {
+        "gate": row.gate,
+        "says": row.says,
+        "enough": row.enough,
+        "judges": row.judges,
+        "limit": row.limit,
+        "count": row.count,
+        "certifies": row.certifies,
+        "needs": row.needs,
+        "basis": "" if row.basis is None else str(row.basis),
+        "possible": row.possible,
+    }
+
+
 def _plain(loaded: LoadedSuite, found: Forecast, standing: Sequence[str]) -> dict[str, object]:
     return {
         "suite": loaded.suite.suite,
@@ -197,7 +212,7 @@ def _plain(loaded: LoadedSuite, found: Forecast, standing: Sequence[str]) -> dic
             }
             for plan in found.plans
         ],
-        "gates": [asdict(each) for each in found.gates],
+        "gates": [_gate(each) for each in found.gates],
         "below_noise": {"run": found.noise_run, "gates": [asdict(each) for each in found.tight]},
         "creeping": [{"gate": gate, "says": says} for gate, says in found.creeping],
         "time": [asdict(each) for each in found.times],

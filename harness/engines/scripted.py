@@ -84,7 +84,7 @@ def tokenizer() -> ScriptedTokenizer:
 def load(spec: LoadSpec) -> ScriptedEngine:
     """A scripted engine; `spec.script` says how it behaves."""
     if (spec.script or {}).get("refuse"):
-        raise EngineError(f"{spec.variant}: the script says to refuse")
+        raise EngineError("the script says to refuse", about=spec.variant)
     return ScriptedEngine(spec)
 
 

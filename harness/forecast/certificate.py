@@ -15,10 +15,24 @@ from harness.suite.models import Suite
 
 
 @dataclass(frozen=True, kw_only=True)
+class Basis:
+    """What a figure rests on, and the run it was seen in."""
+
+    what: str
+    run: str | None = None
+
+    def __str__(self) -> str:
+        return self.what if self.run is None else f"{self.what} in {self.run}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Certificate:
     """What one gate can show with the items planned."""
 
-    gate: str
+    place: str
+    """`gates[1]`."""
+    part: str = ""
+    """The slice, where the gate looks at each."""
     says: str
     enough: bool
     """False: with these items the gate cannot be expected to PASS a candidate that lost nothing."""
@@ -31,10 +45,15 @@ class Certificate:
     """The smallest loss that passes with 80 % power, in the gate's own terms; None where that is not known."""
     needs: int | None = None
     """About how many items, documents or pairs the limit needs; None where that is not known."""
-    basis: str = ""
-    """The share of flips or the spread that this rests on, and the run it was seen in."""
+    basis: Basis | None = None
+    """The share of flips or the spread that this rests on."""
     possible: bool = True
     """False: no outcome with these items is a PASS."""
+
+    @property
+    def gate(self) -> str:
+        """For people: the place, and the slice behind it."""
+        return f"{self.place} {self.part}".strip()
 
     def but(
         self,
@@ -42,7 +61,7 @@ class Certificate:
         *,
         certifies: str | None = None,
         needs: int | None = None,
-        basis: str = "",
+        basis: Basis | None = None,
         enough: bool = True,
         possible: bool = True,
     ) -> Certificate:
@@ -65,7 +84,8 @@ class Certificate:
 class Asked:
     """One gate on one part of a task, and what is known before the run."""
 
-    label: str
+    place: str
+    part: str
     where: str
     gate: Gate
     suite: Suite
@@ -115,5 +135,10 @@ class Asked:
         """The row with nothing known but the number of items."""
         count = len(self.items)
         return Certificate(
-            gate=self.label, judges=self.where, says=f"{self.where}: {count} {unit}", enough=True, count=count
+            place=self.place,
+            part=self.part,
+            judges=self.where,
+            says=f"{self.where}: {count} {unit}",
+            enough=True,
+            count=count,
         )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from harness.forecast.certificate import Asked, Certificate
+from harness.forecast.certificate import Asked, Basis, Certificate
 from harness.forecast.certify_documents import certify_documents
 from harness.forecast.certify_items import certify_items
 from harness.forecast.past_runs import PastRuns
@@ -34,7 +35,7 @@ def _rows(name: str, gate: Gate, suite: Suite, plans: dict[str, TaskPlan], seen:
     metric = lookup(gate.metric)
     if metric is not None and metric.kind == "memory":
         says = f"{gate.metric}: exact, one fresh process each"
-        yield Certificate(gate=name, judges=gate.metric, limit=_limit(gate), says=says, enough=True, certifies="exact")
+        yield Certificate(place=name, judges=gate.metric, limit=_limit(gate), says=says, enough=True, certifies="exact")
         return
     if metric is not None and metric.kind == "speed":
         yield _speed(name, gate, suite, seen)
@@ -43,11 +44,20 @@ def _rows(name: str, gate: Gate, suite: Suite, plans: dict[str, TaskPlan], seen:
         return
     plan = plans[gate.task]
     for part, items in _parts(gate, plan).items():
-        label = f"{name} {part}" if part and gate.slice == "each" else name
         where = f"{gate.task} {gate.metric}" + (f" on {part}" if part else "")
-        asked = Asked(label=label, where=where, gate=gate, suite=suite, items=tuple(items), seen=seen)
+        asked = Asked(
+            place=name,
+            part=(part or "") if gate.slice == "each" else "",
+            where=where,
+            gate=gate,
+            suite=suite,
+            items=tuple(items),
+            seen=seen,
+        )
         if not items:
-            row = Certificate(gate=label, judges=where, says=f"{where}: no item to judge", enough=False, possible=False)
+            row = replace(
+                asked.row("items"), says=f"{where}: no item to judge", count=None, enough=False, possible=False
+            )
         elif plan.kind == "perplexity":
             row = certify_documents(asked)
         else:
@@ -60,7 +70,7 @@ def _speed(name: str, gate: Gate, suite: Suite, seen: PastRuns) -> Certificate:
     pairs = suite.speed.pairs if suite.speed is not None else 0
     alpha = gate.alpha if gate.alpha is not None else suite.alpha
     row = Certificate(
-        gate=name, judges=gate.metric, limit=_limit(gate), says=f"{gate.metric}: {pairs} timed pairs", enough=True,
+        place=name, judges=gate.metric, limit=_limit(gate), says=f"{gate.metric}: {pairs} timed pairs", enough=True,
         count=pairs,
     )  # fmt: skip
     if pairs < FEW_PAIRS:
@@ -79,10 +89,8 @@ def _speed(name: str, gate: Gate, suite: Suite, seen: PastRuns) -> Certificate:
         return row.but("; what they tell apart is unknown until the first run")
     error, run = max(errors)
     told = math.expm1((normal_quantile(1 - alpha) + normal_quantile(POWER)) * error)
-    words = f"{100 * told:.2g} %"
-    return row.but(
-        f" tell ratios {words} apart (80 % power, spread seen in {run})", certifies=words, basis=f"spread seen in {run}"
-    )
+    words, basis = f"{100 * told:.2g} %", Basis(what="spread seen", run=run)
+    return row.but(f" tell ratios {words} apart (80 % power, {basis})", certifies=words, basis=basis)
 
 
 def _limit(gate: Gate) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from harness.forecast.certificate import Asked, Certificate
+from harness.forecast.certificate import Asked, Basis, Certificate
 from harness.metrics.row import TokenMaximum
 from harness.metrics.table import lookup
 
@@ -25,7 +25,7 @@ def certify_documents(asked: Asked) -> Certificate:
     if known is None:
         return row.but("; what they can certify is unknown until the first run")
     error, seen = known
-    basis = f"spread seen in {seen.run}"
+    basis = Basis(what="spread seen", run=seen.run)
     if divergence:
         unit = metric.unit if metric is not None and metric.unit != "fraction" else ""
         words = f"{asked.reach * error:.2g} {unit}".strip()

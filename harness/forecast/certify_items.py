@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.forecast.certificate import Asked, Certificate
+from harness.forecast.certificate import Asked, Basis, Certificate
 from harness.metrics.table import lookup
 from harness.records.measures import Measure
 from harness.stats import DISCORDANCE_PRIORS, mean_level, paired_recovery, zero_flip_items
@@ -30,7 +30,9 @@ class Discordance:
     """The share of answers expected to flip, how much items of one cluster flip alike, and how that is known."""
 
     share: float
-    says: str
+    variant: str | None = None
+    run: str | None = None
+    """Where it was seen; None for a prior."""
     correlation: float | None = None
     """Of two items of one cluster, by the design effect seen; None where nothing was."""
 
@@ -79,16 +81,16 @@ def expected_flips(asked: Asked) -> Discordance:
 
     Half a flip is added to those seen: none in an earlier run is not none in the next.
     """
-    found = [Discordance(share=DISCORDANCE_PRIORS[4], says="")] if not asked.names else []
+    found = [Discordance(share=DISCORDANCE_PRIORS[4])] if not asked.names else []
     for name in asked.names:
         seen = asked.before(name)
         if seen is None or seen.measure.right_to_wrong is None or seen.measure.wrong_to_right is None:
-            found.append(Discordance(share=_prior(asked.suite.variants[name]), says=""))
+            found.append(Discordance(share=_prior(asked.suite.variants[name])))
             continue
         flips, n = seen.measure.right_to_wrong + seen.measure.wrong_to_right, seen.measure.n
-        says = f" seen with {name} in {seen.run}"
         share = min(1.0, (flips + 0.5) / (n + 1))
-        found.append(Discordance(share=share, says=says, correlation=_correlation(seen.measure) if flips else None))
+        correlation = _correlation(seen.measure) if flips else None
+        found.append(Discordance(share=share, variant=name, run=seen.run, correlation=correlation))
     return max(found, key=lambda each: each.share)
 
 
@@ -116,13 +118,15 @@ def _drop(asked: Asked) -> Certificate:
     if sizes is not None and len(sizes) == 1:
         return row.but(" in one cluster, which proves nothing about another", possible=False)
     certain = _certain(asked, flips, flips.correlation or 0.0)
-    basis = f"{100 * flips.share:.2g} % flips{flips.says}"
-    words = certifies = f"{100 * certain / (level or 1):.2g} {'pp' if not level else unit}"
+    seen = "" if flips.variant is None else f" seen with {flips.variant}"
+    basis = Basis(what=f"{100 * flips.share:.2g} % flips{seen}", run=flips.run)
+    best, unit = f"{100 * certain / (level or 1):.2g}", unit if level else "pp"
+    words = certifies = f"{best} {unit}"
     if sizes is not None:
         row = row.but(f" in {len(sizes)} clusters")
         if flips.correlation is None:
             worst = f"{100 * _certain(asked, flips, 1.0) / (level or 1):.2g}"
-            certifies = f"{words.split()[0]} to {worst} {words.split()[1]}"
+            certifies = f"{best} to {worst} {unit}"
             words = f"{words} at best, {worst} where the items of a cluster flip together"
         else:
             effect = clustered_sample(sizes, discordance=flips.share, correlation=flips.correlation).design_effect
@@ -183,7 +187,7 @@ def _graded(asked: Asked) -> Certificate:
         return row.but("; what they can certify is unknown until the first run")
     error, seen = known
     sample = _graded_sample(asked, error, seen.measure)
-    certain, basis = certified_loss(sample, alpha=asked.alpha), f"spread seen in {seen.run}"
+    certain, basis = certified_loss(sample, alpha=asked.alpha), Basis(what="spread seen", run=seen.run)
     if not math.isfinite(certain):
         return row.but("; one item or cluster proves nothing about another", possible=False)
     relative = gate.form != "max_drop"
@@ -230,4 +234,4 @@ def _level(asked: Asked) -> Certificate:
     side = "from" if floor else "up to"
     best = "" if sizes is None else " at best"
     says = f" certify {gate.form} {100 * gate.limit:.3g} % {side} a true {truth}{best} (80 % power)"
-    return row.but(says, certifies=f"{side} {truth}", basis="binomial")
+    return row.but(says, certifies=f"{side} {truth}", basis=Basis(what="binomial"))

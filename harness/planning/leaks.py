@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 from harness.metrics.words import words_of
 from harness.planning.prompts.short_forms import Docs
@@ -30,6 +31,39 @@ OCCURRENCES = 20
 """Of one reference in one prompt that are looked at, from the beginning; the last one always is."""
 NAMED = 3
 """Items that are named."""
+
+
+class Side(IntEnum):
+    """Where in a prompt a reference stands."""
+
+    BEGINNING = 0
+    END = 1
+    INSIDE_THE_END = 2
+    """In a longer text of the row that the prompt ends with."""
+    BEFORE = 3
+    BEHIND = 4
+
+
+SAYS: Mapping[Side, str] = {
+    Side.BEGINNING: "at the beginning",
+    Side.END: "at the end, before",
+    Side.INSIDE_THE_END: "at the end, between",
+    Side.BEFORE: "before",
+    Side.BEHIND: "behind",
+}
+
+
+@dataclass(frozen=True, order=True)
+class Spot:
+    """A place that can be held against other prompts: a side, and the characters that it is the side of."""
+
+    side: Side
+    beside: str = ""
+
+    def __str__(self) -> str:
+        if not self.beside:
+            return "at the end" if self.side == Side.END else SAYS[self.side]
+        return f"{SAYS[self.side]} {self.beside!r}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,13 +197,13 @@ def _common_ending(prompts: Sequence[str]) -> str:
 # -- the same place in nearly every prompt
 
 
-def _same_place(shown: Sequence[Shown], of: int, spots: Callable[[Shown], set[tuple[str, str]]]) -> Leak | None:
+def _same_place(shown: Sequence[Shown], of: int, spots: Callable[[Shown], set[Spot]]) -> Leak | None:
     """The end, the beginning, or behind or before the same words, which the template wrote. `of`: all items, also those
     whose prompt holds other options: examples drawn at random hold one label only now and then."""
     some = shown[:: max(1, len(shown) // LOOKED_AT)]
     counts = Counter(place for each in some for place in spots(each))
     likely = {place for place, count in counts.items() if count >= OTHERS * len(some)}
-    holders: dict[tuple[str, str], list[Shown]] = defaultdict(list)
+    holders: dict[Spot, list[Shown]] = defaultdict(list)
     for each in shown:
         for place in spots(each) & likely:
             holders[place].append(each)
@@ -177,25 +211,25 @@ def _same_place(shown: Sequence[Shown], of: int, spots: Callable[[Shown], set[tu
         if len(held) < NEARLY * of:
             return None
         if len({each.references for each in held}) > 1 and not _anyones(held, place):
-            kind, words = place
-            return _leak(held, of, f"{kind} {words!r}" if words else kind.removesuffix(", before"))
+            return _leak(held, of, str(place))
     return None
 
 
-def _own_spots(shown: Shown) -> set[tuple[str, str]]:
+def _own_spots(shown: Shown) -> set[Spot]:
     return {place for reference in shown.references for place in _spots(shown, reference)}
 
 
-def _end_spots(shown: Shown) -> set[tuple[str, str]]:
+def _end_spots(shown: Shown) -> set[Spot]:
     """Where labels are listed only the end tells, and only for a label that stands there once more: in a list of
     options the right one may be the last."""
     if not _lists(shown):
         return _own_spots(shown)
     again = [one for one in shown.references if len(_places(shown.prompt, one)) > 1]
-    return {place for one in again for place in _spots(shown, one) if place[0].startswith("at the end")}
+    ends = (Side.END, Side.INSIDE_THE_END)
+    return {place for one in again for place in _spots(shown, one) if place.side in ends}
 
 
-def _spots(shown: Shown, reference: str) -> Iterator[tuple[str, str]]:
+def _spots(shown: Shown, reference: str) -> Iterator[Spot]:
     """Where the reference stands, in a way that can be held against other prompts. A place inside a longer text of the
     row is the row's business (a form has its fields in the same places), but where the prompt ends with it."""
     prompt = shown.prompt
@@ -203,14 +237,14 @@ def _spots(shown: Shown, reference: str) -> Iterator[tuple[str, str]]:
         before, behind = prompt[max(start - BESIDE, 0) : start], prompt[end : end + BESIDE]
         inside = _inside(shown.own, prompt, start, end)
         if not inside and before.strip():
-            yield "behind", before
+            yield Spot(Side.BEHIND, before)
         if not inside and behind.strip():
-            yield "before", behind
+            yield Spot(Side.BEFORE, behind)
         if not inside and start == 0:
-            yield "at the beginning", ""
+            yield Spot(Side.BEGINNING)
         if len(prompt) - end <= 10 * BESIDE:
             behind = prompt[end:]
-            yield ("at the end, between", f"{before} … {behind}") if inside else ("at the end, before", behind)
+            yield Spot(Side.INSIDE_THE_END, f"{before} … {behind}") if inside else Spot(Side.END, behind)
 
 
 def _inside(own: Sequence[str], prompt: str, start: int, end: int) -> bool:
@@ -228,7 +262,7 @@ def _inside(own: Sequence[str], prompt: str, start: int, end: int) -> bool:
     return False
 
 
-def _anyones(held: Sequence[Shown], place: tuple[str, str]) -> bool:
+def _anyones(held: Sequence[Shown], place: Spot) -> bool:
     """Whether another item's reference stands there about as often: then the place does not tell them apart."""
     different = list(dict.fromkeys(each.references for each in held))
     count = 0

@@ -58,9 +58,7 @@ def loading(loaded: LoadedSuite, variant: Variant, source: Source | None) -> Run
     try:
         versions = library_versions(packages, runtime.interpreter)
     except EngineError as error:
-        raise EngineError(
-            f"environment {runtime.name}: {str(error).removeprefix(f'{runtime.interpreter}: ')}"
-        ) from error
+        raise EngineError(error.says, about=f"environment {runtime.name}") from error
     return replace(runtime, method=reader.method, versions=versions)
 
 

@@ -190,9 +190,8 @@ class _Run:
             return self._evaluate(variant)
         except (EngineError, WorkerError) as error:
             self.store.check_writable(0)
-            why = str(error).removeprefix(f"{NAME}: ")
-            self.reporter.say(f"{NAME}: {why}\nwithout it, what is retained of the fine-tuning stays undecided")
-            return VariantRun(variant=NAME, failure=why)
+            self.reporter.say(f"{NAME}: {error.says}\nwithout it, what is retained of the fine-tuning stays undecided")
+            return VariantRun(variant=NAME, failure=error.says)
 
     def _within(self, variant: RunVariant) -> RunVariant:
         """The variant with the run's memory budget."""

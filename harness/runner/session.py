@@ -41,7 +41,7 @@ def load(worker: Worker, variant: RunVariant) -> Facts:
     if variant.content is not None:
         check_loaded(variant.content, worker.opened())
     if variant.server and facts.server_digest != variant.server:
-        raise EngineError(f"{variant.name}: another model answers than when this run began; run again")
+        raise EngineError("another model answers than when this run began; run again", about=variant.name)
     return facts
 
 

@@ -196,15 +196,14 @@ class Worker:
                 # By the worker's clock, which is the machine's: a beat may have waited while the driver was stopped.
                 if reply["beat"] - self._asked > self.limit_s:
                     self.kill()
-                    raise WorkerError(
-                        f"{self.variant}: {op} took over {self.limit_s:.0f} s and was stopped "
-                        f"(--stuck-after allows more){self._tail()}"
+                    raise self._stopped(
+                        f"{op} took over {self.limit_s:.0f} s and was stopped (--stuck-after allows more){self._tail()}"
                     )
                 continue
             self._busy = False
             if reply.get("id") != self._number:
                 self.kill()
-                raise WorkerError(f"{self.variant}: the worker answered out of turn during {op}; see {self.log}")
+                raise self._stopped(f"the worker answered out of turn during {op}; see {self.log}")
             if "error" in reply:
                 raise self._error(op, reply["error"])
             return reply["result"]
@@ -226,10 +225,8 @@ class Worker:
             waits += 1
             if waits * POLL_S > self._hang_s:
                 self.kill()
-                raise WorkerError(
-                    f"{self.variant}: the worker gave no sign of life for {self._hang_s:.0f} s during {op} and was "
-                    f"stopped{self._tail()}"
-                )
+                silent = f"gave no sign of life for {self._hang_s:.0f} s during {op}"
+                raise self._stopped(f"the worker {silent} and was stopped{self._tail()}")
 
     def _reply(self, op: str) -> dict[str, Any]:
         """The next line of the reply pipe."""
@@ -244,28 +241,30 @@ class Worker:
             found = json.loads(line)
         except ValueError as error:
             self.kill()
-            raise WorkerError(f"{self.variant}: the worker broke the protocol during {op}: {error}") from error
+            raise self._stopped(f"the worker broke the protocol during {op}: {error}") from error
         return dict(found)
 
-    def _error(self, op: str, error: Mapping[str, str]) -> EngineError | WorkerError:
+    def _error(self, op: str, error: Mapping[str, Any]) -> EngineError | WorkerError:
         if error["kind"] == "engine":
-            return EngineError(error["message"])
+            return EngineError(error["message"], about=error["about"])
         return EngineError(f"{op} failed in the worker: {error['message']}; the traceback is in {self.log}")
 
     def _death(self, op: str) -> WorkerError:
         code = self._process.wait()
         self.close()
         if code >= 0:
-            return WorkerError(f"{self.variant}: the worker ended with status {code} during {op}{self._tail()}")
+            return self._stopped(f"the worker ended with status {code} during {op}{self._tail()}")
         how = f"was killed by signal {-code} ({signal.Signals(-code).name})"
         kills = memory_kills(self._vmstat)
         if code == -signal.SIGKILL and kills != self._kills:
-            return WorkerMemoryError(
-                f"{self.variant}: the worker {how} by the system, whose memory ran out, during {op}{self._tail()}"
-            )
+            says = f"the worker {how} by the system, whose memory ran out, during {op}{self._tail()}"
+            return WorkerMemoryError(says, about=self.variant)
         if code == -signal.SIGKILL and kills is None:
             how += ", often a sign that memory ran out"
-        return WorkerError(f"{self.variant}: the worker {how} during {op}{self._tail()}")
+        return self._stopped(f"the worker {how} during {op}{self._tail()}")
+
+    def _stopped(self, says: str) -> WorkerError:
+        return WorkerError(says, about=self.variant)
 
     def _tail(self) -> str:
         """The end of the log, for an error."""

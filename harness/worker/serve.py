@@ -60,13 +60,14 @@ class Server:
         }
         return operations[op](args)
 
-    def describe(self, error: Exception) -> dict[str, str]:
-        """An error as data; known ones keep their type."""
-        kind = "engine" if isinstance(error, EngineError) else "exception"
+    def describe(self, error: Exception) -> dict[str, str | None]:
+        """An error as data; known ones keep their type and whose they are."""
         if isinstance(error, OutOfMemoryError):
-            kind, error = "engine", EngineError(f"out of memory: {error}")
-        message = str(error) if kind == "engine" else named(error)
-        return {"kind": kind, "message": masked(message), "traceback": masked(traceback.format_exc())}
+            error = EngineError(f"out of memory: {error}")
+        kind, message, about = "exception", named(error), None
+        if isinstance(error, EngineError):
+            kind, message, about = "engine", error.says, error.about and masked(error.about)
+        return {"kind": kind, "message": masked(message), "about": about, "traceback": masked(traceback.format_exc())}
 
     def _loaded(self) -> Engine:
         if self._engine is None:

@@ -32,20 +32,20 @@ def library_versions(names: Sequence[str], interpreter: Path | None = None) -> M
             timeout=60,
         )
     except subprocess.TimeoutExpired:
-        raise EngineError(_no_python(interpreter, "no answer within 60 s")) from None
+        raise _no_python(interpreter, "no answer within 60 s") from None
     except OSError as error:
-        raise EngineError(_no_python(interpreter, error.strerror or str(error))) from error
+        raise _no_python(interpreter, error.strerror or str(error)) from error
     try:
         if done.returncode == 0:
             return {str(name): str(version) for name, version in json.loads(done.stdout).items()}
     except (ValueError, AttributeError):
-        raise EngineError(_no_python(interpreter, f"it printed {done.stdout[:80]!r} for its versions")) from None
+        raise _no_python(interpreter, f"it printed {done.stdout[:80]!r} for its versions") from None
     said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-    raise EngineError(_no_python(interpreter, f"status {done.returncode}: {said[:200]}"))
+    raise _no_python(interpreter, f"status {done.returncode}: {said[:200]}")
 
 
-def _no_python(interpreter: Path, why: str) -> str:
-    return f"{interpreter}: this is no Python interpreter that runs here: {why}"
+def _no_python(interpreter: Path, why: str) -> EngineError:
+    return EngineError(f"this is no Python interpreter that runs here: {why}", about=str(interpreter))
 
 
 def device_type(requested: str, torch_version: str | None) -> str:

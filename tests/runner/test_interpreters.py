@@ -146,7 +146,7 @@ ASK = """
 import sys
 from harness.errors import EngineError
 from harness.runner.loader_libraries import Source, reader_of
-from harness.suite.models import Variant
+from harness.suite.variant_model import Variant
 from harness.suite.locations import ModelLocation
 for asked in sys.argv[2:]:
     name, _, revision = asked.partition("@")

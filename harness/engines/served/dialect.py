@@ -45,12 +45,11 @@ class Options:
         known = ("model", "api_key_env", "server", "concurrency", "timeout_s", "retries", "top_logprobs")
         for name in given:
             if name not in known:
-                raise EngineError(
-                    f"{spec.variant}: unknown option {name!r} of a served model; known: {', '.join(known)}"
-                )
+                says = f"unknown option {name!r} of a served model; known: {', '.join(known)}"
+                raise EngineError(says, about=spec.variant)
         server = given.get("server") or "auto"
         if server not in SERVERS:
-            raise EngineError(f"{spec.variant}: server: expected one of {', '.join(SERVERS)}, got {server!r}")
+            raise EngineError(f"server: expected one of {', '.join(SERVERS)}, got {server!r}", about=spec.variant)
         top = given.get("top_logprobs")
         return cls(
             model=None if given.get("model") is None else str(given["model"]),
@@ -68,19 +67,21 @@ def _key(variant: str, name: object) -> str | None:
         return None
     value = os.environ.get(str(name), "").strip()
     if not value:
-        raise EngineError(f"{variant}: the environment variable {name!r} (api_key_env) is not set; put the key in it")
+        says = f"the environment variable {name!r} (api_key_env) is not set; put the key in it"
+        raise EngineError(says, about=variant)
     odd = next((place for place, each in enumerate(value) if not "!" <= each <= "~"), None)
     if odd is not None:
         raise EngineError(
-            f"{variant}: the environment variable {name!r} (api_key_env) holds what no key can be: its character "
-            f"{odd + 1} is a blank, a line break or not ASCII; put the key alone in it"
+            f"the environment variable {name!r} (api_key_env) holds what no key can be: its character {odd + 1} is a "
+            "blank, a line break or not ASCII; put the key alone in it",
+            about=variant,
         )
     return value
 
 
 def _number(variant: str, name: str, value: object, least: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < float("inf"):
-        raise EngineError(f"{variant}: {name}: expected a number of {least:g} or more, got {value!r}")
+        raise EngineError(f"{name}: expected a number of {least:g} or more, got {value!r}", about=variant)
     return value
 
 
