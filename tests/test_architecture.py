@@ -24,6 +24,7 @@ VOCABULARY = {
     "masking",
     "notation",
     "shown",
+    "start",
 }
 """Names for things: anybody may import them. The engines' table is for everybody who asks what depends
 on an engine; the layout of stored states for those who read them from a store; what an engine is told to load, as

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from harness.errors import EngineError
 from harness.methods import METHODS
 from harness.methods.base import Recipe
 from harness.quantization.calibration import CalibrationSet
+from harness.start import command
 from harness.suite.quantize_block import Quantization
 
 CARD = "card.json"
@@ -28,7 +28,6 @@ MAKING = ".making-"
 TAIL = 15
 TOKENIZER_FILES = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.model",
                    "chat_template*", "generation_config.json")  # fmt: skip
-_MAKE = Path(__file__).with_name("make.py")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +185,7 @@ class Artifacts:
         }
         with log.open("w") as stream:
             return subprocess.run(
-                [str(order.interpreter or sys.executable), "-s", str(_MAKE), str(job)],
+                [*command(order.interpreter, "harness.quantization.make"), str(job)],
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,

@@ -8,7 +8,6 @@ import select
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 import weakref
@@ -35,6 +34,7 @@ from harness.engines.protocol import (
     Workload,
 )
 from harness.errors import EngineError, RunError, WorkerError, WorkerMemoryError, unwritable
+from harness.start import command
 from harness.worker.meters import VMSTAT, memory_kills
 
 HANG_S = 120.0
@@ -49,7 +49,6 @@ DEFAULTS = {"PYTHONUNBUFFERED": "1"}
 SLEEPING = {"OMP_WAIT_POLICY": "PASSIVE"}
 """The same for threads that sleep while they wait: ones that spin take the processors from others, and from each other
 where several workers compute."""
-_MAIN = Path(__file__).with_name("main.py")
 
 
 class Worker:
@@ -84,7 +83,7 @@ class Worker:
         with opened as stream:
             self._process = subprocess.Popen(
                 [
-                    str(interpreter or sys.executable), "-s", str(_MAIN),
+                    *command(interpreter, "harness.worker.main"),
                     "--requests", str(theirs_in), "--replies", str(theirs_out),
                 ],
                 stdin=subprocess.DEVNULL,

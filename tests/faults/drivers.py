@@ -79,7 +79,7 @@ class Driver:
         while self.lives_for(0.02):
             try:
                 children = psutil.Process(self.process.pid).children()
-                found = [each for each in children if any(part.endswith("worker/main.py") for part in each.cmdline())]
+                found = [each for each in children if "harness.worker.main" in each.cmdline()]
             except (psutil.NoSuchProcess, psutil.AccessDenied):
                 continue
             if found:
