@@ -126,9 +126,11 @@ def our_side(model: Model, workload: dict[str, Any], *, at_once: bool = False) -
     """
     from harness.records.store import Store
     from harness.runner.evaluate import evaluate
+    from harness.runner.evaluation_keys import Keys
     from harness.runner.host import this_host
     from harness.runner.host_load import Usage, is_idle
     from harness.runner.progress import Silent
+    from harness.runner.run_setting import RunSetting
     from harness.runner.session import Session
     from harness.worker.client import Worker
 
@@ -147,7 +149,16 @@ def our_side(model: Model, workload: dict[str, Any], *, at_once: bool = False) -
         with timed(request):
             plan = side.plan(request.get("items"))
             identity = side.variant.identity(plan, side.tokenizer.identity, None)
-            manifest = evaluate(session, plan, store, host, Silent(), identity, keep_states=False)
+            setting = RunSetting(
+                suite=side.loaded.suite,
+                baseline=side.variant,
+                plans=(plan,),
+                keys=Keys(store, side.tokenizer.identity, "bench", fresh=False),
+                store=store,
+                host=host,
+                reporter=Silent(),
+            )
+            manifest = evaluate(setting, session, plan, identity, keep_states=False)
         request["flops"] = product_flops(plan, manifest.facts.parameters, output_values(model))
         by_id = {item.item: item for item in store.items(manifest.key)}
         shutil.rmtree(folder / "results")

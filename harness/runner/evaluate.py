@@ -22,14 +22,14 @@ from harness.errors import RecordError, WorkerError
 from harness.planning.identity import evaluation_key
 from harness.planning.task_plan import Request, TaskPlan
 from harness.records.chunks import Chunks
-from harness.records.evaluation_manifest import EngineFacts, EvaluationManifest, Host, Identity
+from harness.records.evaluation_manifest import EngineFacts, EvaluationManifest, Identity
 from harness.records.items import ItemRecord
 from harness.records.state_chunks import state_file
 from harness.records.store import Store
 from harness.runner.batch_limits import BatchLog
 from harness.runner.early_stop import SequentialMonitor, work_of
 from harness.runner.eta import ITEMS, Amount
-from harness.runner.progress import Reporter
+from harness.runner.run_setting import RunSetting
 from harness.runner.session import Session
 from harness.worker.client import Worker
 
@@ -42,11 +42,9 @@ def stored_facts(facts: Facts) -> EngineFacts:
 
 
 def evaluate(
+    run: RunSetting,
     session: Session,
     plan: TaskPlan,
-    store: Store,
-    host: Host,
-    reporter: Reporter,
     identity: Identity,
     *,
     keep_states: bool,
@@ -61,20 +59,9 @@ def evaluate(
     `WorkerError` when the worker keeps dying, `EngineError` when the engine refuses, `RecordError` when nothing can be
     stored.
     """
-    key, baseline = evaluation_key(identity), identity.baseline
-    chunks, batches = store.chunks(key), BatchLog(store, key)
-    session.remember(batches.tokens)
-    batches.tokens = session.batch_tokens  # what the session knew before is no news
-    ask = _Asking(
-        session=session,
-        plan=plan,
-        chunks=chunks,
-        batches=batches,
-        say=reporter.say,
-        states_out=store.evaluation_folder(key) / "states" if keep_states else None,
-        states_in=(states or store.evaluation_folder(baseline) / "states") if baseline else None,
-        check_states=_checked(store, baseline) if baseline and states is None else None,
-    )
+    key, reporter = evaluation_key(identity), run.reporter
+    ask = _asking(run, session, plan, identity, keep_states=keep_states, states=states)
+    chunks = ask.chunks
     done = _answered(plan, chunks)
     reporter.task(session.variant.name, plan.name, _amount(plan), _amount(plan, 0, done), ITEMS)
     started, began = datetime.now(UTC), time.monotonic()
@@ -97,18 +84,38 @@ def evaluate(
         chunks=len(plan.chunks) if stop is None else stop.chunks,
         digest=chunks.digest() if stop is None else stop.digest,
         facts=stored_facts(facts),
-        host=host,
+        host=run.host,
         started_at=started.isoformat(timespec="seconds"),
         elapsed_s=time.monotonic() - began,
-        batches=tuple(part for part in batches.parts if part.chunk < len(chunks.digests)),
+        batches=tuple(part for part in ask.batches.parts if part.chunk < len(chunks.digests)),
         batch_tokens=session.batch_tokens,
     )
     reporter.finish()
     if stop is not None:
-        store.save_stopped(manifest)
+        run.store.save_stopped(manifest)
     else:
-        store.complete(manifest, with_states=keep_states)
+        run.store.complete(manifest, with_states=keep_states)
     return manifest
+
+
+def _asking(
+    run: RunSetting, session: Session, plan: TaskPlan, identity: Identity, *, keep_states: bool, states: Path | None
+) -> _Asking:
+    """What asks the chunks of one evaluation, with what is stored of it so far."""
+    store, key, baseline = run.store, evaluation_key(identity), identity.baseline
+    batches = BatchLog(store, key)
+    session.remember(batches.tokens)
+    batches.tokens = session.batch_tokens  # what the session knew before is no news
+    return _Asking(
+        session=session,
+        plan=plan,
+        chunks=store.chunks(key),
+        batches=batches,
+        say=run.reporter.say,
+        states_out=store.evaluation_folder(key) / "states" if keep_states else None,
+        states_in=(states or store.evaluation_folder(baseline) / "states") if baseline else None,
+        check_states=_checked(store, baseline) if baseline and states is None else None,
+    )
 
 
 def _answered(plan: TaskPlan, chunks: Chunks) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 
+from harness.engines.protocol import Facts
 from harness.engines.registry import ENGINES
 from harness.runner.session import Session
 from harness.runner.variants import RunVariant
@@ -49,6 +50,14 @@ class Preload:
         self._loading[following.name] = self._start(following)
         self._loading[following.name].begin(beside=beside)
         return True
+
+    def facts(self, session: Session, *, spins: bool) -> Facts:
+        """What was loaded. Scoring with threads that spin loses more to a load beside it than the load takes, so that
+        where they will, the next variant loads beside this one, each on half of the cores, and both are waited for."""
+        if spins and not session.started:
+            session.begin(beside=self.begin(after=session.variant, beside=True))
+            self.settle()
+        return session.facts()
 
     def settle(self) -> None:
         """Wait until nothing loads any more: loading disturbs timings."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -13,12 +13,9 @@ from harness.errors import EngineError, RecordError, WorkerError
 from harness.planning.identity import evaluation_key
 from harness.planning.second_pass import SecondPass, second_pass
 from harness.planning.task_plan import TaskPlan
-from harness.records.evaluation_manifest import Host
 from harness.records.state_chunks import Rows, gather_states, state_file
-from harness.records.store import Store
 from harness.runner.evaluate import evaluate
-from harness.runner.evaluation_keys import Keys
-from harness.runner.progress import Reporter
+from harness.runner.run_setting import RunSetting
 from harness.runner.session import Session
 from harness.suite.models import NoiseFloor
 
@@ -33,49 +30,30 @@ class SecondPasses:
     failure: str | None = None
 
 
-def second_passes(
-    session: Session,
-    plans: Sequence[TaskPlan],
-    first: Mapping[str, str],
-    noise: NoiseFloor,
-    seed: int,
-    keys: Keys,
-    store: Store,
-    host: Host,
-    reporter: Reporter,
-) -> SecondPasses:
+def second_passes(run: RunSetting, session: Session, first: Mapping[str, str], noise: NoiseFloor) -> SecondPasses:
     """Ask the baseline again what is missing. `first`: task to its evaluation of the first pass.
 
     A baseline that was asked everything once is a baseline: what fails here is said and stops no run.
     """
     found: dict[str, str] = {}
     try:
-        for plan in plans:
-            again = second_pass(plan, noise, seed)
+        for plan in run.plans:
+            again = second_pass(plan, noise, run.suite.seed)
             if again is not None:
-                found[plan.name] = _evaluation(session, plan, again, first[plan.name], keys, store, host, reporter)
+                found[plan.name] = _evaluation(run, session, plan, again, first[plan.name])
     except (EngineError, WorkerError, RecordError) as error:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in NO_ROOM:
             raise  # a full disk stops the run, as anywhere
-        store.check_writable(0)
-        reporter.say(f"the noise floor could not be measured: {error}")
+        run.store.check_writable(0)
+        run.reporter.say(f"the noise floor could not be measured: {error}")
         return SecondPasses(keys=found, failure=str(error))
     return SecondPasses(keys=found)
 
 
-def _evaluation(
-    session: Session,
-    plan: TaskPlan,
-    again: SecondPass,
-    first: str,
-    keys: Keys,
-    store: Store,
-    host: Host,
-    reporter: Reporter,
-) -> str:
+def _evaluation(run: RunSetting, session: Session, plan: TaskPlan, again: SecondPass, first: str) -> str:
     """Key of the second pass over one task, computed now when it is missing."""
-    baseline = first if plan.divergence else None
-    identity = keys.identity(session.variant, again, baseline)
+    store, baseline = run.store, first if plan.divergence else None
+    identity = run.keys.identity(session.variant, again, baseline)
     key = evaluation_key(identity)
     store.save_plan(again.hash, again.items)
     if store.evaluation(key) is None:
@@ -86,9 +64,9 @@ def _evaluation(
             for chunk in sorted({each.chunk for batch in rows for each in batch}):
                 store.check_states(baseline, state_file(chunk))
             gather_states(store.evaluation_folder(baseline) / "states", states, rows)
-        reporter.say(f"{session.variant.name} · {plan.name}: {len(again.items)} items again, for the noise floor")
-        keys.begin(identity)
-        evaluate(session, again, store, host, reporter, identity, keep_states=False, states=states)
+        run.reporter.say(f"{session.variant.name} · {plan.name}: {len(again.items)} items again, for the noise floor")
+        run.keys.begin(identity)
+        evaluate(run, session, again, identity, keep_states=False, states=states)
     shutil.rmtree(store.evaluation_folder(key) / "states", ignore_errors=True)  # gathered for this pass only
     return key
 

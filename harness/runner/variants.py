@@ -103,39 +103,16 @@ def resolve_variant(
     `SuiteError` for a folder that is not there, `EngineError` for an environment that is not built, a checkpoint that
     could not be made, and files that do not say what belongs together.
     """
-    suite, spec = loaded.suite, loaded.suite.variants[name]
+    spec = loaded.suite.variants[name]
     made = None
     if spec.quantize is not None and spec.quantize.makes:
         made = make_checkpoint(loaded, name, artifacts or Path("artifacts"), say=say)
         place = ModelLocation(path=str(made.model), is_hub=False)
     else:
         place = locate_model(loaded, name, spec)
-    revision = revision_of(suite, spec)
-    adapter = resolve_model(loaded, spec.adapter, f"variants.{name}.adapter") if spec.adapter is not None else None
+    revision = revision_of(loaded.suite, spec)
     runtime = loading(loaded, spec, Source(place=place, revision=revision, offline=offline))
-    versions = runtime.versions
-    in_load = spec.quantize is not None and made is None
-    load = LoadSpec(
-        variant=name,
-        engine=spec.engine_row.name,
-        path=place.path,
-        is_hub=place.is_hub,
-        revision=revision,
-        adapter=adapter.path if adapter is not None else None,
-        tokenizer=_tokenizer(loaded, spec, made=made is not None),
-        dtype=spec.dtype,
-        device=device_type(spec.device, versions.get("torch")),
-        device_map=spec.device_map,
-        max_memory=spec.max_memory,
-        gguf_file=spec.gguf_file,
-        quantize=spec.quantize.block() if spec.quantize is not None and in_load else None,
-        trust_remote_code=trusts(suite, spec),
-        allow_pickle=suite.allow_pickle,
-        offline=offline,
-        seed=suite.seed,
-        options=_options(spec),
-        script=spec.script,
-    )
+    load = _load_spec(loaded, name, place, runtime.versions, made=made is not None, offline=offline)
     checkpoint = _found(load) if spec.engine_row.opens_files else None
     if checkpoint is not None and checkpoint.base.is_hub and checkpoint.base.path == load.path:
         load = replace(load, revision=checkpoint.base.revision)  # the commit: a branch may move before it is loaded
@@ -146,10 +123,39 @@ def resolve_variant(
         load=load,
         checkpoint=checkpoint,
         content=content,
-        versions=versions,
+        versions=runtime.versions,
         runtime=runtime,
         artifact=made.card if made is not None else None,
         calibration=calibration_texts(loaded, name) if made is not None else (),
+    )
+
+
+def _load_spec(
+    loaded: LoadedSuite, name: str, place: ModelLocation, versions: Mapping[str, str], *, made: bool, offline: bool
+) -> LoadSpec:
+    """What a worker is told to load. `made`: the place is a checkpoint that was quantized when it was made."""
+    suite, spec = loaded.suite, loaded.suite.variants[name]
+    adapter = resolve_model(loaded, spec.adapter, f"variants.{name}.adapter") if spec.adapter is not None else None
+    return LoadSpec(
+        variant=name,
+        engine=spec.engine_row.name,
+        path=place.path,
+        is_hub=place.is_hub,
+        revision=revision_of(suite, spec),
+        adapter=adapter.path if adapter is not None else None,
+        tokenizer=_tokenizer(loaded, spec, made=made),
+        dtype=spec.dtype,
+        device=device_type(spec.device, versions.get("torch")),
+        device_map=spec.device_map,
+        max_memory=spec.max_memory,
+        gguf_file=spec.gguf_file,
+        quantize=spec.quantize.block() if spec.quantize is not None and not made else None,
+        trust_remote_code=trusts(suite, spec),
+        allow_pickle=suite.allow_pickle,
+        offline=offline,
+        seed=suite.seed,
+        options=_options(spec),
+        script=spec.script,
     )
 
 

@@ -40,6 +40,11 @@ class Workers:
         """Where the worker that scores writes what libraries print."""
         return self._logs / f"{variant.name}.log"
 
+    def log_name(self, variant: RunVariant) -> str | None:
+        """That log in the run's folder; None where there is none yet."""
+        log = self.log(variant)
+        return str(log.relative_to(self._logs.parent)) if log.exists() else None
+
     def spins(self, variant: RunVariant) -> bool:
         """Whether the threads that score it spin while they wait."""
         own = ENGINES[variant.load.engine].spins and variant.load.device.partition(":")[0] == "cpu"

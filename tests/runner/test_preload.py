@@ -8,17 +8,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from unittest.mock import MagicMock
 
 import pytest
 
 import harness
 from harness.engines.protocol import LoadSpec
 from harness.errors import EngineError
-from harness.runner import preload, schedule
+from harness.runner import preload
 from harness.runner.interpreters import Runtime
 from harness.runner.preload import Preload, room
-from harness.runner.schedule import _Run
 from harness.runner.session import Session
 from harness.runner.variants import RunVariant
 from harness.suite.variant_model import Variant
@@ -136,7 +134,7 @@ def test_the_next_in_order_is_begun_once_and_handed_over(tmp_path: Path) -> None
     ],
 )
 def test_where_threads_spin_two_load_side_by_side_and_nothing_scores_meanwhile(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spins: bool, begun: bool, names: str, expected: list[str]
+    tmp_path: Path, spins: bool, begun: bool, names: str, expected: list[str]
 ) -> None:
     """Unless the variant was loaded beside the one before it. One that loads alone has every core."""
     done: list[str] = []
@@ -158,12 +156,8 @@ def test_where_threads_spin_two_load_side_by_side_and_nothing_scores_meanwhile(
     def start(each: RunVariant) -> Session:
         return Noted(each, lambda: Worker("v", log=tmp_path / "v.log"), print)
 
-    monkeypatch.setattr(schedule, "stored_facts", lambda facts: facts)
     order = [variant(name, tmp_path) for name in names]
-    run = object.__new__(_Run)
-    run.workers = MagicMock(spins=lambda _: spins)
-    run.ahead = Preload(order, start, lambda _: True)
-    run._load(start(order[0]))
+    Preload(order, start, lambda _: True).facts(start(order[0]), spins=spins)
     assert done == expected
 
 
