@@ -16,13 +16,12 @@ from harness.records.columns import Floats
 from harness.samples.base_pairs import ThreeWay, retained_of
 from harness.stats import RetainedShare
 from harness.stats.drop import cluster_squares, cluster_variance, independent_variance
-from harness.stats.fieller import EqualTest, FiellerTest, ScoreTest
+from harness.stats.share_tests import FiellerTest, ScoreTest
 
 FIELLER = "Fieller's set (1954): the shares r at which a test of the mean of kept − r · gain does not reject"
 SCORE = "; score test of that weighted sum over the outcomes of an item (Tango's, with more outcomes)"
 CLUSTERED = "; divided by the design effect, Student's t over clusters"
 T = "; Student's t"
-EQUAL = "; no answer differs from the fine-tuned model's"
 PATTERNS = {
     "000": "nobody right", "111": "all right", "011": "gain that is kept", "010": "gain that is lost",
     "101": "loss by fine-tuning that is undone", "100": "loss by fine-tuning that stays",
@@ -45,10 +44,7 @@ def explain_retained(three_way: ThreeWay, *, limit: float, alpha: float) -> tupl
             method = FIELLER + T + (", cluster-robust" if found.clusters is not None else "")
             method += ", over documents" if three_way.weights is not None else ""
             sections = (_sums(three_way, found, test), Section(title="Bounds", steps=_roots(found, test, own, alpha)))
-        case EqualTest():
-            method = FIELLER + EQUAL
-            sections = (Section(title="Bounds", steps=_equal(found, test, own, alpha)),)
-        case None:
+        case _:
             return "", ()
     if found.unseen is not None and found.lower is not None and found.upper is not None:
         word = "items" if found.clusters is None else "clusters"
@@ -179,7 +175,7 @@ def _roots(found: RetainedShare, test: FiellerTest, own: tuple[float, float], al
     (m, k), terms, t = test.means, test.terms(alpha), test.quantile(alpha)
     says = "(G − 1) / G · Σ(e / (1 − w / Σw))² / Σw² with e = {} over units"
     mark = "" if found.unseen is None else "₀"
-    root = "√({g}² − {f} · {h})"
+    root = "√(max(0, {g}² − {f} · {h}))"
     return (
         counted("V_mm", terms.vbb, f"jackknife variance of M: {says.format('x − M · w')}"),
         counted("V_kk", terms.vcc, f"jackknife variance of K: {says.format('y − K · w')}"),
@@ -192,20 +188,6 @@ def _roots(found: RetainedShare, test: FiellerTest, own: tuple[float, float], al
         step("h", "", "{K}² − {t}² · {V_kk}", terms.c, K=k, t=t, V_kk=terms.vcc),
         step(f"L{mark}", "lower bound", f"({{g}} − {root}) / {{f}}", own[0], g=terms.half_b, f=terms.a, h=terms.c),
         step(f"U{mark}", "upper bound", f"({{g}} + {root}) / {{f}}", own[1], g=terms.half_b, f=terms.a, h=terms.c),
-    )  # fmt: skip
-
-
-def _equal(found: RetainedShare, test: EqualTest, own: tuple[float, float], alpha: float) -> tuple[Step, ...]:
-    q, half = test.quantile(alpha), own[1] - 1
-    return (
-        counted("n", found.n, "items that all three answered, the candidate on each as the fine-tuned model"),
-        counted("G", test.units, "items" if test.degrees is None else "clusters"),
-        *_gain_bounds(found),
-        counted("q", q, "normal quantile" if test.degrees is None else "t quantile, G − 1 degrees of freedom"),
-        step("h", "half-width: nothing differs, and that is no certainty", "{q}² / ({G} + {q}²) / {M_L}", half, q=q,
-             G=test.units, M_L=found.gain_lower),
-        step("L", "lower bound", "1 − {h}", own[0], h=half),
-        step("U", "upper bound", "1 + {h}", own[1], h=half),
     )  # fmt: skip
 
 

@@ -6,10 +6,11 @@ import math
 
 from harness.explanations.shapes import Section, Step, counted, step
 from harness.explanations.unseen import GAFFKE, unseen_section
+from harness.records.columns import Indices
 from harness.samples.pairs import PairedMetric
 from harness.stats import MeanLevel, Recovery, clustered_recovery, graded_recovery, mean_level, paired_recovery
-from harness.stats.drop import cluster_variance
-from harness.stats.recovery import nam_terms
+from harness.stats.drop import cluster_variance, independent_variance
+from harness.stats.share_tests import FiellerTest, RatioTest
 
 NAM = "score test for the ratio of two paired proportions (Nam and Blackwelder, Statistics in Medicine 21, 2002)"
 FIELLER = "Fieller's theorem (1954) for the ratio of two paired means"
@@ -26,14 +27,21 @@ def explain_recovery(metric: PairedMetric, *, form: str, limit: float, alpha: fl
     if metric.kind == "binary" and metric.clusters is not None:
         found = clustered_recovery(metric.baseline, metric.candidate, metric.clusters, alpha=alpha)
         sections = _nam(metric, found, at, alpha)
-        return NAM + CLUSTERED + (GAFFKE if found.unseen else ""), (*sections, *_unseen(found, "clusters"))
+        return NAM + CLUSTERED + (GAFFKE if found.unseen else ""), (*sections, *_unseen_recovery(found, "clusters"))
     found = graded_recovery(metric.baseline, metric.candidate, alpha=alpha, clusters=metric.clusters)
     method = FIELLER + (", cluster-robust" if metric.clusters is not None else "")
     word = "items" if metric.clusters is None else "clusters"
-    return method + (GAFFKE if found.unseen else ""), (*_fieller(metric, found, alpha), *_unseen(found, word))
+    few = GAFFKE if found.unseen else ""
+    return method + few, (*_fieller(metric, found, alpha), *_unseen_recovery(found, word))
 
 
-def _unseen(found: Recovery | MeanLevel, word: str) -> tuple[Section, ...]:
+def _unseen_recovery(found: Recovery, word: str) -> tuple[Section, ...]:
+    if found.unseen is None:
+        return ()
+    return (unseen_section(found.own, found.unseen, (found.lower, found.upper), word=word),)
+
+
+def _unseen(found: MeanLevel, word: str) -> tuple[Section, ...]:
     if found.unseen is None or found.own is None:
         return ()
     return (unseen_section(found.own, found.unseen, (found.lower, found.upper), word=word),)
@@ -51,46 +59,31 @@ def _nam(metric: PairedMetric, found: Recovery, limit: float, alpha: float) -> t
         step("p_cand", "the candidate's share", "({n11} + {c}) / {n}", cand, n11=both, c=c, n=n),
         step("R", "share kept", "{p_cand} / {p_base}", found.ratio, p_cand=cand, p_base=base),
     )
-    if found.clusters == 1:
+    if not isinstance(found.test, RatioTest):
         return (Section(title="Counted", steps=shares),)
-    sections = [Section(title="Counted", steps=(*shares, *_nam_size(metric, found, alpha)))]
-    lower, upper = found.own or (found.lower, found.upper)
-    for name, at in (("the limit", limit), ("the lower bound", lower), ("the upper bound", upper)):
+    quantile = _nam_quantile(found.test, alpha)
+    sections = [Section(title="Counted", steps=(*shares, *quantile))]
+    for name, at in (("the limit", limit), ("the lower bound", found.own[0]), ("the upper bound", found.own[1])):
         if 0 < at < math.inf:
-            sections.append(Section(title=f"At r, {name}", steps=_nam_steps(n, found.effective, both, b, c, at)))
+            sections.append(Section(title=f"At r, {name}", steps=_nam_steps(metric, found.test, at)))
     return tuple(sections)
 
 
-def _nam_size(metric: PairedMetric, found: Recovery, alpha: float) -> tuple[Step, ...]:
-    """The quantile, and over clusters the effective size before it."""
-    n, groups = metric.count, found.clusters
-    if groups is None or metric.clusters is None:
-        return (step("z_q", "standard normal quantile", "Φ⁻¹(1 − {alpha})", found.quantile, alpha=alpha),)
-    t = step("t_q", "Student's t quantile with G − 1 degrees of freedom", "t⁻¹(1 − {alpha}; {G} − 1)", found.quantile,
-             alpha=alpha, G=groups)  # fmt: skip
-    if not metric.drops.any():
-        return (
-            step(
-                "n′", "effective pairs: nothing varies, so each cluster counts once", "{G}", found.effective, G=groups
-            ),
-            t,
-        )
-    rest = metric.candidate - found.ratio * metric.baseline
-    robust, independent = cluster_variance(rest, metric.clusters), float(rest.var(ddof=1)) / n
+def _nam_quantile(test: RatioTest, alpha: float) -> tuple[Step, ...]:
+    quantile = test.quantile(alpha)
+    if test.groups is None:
+        return (step("z_q", "standard normal quantile", "Φ⁻¹(1 − {alpha})", quantile, alpha=alpha),)
     return (
-        counted("G", groups, "clusters"),
-        counted("V_CR", robust, "cluster-robust variance of the mean of candidate − R · baseline"),
-        counted("V_iid", independent, "its variance were the items independent"),
-        step("n′", "effective pairs", "{n} / max(1, {V_CR} / {V_iid})", found.effective, n=n, V_CR=robust,
-             V_iid=independent),
-        t,
+        counted("G", test.groups, "clusters"),
+        step("t_q", "Student's t quantile with G − 1 degrees of freedom", "t⁻¹(1 − {alpha}; {G} − 1)", quantile,
+             alpha=alpha, G=test.groups),
     )  # fmt: skip
 
 
-def _nam_steps(n: int, effective: float, both: float, b: float, c: float, r: float) -> tuple[Step, ...]:
-    base, cand, loss, gain = (both + b) / n, (both + c) / n, b / n, c / n
-    found = nam_terms(effective, base, cand, loss, gain, r)
-    return (
+def _nam_steps(metric: PairedMetric, test: RatioTest, r: float) -> tuple[Step, ...]:
+    n, b, c, base, cand = metric.count, metric.worse, metric.better, test.base, test.candidate
+    found, deff = test.terms(r), test.deff(r)
+    steps: tuple[Step, ...] = (
         counted("r", r, "hypothesised share kept"),
         step("p01", "most likely share of pairs from wrong to right; never under 0",
              "(−{p_cand} + {r}² · ({p_base} + 2 · {c} / {n}) + √(({p_cand} − {r}² · {p_base})² + 4 · {r}² · {b} / {n} "
@@ -98,8 +91,28 @@ def _nam_steps(n: int, effective: float, both: float, b: float, c: float, r: flo
         step("p10", "most likely share of pairs from right to wrong; never under 0",
              "(−{p_base} + ({p_cand} + 2 · {b} / {n}) / {r}² + √(({p_base} − {p_cand} / {r}²)² + 4 / {r}² · {b} / {n} "
              "· {c} / {n})) / (2 / {r} · (1 / {r} + 1))", found.p10, p_cand=cand, p_base=base, r=r, b=b, c=c, n=n),
-        step("z", "the score statistic", "({p_cand} − {r} · {p_base}) · √{n_} / √({r} · ({p10} + {p01}))", found.z,
-             p_cand=cand, p_base=base, r=r, n_=effective, p10=found.p10, p01=found.p01),
+    )  # fmt: skip
+    size, end = float(n), "({p_cand} − {r} · {p_base}) · √{n_} / √({r} · ({p10} + {p01}))"
+    if test.labels is not None:
+        size, steps = n / deff, (*steps, *_nam_size(metric, deff, test.labels, r))
+    return (
+        *steps,
+        step("z", "the score statistic", end, test.z(r), p_cand=cand, p_base=base, r=r, n_=size, p10=found.p10,
+             p01=found.p01),
+    )  # fmt: skip
+
+
+def _nam_size(metric: PairedMetric, deff: float, labels: Indices, r: float) -> tuple[Step, ...]:
+    """Over clusters, the effective size."""
+    n, groups, rest = metric.count, int(labels.max()) + 1, metric.candidate - r * metric.baseline
+    robust, independent = cluster_variance(rest, labels), independent_variance(rest)
+    least = "1" if metric.drops.any() else "{n} / {G}"
+    says = "effective pairs" if metric.drops.any() else "effective pairs: nothing varies, so each cluster counts once"
+    return (
+        counted("V_CR", robust, "cluster-robust variance of the mean of candidate − r · baseline"),
+        counted("V_iid", independent, "its variance were the items independent"),
+        step("n′", says, f"{{n}} / max({least}, {{V_CR}} / {{V_iid}})", n / deff, n=n, V_CR=robust,
+             V_iid=independent, G=groups),
     )  # fmt: skip
 
 
@@ -118,26 +131,19 @@ def _fieller(metric: PairedMetric, found: Recovery, alpha: float) -> tuple[Secti
         step("R", "share kept", "{C} / {B}", found.ratio, C=cand, B=base),
     ]
     counts = Section(title="Counted", steps=tuple(steps))
-    if units == 1:
+    if not isinstance(found.test, FiellerTest):
         return (counts,)
-    return counts, Section(title="Bounds", steps=_fieller_bounds(found, base, cand, unit, units, alpha))
+    return counts, Section(title="Bounds", steps=_fieller_bounds(found, found.test, base, cand, unit, units, alpha))
 
 
-def _fieller_bounds(found: Recovery, base: float, cand: float, unit: str, units: int, alpha: float) -> tuple[Step, ...]:
-    t = found.quantile
-    if found.fieller is None:
-        return (
-            counted("q", t, "quantile"),
-            step("h", "half-width: nothing varies, and that is no certainty", f"{{q}}² / ({{{unit}}} + {{q}}²)",
-                 found.upper - found.ratio, q=t, **{unit: units}),
-            step("L", "lower bound, at least 0", "max(0, {R} − {h})", found.lower, R=found.ratio,
-                 h=found.upper - found.ratio),
-            step("U", "upper bound", "{R} + {h}", found.upper, R=found.ratio, h=found.upper - found.ratio),
-        )  # fmt: skip
-    vbb, vcc, vbc, a, half, c = found.fieller
+def _fieller_bounds(
+    found: Recovery, test: FiellerTest, base: float, cand: float, unit: str, units: int, alpha: float
+) -> tuple[Step, ...]:
+    t = test.quantile(alpha)
+    vbb, vcc, vbc, a, half, c = test.terms(alpha)
     steps = [
-        counted("V_bb", vbb, f"variance of B: {unit} / ({unit} − 1) · Σ(sum of deviations)² / n² over "
-                f"{'items' if unit == 'n' else 'clusters'}"),
+        counted("V_bb", vbb, f"jackknife variance of B: ({unit} − 1) / {unit} · Σ(e / (1 − w / n))² / n² with e the "
+                f"sum of deviations and w the items of {'an item' if unit == 'n' else 'a cluster'}"),
         counted("V_cc", vcc, "variance of C, in the same way"),
         counted("V_bc", vbc, "their covariance"),
         step("t", f"Student's t quantile with {unit} − 1 degrees of freedom", f"t⁻¹(1 − {{alpha}}; {{{unit}}} − 1)", t,
@@ -146,15 +152,15 @@ def _fieller_bounds(found: Recovery, base: float, cand: float, unit: str, units:
         step("g", "", "{B} · {C} − {t}² · {V_bc}", half, B=base, C=cand, t=t, V_bc=vbc),
         step("k", "", "{C}² − {t}² · {V_cc}", c, C=cand, t=t, V_cc=vcc),
     ]  # fmt: skip
-    lower, upper = found.own or (found.lower, found.upper)
+    lower, upper = found.own
     if math.isfinite(upper):
+        root = "√(max(0, {g}² − {f} · {k}))"
         steps += [
-            step("L", "lower bound, at least 0", "max(0, ({g} − √({g}² − {f} · {k})) / {f})", lower, g=half, f=a,
-                 k=c),
-            step("U", "upper bound", "({g} + √({g}² − {f} · {k})) / {f}", upper, g=half, f=a, k=c),
-        ]  # fmt: skip
+            step("L", "lower bound, at least 0", f"max(0, ({{g}} − {root}) / {{f}})", lower, g=half, f=a, k=c),
+            step("U", "upper bound", f"({{g}} + {root}) / {{f}}", upper, g=half, f=a, k=c),
+        ]
     else:
-        steps.append(counted("U", upper, "f or g² − f · k is not above 0: nothing bounds the share kept"))
+        steps.append(counted("U", upper, "f is not above 0: nothing bounds the share kept"))
     return tuple(steps)
 
 

@@ -15,8 +15,15 @@ from harness.stats.power import (
     pass_probability,
     zero_flip_items,
 )
-from harness.stats.recovery import Recovery, clustered_recovery, graded_recovery, paired_recovery
-from harness.stats.retained import RetainedShare, retained_documents, retained_items
+from harness.stats.share import (
+    Recovery,
+    RetainedShare,
+    clustered_recovery,
+    graded_recovery,
+    paired_recovery,
+    retained_documents,
+    retained_items,
+)
 from harness.stats.speed import SpeedRatio, speed_ratio
 
 __all__ = [

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from harness.stats.bounded import BoundedMean
 from harness.stats.decision import (
+    TIED,
     Decision,
     both_tails,
     check_alpha,
@@ -285,8 +286,8 @@ def independent_variance(sample: NDArray[np.float64]) -> float:
 
 def design_effect(sample: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
     """max(1, cluster-robust / independent variance of the mean); 1 where nothing varies."""
-    independent = independent_variance(sample)
-    return 1.0 if independent == 0 else max(1.0, cluster_variance(sample, labels) / independent)
+    independent, rounding = independent_variance(sample), (TIED * float(np.abs(sample).max())) ** 2 / sample.size
+    return 1.0 if independent <= rounding else max(1.0, cluster_variance(sample, labels) / independent)
 
 
 def mcnemar_midp(right_to_wrong: int, wrong_to_right: int) -> float:

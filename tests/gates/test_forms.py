@@ -92,6 +92,10 @@ EDGES: dict[str, tuple[PairedMetric, tuple[str, str, str, str, str]]] = {
     "scores, two items": (paired([0.4, 0.6], [0.3, 0.6]), ("INCONCLUSIVE",) * 5),
     "scores, all ties": (
         paired(np.linspace(0.2, 0.6, 300), np.linspace(0.2, 0.6, 300)),
+        ("PASS", "INCONCLUSIVE", "INCONCLUSIVE", "FAIL", "PASS"),
+    ),
+    "scores, all ties, many": (
+        paired(np.linspace(0.2, 0.6, 400), np.linspace(0.2, 0.6, 400)),
         ("PASS", "PASS", "PASS", "FAIL", "PASS"),
     ),
     "scores, all ties, few": (paired(np.full(20, 0.7), np.full(20, 0.7)), ("INCONCLUSIVE",) * 3 + ("PASS", "FAIL")),
