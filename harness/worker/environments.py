@@ -161,10 +161,11 @@ class Environments:
         say(f"{environment.name}: building, about {environment.minutes} min; pip writes to {log}")
         python = folder / "bin" / "python"
         self._run(environment, [sys.executable, "-m", "venv", str(folder)], log)
+        cache = self._cache(python)
         for number, step in enumerate(environment.steps, 1):
             say(f"{environment.name}: step {number} of {len(environment.steps)}: {' '.join(step.requirements)}")
             pins = ["-c", str(environment.pins)] if environment.pins is not None else []
-            command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", *pins]
+            command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", *cache, *pins]
             command += [option.format(environment=folder) for option in step.options]
             self._run(environment, [*command, *step.requirements], log)
         for module in environment.probe:
@@ -180,6 +181,13 @@ class Environments:
         (folder / f".{MARK}").replace(folder / MARK)
         say(f"{environment.name}: built in {time.monotonic() - started:.0f} s")
         return python
+
+    def _cache(self, python: Path) -> list[str]:
+        """pip's own cache; where that is off, one beside the environments: what took minutes to compile is compiled
+        once."""
+        command = [str(python), "-m", "pip", "cache", "dir", "--disable-pip-version-check"]
+        own = subprocess.run(command, capture_output=True, check=False).returncode == 0
+        return [] if own else ["--cache-dir", str(self.root / "pip")]
 
     def _run(self, environment: Environment, command: list[str], log: Path) -> None:
         variables = {**os.environ, **environment.variables, "PYTHONNOUSERSITE": "1"}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,8 @@ from harness.worker.environments import MARK, Environment, Environments, Step, f
 
 def empty(name: str = "empty", **changes: object) -> Environment:
     """An environment without packages: `pip install pip` asks no index, because pip is there."""
-    return Environment(name=name, steps=(Step(requirements=("pip",)),), variables={}, **changes)  # type: ignore[arg-type]
+    made_of: dict[str, Any] = {"steps": (Step(requirements=("pip",)),), "variables": {}, **changes}
+    return Environment(name=name, **made_of)
 
 
 def test_built_once_and_removed(tmp_path: Path) -> None:
@@ -101,3 +104,36 @@ def test_a_full_disk_is_found_before(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="GB are free"):
         Environments(tmp_path, least_free=1 << 60).build(empty())
     assert not (tmp_path / f"empty-{empty().key}").exists()
+
+
+BACKEND = """
+import pathlib, zipfile
+def build_wheel(folder, settings=None, metadata=None):
+    pathlib.Path({built!r}).open("a").write("built ")
+    info = "slow_to_build-1.dist-info/"
+    with zipfile.ZipFile(pathlib.Path(folder) / "slow_to_build-1-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("slow_to_build.py", "")
+        wheel.writestr(info + "METADATA", "Metadata-Version: 2.1\\nName: slow-to-build\\nVersion: 1\\n")
+        wheel.writestr(info + "WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr(info + "RECORD", "")
+    return "slow_to_build-1-py3-none-any.whl"
+"""
+
+
+def test_what_was_compiled_once_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that is built again takes the wheels of the first build, also where pip's own cache is off."""
+    source, built = tmp_path / "slow_to_build-1", tmp_path / "built"
+    source.mkdir()
+    (source / "backend.py").write_text(BACKEND.format(built=str(built)))
+    build_system = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    (source / "pyproject.toml").write_text(f'{build_system}[project]\nname = "slow-to-build"\nversion = "1"\n')
+    (source / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: slow-to-build\nVersion: 1\n")
+    shutil.make_archive(str(source), "gztar", tmp_path, source.name)
+    monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
+    step = Step(requirements=("slow-to-build==1",), options=("--no-index", "--find-links", str(tmp_path)))
+    environment = empty("kept", probe=("slow_to_build",), steps=(step,))
+    store = Environments(tmp_path / "environments")
+    for _ in range(2):
+        store.build(environment)
+        store.remove(environment)
+    assert built.read_text() == "built "
