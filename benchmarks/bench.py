@@ -164,7 +164,7 @@ HEADER = """| workload | weights | items | peer | peer s | ours s | ratio | spre
 
 LEGEND = """Of peak: the rate of our matrix products beside that of a large float32 product in the same run; attention
 and everything else counts as lost. Equality is item by item. nf4: bitsandbytes multiplies in bfloat16 on this processor
-even where it is given float32, so the same text alone and with more behind it differs by up to 0.34 nats a token in
+even where it is given float32, so the same text alone and with more behind it differs by up to 0.34 nats per token in
 plain transformers as well.
 """
 

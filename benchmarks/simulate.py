@@ -278,7 +278,7 @@ def retained(n: int, gain: float, size: int = 1, icc: float = 0.0, *, graded: bo
 
 
 def retained_texts(documents: int, gain: float) -> Draw:
-    """Documents of very unlike length (log-normal, sigma 0.8) with skewed gains, in nats a token."""
+    """Documents of very unlike length (log-normal, sigma 0.8) with skewed gains, in nats per token."""
 
     def draw(rng: np.random.Generator, sims: int, truth: float) -> Outcome:
         found = []

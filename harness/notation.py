@@ -105,16 +105,16 @@ def number(value: float) -> str:
 
 
 def significant(value: float, digits: int = 2) -> str:
-    """So many significant digits and no exponent where a person needs none: `0.034`, `100`, `1,200`."""
+    """So many significant digits, an exponent only from a million on: `0.034`, `100`, `1,200`, `2.5e+11`."""
     if _unusual(value):
         return _unusual(value)
     rounded = float(f"{value:.{digits}g}")
-    return f"{rounded:,.0f}" if 10**digits <= abs(rounded) < _HUGE else f"{rounded:z.{digits}g}"
+    return f"{rounded:,.0f}" if 10**digits <= abs(rounded) < 1e6 else f"{rounded:z.{digits}g}"
 
 
 def bits_per_weight(value: float) -> str:
-    """`4.51 bits a weight`."""
-    return f"{_fixed(value, 2)} bits a weight"
+    """`4.51 bits per weight`."""
+    return f"{_fixed(value, 2)} bits per weight"
 
 
 def confidence(alpha: float) -> str:

@@ -59,7 +59,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "forecast": {"planning", "records", "stats", "suite", "metrics", "forms"},
     "gates": {"comparison", "samples", "forms", "stats", "suite", "metrics", "records"},
     "explanations": {"comparison", "samples", "gates", "forms", "stats", "suite", "metrics", "records", "reports"},
-    "reports": {"records", "metrics"},
+    "reports": {"records", "metrics", "forms"},
     "trends": {"records", "metrics", "reports", "stats"},
 }
 FACES = {"commands"}

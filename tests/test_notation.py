@@ -50,9 +50,9 @@ WRITTEN: list[tuple[Callable[[float], str], dict[float, str]]] = [
     ),
     (
         notation.significant,
-        {0.03449: "0.034", 99.6: "100", 1.0: "1", 1234: "1,200", 0: "0", 1e-7: "1e-07", 2e15: "2e+15"},
+        {0.03449: "0.034", 99.6: "100", 1.0: "1", 1234: "1,200", 0: "0", 1e-7: "1e-07", 999_600: "1e+06"},
     ),
-    (notation.bits_per_weight, {4.506: "4.51 bits a weight", 16: "16.00 bits a weight"}),
+    (notation.bits_per_weight, {4.506: "4.51 bits per weight", 16: "16.00 bits per weight"}),
     (notation.confidence, {0.05: "95 %", 0.025: "97.5 %", 0.001: "99.9 %", 1 / 3: "66.6667 %"}),
     (
         notation.in_formula,
@@ -146,8 +146,8 @@ def test_bounds_in_a_sentence_and_in_a_table(
 
 
 def test_a_shared_unit_of_several_words_is_written_once() -> None:
-    """`nats a token` is one unit; different prefixes of a byte are two."""
-    assert notation.span("0.1 nats a token", "0.2 nats a token") == "0.1 … 0.2 nats a token"
+    """`nats per token` is one unit; different prefixes of a byte are two."""
+    assert notation.span("0.1 nats per token", "0.2 nats per token") == "0.1 … 0.2 nats per token"
     assert notation.span("900 kB", "1.2 MB") == "900 kB … 1.2 MB"
     assert notation.span("3", "4") == "3 … 4"
 

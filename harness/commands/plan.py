@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.errors import EngineError, SuiteError, UsageError
-from harness.gates.words import leak_words
-from harness.reports import figures
+from harness.gates.validity_checks import leak_words
+from harness.notation import duration
 
 if TYPE_CHECKING:
     from harness.forecast.certificate import Certificate
@@ -172,12 +172,12 @@ def time_words(times: Sequence[VariantTime]) -> str:
     if not known:
         return "time: unknown until the first run on this machine"
     parts = [
-        f"{each.variant} {'about ' if each.rough else ''}{figures.seconds(each.seconds)}"
+        f"{each.variant} {'about ' if each.rough else ''}{duration(each.seconds)}"
         + (f" without {', '.join(each.unknown)}" if each.unknown else "")
         for each in known
     ]
     missing = [each.variant for each in times if each.seconds is None]
-    total = figures.seconds(sum(each.seconds or 0.0 for each in known))
+    total = duration(sum(each.seconds or 0.0 for each in known))
     words = f"time from nothing, by earlier runs on this machine: {total} ({'; '.join(parts)})"
     if any(each.rough for each in known):
         words += "; about: by the slowest other variant's pace"

@@ -14,6 +14,7 @@ from harness.engines.protocol import Facts
 from harness.errors import EngineError, QuantgateError
 from harness.methods import filled
 from harness.methods.base import Block, Method
+from harness.notation import bits_per_weight, significant
 from harness.runner.variants import RunVariant, resolve_variant
 from harness.suite.load import LoadedSuite, parse_suite
 from harness.suite.variant_model import FULL_BITS
@@ -73,12 +74,11 @@ def tried(
     if facts.quantized_modules == 0 and bits < FULL_BITS:
         return Attempt(method=name, state="not here", says="loads, but nothing is quantized", block=block)
     if (most := tolerated(bits)) is not None and off is not None and off > most:
-        says = (
-            f"loads, but answers unlike the model it was made from: relative error {off:.2f}, at most {most} expected"
-        )
+        strayed = f"relative error {significant(off)}, at most {most} expected"
+        says = f"loads, but answers unlike the model it was made from: {strayed}"
         return Attempt(method=name, state="not here", says=says, block=block, error=off)
     kinds = ", ".join(f"{count} {kind}" for kind, count in facts.quantized_kinds.items()) or facts.dtype
-    resident = "" if facts.bits_per_weight is None else f", {facts.bits_per_weight:.2f} bits a weight"
+    resident = "" if facts.bits_per_weight is None else f", {bits_per_weight(facts.bits_per_weight)}"
     return Attempt(
         method=name,
         state="works",

@@ -37,12 +37,13 @@ from harness.explanations.inputs import (
 from harness.explanations.likelihoods import explain_divergence, explain_increase, explain_likelihood
 from harness.explanations.measured import explain_memory, explain_speed, pairs_table
 from harness.explanations.retained_steps import explain_retained
-from harness.explanations.shapes import Change, Condition, Explanation, Section, Table, num
+from harness.explanations.shapes import Change, Condition, Explanation, Section, Table
 from harness.explanations.shares import explain_level, explain_recovery
 from harness.explanations.stopped_steps import early_changes, early_conditions, early_tables, explain_early
 from harness.explanations.what_if import changes
 from harness.gates.judgement import Judgement
 from harness.metrics.table import lookup
+from harness.notation import in_formula
 from harness.records.findings import Finding
 from harness.records.run_manifest import RunManifest
 from harness.records.store import Store
@@ -216,8 +217,8 @@ def _conditions(finding: Finding, judged: Judgement) -> tuple[Condition, ...]:
         sign, broken = ("≤", ">") if ceiling else ("≥", "<")
         holds = value <= limit if ceiling else value >= limit
         return (
-            _condition("PASS", f"value {sign} limit", f"{num(value)} {sign} {num(limit)}", holds),
-            _condition("FAIL", f"value {broken} limit", f"{num(value)} {broken} {num(limit)}", not holds),
+            _condition("PASS", f"value {sign} limit", f"{in_formula(value)} {sign} {in_formula(limit)}", holds),
+            _condition("FAIL", f"value {broken} limit", f"{in_formula(value)} {broken} {in_formula(limit)}", not holds),
         )
     lower, upper = estimate.lower, estimate.upper
     enough = "" if estimate.reliable else f", but {estimate.why_unreliable}"
@@ -226,7 +227,7 @@ def _conditions(finding: Finding, judged: Judgement) -> tuple[Condition, ...]:
     else:
         good, bad = ("L > limit", lower, ">", lower > limit), ("U < limit", upper, "<", upper < limit)
     return tuple(
-        _condition(gives, rule, f"{num(bound)} {sign} {num(limit)}{enough}", holds and estimate.reliable)
+        _condition(gives, rule, f"{in_formula(bound)} {sign} {in_formula(limit)}{enough}", holds and estimate.reliable)
         for gives, (rule, bound, sign, holds) in (("PASS", good), ("FAIL", bad))
     )
 

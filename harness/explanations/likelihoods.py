@@ -25,7 +25,7 @@ def explain_increase(documents: DocumentPairs, metric: str, *, alpha: float) -> 
     if likelihood(metric).exponential:
         extra = documents.candidate_nll - documents.baseline_nll
         mean, steps = _ratio(extra, documents.tokens, "candidate's NLL − baseline's, nats", "scored tokens", alpha)
-        outer, shape = "e^({x}) − 1", "extra nats a token"
+        outer, shape = "e^({x}) − 1", "extra nats per token"
     else:
         mean, steps = _ratio(
             documents.candidate_nll, documents.baseline_nll, "the candidate's NLL, nats", "the baseline's NLL", alpha
@@ -41,7 +41,7 @@ def explain_likelihood(documents: DocumentPairs, metric: str, *, alpha: float) -
     nll = documents.candidate_nll
     mean, steps = _ratio(nll, documents.weights(way), "the candidate's NLL, nats", way.weights, alpha)
     outer = "e^({x})" if way.exponential else "{x}"
-    return RATIO, (*steps, _shaped(mean, (level.value, level.lower, level.upper), outer, "nats a token"))
+    return RATIO, (*steps, _shaped(mean, (level.value, level.lower, level.upper), outer, "nats per token"))
 
 
 def explain_divergence(documents: DocumentPairs, metric: str, *, alpha: float) -> tuple[str, tuple[Section, ...]]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from harness.notation import in_formula
 from harness.records.findings import Bound, Decision, FindingDecision
 from harness.records.measures import Flip
 
 SCHEMA = 1
-DIGITS = 10
-"""Significant digits of a number in a formula: enough to get the bound again with a calculator."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,17 +133,6 @@ class Explanation:
     notes: tuple[str, ...]
 
 
-def num(value: float | None) -> str:
-    """A number as it stands in a formula."""
-    if value is None or math.isnan(value):
-        return "–"
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    if value == int(value) and abs(value) < 1e15:
-        return str(int(value)).replace("-", "−")
-    return f"{value:.{DIGITS}g}".replace("-", "−")
-
-
 def held(value: float) -> float | None:
     """A computed value as it is kept: finite, or None."""
     return float(value) if math.isfinite(value) else None
@@ -170,7 +158,7 @@ def step(symbol: str, says: str, formula: str, value: float, **put_in: float) ->
 
 
 def _bracketed(value: float) -> str:
-    text = num(value)
+    text = in_formula(value)
     return f"({text})" if text.startswith("−") else text
 
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from harness.comparison.sequential_test import Units, units_of
 from harness.explanations.evidence import Evidence, Stopped
-from harness.explanations.shapes import Change, Condition, Section, Step, Table, counted, num, step
+from harness.explanations.shapes import Change, Condition, Section, Step, Table, counted, step
 from harness.explanations.what_if import HALVINGS, written
+from harness.notation import in_formula
 from harness.records.columns import Indices
 from harness.reports import figures
 from harness.samples.pairs import PairedMetric
@@ -62,7 +63,7 @@ def explain_early(data: Stopped, *, limit: float, alpha: float) -> tuple[str, tu
 def early_conditions(data: Stopped, *, limit: float) -> tuple[Condition, ...]:
     """FAIL, the one thing this test can say."""
     wealth = _played(_units(data, data.metric), limit, data.alpha).wealth
-    numbers = f"{num(wealth)} ≥ {num(1 / data.alpha)}"
+    numbers = f"{in_formula(wealth)} ≥ {in_formula(1 / data.alpha)}"
     return (Condition(gives="FAIL", rule="FAIL if W ≥ W_q", numbers=numbers, holds=wealth >= 1 / data.alpha),)
 
 

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from harness.explanations.shapes import Condition, Explanation, FlipBeside, Section, Step, Table, num
+from harness.explanations.shapes import Condition, Explanation, FlipBeside, Section, Step, Table
+from harness.notation import in_formula
 from harness.records.measures import Flip
 from harness.reports import figures
 from harness.reports.safe_text import visible, without_commands
@@ -86,14 +87,14 @@ def _section(section: Section, console: Console) -> None:
     _heading(section.title, console)
     for step in section.steps:
         _line(console, _first(step), 2)
-        if step.formula and step.numbers != num(step.value):
+        if step.formula and step.numbers != in_formula(step.value):
             _line(console, f"= {step.numbers}", 4)
         if step.formula:
-            _line(console, f"= {num(step.value)}", 4)
+            _line(console, f"= {in_formula(step.value)}", 4)
 
 
 def _first(step: Step) -> Text:
-    value = step.formula or num(step.value)
+    value = step.formula or in_formula(step.value)
     line = Text.assemble((step.symbol, "bold"), f" = {value}")
     if step.says:
         line.append(f"   {safe(step.says)}", style="dim")
@@ -138,7 +139,7 @@ def _flip(flip: Flip, each: Explanation, console: Console, *, full: bool) -> Non
     for name, text, margin in rows:
         line = Text.assemble((f"{safe(name)}: ", "bold"), _shown(text, full=full, keep_end=name == "prompt"))
         if margin is not None:
-            line.append(f"   margin {num(round(margin, 6))} nats", style="dim")
+            line.append(f"   margin {in_formula(round(margin, 6))} nats", style="dim")
         _line(console, line, 4)
 
 
@@ -159,7 +160,7 @@ def _table(table: Table, console: Console) -> None:
         numeric = all(not isinstance(row[column], str) for row in table.rows)
         rich.add_column(safe(name), justify="right" if numeric else "left", overflow="fold")
     for row in table.rows:
-        rich.add_row(*(Text(safe(cell) if isinstance(cell, str) else num(cell)) for cell in row))
+        rich.add_row(*(Text(safe(cell) if isinstance(cell, str) else in_formula(cell)) for cell in row))
     console.print(rich)
 
 

@@ -13,9 +13,10 @@ from dataclasses import replace
 import numpy as np
 
 from harness.explanations.evidence import Evidence, Items, ThreeWays
-from harness.explanations.shapes import Change, num
+from harness.explanations.shapes import Change
 from harness.gates.judgement import Judgement
 from harness.gates.retained_gain import judge_three_way
+from harness.notation import in_formula
 from harness.records.findings import Decision, Finding
 from harness.reports import figures
 from harness.samples.base_pairs import ThreeWay
@@ -71,9 +72,9 @@ def _limits(evidence: Evidence) -> list[Change]:
         word = ("smallest" if ceiling else "largest") if gives == "PASS" else ("largest" if ceiling else "smallest")
         said = figures.in_form(limit, finding.form, finding.unit)
         side = "above" if up else "below"
-        own = f"{num(bound)} itself and " if estimate.lower is None and gives == "PASS" else ""
+        own = f"{in_formula(bound)} itself and " if estimate.lower is None and gives == "PASS" else ""
         says = f"{word} limit at which it would {gives}: {said} ({finding.form}: {limit:.15g}); {own}any {side} "
-        says += "it does" if own else f"{num(bound)} does"
+        says += "it does" if own else f"{in_formula(bound)} does"
         found.append(Change(of="limit", gives="PASS" if gives == "PASS" else "FAIL", value=limit, says=says))
     return found
 

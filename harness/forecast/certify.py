@@ -11,6 +11,7 @@ from harness.forecast.certify_documents import certify_documents
 from harness.forecast.certify_items import certify_items
 from harness.forecast.past_runs import PastRuns
 from harness.metrics.table import lookup
+from harness.notation import Notation
 from harness.planning.task_plan import TaskPlan
 from harness.records.items import PlannedItem
 from harness.stats.decision import normal_quantile
@@ -89,21 +90,15 @@ def _speed(name: str, gate: Gate, suite: Suite, seen: PastRuns) -> Certificate:
         return row.but("; what they tell apart is unknown until the first run")
     error, run = max(errors)
     told = math.expm1((normal_quantile(1 - alpha) + normal_quantile(POWER)) * error)
-    words, basis = f"{100 * told:.2g} %", Basis(what="spread seen", run=run)
+    words, basis = Notation.PERCENT.rough(told, ""), Basis(what="spread seen", run=run)
     return row.but(f" tell ratios {words} apart (80 % power, {basis})", certifies=words, basis=basis)
 
 
 def _limit(gate: Gate) -> str:
     """The limit as a person wrote it, in the form's own terms."""
-    value = gate.limit
-    forms = {
-        "max_drop": f"drop {100 * value:.3g} pp",
-        "max_relative_drop": f"drop {100 * value:.3g} %",
-        "min_recovery": f"keeps {100 * value:.4g} %",
-        "min_retained": f"retains {100 * value:.4g} %",
-        "max_increase": f"rise {100 * value:.3g} %",
-    }
-    return forms.get(gate.form, f"{gate.form} {value:.4g}")
+    metric = lookup(gate.metric)
+    unit = metric.unit if metric is not None else ""
+    return gate.row.rule(gate.row.notation.limit(gate.limit, unit))
 
 
 def _parts(gate: Gate, plan: TaskPlan) -> dict[str | None, list[PlannedItem]]:

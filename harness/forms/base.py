@@ -61,6 +61,10 @@ class Form:
         whole = gain if self.loss_of == "gain" else abs(level) if self.loss_of and level is not None else None
         return None if whole is None else share * whole
 
+    def rule(self, limit: str) -> str:
+        """`drop ≤ 2 pp`, `≥ 80 %`: what the gate asks, around a limit as it is written."""
+        return f"{self.noun} {'≤' if self.ceiling else '≥'} {limit}".lstrip()
+
     def looser(self, limit: float, before: float) -> bool:
         """Whether the limit lets more through than the one before."""
         return limit > before if self.ceiling else limit < before

@@ -15,9 +15,9 @@ from harness.gates.nothing_to_lose import held_to_floor
 from harness.gates.promoted_reference import in_its_words, no_reference, reference_memory, unsound
 from harness.gates.retained_gain import base_trouble, judge_retained
 from harness.gates.stopped_tasks import judge_part, not_judged
-from harness.gates.words import some
 from harness.metrics.row import Kind
 from harness.metrics.table import lookup
+from harness.notation import listed
 from harness.records.findings import Finding
 from harness.samples.base_pairs import ThreeWay
 from harness.samples.documents import DocumentPairs
@@ -201,7 +201,7 @@ def _with_missing(
 
 
 def _no_slice(rule: Rule, variant: str, against: str, known: Sequence[str]) -> Finding:
-    text = f"no item lies in slice {rule.gate.slice!r}; the task has {some(tuple(known)) or 'no slices'}"
+    text = f"no item lies in slice {rule.gate.slice!r}; the task has {listed(tuple(known)) or 'no slices'}"
     return _finding(rule, variant, against, Judgement.invalid(text), rule.gate.slice)
 
 

@@ -7,9 +7,22 @@ from dataclasses import replace
 from harness.gates.judgement import Judgement
 from harness.gates.limits import Estimate, at_least, at_most
 from harness.gates.nothing_to_lose import held_to_floor
-from harness.gates.words import bounds, percent, points, quantity, ratio
 from harness.metrics.row import StoredBytes
 from harness.metrics.table import computed_by, lookup
+from harness.notation import (
+    Notation,
+    bounds,
+    byte_size,
+    confidence,
+    count,
+    count_is,
+    listed,
+    more_would_decide,
+    number,
+    percent,
+    points,
+    ratio,
+)
 from harness.records.findings import Decision
 from harness.records.timings import MemoryFigures, SpeedRecord
 from harness.samples.documents import DocumentPairs
@@ -55,7 +68,7 @@ def _judge_paired(gate: Gate, metric: PairedMetric, *, alpha: float) -> Judgemen
         return Judgement.invalid(f"{gate.metric} is better when lower, so no share of it can be kept; use max_drop")
     if float(metric.baseline.mean()) <= 0:
         return Judgement.invalid(
-            f"the baseline's {gate.metric} is {metric.baseline.mean():.3g}, so no share of it can be kept"
+            f"the baseline's {gate.metric} is {number(float(metric.baseline.mean()))}, so no share of it can be kept"
         )
     recovery = _recovery(metric, alpha=alpha)
     limit = gate.limit if gate.form == "min_recovery" else 1 - gate.limit
@@ -85,14 +98,14 @@ def _judge_drop(gate: Gate, metric: PairedMetric, drop: PairedDrop | GradedDrop)
     decision: Decision = drop.verdict.value
     estimate = Estimate(value=drop.drop, lower=drop.lower, upper=drop.upper, n=metric.count, p=drop.p_fail)
     binary = isinstance(drop, PairedDrop)
-    say = points if binary else (lambda value: f"{value:.4g}")
+    say = points if binary else number
     direction = "drop" if drop.drop >= 0 else "gain"
-    reason = f"{direction} {say(abs(drop.drop))}, one-sided {1 - drop.alpha:.0%} bounds "
+    reason = f"{direction} {say(abs(drop.drop))}, one-sided {confidence(drop.alpha)} bounds "
     reason += f"{bounds(drop.lower, drop.upper, say)}; limit {say(gate.limit)}{_verdict_words(decision, drop.warning)}"
     more = None
     if decision == "INCONCLUSIVE" and metric.count > 1 and drop.clusters != 1:
         more = more_items(drop)
-        reason += _more(more, "item")
+        reason += f"; {more_would_decide(more, 'item')}"
     if metric.failed:
         reason += f"; {metric.failed} of its answers failed and count as wrong"
     return Judgement(decision=decision, reason=reason, estimate=estimate, more_items=more)
@@ -101,9 +114,9 @@ def _judge_drop(gate: Gate, metric: PairedMetric, drop: PairedDrop | GradedDrop)
 def judge_documents(gate: Gate, documents: DocumentPairs, *, alpha: float) -> Judgement:
     """Perplexity, bits per byte and divergence."""
     if documents.baseline_failed:
-        return Judgement.invalid(f"the baseline gave no finite likelihood to {_some(documents.baseline_failed)}")
+        return Judgement.invalid(f"the baseline gave no finite likelihood to {listed(documents.baseline_failed)}")
     if documents.failed:
-        return Judgement(decision="FAIL", reason=f"gave no finite likelihood to {_some(documents.failed)}")
+        return Judgement(decision="FAIL", reason=f"gave no finite likelihood to {listed(documents.failed)}")
     if not documents.count:
         return Judgement.none("no document could be scored")
     metric = lookup(gate.metric)
@@ -126,7 +139,7 @@ def judge_documents(gate: Gate, documents: DocumentPairs, *, alpha: float) -> Ju
         upper=level.upper,
         n=level.n,
         reliable=level.reliable,
-        why_unreliable=f"{_counted(level.n, 'document')} too few for an interval (20 at least)",
+        why_unreliable=f"{count_is(level.n, 'document')} too few for an interval (20 at least)",
         p=claim(gate.limit) if claim is not None and level.reliable else None,
     )
     if gate.form != "max_increase":
@@ -134,8 +147,8 @@ def judge_documents(gate: Gate, documents: DocumentPairs, *, alpha: float) -> Ju
     decision = at_most(estimate, gate.limit)
     reason = (
         f"{gate.metric.replace('_', ' ')} {'up' if level.value >= 0 else 'down'} {percent(abs(level.value))}, "
-        f"one-sided {1 - alpha:.0%} bounds {bounds(level.lower, level.upper, percent)} "
-        f"over {level.n} document{'s' if level.n != 1 else ''}; limit {percent(gate.limit)}{_verdict_words(decision)}"
+        f"one-sided {confidence(alpha)} bounds {bounds(level.lower, level.upper, percent)} "
+        f"over {count(level.n, 'document')}; limit {percent(gate.limit)}{_verdict_words(decision)}"
     )
     more = None
     if decision == "INCONCLUSIVE":
@@ -144,7 +157,7 @@ def judge_documents(gate: Gate, documents: DocumentPairs, *, alpha: float) -> Ju
             more = 20 - level.n
         else:
             more = more_documents(level.n, value=level.value, upper=level.upper or 0.0, limit=gate.limit)
-            reason += _more(more, "document")
+            reason += f"; {more_would_decide(more, 'document')}"
     return Judgement(decision=decision, reason=reason, estimate=estimate, more_items=more)
 
 
@@ -158,7 +171,7 @@ def judge_speed(gate: Gate, pairs: SpeedPairs, *, alpha: float) -> Judgement:
         upper=result.upper,
         n=result.pairs,
         reliable=result.reliable,
-        why_unreliable=f"{_counted(result.pairs, 'timed pair')} too few (10 at least)",
+        why_unreliable=f"{count_is(result.pairs, 'timed pair')} too few (10 at least)",
         p=(result.p_fail_min if gate.form in ("min", "min_ratio") else result.p_fail_max)(gate.limit)
         if result.reliable
         else None,
@@ -167,7 +180,7 @@ def judge_speed(gate: Gate, pairs: SpeedPairs, *, alpha: float) -> Judgement:
         metric = lookup(gate.metric)
         return _judge_level(gate, estimate, metric.unit if metric is not None else "")
     decision = (at_least if gate.form == "min_ratio" else at_most)(estimate, gate.limit)
-    timed = f"{result.pairs} pair{'s' if result.pairs != 1 else ''}"
+    timed = count(result.pairs, "pair")
     reason = (
         f"{gate.metric} is {ratio(estimate.value)} the baseline's "
         f"({bounds(result.lower or None, result.upper, ratio)}, {timed}), "
@@ -203,8 +216,8 @@ def judge_memory(gate: Gate, record: SpeedRecord | None) -> Judgement:
     estimate = Estimate(value=candidate / float(baseline or 1), lower=None, upper=None, n=1)
     decision = (at_least if gate.form == "min_ratio" else at_most)(estimate, gate.limit)
     reason = (
-        f"{gate.metric} is {quantity(candidate, 'B')}, {ratio(estimate.value)} the baseline's "
-        f"{quantity(float(baseline or 1), 'B')}; limit {'at least' if gate.form == 'min_ratio' else 'at most'} "
+        f"{gate.metric} is {byte_size(candidate)}, {ratio(estimate.value)} the baseline's "
+        f"{byte_size(float(baseline or 1))}; limit {'at least' if gate.form == 'min_ratio' else 'at most'} "
         f"{ratio(gate.limit)}{_verdict_words(decision)}"
     )
     return Judgement(decision=decision, reason=reason, estimate=estimate)
@@ -213,10 +226,10 @@ def judge_memory(gate: Gate, record: SpeedRecord | None) -> Judgement:
 def _judge_level(gate: Gate, estimate: Estimate, unit: str, *, warning: str | None = None) -> Judgement:
     """`min` and `max` on a value of its own."""
     decision = (at_least if gate.form == "min" else at_most)(estimate, gate.limit)
-    reason = f"{gate.metric} is {quantity(estimate.value, unit)}"
+    reason = f"{gate.metric} is {Notation.LEVEL.amount(estimate.value, unit)}"
     if estimate.lower is not None and estimate.upper is not None:
-        reason += f" ({bounds(estimate.lower, estimate.upper, lambda value: quantity(value, unit))})"
-    reason += f", limit {'at least' if gate.form == 'min' else 'at most'} {quantity(gate.limit, unit)}"
+        reason += f" ({bounds(estimate.lower, estimate.upper, lambda value: Notation.LEVEL.amount(value, unit))})"
+    reason += f", limit {'at least' if gate.form == 'min' else 'at most'} {Notation.LEVEL.amount(gate.limit, unit)}"
     reason += _verdict_words(decision, warning)
     if decision == "INCONCLUSIVE" and not estimate.reliable:
         reason += f"; {estimate.why_unreliable}"
@@ -231,18 +244,3 @@ def _verdict_words(decision: Decision, warning: str | None = None) -> str:
         "INVALID": "",
     }[decision]
     return words if warning is None else f"{words}; {warning}"
-
-
-def _counted(count: int, thing: str) -> str:
-    return f"{count} {thing} is" if count == 1 else f"{count} {thing}s are"
-
-
-def _more(more: int | None, unit: str) -> str:
-    if more is None:
-        return f"; the estimate lies on the limit, so no number of {unit}s would decide"
-    return f"; about {more:,} more {unit}{'s' if more != 1 else ''} would decide at the rates seen"
-
-
-def _some(items: tuple[str, ...]) -> str:
-    shown = ", ".join(items[:3])
-    return shown if len(items) <= 3 else f"{shown} and {len(items) - 3} more"

@@ -20,9 +20,9 @@ from harness.gates.sanity_checks import plausible_baseline, plausible_candidate
 from harness.gates.stopped_tasks import without_interval, words_of
 from harness.gates.validity_checks import baseline_checks, candidate_checks
 from harness.gates.waived import day_of, excused, uses
-from harness.gates.words import shortened
 from harness.metrics.table import lookup, of_kind
-from harness.records.decisions import ORDER, blocking, broken, counted, decide, decide_run, worst
+from harness.notation import WORST_FIRST, shortened
+from harness.records.decisions import blocking, broken, counted, decide, decide_run, worst
 from harness.records.findings import Check, Decision, Finding
 from harness.records.measures import DriftStep, Measure
 from harness.records.run_manifest import EarlyStop
@@ -284,7 +284,7 @@ def _overall(candidates: tuple[CandidateVerdict, ...], decision: Decision, *, re
         return f"No verdict was asked for (--report-only){broken_ones}."
     if not candidates:
         return "No candidate was judged: the suite or the selection has only the baseline."
-    groups: dict[str, list[str]] = {each: [] for each in (*ORDER, UNJUDGED)}
+    groups: dict[str, list[str]] = {each: [] for each in (*reversed(WORST_FIRST), UNJUDGED)}
     for candidate in candidates:
         unjudged = candidate.decision == "INCONCLUSIVE" and not candidate.stopped and not blocking(candidate.findings)
         groups[UNJUDGED if unjudged else candidate.decision].append(_named(candidate))

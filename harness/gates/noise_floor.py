@@ -12,8 +12,8 @@ import numpy as np
 from harness.comparison.candidates import Comparison
 from harness.comparison.second_pass import NoisePairs
 from harness.gates.retained_gain import base_trouble, unsound
-from harness.gates.words import percent, points, quantity, ratio
 from harness.metrics.table import METRICS, likelihood, lookup, of_kind
+from harness.notation import Notation, number, percent, points, ratio
 from harness.records.findings import Check
 from harness.records.measures import Noise, NoiseMeasure, NoiseSpeed
 from harness.samples.base_pairs import retained_of
@@ -166,7 +166,7 @@ def _tight(gate: Gate, floor: NoiseMeasure, level: float | None) -> str | None:
         neutral = METRICS[floor.metric].neutral
         lowest = neutral - abs(floor.value - neutral)
         if gate.limit < floor.value if gate.row.ceiling else gate.limit > lowest:
-            words = quantity(gate.limit, floor.unit), quantity(floor.value, floor.unit)
+            words = Notation.LEVEL.amount(gate.limit, floor.unit), Notation.LEVEL.amount(floor.value, floor.unit)
     elif floor.kind == "perplexity":
         if gate.row.looks_at == "pairs" and gate.limit < floor.value:
             words = percent(gate.limit), percent(floor.value)
@@ -174,8 +174,8 @@ def _tight(gate: Gate, floor: NoiseMeasure, level: float | None) -> str | None:
         allowed = gate.row.allowed_loss(gate.limit, level=level)
         if allowed is not None and allowed < floor.value:
             binary = floor.flips is not None
-            moved = f"{floor.flips} of {floor.n} answers flip" if binary else f"an item moves by {floor.value:.4g}"
-            words = points(allowed) if binary else f"{allowed:.4g}", moved
+            moved = f"{floor.flips} of {floor.n} answers flip" if binary else f"an item moves by {number(floor.value)}"
+            words = points(allowed) if binary else number(allowed), moved
     if words is None:
         return None
     over = "" if floor.flips is not None else f" ({floor.n} {'items' if floor.kind == 'graded' else 'documents'})"
@@ -194,17 +194,17 @@ def _tight_retained(gate: Gate, floor: NoiseMeasure, level: float | None, gain: 
     if floor.kind == "perplexity":
         way = likelihood(floor.metric)
         noise = math.log1p(noise) if way.exponential else noise * (level or 0.0)
-        unit = f" {way.gain_unit}"
+        unit = way.gain_unit
     if allowed is None or allowed >= noise:
         return None
     if floor.flips is not None:
         most, lost = points(gain), points(allowed)
         moved = f"{floor.flips} of {floor.n} answers flip between two passes"
     else:
-        most, lost = f"{gain:.4g}{unit}", f"{allowed:.4g}{unit}"
+        most, lost = Notation.LEVEL.amount(gain, unit), Notation.LEVEL.amount(allowed, unit)
         what = "an item moves by " if floor.kind == "graded" else ""
         over = "items" if floor.kind == "graded" else "documents"
-        moved = f"{what}{noise:.4g}{unit} between two passes ({floor.n} {over})"
+        moved = f"{what}{Notation.LEVEL.amount(noise, unit)} between two passes ({floor.n} {over})"
     return (
         f"keeping {percent(gate.limit)} of a gain of at most {most}, its upper bound, allows a loss of {lost}: "
         f"tighter than the baseline's own noise, {moved}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.gates.judgement import Judgement
-from harness.gates.words import percent
+from harness.notation import percent
 from harness.records.findings import InvalidCode
 from harness.samples.given_answers import Given
 from harness.samples.pairs import PairedMetric

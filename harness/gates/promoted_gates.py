@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.gates.words import percent, points, quantity, ratio
 from harness.metrics.table import lookup
 from harness.records.findings import Finding, GateChange
 from harness.suite.gate_model import Gate
@@ -144,9 +143,4 @@ def _limit(gate: Gate) -> str:
 def _amount(gate: Gate) -> str:
     """The limit in the terms of its form."""
     metric = lookup(gate.metric)
-    unit = metric.unit if metric is not None else ""
-    if gate.form == "max_drop":
-        return points(gate.limit)
-    if gate.form in ("max_relative_drop", "min_recovery", "max_increase"):
-        return percent(gate.limit)
-    return ratio(gate.limit) if gate.form in ("min_ratio", "max_ratio") else quantity(gate.limit, unit)
+    return gate.row.notation.amount(gate.limit, metric.unit if metric is not None else "")

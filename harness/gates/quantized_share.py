@@ -1,9 +1,10 @@
-"""Is a variant what it claims to be? The share of all parameters that is quantized, bits a weight, bytes beside the
+"""Is a variant what it claims to be? The share of all parameters that is quantized, bits per weight, bytes beside the
 baseline's, held against the claim of `quantize:` or of the checkpoint's own configuration; and whether its weights are
 the baseline's."""
 
 from __future__ import annotations
 
+from harness.notation import bits_per_weight, percent, ratio
 from harness.records.evaluation_manifest import EngineFacts
 from harness.records.findings import Check
 from harness.records.run_manifest import VariantRun
@@ -11,7 +12,7 @@ from harness.suite.variant_model import FULL_BITS, Variant
 
 MOST_OVER = 1.5
 SPARE_BITS = 2.0
-"""A claim of b bits is not believed above 1.5 b + 2 resident bits a weight: 8 for 4, 14 for 8."""
+"""A claim of b bits is not believed above 1.5 b + 2 resident bits per weight: 8 for 4, 14 for 8."""
 LEAST = 0.5
 """Share of the weights of linear layers and experts that is quantized in a model that counts as quantized, whatever its
 configuration excepts. Embeddings and output layer, which most methods leave, are in the sentence and in no limit: they
@@ -22,7 +23,7 @@ WIDTHS = {"float32": 32.0, "float64": 64.0}
 def quantized_check(run: VariantRun, facts: EngineFacts, spec: Variant | None, baseline: EngineFacts | None) -> Check:
     """Whether the claim holds; without one, what is there."""
     found = f"{facts.quantized_modules} of {facts.linear_modules} linear modules are quantized"
-    bits = "" if facts.bits_per_weight is None else f", {facts.bits_per_weight:.2f} bits a weight"
+    bits = "" if facts.bits_per_weight is None else f", {bits_per_weight(facts.bits_per_weight)}"
     if not (run.must_be_quantized or _says_so_itself(facts, spec)):
         return Check(name="quantized", held=True, blocks=False, says=f"not claimed; {found}{bits}")
     if facts.quantized_modules == 0:
@@ -55,7 +56,7 @@ def _too_little(facts: EngineFacts, baseline: EngineFacts | None) -> str | None:
     if packed is None or not matrices or packed >= LEAST * matrices:
         return None
     return (
-        f"the variant claims to be quantized, but only {_percent(packed / matrices)} of the weights of its linear "
+        f"the variant claims to be quantized, but only {percent(packed / matrices)} of the weights of its linear "
         f"layers and experts are ({facts.quantized_modules} of {facts.linear_modules}: {kinds_of(facts)})"
         f"{_share(facts)}{_over_all(facts, baseline)}; set quantized: false to compare it all the same"
     )
@@ -73,7 +74,7 @@ def _too_wide(facts: EngineFacts, spec: Variant | None, found: str) -> str | Non
     if facts.bits_per_weight <= most:
         return None
     return (
-        f"{whose} claims {claimed:g} bits, but its linear modules take {facts.bits_per_weight:.1f} bits a weight "
+        f"{whose} claims {claimed:g} bits, but its linear modules take {bits_per_weight(facts.bits_per_weight)} "
         f"({found})"
     )
 
@@ -82,20 +83,16 @@ def _share(facts: EngineFacts) -> str:
     """Of all parameters, however large embeddings and output layer are."""
     if facts.packed_parameters is None or not facts.parameters:
         return ""
-    return f", {_percent(facts.packed_parameters / facts.parameters)} of all its parameters"
+    return f", {percent(facts.packed_parameters / facts.parameters)} of all its parameters"
 
 
 def _over_all(facts: EngineFacts, baseline: EngineFacts | None) -> str:
     if facts.weight_bytes is None or facts.packed_parameters is None or not facts.parameters:
         return ""
-    says = f"; {8 * facts.weight_bytes / facts.parameters:.2f} bits a weight over all"
+    says = f"; {bits_per_weight(8 * facts.weight_bytes / facts.parameters)} over all"
     if baseline is not None and baseline.weight_bytes:
-        says += f", {facts.weight_bytes / baseline.weight_bytes:.2f} × the baseline's bytes"
+        says += f", {ratio(facts.weight_bytes / baseline.weight_bytes)} the baseline's bytes"
     return says
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
 
 
 def kinds_of(facts: EngineFacts) -> str:

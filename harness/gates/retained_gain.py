@@ -8,8 +8,8 @@ from harness.gates.forms import BROKEN
 from harness.gates.judgement import Judgement
 from harness.gates.limits import Estimate
 from harness.gates.quantized_share import same_weights
-from harness.gates.words import percent, points
 from harness.metrics.table import likelihood, lookup
+from harness.notation import count, count_is, level, more_would_decide, number, percent, points
 from harness.records.findings import Decision
 from harness.records.measures import Retained
 from harness.records.verdict import BaseModelFacts
@@ -103,10 +103,10 @@ def judge_three_way(gate: Gate, three_way: ThreeWay, *, alpha: float) -> Judgeme
     more = None
     if decision == "INCONCLUSIVE" and not found.reliable:
         more = 20 - found.n
-        reason += f"; {found.n} documents are too few for an interval (20 at least)"
+        reason += f"; {count_is(found.n, 'document')} too few for an interval (20 at least)"
     elif decision == "INCONCLUSIVE":
         more = _more(found, gate.limit)
-        reason += ": the interval reaches across the limit" + _more_words(more, three_way)
+        reason += f": the interval reaches across the limit; {more_would_decide(more, _unit(three_way))}"
     if found.warning is not None:
         reason += f"; {found.warning}"
     return Judgement(decision=decision, reason=reason, estimate=estimate, more_items=more)
@@ -138,12 +138,16 @@ def retained_measures(comparison: Comparison, candidate: CandidateComparison, *,
 
 def _amount(three_way: ThreeWay, value: float) -> str:
     if three_way.weights is not None:
-        return f"{value:.4g} {likelihood(three_way.metric).gain_unit}"
-    return points(value) if three_way.kind == "binary" else f"{value:.4g}"
+        return level(value, likelihood(three_way.metric).gain_unit)
+    return points(value) if three_way.kind == "binary" else number(value)
+
+
+def _unit(three_way: ThreeWay) -> str:
+    return "document" if three_way.weights is not None else "item"
 
 
 def _units(three_way: ThreeWay, found: RetainedShare) -> str:
-    return f"{found.n:,} {'documents' if three_way.weights is not None else 'items'}"
+    return count(found.n, _unit(three_way))
 
 
 def _more(found: RetainedShare, limit: float) -> int | None:
@@ -153,10 +157,3 @@ def _more(found: RetainedShare, limit: float) -> int | None:
     assert found.upper is not None
     bound = found.lower if found.share > limit else found.upper
     return more_documents(found.n, value=0.0, upper=abs(found.share - bound), limit=abs(found.share - limit))
-
-
-def _more_words(more: int | None, three_way: ThreeWay) -> str:
-    unit = "document" if three_way.weights is not None else "item"
-    if more is None:
-        return f"; the estimate lies on the limit, so no number of {unit}s would decide"
-    return f"; about {more:,} more {unit}{'s' if more != 1 else ''} would decide at the rates seen"

@@ -11,9 +11,9 @@ from harness.comparison.answer_patterns import Behaviour, Marked
 from harness.comparison.candidates import CandidateComparison, Comparison
 from harness.comparison.lost_slices import MissingSlices
 from harness.comparison.task_sides import Paired
-from harness.gates.words import percent, points, some
 from harness.metrics.answers import marks_options
 from harness.metrics.table import lookup, of_kind
+from harness.notation import listed, percent, points
 from harness.records.findings import Check
 from harness.samples.measures import ANY_MARGIN, drop_of, increase_of
 from harness.stats import mean_level, paired_drop
@@ -221,8 +221,8 @@ def _at_chance(paired: Paired, *, alpha: float) -> Found:
 def _missing(missing: Mapping[str, MissingSlices]) -> Found:
     for task, each in missing.items():
         if each.unasked:
-            yield f"{task}: every item of {some(each.unasked)} is longer than the model's context", False
+            yield f"{task}: every item of {listed(each.unasked)} is longer than the model's context", False
         if each.gone:
-            yield f"{task}: no item is left in {some(each.gone)}, which run {each.before} had", False
+            yield f"{task}: no item is left in {listed(each.gone)}, which run {each.before} had", False
         if each.unknown is not None:
             yield f"{task}: whether a slice of run {each.before} is gone is not known: {each.unknown}", False

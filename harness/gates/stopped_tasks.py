@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.comparison.sequential_test import Part, can_stop, wealth_against
 from harness.gates.judgement import Judgement
 from harness.gates.limits import Estimate
-from harness.gates.words import percent, points
+from harness.notation import duration, percent, points, significant
 from harness.records.findings import Check
 from harness.records.measures import Measure
 from harness.records.run_manifest import EarlyStop
@@ -29,7 +29,8 @@ def judge_part(gate: Gate, metric: PairedMetric | None, part: Part, *, alpha: fl
     return Judgement(
         decision="FAIL",
         reason=f"drop {points(drop)} after {stop.items} of {stop.planned} items: the anytime-valid test rejects a drop "
-        f"of at most {points(gate.limit)} (wealth {wealth:.3g}, {1 / alpha:.3g} needed); stopped early{_saved(stop)}",
+        f"of at most {points(gate.limit)} (wealth {significant(wealth, 3)}, {significant(1 / alpha, 3)} needed); "
+        f"stopped early{_saved(stop)}",
         estimate=Estimate(value=drop, lower=None, upper=None, n=metric.count, early_alpha=alpha),
     )
 
@@ -64,10 +65,3 @@ def _saved(stop: EarlyStop) -> str:
     if stop.saved_s is None:
         return ""
     return f", about {duration(stop.saved_s)} saved"
-
-
-def duration(seconds: float) -> str:
-    """`40 s`, `6 min`, `2.5 h`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

@@ -8,14 +8,20 @@ from harness.comparison.candidates import CandidateComparison, Comparison
 from harness.comparison.task_sides import Paired
 from harness.gates.quantized_share import kinds_of, other_weights_check, quantized_check
 from harness.gates.stopped_tasks import stop_check
-from harness.gates.words import leak_words
 from harness.records.evaluation_manifest import EngineFacts
 from harness.records.findings import Check
-from harness.records.run_manifest import GRAM, SHORT_GRAM, VariantRun
+from harness.records.run_manifest import GRAM, SHORT_GRAM, Leak, VariantRun
 from harness.suite.variant_model import Variant
 
 BROKEN = 0.5
 """A candidate without a finite answer to so many items is no model that was measured."""
+
+
+def leak_words(task: str, leak: Leak) -> str:
+    """References in their own prompts: how many, where, and which."""
+    named = ", ".join(map(repr, leak.first)) + (", …" if leak.items > len(leak.first) else "")
+    count = f"{leak.items:,} of {leak.of:,} items"
+    return f"{task}: the reference stands in its own prompt for {count} ({named}), {leak.where}"
 
 
 def baseline_checks(comparison: Comparison) -> tuple[Check, ...]:

@@ -9,8 +9,8 @@ from harness.methods.base import Block, Method, Parameter, Recipe, Tool
 from harness.methods.gguf_files import convert, quantize
 
 TYPES = {"Q2_K": 2.6, "Q3_K_M": 3.9, "Q4_0": 4.5, "Q4_K_M": 4.9, "Q5_K_M": 5.7, "Q6_K": 6.6, "Q8_0": 8.5, "F16": 16.0}
-"""About the bits a weight of each file type. Rows that are no multiple of 256 values fall back to larger types, so the
-real number can be up to a half higher; the facts say which tensors are there."""
+"""Approximate bits per weight of each file type. Rows that are no multiple of 256 values fall back to larger types, so
+the real number can be up to a half higher; the facts say which tensors are there."""
 
 
 def make(recipe: Recipe) -> None:

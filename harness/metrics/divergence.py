@@ -10,7 +10,7 @@ LIKELIHOODS = (
         kind="perplexity",
         unit="",
         description="exp of the mean negative log-likelihood per token",
-        computed=Likelihood(per="token", exponential=True, gain_unit="nats a token"),
+        computed=Likelihood(per="token", exponential=True, gain_unit="nats per token"),
         headline=Headline(title="PPL", rank=2),
     ),
     Metric(
@@ -18,7 +18,7 @@ LIKELIHOODS = (
         kind="perplexity",
         unit="bits",
         description="negative log2-likelihood per byte of text",
-        computed=Likelihood(per="byte", exponential=False, gain_unit="bits a byte"),
+        computed=Likelihood(per="byte", exponential=False, gain_unit="bits per byte"),
         restates=True,
     ),
 )

@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol, TypeVar
 
+from harness import notation
 from harness.records.findings import Decision, FindingDecision
-
-ORDER: tuple[Decision, ...] = ("PASS", "INCONCLUSIVE", "FAIL", "INVALID")
-"""From the best to the worst."""
 
 
 class FindingPart(Protocol):
@@ -68,7 +66,7 @@ V = TypeVar("V", bound=VerdictPart)
 
 def worst(decisions: Iterable[Decision]) -> Decision:
     """The worst of several; PASS of none."""
-    return max(decisions, key=ORDER.index, default="PASS")
+    return notation.worst(decisions) or "PASS"
 
 
 def counted(finding: FindingPart) -> Decision:

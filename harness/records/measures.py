@@ -160,7 +160,7 @@ class Retained(Model):
     fine_tuned: float | None = None
     candidate: float | None = None
     gain: float | None = None
-    """Fine-tuned beyond base, positive is better: fractions, nats a token (perplexity), bits a byte."""
+    """Fine-tuned beyond base, positive is better: fractions, nats per token (perplexity), bits per byte."""
     gain_lower: Bound = None
     gain_upper: Bound = None
     retained: float | None = None

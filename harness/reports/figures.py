@@ -1,87 +1,41 @@
-"""How numbers are written. Owns units and digits; the notation is that of the gate's reasons.
+"""What a verdict's findings, measures and notes read like in a report: names, limits, intervals, hints.
 
-Takes fractions, seconds, bytes and nats. A missing value is `NONE`, never a zero.
+Owns which notation a gate's form and a metric's kind have; `harness.notation` writes the numbers.
 """
 
 from __future__ import annotations
 
 import shlex
 
+from harness.forms import FORMS
+from harness.notation import Notation, shortened, span
 from harness.records.findings import Decision, Finding
 from harness.records.measures import CumulativeDrift, Measure, SpeedRow
 from harness.records.verdict import CandidateVerdict, Verdict
 from harness.reports.safe_text import one_line
 
-NONE = "not available"
-DASH = "–"
-LONGEST_SLICE = 60
-"""Characters of a slice's name that are shown."""
-
-_SYMBOLS = {
-    "max_drop": "drop ≤ ",
-    "max_relative_drop": "relative drop ≤ ",
-    "min_recovery": "recovery ≥ ",
-    "min_retained": "retained ≥ ",
-    "max_increase": "increase ≤ ",
-    "min": "≥ ",
-    "max": "≤ ",
-    "min_ratio": "ratio ≥ ",
-    "max_ratio": "ratio ≤ ",
+_KINDS = {
+    "perplexity": Notation.PERCENT,
+    "divergence": Notation.LEVEL,
+    "speed": Notation.RATIO,
+    "memory": Notation.RATIO,
 }
 
 
-def points(value: float) -> str:
-    """A difference of fractions in percentage points: `1.25 pp`."""
-    return f"{100 * value:.2f} pp"
+def of_form(form: str) -> Notation:
+    """How the value, the bounds and the limit of such a gate are written."""
+    row = FORMS.get(form)
+    return row.notation if row is not None else Notation.LEVEL
 
 
-def percent(value: float) -> str:
-    """A share or a relative change: `2.30 %`."""
-    return f"{100 * value:.2f} %" if abs(value) < 0.1 else f"{100 * value:.1f} %"
-
-
-def ratio(value: float) -> str:
-    """`0.350 ×`."""
-    return f"{value:.3f} ×" if value < 10 else f"{value:.1f} ×"
-
-
-def byte_size(value: float) -> str:
-    """Decimal units: `269 MB`."""
-    for size, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if value >= size:
-            return f"{value / size:.0f} {name}" if value >= 100 * size else f"{value / size:.3g} {name}"
-    return f"{value:.0f} B"
-
-
-def number(value: float) -> str:
-    """Four significant digits, thousands with separators."""
-    return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
-
-
-def level(value: float | None, unit: str) -> str:
-    """A level in its unit, with as many digits as people read."""
-    if value is None:
-        return DASH
-    if unit == "fraction":
-        return f"{100 * value:.1f} %"
-    if unit == "B":
-        return byte_size(value)
-    if unit == "s":
-        return f"{1000 * value:.1f} ms" if abs(value) < 1 else f"{value:.2f} s"
-    return f"{number(value)} {unit}".strip()
+def of_kind(kind: str) -> Notation:
+    """How a change of such a metric is written."""
+    return _KINDS.get(kind, Notation.POINTS)
 
 
 def in_form(value: float | None, form: str, unit: str) -> str:
     """A finding's value, bound or limit, in the terms of the gate's form."""
-    if value is None:
-        return DASH
-    if form == "max_drop":
-        return points(value) if unit in ("fraction", "pp") else level(value, unit)
-    if form in ("max_relative_drop", "min_recovery", "min_retained", "max_increase"):
-        return percent(value)
-    if form in ("min_ratio", "max_ratio"):
-        return ratio(value)
-    return level(value, unit)
+    return of_form(form).amount(value, unit)
 
 
 def limit(finding: Finding) -> str:
@@ -91,7 +45,8 @@ def limit(finding: Finding) -> str:
 
 def limit_of(form: str, amount: float, unit: str) -> str:
     """As `limit`, from its parts."""
-    return _SYMBOLS.get(form, f"{form} ") + in_form(amount, form, unit)
+    written = in_form(amount, form, unit)
+    return FORMS[form].rule(written) if form in FORMS else f"{form} {written}"
 
 
 def value(finding: Finding) -> str:
@@ -106,15 +61,7 @@ def interval(finding: Finding) -> str:
 
 def between(lower: float | None, upper: float | None, form: str, unit: str) -> str:
     """Two bounds in the terms of a gate's form."""
-    return _span(in_form(lower, form, unit), in_form(upper, form, unit))
-
-
-def _span(lower: str, upper: str) -> str:
-    """Both bounds, a unit they share written once."""
-    if DASH in (lower, upper):
-        return DASH
-    number, _, unit = lower.rpartition(" ")
-    return f"{number} … {upper}" if number and upper.endswith(f" {unit}") else f"{lower} … {upper}"
+    return of_form(form).span(lower, upper, unit)
 
 
 def gate_name(finding: Finding) -> str:
@@ -125,7 +72,7 @@ def gate_name(finding: Finding) -> str:
 
 def slice_name(name: str) -> str:
     """`language=de` on one line, cut to what a column holds: a value may be any text of the data."""
-    return one_line(name if len(name) <= LONGEST_SLICE else f"{name[: LONGEST_SLICE - 1]}…")
+    return one_line(shortened(name))
 
 
 def _where(finding: Finding) -> list[str]:
@@ -201,7 +148,7 @@ def creep_notes(candidate: CandidateVerdict) -> tuple[str, ...]:
 
 def creep_value(creep: CumulativeDrift, value: float | None) -> str:
     """A step, a total, a bound or the limit of a series."""
-    return in_form(value, {"perplexity": "max_increase"}.get(creep.kind, "max_drop"), creep.unit or _no_unit(creep))
+    return of_kind(creep.kind).amount(value, creep.unit or _no_unit(creep))
 
 
 def _no_unit(creep: CumulativeDrift) -> str:
@@ -211,7 +158,7 @@ def _no_unit(creep: CumulativeDrift) -> str:
 
 def creep_interval(creep: CumulativeDrift, lower: float | None, upper: float | None) -> str:
     """Both bounds of a step or a total."""
-    return _span(creep_value(creep, lower), creep_value(creep, upper))
+    return span(creep_value(creep, lower), creep_value(creep, upper))
 
 
 def limit_before(finding: Finding) -> str:
@@ -219,39 +166,16 @@ def limit_before(finding: Finding) -> str:
     return in_form(finding.limit_before, finding.form, finding.unit)
 
 
-def measure_form(measure: Measure) -> str:
-    """The form in whose terms a measure's change is written."""
-    return form_of(measure.kind)
-
-
-def form_of(kind: str) -> str:
-    """The form in whose terms a change of such a measure is written."""
-    return {"perplexity": "max_increase", "divergence": "max"}.get(kind, "max_drop")
-
-
 def change(measure: Measure, amount: float | None) -> str:
     """A change (or one of its bounds) of this measure."""
-    return in_form(amount, measure_form(measure), measure.unit)
+    return of_kind(measure.kind).amount(amount, measure.unit)
 
 
 def change_interval(measure: Measure) -> str:
     """Bounds of the measure's change."""
-    return _span(change(measure, measure.lower), change(measure, measure.upper))
+    return of_kind(measure.kind).span(measure.lower, measure.upper, measure.unit)
 
 
 def speed_interval(row: SpeedRow) -> str:
     """Bounds of the ratio."""
-    if row.lower is None or row.upper is None:
-        return DASH
-    return _span(ratio(row.lower), ratio(row.upper))
-
-
-def seconds(amount: float | None) -> str:
-    """`48 s`, `3 min 05 s`."""
-    if amount is None:
-        return DASH
-    if amount < 60:
-        return f"{amount:.0f} s"
-    minutes, rest = divmod(round(amount), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+    return Notation.RATIO.span(row.lower, row.upper, row.unit)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from harness.metrics.row import Headline, Kind, Metric, StoredBytes
 from harness.metrics.table import of_kind
+from harness.notation import DASH, number, ratio, worst
 from harness.records.findings import Finding, FindingDecision
 from harness.records.measures import Measure, SpeedRow
 from harness.records.verdict import CandidateVerdict, Verdict
@@ -47,7 +48,7 @@ def columns(verdict: Verdict) -> tuple[Column, ...]:
     flips = [sum(candidate.flips_total.values()) for candidate in verdict.candidates]
     if any(candidate.flips_total for candidate in verdict.candidates):
         cells = tuple(
-            Cell(text=str(total) if candidate.flips_total else figures.DASH)
+            Cell(text=str(total) if candidate.flips_total else DASH)
             for candidate, total in zip(verdict.candidates, flips, strict=True)
         )
         found.append(Column(title="flips", detail="items", cells=cells, rank=6))
@@ -65,7 +66,7 @@ def _retained(verdict: Verdict) -> list[Column]:
     for key, by_variant in found.items():
         own = [by_variant.get(candidate.variant) for candidate in verdict.candidates]
         cells = tuple(
-            Cell(text=figures.DASH if each is None else figures.value(each), decision=each.decision if each else None)
+            Cell(text=DASH if each is None else figures.value(each), decision=each.decision if each else None)
             for each in own
         )
         title = key.split(" ", 1)[0] if len({name.split(" ", 1)[0] for name in found}) == len(found) else key
@@ -126,7 +127,6 @@ def bytes_of(verdict: Verdict, candidate: CandidateVerdict | None = None, metric
 
 def _decision(candidate: CandidateVerdict, task: str | None, metric: str) -> FindingDecision | None:
     """The worst decision of the gates on this figure as a whole (not on one slice of it)."""
-    order: tuple[FindingDecision, ...] = ("INVALID", "FAIL", "INCONCLUSIVE", "WAIVED", "PASS")
     found = {
         finding.decision
         for finding in candidate.findings
@@ -135,7 +135,7 @@ def _decision(candidate: CandidateVerdict, task: str | None, metric: str) -> Fin
         and finding.task in (task, None)
         and finding.form != "min_retained"
     }
-    return next((decision for decision in order if decision in found), None)
+    return worst(found)
 
 
 def _quality(verdict: Verdict) -> list[Column]:
@@ -158,7 +158,7 @@ def _quality(verdict: Verdict) -> list[Column]:
         measured = [m for m in candidate.measures if (m.task, m.metric) in keys and m.change is not None]
         worst = max(measured, key=lambda m: m.change or 0.0, default=None)
         if worst is None:
-            cells.append(Cell(text=figures.DASH))
+            cells.append(Cell(text=DASH))
             continue
         text = f"{figures.change(worst, worst.change)} {worst.task}"
         cells.append(Cell(text=text, decision=_decision(candidate, worst.task, worst.metric)))
@@ -178,12 +178,12 @@ def _measured(verdict: Verdict, task: str | None, metric: str, title: str, rank:
     for candidate in verdict.candidates:
         measure = measure_of(candidate, task, metric)
         if measure is None or measure.change is None:
-            cells.append(Cell(text=figures.DASH))
+            cells.append(Cell(text=DASH))
             continue
         detail = {"perplexity": "rise", "divergence": measure.unit}.get(measure.kind, "drop")
         text = figures.change(measure, measure.change)
         if measure.kind == "divergence":
-            text = f"{measure.change:.3g}"
+            text = number(measure.change)
         cells.append(Cell(text=text, decision=_decision(candidate, task, metric)))
     return Column(title=title, detail=detail, cells=tuple(cells), rank=rank)
 
@@ -198,13 +198,13 @@ def _costs(verdict: Verdict) -> list[Column]:
             baseline = bytes_of(verdict, metric=metric)
             sizes = [bytes_of(verdict, candidate, metric) for candidate in verdict.candidates]
             ratios = [size / baseline if size is not None and baseline else None for size in sizes]
-        if any(ratio is not None for ratio in ratios):
+        if any(each is not None for each in ratios):
             cells = tuple(
                 Cell(
-                    text=figures.DASH if ratio is None else f"{ratio:.2f} ×",
+                    text=DASH if each is None else ratio(each),
                     decision=_decision(candidate, None, metric.name),
                 )
-                for candidate, ratio in zip(verdict.candidates, ratios, strict=True)
+                for candidate, each in zip(verdict.candidates, ratios, strict=True)
             )
             found.append(Column(title=headline.title, detail="ratio", cells=cells, rank=headline.rank))
     return found

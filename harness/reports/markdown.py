@@ -9,6 +9,7 @@ import html
 import re
 from pathlib import Path
 
+from harness.notation import EMOJI, confidence, duration, significant
 from harness.records.findings import Check, Finding
 from harness.records.measures import Flip
 from harness.records.verdict import CandidateVerdict, Verdict
@@ -18,7 +19,6 @@ from harness.reports.noise_lines import noise_line
 from harness.reports.safe_text import one_line, visible
 from harness.reports.slice_lines import moved_change, moved_interval, telling
 
-MARKS = {"PASS": "✅", "FAIL": "❌", "INCONCLUSIVE": "❔", "INVALID": "⛔", "WAIVED": "⏳"}
 FLIPS_SHOWN = 5
 FINDINGS_SHOWN = 20
 MOVED_SHOWN = 10
@@ -41,11 +41,10 @@ def render_markdown(verdict: Verdict) -> str:
     if verdict.noise is not None:
         line = escape(noise_line(verdict.noise), longest=2000)
         parts += [f"Noise floor ({escape(verdict.baseline)} against itself): {line}", ""]
-    confidence = figures.number(100 * (1 - verdict.alpha))
     parts += [
         f"<sub>Baseline {escape(verdict.baseline)} · run {escape(verdict.run)}"
         f"{f' ({escape(verdict.label)})' if verdict.label else ''} · "
-        f"{figures.seconds(verdict.elapsed_s)} · bounds one-sided at {confidence} %"
+        f"{duration(verdict.elapsed_s)} · bounds one-sided at {confidence(verdict.alpha)}"
         f" · quantgate {escape(verdict.quantgate)}</sub>",
         "",
     ]
@@ -53,7 +52,7 @@ def render_markdown(verdict: Verdict) -> str:
 
 
 def _mark(verdict: Verdict) -> str:
-    return "" if verdict.report_only else f"{MARKS[verdict.decision]} "
+    return "" if verdict.report_only else f"{EMOJI[verdict.decision]} "
 
 
 def write_markdown(verdict: Verdict, path: Path) -> None:
@@ -81,7 +80,7 @@ def _table(verdict: Verdict) -> list[str]:
     ]
     for index, candidate in enumerate(verdict.candidates):
         word = figures.candidate_word(verdict, candidate.decision)
-        word = f"{MARKS[candidate.decision]} **{word}**" if word == candidate.decision else word
+        word = f"{EMOJI[candidate.decision]} **{word}**" if word == candidate.decision else word
         cells = [escape(column.cells[index].text) for column in shown]
         lines.append("| " + " | ".join([escape(candidate.variant), word, *cells]) + " |")
     return [*lines, ""]
@@ -103,7 +102,7 @@ def _reasons(verdict: Verdict) -> list[str]:
 
 
 def _check_lines(checks: tuple[Check, ...]) -> list[str]:
-    blocked = f"{MARKS['INVALID']} INVALID"
+    blocked = f"{EMOJI['INVALID']} INVALID"
     return [
         f"- {blocked if check.blocks else 'note'}: {escape(f'{check.name}: {check.says}')}"
         for check in checks
@@ -114,7 +113,7 @@ def _check_lines(checks: tuple[Check, ...]) -> list[str]:
 def _finding_lines(findings: tuple[Finding, ...]) -> list[str]:
     said, left_out = telling([finding for finding in findings if finding.decision != "PASS"], FINDINGS_SHOWN)
     lines = [
-        f"- {MARKS[finding.decision]} {finding.decision}"
+        f"- {EMOJI[finding.decision]} {finding.decision}"
         f"{' (warning only)' if finding.severity == 'warn' else ''}: "
         f"{escape(figures.reason(finding))}"
         for finding in said
@@ -136,7 +135,7 @@ def _moved(candidate: CandidateVerdict) -> list[str]:
     ]
     for each in found.moved[:MOVED_SHOWN]:
         cells = (each.task, figures.slice_name(each.slice), moved_change(each), moved_interval(each))
-        lines.append(f"| {' | '.join(map(escape, cells))} | {each.n:,} | {each.q:.2g} |")
+        lines.append(f"| {' | '.join(map(escape, cells))} | {each.n:,} | {significant(each.q)} |")
     more = len(found.moved) - MOVED_SHOWN
     return [*lines, "", *([f"and {more:,} more", ""] if more > 0 else []), "</details>", ""]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.metrics.table import lookup
+from harness.notation import Notation, count, level, number, percent
 from harness.records.measures import Noise, NoiseMeasure, NoiseSpeed
-from harness.reports import figures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,15 +21,13 @@ class NoiseRow:
 def noise_line(noise: Noise) -> str:
     """One line: flips of every right-or-wrong metric, KL with itself, the spread of a speed."""
     parts = [f"{each.task} {each.metric} {each.flips} of {each.n} flip" for each in noise.measures if _flips(each)]
+    parts += [f"{each.task} {each.metric} {number(each.value)} apart" for each in noise.measures if _moved(each)]
     parts += [
-        f"{each.task} {each.metric} {figures.number(each.value)} apart" for each in noise.measures if _moved(each)
-    ]
-    parts += [
-        f"{each.task} KL {figures.level(each.value, each.unit)}"
+        f"{each.task} KL {level(each.value, each.unit)}"
         for each in noise.measures
         if each.kind == "divergence" and _in_overview(each.metric)
     ]
-    parts += [f"{each.metric} ±{figures.percent(each.spread)}" for each in _main_speed(noise)]
+    parts += [f"{each.metric} ±{percent(each.spread)}" for each in _main_speed(noise)]
     return "; ".join(parts) or noise.note or "nothing was measured"
 
 
@@ -37,14 +35,14 @@ def noise_rows(noise: Noise) -> tuple[NoiseRow, ...]:
     """Every figure of the floor."""
     rows = [_row(each) for each in noise.measures]
     rows += [
-        NoiseRow(what=f"{task} log-likelihood", between=f"{figures.number(moved)} nats apart on average", over="")
+        NoiseRow(what=f"{task} log-likelihood", between=f"{number(moved)} nats apart on average", over="")
         for task, moved in noise.likelihoods.items()
     ]
     rows += [
         NoiseRow(
             what=f"{each.metric}, {each.workload}",
-            between=f"±{figures.percent(each.spread)} from one run to the next",
-            over=f"{each.pairs} adjacent runs",
+            between=f"±{percent(each.spread)} from one run to the next",
+            over=f"{each.pairs:,} adjacent runs",
         )
         for each in noise.speed
     ]
@@ -54,15 +52,15 @@ def noise_rows(noise: Noise) -> tuple[NoiseRow, ...]:
 def _row(each: NoiseMeasure) -> NoiseRow:
     what = f"{each.task} {each.metric}"
     if each.flips is not None:
-        most = "" if each.upper is None else f", at most {figures.percent(each.upper)}"
-        flip = f"{each.flips} flip{'' if each.flips == 1 else 's'}, {figures.percent(each.value)}{most}"
-        return NoiseRow(what=what, between=flip, over=f"{each.n:,} items")
+        most = "" if each.upper is None else f", at most {percent(each.upper)}"
+        flip = f"{count(each.flips, 'flip')}, {percent(each.value)}{most}"
+        return NoiseRow(what=what, between=flip, over=count(each.n, "item"))
     if each.kind == "graded":
-        return NoiseRow(what=what, between=f"{figures.number(each.value)} apart on average", over=f"{each.n:,} items")
+        return NoiseRow(what=what, between=f"{number(each.value)} apart on average", over=count(each.n, "item"))
     if each.kind == "perplexity":
-        change = f"{100 * each.value:.2g} % apart"
-        return NoiseRow(what=what, between=change, over=f"{each.n:,} documents")
-    return NoiseRow(what=what, between=figures.level(each.value, each.unit), over=f"{each.n:,} documents")
+        apart = Notation.PERCENT.rough(each.value, each.unit)
+        return NoiseRow(what=what, between=f"{apart} apart", over=count(each.n, "document"))
+    return NoiseRow(what=what, between=level(each.value, each.unit), over=count(each.n, "document"))
 
 
 def _flips(each: NoiseMeasure) -> bool:

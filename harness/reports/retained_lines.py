@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from harness.metrics.row import Likelihood
 from harness.metrics.table import lookup
+from harness.notation import Notation, percent, span
 from harness.records.measures import Retained
 from harness.records.verdict import CandidateVerdict, Verdict
-from harness.reports import figures
 
 
 def heading(verdict: Verdict) -> str | None:
@@ -38,23 +38,18 @@ def chosen(candidate: CandidateVerdict) -> tuple[Retained, ...]:
 def _share(row: Retained) -> str:
     if row.retained is None:
         return f"undefined ({row.note})"
-    interval = figures.between(row.lower, row.upper, "min_retained", row.unit)
+    interval = Notation.PERCENT.span(row.lower, row.upper, row.unit)
     few = f", {row.note}" if row.note else ""
-    return f"{figures.percent(row.retained)} ({interval}{few})"
+    return f"{percent(row.retained)} ({interval}{few})"
 
 
 def gain_interval(row: Retained) -> str:
     """Bounds of the gain, their unit written once."""
-    if row.gain_lower is None or row.gain_upper is None:
-        return figures.DASH
-    return f"{gain(row, row.gain_lower).rpartition(' ')[0] or gain(row, row.gain_lower)} … {gain(row, row.gain_upper)}"
+    return span(gain(row, row.gain_lower), gain(row, row.gain_upper))
 
 
 def gain(row: Retained, value: float | None) -> str:
-    """The gain or one of its bounds: points, nats a token, bits a byte, or the metric's own number."""
-    if value is None:
-        return figures.DASH
+    """The gain or one of its bounds: points, nats per token, bits per byte, or the metric's own unit."""
     known = lookup(row.metric)
-    if known is not None and isinstance(known.computed, Likelihood) and known.computed.exponential:
-        return f"{value:.3g} {known.computed.gain_unit.partition(' ')[0]}"
-    return figures.points(value) if row.unit == "fraction" else f"{figures.number(value)} {row.unit}".strip()
+    likelihood = known.computed if known is not None and isinstance(known.computed, Likelihood) else None
+    return Notation.POINTS.amount(value, row.unit if likelihood is None else likelihood.gain_unit)

@@ -8,18 +8,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
+from harness.notation import WORST_FIRST, significant
 from harness.records.findings import Finding
 from harness.records.measures import Measure, MovedSlice, SliceMeasure
 from harness.records.verdict import CandidateVerdict
 from harness.reports import figures
 
 T = TypeVar("T")
-_FIRST = ("INVALID", "FAIL", "WAIVED", "INCONCLUSIVE", "PASS")
 
 
 def telling(findings: Sequence[Finding], most: int) -> tuple[tuple[Finding, ...], int]:
     """At most so many findings in their order, and how many are left out: first go slices, and of them what passed."""
-    order = [(finding.slice is not None, _FIRST.index(finding.decision)) for finding in findings]
+    order = [(finding.slice is not None, WORST_FIRST.index(finding.decision)) for finding in findings]
     return _first(findings, order, most)
 
 
@@ -36,8 +36,7 @@ def _first(values: Sequence[T], order: Sequence[tuple[float, float]], most: int)
 
 def moved_change(moved: MovedSlice) -> str:
     """`drop 6.00 pp`, `perplexity up 4.20 %`: the change in words."""
-    form = figures.form_of(moved.kind)
-    amount = figures.in_form(abs(moved.change), form, moved.unit)
+    amount = figures.of_kind(moved.kind).amount(abs(moved.change), moved.unit)
     if moved.kind == "perplexity":
         return f"{moved.metric.replace('_', ' ')} {'up' if moved.change >= 0 else 'down'} {amount}"
     return f"{moved.metric} {'drop' if moved.change >= 0 else 'gain'} {amount}"
@@ -45,7 +44,7 @@ def moved_change(moved: MovedSlice) -> str:
 
 def moved_interval(moved: MovedSlice) -> str:
     """Bounds of the change."""
-    return figures.between(moved.lower, moved.upper, figures.form_of(moved.kind), moved.unit)
+    return figures.of_kind(moved.kind).span(moved.lower, moved.upper, moved.unit)
 
 
 def moved_words(candidate: CandidateVerdict, most: int) -> str:
@@ -54,7 +53,8 @@ def moved_words(candidate: CandidateVerdict, most: int) -> str:
         return ""
     moved = candidate.exploratory.moved
     parts = [
-        f"{each.task} {figures.slice_name(each.slice)} {moved_change(each)} (q {each.q:.2g})" for each in moved[:most]
+        f"{each.task} {figures.slice_name(each.slice)} {moved_change(each)} (q {significant(each.q)})"
+        for each in moved[:most]
     ]
     more = f", and {len(moved) - most:,} more" if len(moved) > most else ""
     return f"of {candidate.exploratory.slices:,} slices these moved: {', '.join(parts)}{more}"

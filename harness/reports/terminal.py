@@ -13,6 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from harness.notation import DASH, level, ratio
 from harness.records.findings import Check, Finding, FindingDecision
 from harness.records.measures import Measure
 from harness.records.verdict import CandidateVerdict, Verdict
@@ -211,8 +212,8 @@ def _measure_cells(measure: Measure) -> tuple[str, ...]:
     return (
         name_of(measure.task),
         name_of(measure.metric),
-        figures.level(measure.baseline, measure.unit),
-        figures.level(measure.candidate, measure.unit),
+        level(measure.baseline, measure.unit),
+        level(measure.candidate, measure.unit),
         "" if measure.kind == "divergence" else figures.change(measure, measure.change),
         figures.change_interval(measure),
         f"{measure.n:,}",
@@ -236,9 +237,9 @@ def _speed_table(candidate: CandidateVerdict) -> Table:
         (
             row.workload,
             row.metric,
-            figures.level(row.baseline, row.unit),
-            figures.level(row.candidate, row.unit),
-            figures.DASH if row.ratio is None else figures.ratio(row.ratio),
+            level(row.baseline, row.unit),
+            level(row.candidate, row.unit),
+            DASH if row.ratio is None else ratio(row.ratio),
             figures.speed_interval(row),
         )
         for row in candidate.speed

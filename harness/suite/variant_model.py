@@ -62,7 +62,7 @@ class LlamaCpp(Spec):
 LONGEST_VARIABLE = 24
 """A longer name with small letters and digits in it is a key."""
 FULL_BITS = 16
-"""A method that claims as many bits a weight does not quantize (GGUF's F16)."""
+"""A method that claims as many bits per weight does not quantize (GGUF's F16)."""
 
 
 class Variant(Spec):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from harness.metrics.row import StoredBytes
 from harness.metrics.table import computed_by
+from harness.notation import worst
 from harness.records.findings import Decision, FindingDecision
 from harness.records.summary import (
     CandidateView,
@@ -19,7 +20,6 @@ from harness.records.summary import (
 )
 from harness.trends.comparable import Measured, of_cost, of_quality
 
-ORDER: tuple[FindingDecision, ...] = ("INVALID", "FAIL", "INCONCLUSIVE", "WAIVED", "PASS")
 """Worst first."""
 
 
@@ -225,4 +225,4 @@ def _decision(
         and finding.slice is None
         and (finding.task == task if task is not None else finding.workload in (None, workload))
     }
-    return next((decision for decision in ORDER if decision in found), None)
+    return worst(found)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.metrics.table import lookup
+from harness.reports import figures
 from harness.reports.html.axes import Axis, around, tick_text
 from harness.trends.build import History
 from harness.trends.figure_rows import HistoryRow, Line, line_of
@@ -210,12 +211,8 @@ def _shifts(
 
 
 def _y_ticks(first: HistoryRow, up: Axis) -> tuple[Mark, ...]:
-    ratio = first.kind in ("speed", "memory")
-    percent = first.kind == "perplexity" or (first.unit == "fraction" and not ratio)
-    scaled = around([100 * up.low, 100 * up.high], margin=0) if percent else up
-    suffix = " ×" if ratio else ""
-    if percent:
-        suffix = " %" if first.kind in ("perplexity", "divergence") else " pp"
+    factor, suffix = figures.of_kind(first.kind).scale(first.unit)
+    scaled = around([factor * up.low, factor * up.high], margin=0)
     return tuple(Mark(at=_height(scaled, tick), text=tick_text(tick) + suffix) for tick in scaled.ticks(5))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.notation import Notation, significant
 from harness.reports import figures
 from harness.trends.figure_rows import HistoryRow
 from harness.trends.series import Shift
@@ -10,7 +11,6 @@ SHIFTS_SAY = (
     "A shift is marked where the mean of a series moves by over 5 standard errors, in series of 8 runs or more; of "
     "series that only vary, under 1 in 100 is marked. It changes no verdict and no exit code."
 )
-_FORMS = {"speed": "min_ratio", "memory": "max_ratio", "perplexity": "max_increase", "divergence": "max"}
 
 
 def title(row: HistoryRow) -> str:
@@ -32,18 +32,18 @@ def meaning(row: HistoryRow) -> str:
 
 def shown(row: HistoryRow, value: float | None) -> str:
     """A change or a bound of this row."""
-    return figures.in_form(value, _form(row.kind), row.unit)
+    return figures.of_kind(row.kind).amount(value, row.unit)
 
 
 def bounds(row: HistoryRow) -> str:
     """Both bounds of the row's change."""
-    return figures.between(row.lower, row.upper, _form(row.kind), row.unit)
+    return figures.of_kind(row.kind).span(row.lower, row.upper, row.unit)
 
 
 def shift_words(shift: Shift) -> str:
     """`0.20 pp → 1.30 pp, up by 1.10 pp (about 0.82 … 1.38 pp), worse; 12 runs before, 6 from here`."""
-    form = _form(shift.kind)
-    levels = f"{figures.in_form(shift.before, form, shift.unit)} → {figures.in_form(shift.after, form, shift.unit)}"
+    write = figures.of_kind(shift.kind).amount
+    levels = f"{write(shift.before, shift.unit)} → {write(shift.after, shift.unit)}"
     fine = "worse" if shift.worse else "better"
     runs = f"{shift.runs_before} runs before, {shift.runs_after} from here"
     model = "; the model changed here too" if shift.model_changed else ""
@@ -53,16 +53,12 @@ def shift_words(shift: Shift) -> str:
 def _size(shift: Shift) -> str:
     if shift.kind in ("speed", "memory"):
         exact = shift.lower == shift.upper
-        about = "" if exact else f" (about {figures.between(shift.lower, shift.upper, 'max_ratio', '')})"
-        return f"times {shift.size:.3f}{about}"
-    form = "max_drop" if shift.unit == "fraction" else _form(shift.kind)
+        about = "" if exact else f" (about {Notation.RATIO.span(shift.lower, shift.upper, '')})"
+        return f"by a factor of {significant(shift.size, 4)}{about}"
+    notation = Notation.POINTS if shift.unit == "fraction" else figures.of_kind(shift.kind)
     up = shift.size > 0
     low, high = sorted((abs(shift.lower), abs(shift.upper))) if shift.lower * shift.upper > 0 else (0.0, 0.0)
-    size = figures.in_form(abs(shift.size), form, shift.unit)
-    same = figures.in_form(low, form, shift.unit) == figures.in_form(high, form, shift.unit)
-    about = "" if same else f" (about {figures.between(low, high, form, shift.unit)})"
+    size = notation.amount(abs(shift.size), shift.unit)
+    same = notation.amount(low, shift.unit) == notation.amount(high, shift.unit)
+    about = "" if same else f" (about {notation.span(low, high, shift.unit)})"
     return f"{'up' if up else 'down'} by {size}{about}"
-
-
-def _form(kind: str) -> str:
-    return _FORMS.get(kind, "max_drop")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.reports.figures import DASH
+from harness.notation import DASH
 from harness.trends.build import History
 from harness.trends.figure_rows import HistoryRow, Line, line_of
 from harness.trends.phrases import SHIFTS_SAY, bounds, meaning, shift_words, shown, title

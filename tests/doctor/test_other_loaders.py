@@ -80,8 +80,8 @@ def test_served_asks_a_server(model: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "needs", "says"),
     [
-        ("gguf-transformers", "gguf", "14 Q8_0, 32.00 bits a weight; transformers dequantised the GGUF file"),
-        ("peft", "peft", "float32, 32.00 bits a weight; 7168 weights of an adapter on it"),
+        ("gguf-transformers", "gguf", "14 Q8_0, 32.00 bits per weight; transformers dequantised the GGUF file"),
+        ("peft", "peft", "float32, 32.00 bits per weight; 7168 weights of an adapter on it"),
         ("peft-on-nf4", "bitsandbytes", "7168 weights of an adapter on it"),
     ],
 )

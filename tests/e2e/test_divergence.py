@@ -61,7 +61,7 @@ def test_perplexity_equals_a_plain_loop(model: Path, planned: list[Window], full
 
 
 def test_divergence_from_itself_is_nothing(planned: list[Window], full: Worker, tmp_path: Path) -> None:
-    """KL of the model against its own stored 16-bit states is below 1e-5 nats a token."""
+    """KL of the model against its own stored 16-bit states is below 1e-5 nats per token."""
     states = str(tmp_path / "states" / "0.npy")
     full.score_windows(planned[:3], states_out=states)
     scores = full.score_windows(planned[:3], states_in=states)

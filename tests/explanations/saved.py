@@ -54,7 +54,7 @@ def replies(plan: list[PlannedItem], rng: np.random.Generator, noise: float, bas
 def texts(
     rng: np.random.Generator, count: int, extra: float
 ) -> tuple[list[PlannedItem], list[ItemRecord], list[ItemRecord]]:
-    """Documents of unlike length; the candidate loses about `extra` nats a token."""
+    """Documents of unlike length; the candidate loses about `extra` nats per token."""
     plan: list[PlannedItem] = []
     sides: tuple[list[ItemRecord], list[ItemRecord]] = ([], [])
     for i in range(count):

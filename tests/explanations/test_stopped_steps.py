@@ -14,6 +14,7 @@ from rich.console import Console
 from harness import api
 from harness.explanations import Explanation, print_explanation
 from harness.explanations.shapes import Step
+from harness.notation import significant
 from harness.records.findings import Finding
 from harness.records.items import ItemRecord, outcome
 from harness.records.run_manifest import EarlyStop
@@ -133,7 +134,7 @@ def test_the_wealth_from_the_records(told: tuple[Bench, bool], place: int, metri
         assert [row[1] for row in last.rows] == drops(root, metric)[0][::-1][:10]
     (condition,) = each.conditions
     assert condition.holds is (path[-1] >= 60) is True
-    assert f"wealth {path[-1]:.3g}, 60 needed" in finding.reason
+    assert f"wealth {significant(path[-1], 3)}, 60 needed" in finding.reason
 
 
 def test_formulas_give_their_values(told: tuple[Bench, bool]) -> None:

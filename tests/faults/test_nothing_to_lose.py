@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.explanations.explain import Shown, explain_findings
-from harness.records.decisions import ORDER
+from harness.notation import WORST_FIRST
 from harness.records.verdict import CandidateVerdict
 from tests.faults.items import choices, picks, texts
 from tests.gates.handmade import one
@@ -250,9 +250,9 @@ def test_sound_models_are_not_refused(level: float, ties: float, width: int, see
     with tempfile.TemporaryDirectory() as folder:
         bench = choices(Path(folder), {"fp32": base, "q": base - 0.001}, gold)
         candidate = judged(bench, {"max_drop": 0.02})
-        worst = max((each.decision for each in candidate.findings), key=ORDER.index)
+        worst = min((each.decision for each in candidate.findings), key=WORST_FIRST.index)
     assert candidate.decision == "PASS"
-    assert ORDER.index(candidate.decision) >= ORDER.index(worst)
+    assert WORST_FIRST.index(candidate.decision) <= WORST_FIRST.index(worst)
 
 
 @pytest.mark.parametrize(

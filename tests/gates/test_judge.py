@@ -42,7 +42,7 @@ def test_unquantized_claim_is_invalid(tmp_path: Path) -> None:
 
 
 def test_claimed_bits_are_held_against_residence(tmp_path: Path) -> None:
-    """A 4-bit claim with 16 resident bits a weight is not believed."""
+    """A 4-bit claim with 16 resident bits per weight is not believed."""
     bench = binary_bench(tmp_path, 200, 0, 0, facts=QUANTIZED.model_copy(update={"bits_per_weight": 16.0}))
     quantize = {"method": "bitsandbytes", "bits": 4}
     variants = {"fp32": {"baseline": True}, "q": {"quantize": quantize}}
@@ -155,7 +155,7 @@ def test_warnings_do_not_decide(tmp_path: Path) -> None:
 
 
 def documents_bench(root: Path, count: int, extra: float) -> Bench:
-    """Documents of 100 tokens at 2 nats; the candidate loses `extra` nats a token."""
+    """Documents of 100 tokens at 2 nats; the candidate loses `extra` nats per token."""
     rng = np.random.default_rng(0)
     bench = Bench(root)
     bench.plan("w", items(count, bytes=400), kind="perplexity", metrics=())

@@ -236,7 +236,7 @@ def test_items_from_the_calibration_data_are_judged_apart(tmp_path: Path) -> Non
 
 
 def documents_bench(root: Path, count: int, *, candidate_nll: float | None = 209.0) -> Bench:
-    """Documents of 100 tokens: 2.6 nats a token before fine-tuning, 2.0 after it."""
+    """Documents of 100 tokens: 2.6 nats per token before fine-tuning, 2.0 after it."""
     bench = Bench(root)
     bench.plan("w", items(count, bytes=400), kind="perplexity", metrics=())
     for name, nll in (("base model", 260.0), ("fp32", 200.0), ("q", candidate_nll)):

@@ -16,7 +16,7 @@ from harness.stats import Decision, document_mean, perplexity_ratio
 
 
 def corpus(documents: int, shift: float, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Extra NLL per document, about `shift` nats a token, and token counts."""
+    """Extra NLL per document, about `shift` nats per token, and token counts."""
     draw = np.random.default_rng(seed)
     tokens = draw.integers(50, 800, size=documents).astype(float)
     return tokens * draw.normal(shift, 0.01, size=documents), tokens
@@ -98,7 +98,7 @@ def test_a_model_against_itself_is_exactly_one() -> None:
 
 
 def test_a_model_in_ruins_has_an_infinite_ratio_not_an_overflow() -> None:
-    """A thousand nats a token: the ratio is infinite and fails."""
+    """A thousand nats per token: the ratio is infinite and fails."""
     _, tokens = corpus(30, 0.0)
     found = perplexity_ratio(1000 * tokens, tokens)
     assert found.ratio == math.inf

@@ -1,4 +1,4 @@
-"""What a checkpoint's own quantization_config says: bits a weight, and what it leaves in full precision."""
+"""What a checkpoint's own quantization_config says: bits per weight, and what it leaves in full precision."""
 
 from __future__ import annotations
 

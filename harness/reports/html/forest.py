@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.forms import FORMS
 from harness.metrics.table import lookup
+from harness.notation import NONE, Notation
 from harness.records.findings import Finding, FindingDecision
 from harness.records.measures import Measure
 from harness.records.verdict import Verdict
@@ -92,7 +94,8 @@ def _of_gate(found: list[Finding]) -> Forest:
         figures.gate_name(first),
         f"{figures.limit(first)}{against}",
         values,
-        form=first.form,
+        notation=figures.of_form(first.form),
+        none_at=FORMS[first.form].neutral or 0.0,
         unit=first.unit,
         limit=first.limit,
     )
@@ -102,22 +105,29 @@ def _of_measures(found: list[tuple[str, Measure]]) -> Forest:
     measure = found[0][1]
     values = [_Value(variant=name, decision=None, value=m.change, lower=m.lower, upper=m.upper) for name, m in found]
     detail = "rise, no gate" if measure.kind == "perplexity" else "drop, no gate"
-    form = figures.measure_form(measure)
-    return _panel(f"{measure.task} {measure.metric}", detail, values, form=form, unit=measure.unit, limit=None)
+    title, notation = f"{measure.task} {measure.metric}", figures.of_kind(measure.kind)
+    return _panel(title, detail, values, notation=notation, none_at=0.0, unit=measure.unit, limit=None)
 
 
-def _panel(title: str, detail: str, values: list[_Value], *, form: str, unit: str, limit: float | None) -> Forest:
-    none_at = 1.0 if form in ("min_recovery", "min_retained") else 0.0
+def _panel(
+    title: str,
+    detail: str,
+    values: list[_Value],
+    *,
+    notation: Notation,
+    none_at: float,
+    unit: str,
+    limit: float | None,
+) -> Forest:
     bounds = [bound for value in values for bound in (value.value, value.lower, value.upper)]
     axis = around([*bounds, limit, none_at])
-    as_percent = form != "max_drop" or unit in ("fraction", "pp")
-    scaled = around([100 * bound for bound in (axis.low, axis.high)] if as_percent else [axis.low, axis.high], margin=0)
-    suffix = {"max_drop": " pp"}.get(form, " %") if as_percent else ""
+    factor, suffix = notation.scale(unit)
+    scaled = around([factor * axis.low, factor * axis.high], margin=0)
     rows = tuple(
         ForestRow(
             variant=value.variant,
             decision=value.decision,
-            text=_text(value, form, unit),
+            text=_text(value, notation, unit),
             y=TOP_PX + ROW_PX * index + 30,
             x=None if value.value is None else axis.at(value.value),
             left=None if value.lower is None else axis.at(value.lower),
@@ -136,10 +146,10 @@ def _panel(title: str, detail: str, values: list[_Value], *, form: str, unit: st
     )
 
 
-def _text(value: _Value, form: str, unit: str) -> str:
+def _text(value: _Value, notation: Notation, unit: str) -> str:
     if value.value is None:
-        return figures.NONE
-    shown = figures.in_form(value.value, form, unit)
+        return NONE
+    shown = notation.amount(value.value, unit)
     if value.lower is None or value.upper is None:
         return shown
-    return f"{shown}  ({figures.between(value.lower, value.upper, form, unit)})"
+    return f"{shown}  ({notation.span(value.lower, value.upper, unit)})"

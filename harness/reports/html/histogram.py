@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from harness.metrics.table import of_kind
+from harness.notation import significant
 from harness.records.measures import Histogram
 from harness.records.verdict import CandidateVerdict, Verdict
 from harness.reports.headline import measure_of
@@ -79,12 +80,12 @@ def _chart(candidate: CandidateVerdict, histogram: Histogram, axis: Axis) -> KlC
     for row in of_kind("divergence"):
         measure = measure_of(candidate, histogram.task, row.name) if row.marked is not None else None
         if measure is not None and measure.candidate is not None and measure.candidate > 0:
-            markers.append(Marker(x=axis.at(measure.candidate), text=f"{row.marked} {measure.candidate:.2g}"))
+            markers.append(Marker(x=axis.at(measure.candidate), text=f"{row.marked} {significant(measure.candidate)}"))
     outside = [
         f"{count:,} {where}"
         for count, where in (
-            (histogram.below, f"below {histogram.edges[0]:.0e}"),
-            (histogram.above, f"above {histogram.edges[-1]:.2g}"),
+            (histogram.below, f"below {significant(histogram.edges[0], 1)}"),
+            (histogram.above, f"above {significant(histogram.edges[-1])}"),
         )
         if count
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.notation import DASH, NONE, byte_size, duration, significant
 from harness.records.evaluation_manifest import EngineFacts, batch_words
 from harness.records.findings import Decision
 from harness.records.measures import Flip, Measure, SpeedRow
@@ -135,7 +136,7 @@ def _card(candidate: CandidateVerdict, index: int, shown: tuple[Column, ...]) ->
     facts = [
         Fact(name=f"{column.title} {column.detail}".strip(), text=column.cells[index].text)
         for column in shown
-        if column.cells[index].text != figures.DASH
+        if column.cells[index].text != DASH
     ]
     return Card(
         variant=candidate.variant,
@@ -171,9 +172,9 @@ def _engine(
 ) -> EngineColumn:
     rows = [("quantization", quantization), ("made", made or ""), ("environment", environment or "")]
     if facts is None:
-        return EngineColumn(variant=variant, facts=(*_facts(rows), Fact(name="engine", text=figures.NONE)))
+        return EngineColumn(variant=variant, facts=(*_facts(rows), Fact(name="engine", text=NONE)))
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(facts.quantized_kinds.items()))
-    bits = figures.NONE if facts.bits_per_weight is None else f"{facts.bits_per_weight:.2f}"
+    bits = NONE if facts.bits_per_weight is None else significant(facts.bits_per_weight, 3)
     rows += [
         ("engine", f"{facts.engine}, {facts.scoring_path} scoring"),
         ("architecture", f"{facts.architecture} ({facts.model_type})"),
@@ -186,14 +187,14 @@ def _engine(
         ("bits per weight", bits),
         (
             "resident weights",
-            figures.NONE if facts.weight_bytes is None else figures.byte_size(facts.weight_bytes),
+            NONE if facts.weight_bytes is None else byte_size(facts.weight_bytes),
         ),
-        ("on disk", figures.NONE if facts.disk_bytes is None else figures.byte_size(facts.disk_bytes)),
+        ("on disk", NONE if facts.disk_bytes is None else byte_size(facts.disk_bytes)),
         ("kernels", ", ".join(facts.kernels)),
         ("vocabulary", f"{facts.vocabulary:,}"),
-        ("context", figures.NONE if facts.context_length is None else f"{facts.context_length:,} tokens"),
+        ("context", NONE if facts.context_length is None else f"{facts.context_length:,} tokens"),
         ("batches", _batches(facts)),
-        ("loaded in", figures.seconds(facts.load_s)),
+        ("loaded in", duration(facts.load_s)),
         ("weights digest", (facts.weights_digest or "")[:16]),
         ("not finite", ", ".join(facts.non_finite)),
         ("versions", ", ".join(f"{name} {version}" for name, version in sorted(facts.versions.items()))),
@@ -218,7 +219,7 @@ def _host(verdict: Verdict) -> tuple[Fact, ...]:
     return _facts(
         [
             ("processor", f"{host.processor}, {host.cores} cores"),
-            ("memory", figures.byte_size(host.memory_bytes)),
+            ("memory", byte_size(host.memory_bytes)),
             ("accelerators", ", ".join(host.accelerators) or "none"),
             ("system", f"{host.system}, {host.machine}"),
             ("python", host.python),

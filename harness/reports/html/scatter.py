@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from harness.notation import NONE, Notation, byte_size, level, ratio
 from harness.records.findings import Decision
 from harness.records.measures import Measure, SpeedRow
 from harness.records.verdict import CandidateVerdict, Verdict
-from harness.reports import figures
 from harness.reports.headline import bytes_of, measure_of, quality_keys, speed_row
 from harness.reports.html.axes import Axis, around, tick_text
 from harness.reports.html.forest import Tick
@@ -125,8 +125,8 @@ def _draw(marks: list[_Mark], measure: Measure, workload: str, missing: tuple[st
     up = around([value for mark in marks for value in mark.quality], margin=0.14)
     most = max((mark.weight or 0 for mark in marks), default=0)
     points = [_point(mark, across, up, most, measure) for mark in marks]
-    shared = around([100 * up.low, 100 * up.high], margin=0) if measure.unit == "fraction" else up
-    suffix = " %" if measure.unit == "fraction" else ""
+    factor, suffix = Notation.LEVEL.scale(measure.unit)
+    shared = around([factor * up.low, factor * up.high], margin=0)
     return Scatter(
         title=f"{measure.task} {measure.metric}",
         x_title=f"decode speed, ratio to the baseline ({workload})",
@@ -149,7 +149,7 @@ def _point(mark: _Mark, across: Axis, up: Axis, most: int, measure: Measure) -> 
     speed, slow, fast = mark.speed
     quality, low, high = mark.quality
     radius = 5.0 if not mark.weight or not most else max(5.0, LARGEST_PX * math.sqrt(mark.weight / most))
-    size = figures.NONE if mark.weight is None else figures.byte_size(mark.weight)
+    size = NONE if mark.weight is None else byte_size(mark.weight)
     y = _height(up, quality)
     return Point(
         variant=mark.variant,
@@ -162,8 +162,7 @@ def _point(mark: _Mark, across: Axis, up: Axis, most: int, measure: Measure) -> 
         top=None if high is None else _height(up, high),
         bottom=None if low is None else _height(up, low),
         label_y=y + radius + 14,
-        says=f"{mark.variant}: {measure.metric} {figures.level(quality, measure.unit)}, decode "
-        f"{figures.ratio(speed)}, weights {size}",
+        says=f"{mark.variant}: {measure.metric} {level(quality, measure.unit)}, decode {ratio(speed)}, weights {size}",
     )
 
 

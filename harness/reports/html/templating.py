@@ -5,15 +5,13 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
+from harness import notation
 from harness.reports import figures, slice_lines
 from harness.reports.retained_lines import gain, gain_interval
 from harness.reports.safe_text import one_line, visible
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-
-MARKS = {"PASS": "✓", "FAIL": "✕", "INCONCLUSIVE": "?", "INVALID": "⊘", "WAIVED": "~"}
-"""Decisions carry a sign and a word, never a colour alone."""
 
 
 def render(template: str, **values: object) -> str:
@@ -35,12 +33,17 @@ def _environment() -> Environment:
     environment.filters.update(
         visible=visible,
         one_line=one_line,
-        level=figures.level,
-        bytes=lambda value: figures.NONE if value is None else figures.byte_size(value),
+        level=notation.level,
+        bytes=lambda value: notation.NONE if value is None else notation.byte_size(value),
         pct=lambda value: f"{value:.2f}%",
         px=lambda value: f"{value:.1f}",
     )
     environment.globals.update(
-        marks=MARKS, figures=figures, slices=slice_lines, gained=gain, gained_interval=gain_interval
+        marks=notation.MARKS,
+        notation=notation,
+        figures=figures,
+        slices=slice_lines,
+        gained=gain,
+        gained_interval=gain_interval,
     )
     return environment

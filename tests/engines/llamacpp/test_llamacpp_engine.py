@@ -124,7 +124,7 @@ def perplexity(score: WindowScore) -> float:
 
 
 def test_full_precision_is_what_transformers_says(full: Loaded, reference: Reference) -> None:
-    """Log-probabilities within 0.02 nats a token, perplexity within 0.1 %, next to no divergence."""
+    """Log-probabilities within 0.02 nats per token, perplexity within 0.1 %, next to no divergence."""
     (score,) = full.worker.score_windows([reference.window], states_in=reference.states)
     assert np.abs(np.array(score.log_probs) - reference.rolled.log_probs).max() < 2e-2
     assert perplexity(score) == pytest.approx(perplexity(reference.rolled), rel=1e-3)

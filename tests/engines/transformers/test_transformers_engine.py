@@ -92,7 +92,7 @@ def test_generation_stops_at_a_stop_string(make_model: Make) -> None:
 
 
 def test_facts_of_full_precision(make_model: Make) -> None:
-    """14 linear layers, none quantized, 32 bits a weight, bytes as they are."""
+    """14 linear layers, none quantized, 32 bits per weight, bytes as they are."""
     facts = engine.load(spec(make_model("llama"))).facts()
     assert (facts.linear_modules, facts.quantized_modules, facts.bits_per_weight) == (14, 0, 32.0)
     assert facts.weight_bytes is not None
