@@ -13,7 +13,7 @@ from harness.engines.transformers.config_claims import claimed_by_config
 from harness.engines.transformers.generate import Generator
 from harness.engines.transformers.lm_head import LmHead
 from harness.engines.transformers.loading import Loaded, core_of, input_device
-from harness.engines.transformers.matmul import products_notes
+from harness.engines.transformers.matmul import Processor, products_notes
 from harness.engines.transformers.packed_weights import (
     bits_a_weight,
     left_plain,
@@ -36,7 +36,14 @@ LIBRARIES = (
 )
 
 
-def gather_facts(loaded: Loaded, head: LmHead, scorer: Scorer, generator: Generator, load_s: float) -> Facts:
+def gather_facts(
+    loaded: Loaded,
+    head: LmHead,
+    scorer: Scorer,
+    generator: Generator,
+    load_s: float,
+    processor: Processor | None = None,
+) -> Facts:
     """Facts of a loaded model. Costs one pass over the weights."""
     model = loaded.model
     core = core_of(model)
@@ -65,7 +72,7 @@ def gather_facts(loaded: Loaded, head: LmHead, scorer: Scorer, generator: Genera
     placed_bytes = sizes(model)
     if (placed := places_note(placed_bytes, str(device))) is not None:
         notes.append(placed)
-    notes += products_notes(model)
+    notes += products_notes(model, processor)
     notes += _coarser([each.module for each in packed if each.parameter is None])
     digest, broken = inspect(model)
     return Facts(

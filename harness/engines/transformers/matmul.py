@@ -10,8 +10,9 @@ variant's own libraries do.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from types import MethodType
@@ -44,24 +45,59 @@ FOLLOWS = frozenset({"TorchLinear"})
 """Layers that unpack their weights into the format they are asked in: gptqmodel's plain kernel."""
 
 
-def linear(values: Any, weight: Any, bias: Any) -> Any:
-    """`torch.nn.functional.linear` without gradients. `values`: [..., in]; `weight`: [out, in]; `bias`: [out], None."""
+@dataclass(frozen=True, kw_only=True)
+class Processor:
+    """What a processor says of itself, and what oneDNN may use of it."""
+
+    vendor: str | None = None
+    """Its maker, where the system says."""
+    flags: frozenset[str] | None = None
+    """Its instructions; None for one that is no x86 processor, and where the system does not say."""
+    cap: str = ""
+    """The newest instructions that oneDNN may use, as its variables have them; empty for all."""
+
+    @classmethod
+    def described(cls, cpuinfo: str, variables: Mapping[str, str]) -> Processor:
+        """From the text of /proc/cpuinfo, whose first processor counts, and environment variables."""
+        rows = (line.partition(":") for line in reversed(cpuinfo.splitlines()))
+        found = {name.strip(): value.strip() for name, _, value in rows}
+        return cls(
+            vendor=found.get("vendor_id"),
+            flags=frozenset(found["flags"].split()) if "flags" in found else None,
+            cap=next((variables[key] for key in CAPS if key in variables), "").lower(),
+        )
+
+    def has_arithmetic(self, name: str) -> bool:
+        """Whether it multiplies in float16 or bfloat16, and oneDNN may use that."""
+        return self.cap not in CAPPED_FOR[name] and not ARITHMETIC[name].isdisjoint(self.flags or ())
+
+
+@cache
+def this_processor() -> Processor:
+    file = Path("/proc/cpuinfo")
+    return Processor.described(file.read_text() if file.exists() else "", os.environ)
+
+
+def linear(values: Any, weight: Any, bias: Any, *, processor: Processor | None = None) -> Any:
+    """`torch.nn.functional.linear` without gradients. `values`: [..., in]; `weight`: [out, in]; `bias`: [out], None.
+    `processor`: None is this machine's."""
     import torch
 
-    if _suits(values, weight):
+    processor = processor or this_processor()
+    if _both(torch.float32, values, weight) and values.numel() >= ROWS * values.shape[-1] and usable(processor):
         return torch.ops.mkldnn._linear_pointwise(values, weight, bias, "none", [], "")
-    if _is_slow(values, weight):
-        return _widened(values, weight, bias)
+    if _is_slow(values, weight, processor):
+        return widened(values, weight, bias, processor=processor)
     return torch.nn.functional.linear(values, weight, bias)
 
 
 @contextmanager
-def faster_products(model: Any) -> Iterator[None]:
+def faster_products(model: Any, processor: Processor | None = None) -> Iterator[None]:
     """Within the block, linear layers on the processor that have a faster way compute in it.
 
     A library that unpacks its weights at the first pass may put a forward of its own in place meanwhile: that stays.
     """
-    forwards = _forwards(model)
+    forwards = _forwards(model, processor or this_processor())
     for layer, forward in forwards:
         layer.forward = forward
     try:
@@ -72,47 +108,47 @@ def faster_products(model: Any) -> Iterator[None]:
                 del layer.forward
 
 
-def products_notes(model: Any) -> list[str]:
+def products_notes(model: Any, processor: Processor | None = None) -> list[str]:
     """What differs between scoring and timing, for the facts."""
     import torch
 
-    notes = []
-    if usable() and plain_layers(model, torch.float32):
+    processor, notes = processor or this_processor(), []
+    if usable(processor) and plain_layers(model, torch.float32):
         notes.append("float32 products: oneDNN while scoring, MKL while timing")
-    for dtype in _widened_formats():
+    for dtype in _widened_formats(processor):
         if plain_layers(model, dtype) or (dtype == torch.float16 and _following(model)):
             name = _name(dtype)
             notes.append(f"{name} products: in float32 and rounded while scoring, torch's {name} while timing")
     return notes
 
 
-def _forwards(model: Any) -> list[tuple[Any, Callable[[Any], Any]]]:
+def _forwards(model: Any, processor: Processor) -> list[tuple[Any, Callable[[Any], Any]]]:
     """Every layer that has a faster way, and the way."""
     import torch
 
     found: list[tuple[Any, Callable[[Any], Any]]] = []
-    if usable():
-        found += [(layer, MethodType(_forward, layer)) for layer in plain_layers(model, torch.float32)]
-    for dtype in _widened_formats():
-        found += [(layer, MethodType(_forward, layer)) for layer in plain_layers(model, dtype)]
+    forward = _forward(processor)
+    formats = [*([torch.float32] if usable(processor) else []), *_widened_formats(processor)]
+    for dtype in formats:
+        found += [(layer, MethodType(forward, layer)) for layer in plain_layers(model, dtype)]
         if dtype == torch.float16:
             found += [(layer, partial(_asked_wide, layer.forward)) for layer in _following(model)]
     return found
 
 
-def _widened_formats() -> list[Any]:
+def _widened_formats(processor: Processor) -> list[Any]:
     """The 16-bit formats that are multiplied in float32 here."""
     import torch
 
-    return [getattr(torch, name) for name in ARITHMETIC if widens(name)]
+    return [getattr(torch, name) for name in ARITHMETIC if widens(name, processor)]
 
 
 @cache
-def usable() -> bool:
+def usable(processor: Processor) -> bool:
     """Whether oneDNN is there, agrees with MKL on a trial, and the processor is one of those it is faster on."""
     import torch
 
-    if not torch.backends.mkldnn.is_available() or _vendor() not in SLOW_WITH_MKL:
+    if not torch.backends.mkldnn.is_available() or processor.vendor not in SLOW_WITH_MKL:
         return False
     source = torch.Generator().manual_seed(0)
     values, weight = (torch.randn(size, 96, generator=source) for size in (TRIAL_ROWS, 80))
@@ -125,7 +161,7 @@ def usable() -> bool:
 
 
 @cache
-def widens(name: str) -> bool:
+def widens(name: str, processor: Processor) -> bool:
     """Whether numbers of a format are multiplied one by one here, and float32 agrees with that on a trial.
 
     `name`: float16 or bfloat16. So it is on an x86 processor without the instructions, or where oneDNN may not use
@@ -133,24 +169,23 @@ def widens(name: str) -> bool:
     """
     import torch
 
-    flags = _described("flags")
-    if flags is None or (has_arithmetic(name, flags) and torch.backends.mkldnn.is_available()):
+    arithmetic = processor.has_arithmetic(name) and torch.backends.mkldnn.is_available()
+    if processor.flags is None or arithmetic:
         return False
     source = torch.Generator().manual_seed(0)
     values, weight = (torch.randn(size, 96, generator=source).to(getattr(torch, name)) for size in (TRIAL_ROWS, 80))
     expected = torch.nn.functional.linear(values, weight).float()
-    off = (_widened(values, weight, None).float() - expected).abs().max()
+    off = (widened(values, weight, None, processor=processor).float() - expected).abs().max()
     return bool(off <= torch.finfo(values.dtype).eps * expected.abs().max())
 
 
-def has_arithmetic(name: str, flags: str) -> bool:
-    """Whether a processor of these flags multiplies in float16 or bfloat16, and oneDNN may use that."""
-    cap = next((os.environ[key] for key in CAPS if key in os.environ), "")
-    return cap.lower() not in CAPPED_FOR[name] and not ARITHMETIC[name].isdisjoint(flags.split())
+def _forward(processor: Processor) -> Callable[[Any, Any], Any]:
+    """A layer's method; a plain function, as libraries that wrap a forward ask a method for its own."""
 
+    def forward(layer: Any, values: Any) -> Any:
+        return linear(values, layer.weight, layer.bias, processor=processor)
 
-def _forward(layer: Any, values: Any) -> Any:
-    return linear(values, layer.weight, layer.bias)
+    return forward
 
 
 def _asked_wide(forward: Callable[[Any], Any], values: Any) -> Any:
@@ -162,25 +197,21 @@ def _asked_wide(forward: Callable[[Any], Any], values: Any) -> Any:
     return forward(values.float()).to(values.dtype)
 
 
-def _widened(values: Any, weight: Any, bias: Any) -> Any:
-    """A 16-bit product in float32, a block of the weights at a time, and rounded."""
+def widened(
+    values: Any, weight: Any, bias: Any, *, processor: Processor | None = None, at_once: int = WIDE_VALUES
+) -> Any:
+    """A 16-bit product in float32, `at_once` weights at a time, and rounded."""
     import torch
 
-    wide, blocks = values.float(), weight.split(max(1, WIDE_VALUES // weight.shape[1]))
-    found = torch.cat([linear(wide, block.float(), None) for block in blocks], -1)
+    wide, blocks = values.float(), weight.split(max(1, at_once // weight.shape[1]))
+    found = torch.cat([linear(wide, block.float(), None, processor=processor) for block in blocks], -1)
     return (found if bias is None else found + bias.float()).to(values.dtype)
 
 
-def _suits(values: Any, weight: Any) -> bool:
-    import torch
-
-    return usable() and _both(torch.float32, values, weight) and values.numel() >= ROWS * values.shape[-1]
-
-
-def _is_slow(values: Any, weight: Any) -> bool:
+def _is_slow(values: Any, weight: Any, processor: Processor) -> bool:
     name = _name(values.dtype)
     few = values.numel() < WIDE_ROWS * values.shape[-1]
-    return name in ARITHMETIC and not few and _both(values.dtype, values, weight) and widens(name)
+    return name in ARITHMETIC and not few and _both(values.dtype, values, weight) and widens(name, processor)
 
 
 def _name(dtype: Any) -> str:
@@ -225,18 +256,3 @@ def _follows(layer: Any) -> bool:
         expected, found = layer(values), layer(values.float())
     agrees = (found - expected.float()).abs().max() <= ROUNDS * expected.abs().max()
     return bool(expected.dtype == torch.float16 and found.dtype == torch.float32 and agrees)
-
-
-def _vendor() -> str | None:
-    """The processor's maker, where the system says."""
-    return _described("vendor_id")
-
-
-def _described(key: str) -> str | None:
-    """What /proc/cpuinfo says of the first processor."""
-    described = Path("/proc/cpuinfo")
-    for line in described.read_text().splitlines() if described.exists() else ():
-        name, _, value = line.partition(":")
-        if name.strip() == key:
-            return value.strip()
-    return None

@@ -18,6 +18,29 @@ DEVICE_COLUMNS = 16384
 """The same on an accelerator, where fewer and larger products are faster."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Blocks:
+    """How much is computed at once."""
+
+    positions: int = POSITIONS
+    columns: int | None = None
+    """None goes by the device."""
+
+    def step(self, width: int, whole: bool, device: Any) -> int:
+        """Columns of a block."""
+        if whole:
+            return width
+        return self.columns or (COLUMNS if device.type == "cpu" else DEVICE_COLUMNS)
+
+    def ranges(self, first: int, last: int, whole: bool, device: Any) -> Iterator[tuple[int, int]]:
+        step = self.step(last - first, whole, device)
+        for start in range(first, last, step):
+            yield start, min(start + step, last)
+
+
+USUAL = Blocks()
+
+
 class Projection(Protocol):
     """Hidden states into logits, a range of the vocabulary at a time."""
 
@@ -75,13 +98,13 @@ class _Softmax:
         """Natural logarithm of the sum of all exponentials."""
         return self._most + self.sum.log()
 
-    def extended(self, projection: Projection, hidden: Any, start: int) -> _Softmax:
+    def extended(self, projection: Projection, hidden: Any, start: int, blocks: Blocks) -> _Softmax:
         """The softmax over the whole width of a projection, of which this one has seen the columns before `start`."""
         if start == projection.width:
             return self
         whole = _Softmax(0, hidden.device)
         whole._most, whole.sum, whole.top = self._most, self.sum, self.top
-        for begin, end in _ranges(start, projection.width, projection.whole, hidden.device):
+        for begin, end in blocks.ranges(start, projection.width, projection.whole, hidden.device):
             whole.add(_columns(projection, hidden, begin, end), begin)
         return whole
 
@@ -101,7 +124,7 @@ class _Picked:
 
 
 def log_probs(
-    hidden: Any, targets: Sequence[tuple[int, int]], projection: Projection
+    hidden: Any, targets: Sequence[tuple[int, int]], projection: Projection, blocks: Blocks = USUAL
 ) -> tuple[list[float], list[bool]]:
     """Log-probability in nats of every target, and whether it is the most likely token there.
 
@@ -112,16 +135,16 @@ def log_probs(
     order = sorted(range(len(targets)), key=lambda index: targets[index][0])
     values, best = [0.0] * len(targets), [False] * len(targets)
     cursor = 0
-    for first in range(0, len(hidden), POSITIONS):
-        part = hidden[first : first + POSITIONS]
+    for first in range(0, len(hidden), blocks.positions):
+        part = hidden[first : first + blocks.positions]
         begin = cursor
-        while cursor < len(order) and targets[order[cursor]][0] < first + POSITIONS:
+        while cursor < len(order) and targets[order[cursor]][0] < first + blocks.positions:
             cursor += 1
         own = order[begin:cursor]
         places = torch.tensor([targets[index][0] - first for index in own], dtype=torch.long, device=part.device)
         tokens = torch.tensor([targets[index][1] for index in own], dtype=torch.long, device=part.device)
         softmax, picked = _Softmax(len(part), part.device), _Picked(places, tokens)
-        for start, stop in _blocks(projection, part.device):
+        for start, stop in blocks.ranges(0, projection.width, projection.whole, part.device):
             logits = projection.block(part, start, stop)
             softmax.add(logits, start)
             picked.add(logits, start)
@@ -146,7 +169,9 @@ class Divergence:
     """The variant's probability of the true token less the baseline's."""
 
 
-def divergence(own: Any, projection: Projection, base: Any, base_projection: Projection, tokens: Any) -> Divergence:
+def divergence(
+    own: Any, projection: Projection, base: Any, base_projection: Projection, tokens: Any, blocks: Blocks = USUAL
+) -> Divergence:
     """The variant against the baseline at some positions. `tokens`: the true ones, [positions].
 
     With p and q the softmax of the logits x and y: KL(p || q) = sum p (x - y) - logsumexp(x) + logsumexp(y), all over
@@ -160,14 +185,14 @@ def divergence(own: Any, projection: Projection, base: Any, base_projection: Pro
     true_p, true_q = _Picked(everywhere, tokens), _Picked(everywhere, tokens)
     gap = torch.zeros(len(tokens), device=tokens.device)
     common = min(projection.width, base_projection.width)
-    for start, stop in _ranges(0, common, projection.whole or base_projection.whole, tokens.device):
+    for start, stop in blocks.ranges(0, common, projection.whole or base_projection.whole, tokens.device):
         x, y = _columns(base_projection, base, start, stop), _columns(projection, own, start, stop)
         true_p.add(x, start)
         true_q.add(y, start)
         powers, scale = p.add(x, start)
         q.add(y, start)
         gap = gap * scale + powers.mul_(x - y).sum(-1)
-    whole_p, whole_q = p.extended(base_projection, base, common), q.extended(projection, own, common)
+    whole_p, whole_q = p.extended(base_projection, base, common, blocks), q.extended(projection, own, common, blocks)
     log_p, log_q = true_p.logits - whole_p.normaliser, true_q.logits - whole_q.normaliser
     return Divergence(
         log_q=log_q,
@@ -179,23 +204,7 @@ def divergence(own: Any, projection: Projection, base: Any, base_projection: Pro
 
 def columns_of(projection: Projection, device: Any) -> int:
     """Columns of a block."""
-    return _step(projection.width, projection.whole, device)
-
-
-def _step(width: int, whole: bool, device: Any) -> int:
-    if whole:
-        return width
-    return COLUMNS if device.type == "cpu" else DEVICE_COLUMNS
-
-
-def _blocks(projection: Projection, device: Any) -> Iterator[tuple[int, int]]:
-    yield from _ranges(0, projection.width, projection.whole, device)
-
-
-def _ranges(first: int, last: int, whole: bool, device: Any) -> Iterator[tuple[int, int]]:
-    step = _step(last - first, whole, device)
-    for start in range(first, last, step):
-        yield start, min(start + step, last)
+    return USUAL.step(projection.width, projection.whole, device)
 
 
 def _columns(projection: Projection, hidden: Any, start: int, stop: int) -> Any:

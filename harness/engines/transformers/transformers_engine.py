@@ -26,7 +26,7 @@ from harness.engines.transformers.generate import Generator
 from harness.engines.transformers.lm_head import LmHead, known_ids
 from harness.engines.transformers.load_facts import gather_facts
 from harness.engines.transformers.loading import Loaded, load_model, loading_threads
-from harness.engines.transformers.matmul import faster_products
+from harness.engines.transformers.matmul import Processor, faster_products
 from harness.engines.transformers.memory_budget import MemoryBudget
 from harness.engines.transformers.placement import device_placement
 from harness.engines.transformers.rolling import score_windows
@@ -34,19 +34,20 @@ from harness.engines.transformers.score import Scorer
 from harness.engines.transformers.timed_runs import time_workload
 
 
-def load(spec: LoadSpec) -> TransformersEngine:
-    """Load a model and verify how it can be scored. Raises `EngineError`."""
+def load(spec: LoadSpec, processor: Processor | None = None) -> TransformersEngine:
+    """Load a model and verify how it can be scored. Raises `EngineError`. `processor`: None is this machine's."""
     started = clock.perf_counter()
     with translated(spec.path), device_placement(spec) as scratch, loading_threads(spec):
         loaded = load_model(spec, scratch)
-        with faster_products(loaded.model):
+        with faster_products(loaded.model, processor):
             check_causal(spec.path, loaded.model, loaded.tokenizer, quantized=loaded.quantized)
         head = LmHead.find(loaded.model)
         room = MemoryBudget.of(loaded.model, head, spec.memory_budget)
-        with faster_products(loaded.model):
+        with faster_products(loaded.model, processor):
             scorer = Scorer.choose(loaded.model, head, room, quantized=loaded.quantized)
             generator = Generator(loaded.model, loaded.tokenizer, head, scorer)
-        engine = TransformersEngine(spec, loaded, head, scorer, generator, clock.perf_counter() - started)
+        load_s = clock.perf_counter() - started
+        engine = TransformersEngine(spec, loaded, head, scorer, generator, load_s, processor)
     engine.removes(scratch)
     return engine
 
@@ -55,13 +56,20 @@ class TransformersEngine:
     """One loaded causal language model."""
 
     def __init__(
-        self, spec: LoadSpec, loaded: Loaded, head: LmHead, scorer: Scorer, generator: Generator, load_s: float
+        self,
+        spec: LoadSpec,
+        loaded: Loaded,
+        head: LmHead,
+        scorer: Scorer,
+        generator: Generator,
+        load_s: float,
+        processor: Processor | None = None,
     ) -> None:
-        self._spec, self._loaded, self._head = spec, loaded, head
+        self._spec, self._loaded, self._head, self._processor = spec, loaded, head, processor
         self._scorer, self._generator = scorer, generator
         self._known = known_ids(loaded.tokenizer)
         self._removal: weakref.finalize[..., Any] | None = None
-        self._facts = gather_facts(loaded, head, scorer, generator, load_s)
+        self._facts = gather_facts(loaded, head, scorer, generator, load_s, processor)
 
     def removes(self, folder: str | None) -> None:
         """Remove a folder when this engine is closed or collected, or when the process ends."""
@@ -76,13 +84,13 @@ class TransformersEngine:
         return [tuple(tokenizer.encode(text, add_special_tokens=add_special_tokens)) for text in texts]
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[tuple[ContinuationScore, ...]]:
-        with translated(self._spec.path), faster_products(self._loaded.model):
+        with translated(self._spec.path), faster_products(self._loaded.model, self._processor):
             return self._scorer.score(requests)
 
     def score_windows(
         self, windows: Sequence[Window], *, states_out: str | None = None, states_in: str | None = None
     ) -> list[WindowScore]:
-        with translated(self._spec.path), faster_products(self._loaded.model):
+        with translated(self._spec.path), faster_products(self._loaded.model, self._processor):
             return score_windows(
                 self._loaded.model,
                 self._head,
@@ -95,7 +103,7 @@ class TransformersEngine:
             )
 
     def generate(self, requests: Sequence[GenerateRequest]) -> list[Generation]:
-        with translated(self._spec.path), faster_products(self._loaded.model):
+        with translated(self._spec.path), faster_products(self._loaded.model, self._processor):
             return self._generator.generate(requests)
 
     def time(self, workload: Workload) -> Timing:

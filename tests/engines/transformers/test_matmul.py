@@ -13,20 +13,22 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.engines.protocol import GenerateRequest, ScoreRequest, Window, Workload
-from harness.engines.transformers import matmul
 from harness.engines.transformers import transformers_engine as engine
 from harness.engines.transformers.matmul import (
     ARITHMETIC,
     CAPS,
     ROWS,
     WIDE_ROWS,
+    Processor,
     faster_products,
-    has_arithmetic,
     linear,
     plain_layers,
+    this_processor,
     usable,
+    widened,
     widens,
 )
 from tests.engines.tiny import Make, Spec
@@ -36,123 +38,111 @@ LAYERS = 14
 """Linear layers of a tiny model, without the output layer, which multiplies in a place of its own."""
 
 
-@pytest.fixture
-def slow_with_mkl(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """As on a processor that MKL is slow on."""
-    if not torch.backends.mkldnn.is_available():
-        pytest.skip("this torch has no oneDNN")
-    monkeypatch.setattr(matmul, "_vendor", lambda: next(iter(matmul.SLOW_WITH_MKL)))
-    usable.cache_clear()
-    yield
-    usable.cache_clear()
+SLOW_WITH_MKL = Processor(vendor="AuthenticAMD")
+"""A processor that MKL is slow on."""
+NO_HALVES = Processor(vendor="GenuineIntel", flags=frozenset({"fpu", "avx", "avx2", "fma"}))
+"""An x86 processor without float16 and bfloat16 arithmetic, whose float32 products MKL computes."""
+EVERYTHING = frozenset({"fpu", "avx2", "avx512f", "avx512_bf16", "avx512_fp16"})
+HALVES_TOO = Processor(vendor="GenuineIntel", flags=EVERYTHING)
+ONEDNN = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+
+
+class Products(TorchDispatchMode):
+    """Rows of every product of a matrix: those that oneDNN is asked for by name, and those that torch computes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.onednn: list[int] = []
+        self.torchs: list[tuple[torch.dtype, int]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.name()
+        values = args[1] if name == "aten::addmm" else args[0] if args else None
+        if name == "mkldnn::_linear_pointwise":
+            self.onednn.append(values.numel() // values.shape[-1])
+        elif name in ("aten::addmm", "aten::mm", "aten::linear"):
+            self.torchs.append((values.dtype, values.numel() // values.shape[-1]))
+        return func(*args, **(kwargs or {}))
+
+    def clear(self) -> None:
+        self.onednn.clear()
+        self.torchs.clear()
+
+    @property
+    def wide(self) -> list[int]:
+        """Rows of the products that torch computed in float32."""
+        return [rows for dtype, rows in self.torchs if dtype == torch.float32]
 
 
 @pytest.fixture
-def no_halves(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """As on an x86 processor without float16 and bfloat16 arithmetic."""
-    monkeypatch.setattr(matmul, "_described", {"flags": "fpu avx avx2 fma"}.get)
-    for answer in (usable, widens):
-        answer.cache_clear()
-    yield
-    for answer in (usable, widens):
-        answer.cache_clear()
+def products() -> Iterator[Products]:
+    """What is multiplied; the trials are made before, so that they are not among it."""
+    for processor in (SLOW_WITH_MKL, NO_HALVES, HALVES_TOO, this_processor()):
+        usable(processor)
+        for name in ARITHMETIC:
+            widens(name, processor)
+    with Products() as found:
+        yield found
 
 
-def tried() -> None:
-    """The trials, so that they are not seen among a test's own products."""
-    for name in ARITHMETIC:
-        widens(name)
-
-
-@pytest.fixture
-def widened(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Rows of every 16-bit product that was computed in float32."""
-    rows: list[int] = []
-    tried()
-    widen = matmul._widened
-
-    def noted(values: Any, weight: Any, bias: Any) -> Any:
-        rows.append(values.numel() // values.shape[-1])
-        return widen(values, weight, bias)
-
-    monkeypatch.setattr(matmul, "_widened", noted)
-    return rows
-
-
-@pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Rows of every product that went to oneDNN."""
-    rows: list[int] = []
-    tried()
-    suits = matmul._suits
-
-    def noted(values: Any, weight: Any) -> bool:
-        taken = suits(values, weight)
-        if taken:
-            rows.append(values.numel() // values.shape[-1])
-        return taken
-
-    monkeypatch.setattr(matmul, "_suits", noted)
-    return rows
-
-
-@pytest.mark.usefixtures("slow_with_mkl")
+@ONEDNN
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("shape", [(ROWS, 48), (64, 48), (3, 40, 48), (2, 5, 9, 48)])
-def test_the_values_are_those_of_torch(shape: tuple[int, ...], bias: bool, seen: list[int]) -> None:
+def test_the_values_are_those_of_torch(shape: tuple[int, ...], bias: bool, products: Products) -> None:
     """Within rounding of float64, for every shape a model has, views of larger weights and values included."""
     source = torch.Generator().manual_seed(1)
     values = torch.randn(*shape[:-1], 2 * shape[-1], generator=source)[..., ::2]
     weight = torch.randn(64, 48, generator=source)[10:42]
     added = torch.randn(32, generator=source) if bias else None
     expected = torch.nn.functional.linear(values.double(), weight.double(), None if added is None else added.double())
-    assert usable()
+    assert usable(SLOW_WITH_MKL)
     with torch.no_grad():
-        found = linear(values, weight, added)
-    assert seen == [values.numel() // 48]
+        found = linear(values, weight, added, processor=SLOW_WITH_MKL)
+    assert products.onednn == [values.numel() // 48]
     assert found.shape == expected.shape
     torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.usefixtures("slow_with_mkl")
+@ONEDNN
 def test_what_is_not_finite_stays_so() -> None:
     """A NaN weight is told of by the scores, whoever multiplies."""
     values, weight = torch.ones(ROWS, 8), torch.ones(4, 8)
     weight[1, 3], weight[2, 0] = float("nan"), float("inf")
-    found = linear(values, weight, None)
+    found = linear(values, weight, None, processor=SLOW_WITH_MKL)
     assert found[:, 1].isnan().all()
     assert found[:, 2].isinf().all()
     assert found[:, [0, 3]].isfinite().all()
 
 
-@pytest.mark.usefixtures("slow_with_mkl")
-def test_other_number_formats_and_one_row_stay_with_torch(seen: list[int]) -> None:
+@ONEDNN
+def test_other_number_formats_and_one_row_stay_with_torch(products: Products) -> None:
     """bfloat16 and float64 have kernels of their own, and for a single row MKL is as fast."""
     weight = torch.randn(4, 8)
     for dtype in (torch.bfloat16, torch.float64):
-        assert linear(torch.ones(ROWS, 8, dtype=dtype), weight.to(dtype), None).dtype == dtype
-    linear(torch.ones(ROWS - 1, 8), weight, None)
-    assert seen == []
+        found = linear(torch.ones(ROWS, 8, dtype=dtype), weight.to(dtype), None, processor=SLOW_WITH_MKL)
+        assert found.dtype == dtype
+    linear(torch.ones(ROWS - 1, 8), weight, None, processor=SLOW_WITH_MKL)
+    assert products.onednn == []
 
 
-@pytest.mark.usefixtures("slow_with_mkl")
-def test_layers_are_changed_within_the_block_only(seen: list[int]) -> None:
+@ONEDNN
+def test_layers_are_changed_within_the_block_only(products: Products) -> None:
     """Timings outside measure what torch does, also after an error."""
     model = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.ReLU(), torch.nn.Linear(8, 4, bias=False))
     values = torch.randn(ROWS, 8)
     with torch.no_grad():
         expected = model(values)
-        with faster_products(model):
+        with faster_products(model, SLOW_WITH_MKL):
             torch.testing.assert_close(model(values), expected)
-        assert seen == [ROWS, ROWS]
-        with pytest.raises(KeyError), faster_products(model):
+        assert products.onednn == [ROWS, ROWS]
+        with pytest.raises(KeyError), faster_products(model, SLOW_WITH_MKL):
             raise KeyError
         assert torch.equal(model(values), expected)
-    assert seen == [ROWS, ROWS]
+    assert products.onednn == [ROWS, ROWS]
     assert not any("forward" in vars(layer) for layer in model)
 
 
-@pytest.mark.usefixtures("slow_with_mkl")
+@ONEDNN
 def test_a_forward_that_a_library_puts_in_place_meanwhile_stays() -> None:
     """compressed-tensors unpacks at the first pass: it asks for the method's function, and its own forward stays."""
     layer = torch.nn.Linear(8, 8)
@@ -160,7 +150,7 @@ def test_a_forward_that_a_library_puts_in_place_meanwhile_stays() -> None:
     def unpacked(input: torch.Tensor) -> torch.Tensor:  # noqa: A002  # torch's own name
         return input
 
-    with faster_products(layer):
+    with faster_products(layer, SLOW_WITH_MKL):
         assert inspect.ismethod(layer.forward)
         layer.forward = unpacked  # type: ignore[method-assign]
     assert vars(layer)["forward"] is unpacked
@@ -180,17 +170,15 @@ def test_only_plain_layers_are_taken() -> None:
     assert plain_layers(model, torch.float32) == [plain]
 
 
-def test_intels_processors_keep_mkl(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matmul, "_vendor", lambda: "GenuineIntel")
-    usable.cache_clear()
-    assert not usable()
-    usable.cache_clear()
+def test_intels_processors_keep_mkl() -> None:
+    """MKL keeps its fastest kernels for them."""
+    assert not usable(HALVES_TOO)
 
 
-@pytest.mark.usefixtures("slow_with_mkl")
-def test_an_engine_scores_with_it_and_times_without(make_model: Make, spec: Spec, seen: list[int]) -> None:
+@ONEDNN
+def test_an_engine_scores_with_it_and_times_without(make_model: Make, spec: Spec, products: Products) -> None:
     """Scores, windows and answers are computed with it; a timing never is, and the facts say both."""
-    loaded = engine.load(spec(make_model("llama")))
+    loaded = engine.load(spec(make_model("llama")), SLOW_WITH_MKL)
     context = tuple(range(5, 25))
     asked: list[Callable[[], object]] = [
         lambda: loaded.score([ScoreRequest(context=context, continuations=((30, 31), (32,)))]),
@@ -198,16 +186,15 @@ def test_an_engine_scores_with_it_and_times_without(make_model: Make, spec: Spec
         lambda: loaded.generate([GenerateRequest(prompt=context, max_new_tokens=2, until=())]),
     ]
     for ask in asked:
-        seen.clear()
+        products.clear()
         ask()
-        assert len(seen) >= LAYERS
-    seen.clear()
+        assert len(products.onednn) >= LAYERS
+    products.clear()
     loaded.time(Workload(prompt_tokens=8, new_tokens=3, batch=2, seed=0))
-    assert seen == []
+    assert products.onednn == []
     assert "float32 products: oneDNN while scoring, MKL while timing" in loaded.facts().notes
 
 
-@pytest.mark.usefixtures("no_halves")
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("shape", [(WIDE_ROWS, 48), (64, 48), (3, 40, 48)])
 @pytest.mark.parametrize("at_once", [48 * 5, 1 << 20])
@@ -217,32 +204,33 @@ def test_16_bits_are_multiplied_in_float32_and_rounded(
     shape: tuple[int, ...],
     bias: bool,
     at_once: int,
-    widened: list[int],
-    monkeypatch: pytest.MonkeyPatch,
+    products: Products,
 ) -> None:
     """Within half a unit of the format's last place of the exact product, however many weights are taken at once."""
-    monkeypatch.setattr(matmul, "WIDE_VALUES", at_once)
     source = torch.Generator().manual_seed(1)
     values = torch.randn(shape, generator=source).to(dtype)
     weight = torch.randn(32, 48, generator=source).to(dtype)
     added = torch.randn(32, generator=source).to(dtype) if bias else None
     expected = torch.nn.functional.linear(values.double(), weight.double(), None if added is None else added.double())
-    assert widens(str(dtype).removeprefix("torch."))
-    found = linear(values, weight, added)
-    assert widened == [values.numel() // 48]
-    assert found.dtype == dtype
-    assert found.shape == expected.shape
-    torch.testing.assert_close(found.double(), expected, rtol=torch.finfo(dtype).eps / 2 * 1.01, atol=1e-4)
+    assert widens(str(dtype).removeprefix("torch."), NO_HALVES)
+    products.clear()
+    with torch.no_grad():
+        in_blocks = widened(values, weight, added, processor=NO_HALVES, at_once=at_once)
+        asked = linear(values, weight, added, processor=NO_HALVES)
+    assert set(products.wide) == {values.numel() // 48}
+    for found in (in_blocks, asked):
+        assert found.dtype == dtype
+        assert found.shape == expected.shape
+        torch.testing.assert_close(found.double(), expected, rtol=torch.finfo(dtype).eps / 2 * 1.01, atol=1e-4)
 
 
-@pytest.mark.usefixtures("no_halves")
-def test_few_rows_and_mixed_formats_are_not_widened(widened: list[int]) -> None:
+def test_few_rows_and_mixed_formats_are_not_widened(products: Products) -> None:
     """Making the weights float32 costs more than a few rows are worth, and two formats are torch's to refuse."""
     for dtype in HALVES:
-        linear(torch.ones(WIDE_ROWS - 1, 8).to(dtype), torch.ones(4, 8).to(dtype), None)
+        linear(torch.ones(WIDE_ROWS - 1, 8).to(dtype), torch.ones(4, 8).to(dtype), None, processor=NO_HALVES)
         with pytest.raises(RuntimeError, match="dtype"):
-            linear(torch.ones(WIDE_ROWS, 8).to(dtype), torch.ones(4, 8), None)
-    assert widened == []
+            linear(torch.ones(WIDE_ROWS, 8).to(dtype), torch.ones(4, 8), None, processor=NO_HALVES)
+    assert products.wide == []
 
 
 @pytest.mark.parametrize(
@@ -256,14 +244,17 @@ def test_few_rows_and_mixed_formats_are_not_widened(widened: list[int]) -> None:
         ("bfloat16", None),
     ],
 )
-def test_16_bit_arithmetic_is_used_where_it_is(monkeypatch: pytest.MonkeyPatch, name: str, flags: str | None) -> None:
+def test_16_bit_arithmetic_is_used_where_it_is(name: str, flags: str | None) -> None:
     """None: not an x86 processor, or a system that does not say."""
-    for key in CAPS:
-        monkeypatch.delenv(key, raising=False)
-    monkeypatch.setattr(matmul, "_described", lambda key: flags if key == "flags" else None)
-    widens.cache_clear()
-    assert not widens(name)
-    widens.cache_clear()
+    cpuinfo = "vendor_id\t: GenuineIntel\n" + (f"flags\t\t: {flags}\n" if flags is not None else "")
+    assert not widens(name, Processor.described(cpuinfo, {}))
+
+
+def test_the_first_processor_is_the_one_that_counts() -> None:
+    """As the system lists them; a system that lists none has no maker and no instructions."""
+    cpuinfo = "processor\t: 0\nvendor_id\t: AuthenticAMD\nflags\t\t: fpu avx2\n\nprocessor\t: 1\nvendor_id\t: Other\n"
+    assert Processor.described(cpuinfo, {}) == Processor(vendor="AuthenticAMD", flags=frozenset({"fpu", "avx2"}))
+    assert Processor.described("", {}) == Processor()
 
 
 @pytest.mark.parametrize(
@@ -278,16 +269,10 @@ def test_16_bit_arithmetic_is_used_where_it_is(monkeypatch: pytest.MonkeyPatch, 
         ({"ATEN_CPU_CAPABILITY": "avx2"}, True, True),
     ],
 )
-def test_forbidden_instructions_are_none(
-    variables: dict[str, str], float16: bool, bfloat16: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_forbidden_instructions_are_none(variables: dict[str, str], float16: bool, bfloat16: bool) -> None:
     """A processor that has everything, under the variables that oneDNN itself goes by."""
-    for key in (*CAPS, "ATEN_CPU_CAPABILITY"):
-        monkeypatch.delenv(key, raising=False)
-    for key, value in variables.items():
-        monkeypatch.setenv(key, value)
-    everything = "fpu avx2 avx512f avx512_bf16 avx512_fp16"
-    assert (has_arithmetic("float16", everything), has_arithmetic("bfloat16", everything)) == (float16, bfloat16)
+    found = Processor.described(f"flags : {' '.join(EVERYTHING)}", variables)
+    assert (found.has_arithmetic("float16"), found.has_arithmetic("bfloat16")) == (float16, bfloat16)
 
 
 class TorchLinear(torch.nn.Module):
@@ -306,13 +291,12 @@ class TorchLinear(torch.nn.Module):
         return (product + wide).to(self.answers or product.dtype)
 
 
-@pytest.mark.usefixtures("no_halves")
 def test_packed_layers_that_follow_the_format_are_asked_in_float32() -> None:
     """Where a trial shows that they answer the same; one row is asked as it comes."""
     layer = TorchLinear()
     values = torch.randn(8, 32, generator=torch.Generator().manual_seed(3)).half()
     expected = layer(values)
-    with faster_products(layer):
+    with faster_products(layer, NO_HALVES):
         layer.asked.clear()
         found = layer(values)
         layer(values[:1])
@@ -323,40 +307,36 @@ def test_packed_layers_that_follow_the_format_are_asked_in_float32() -> None:
     assert layer.asked[-1] == torch.float16
 
 
-@pytest.mark.usefixtures("no_halves")
 @pytest.mark.parametrize("layer", [TorchLinear(answers=torch.float16), TorchLinear(off=0.5)])
 def test_packed_layers_that_answer_otherwise_are_left_alone(layer: TorchLinear) -> None:
     """One that answers in float16 whatever it is asked in, and one that answers something else in float32."""
-    with faster_products(layer):
+    with faster_products(layer, NO_HALVES):
         layer.asked.clear()
         layer(torch.ones(8, 32).half())
     assert layer.asked == [torch.float16]
 
 
-@pytest.mark.usefixtures("no_halves")
 @pytest.mark.parametrize(("dtype", "close"), [("float16", 2e-2), ("bfloat16", 0.1)])
 def test_an_engine_scores_16_bits_in_float32_and_times_without(
-    make_model: Make, spec: Spec, widened: list[int], monkeypatch: pytest.MonkeyPatch, dtype: str, close: float
+    make_model: Make, spec: Spec, products: Products, dtype: str, close: float
 ) -> None:
     """The scores are those of torch's own format within its rounding."""
-    loaded = engine.load(spec(make_model("llama"), dtype=dtype))
+    loaded, plain = (engine.load(spec(make_model("llama"), dtype=dtype), each) for each in (NO_HALVES, HALVES_TOO))
     request = ScoreRequest(context=tuple(range(5, 45)), continuations=((50, 51), (52,)))
-    widened.clear()
+    products.clear()
     found = loaded.score([request])[0]
-    assert len(widened) >= LAYERS
-    widened.clear()
+    assert len(products.wide) >= LAYERS
+    products.clear()
     loaded.time(Workload(prompt_tokens=40, new_tokens=3, batch=2, seed=0))
-    assert widened == []
+    assert products.wide == []
     assert any(note.startswith(f"{dtype} products: in float32") for note in loaded.facts().notes)
-    monkeypatch.setattr(matmul, "widens", lambda name: False)
-    for ours, torchs in zip(found, loaded.score([request])[0], strict=True):
+    for ours, torchs in zip(found, plain.score([request])[0], strict=True):
         assert sum(ours.log_probs) == pytest.approx(sum(torchs.log_probs), abs=close)
-    assert widened == []
 
 
 ASKED = """
 import json, sys
-from harness.engines import transformers as engine
+from harness.engines.transformers import transformers_engine as engine
 from harness.engines.protocol import LoadSpec, ScoreRequest
 loaded = engine.load(LoadSpec(variant="v", engine="transformers", path=sys.argv[1], dtype="bfloat16"))
 request = ScoreRequest(context=tuple(range(5, 45)), continuations=((50, 51), (52,), tuple(range(60, 90))))
@@ -381,7 +361,7 @@ def asked(model: Path, variables: dict[str, str]) -> dict[str, Any]:
 @pytest.mark.slow
 def test_a_processor_without_the_instructions_scores_as_one_with_them(make_model: Make) -> None:
     """Every token within 0.05 nats, which is the rounding of bfloat16 in another order of sums; the facts say how."""
-    if matmul._described("flags") is None:
+    if this_processor().flags is None:
         pytest.skip("not an x86 processor")
     model = make_model("llama")
     here, there = asked(model, {}), asked(model, FORBIDDEN)

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.engines.transformers import streaming_softmax
-from harness.engines.transformers.streaming_softmax import Given, divergence, log_probs
+from harness.engines.transformers.streaming_softmax import Blocks, Given, divergence, log_probs
 
 VOCABULARY, POSITIONS, WIDTH = 517, 23, 16
 
@@ -27,10 +26,7 @@ class Layer:
         return (hidden @ self.weight.T)[:, start:stop]
 
 
-@pytest.fixture(autouse=True)
-def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming_softmax, "COLUMNS", 100)
-    monkeypatch.setattr(streaming_softmax, "POSITIONS", 10)
+SMALL = Blocks(positions=10, columns=100)
 
 
 def drawn(seed: int, *shape: int, scale: float = 1.0) -> Any:
@@ -48,7 +44,7 @@ def test_log_probs_equal_the_whole_softmax(whole: bool) -> None:
     expected = torch.log_softmax(hidden @ layer.weight.T, -1)
     top = expected.argmax(-1).tolist()
     targets = [(20, 3), (5, top[5]), (5, 516), (0, 0), (22, top[22]), (11, 250)]
-    values, best = log_probs(hidden, targets, layer)
+    values, best = log_probs(hidden, targets, layer, SMALL)
     assert values == pytest.approx([float(expected[place, token]) for place, token in targets], abs=1e-5)
     assert best == [token == top[place] for place, token in targets]
     assert (0, VOCABULARY) in layer.asked if whole else max(stop - start for start, stop in layer.asked) == 100
@@ -58,7 +54,7 @@ def test_logits_that_are_there_already() -> None:
     import torch
 
     logits = drawn(2, POSITIONS, VOCABULARY)
-    values, _ = log_probs(logits, [(4, 7)], Given(width=VOCABULARY))
+    values, _ = log_probs(logits, [(4, 7)], Given(width=VOCABULARY), SMALL)
     assert values == pytest.approx([float(torch.log_softmax(logits, -1)[4, 7])], abs=1e-5)
 
 
@@ -69,7 +65,7 @@ def test_divergence_equals_the_whole_softmax() -> None:
     one, other = Layer(drawn(0, VOCABULARY, WIDTH), []), Layer(drawn(3, VOCABULARY, WIDTH), [])
     own, base = drawn(4, POSITIONS, WIDTH, scale=4.0), drawn(5, POSITIONS, WIDTH, scale=4.0)
     tokens = torch.arange(POSITIONS) * 22
-    found = divergence(own, one, base, other, tokens)
+    found = divergence(own, one, base, other, tokens, SMALL)
     log_q, log_p = torch.log_softmax(own @ one.weight.T, -1), torch.log_softmax(base @ other.weight.T, -1)
     kl = (log_p.double().exp() * (log_p.double() - log_q.double())).sum(-1)
     assert found.kl.tolist() == pytest.approx(kl.tolist(), rel=1e-4)
@@ -83,7 +79,7 @@ def test_no_divergence_from_itself() -> None:
     import torch
 
     layer, hidden = Layer(drawn(0, VOCABULARY, WIDTH), []), drawn(1, POSITIONS, WIDTH)
-    found = divergence(hidden, layer, hidden, layer, torch.zeros(POSITIONS, dtype=torch.long))
+    found = divergence(hidden, layer, hidden, layer, torch.zeros(POSITIONS, dtype=torch.long), SMALL)
     assert max(found.kl.tolist()) < 1e-6
     assert all(found.agree.tolist())
 
@@ -93,7 +89,7 @@ def test_not_a_number_stays_one() -> None:
     logits = drawn(6, POSITIONS, VOCABULARY)
     logits[3, 400] = float("nan")
     logits[4, 5] = float("inf")
-    values, _ = log_probs(logits, [(3, 7), (4, 7), (5, 7)], Given(width=VOCABULARY))
+    values, _ = log_probs(logits, [(3, 7), (4, 7), (5, 7)], Given(width=VOCABULARY), SMALL)
     assert values[0] != values[0]
     assert values[1] != values[1] or values[1] == float("-inf")
     assert values[2] == values[2]
@@ -105,7 +101,7 @@ def test_ruled_out_tokens() -> None:
 
     logits = drawn(7, POSITIONS, VOCABULARY)
     logits[:, :220] = float("-inf")
-    values, _ = log_probs(logits, [(3, 400), (3, 1)], Given(width=VOCABULARY))
+    values, _ = log_probs(logits, [(3, 400), (3, 1)], Given(width=VOCABULARY), SMALL)
     assert values == pytest.approx([float(torch.log_softmax(logits, -1)[3, 400]), float("-inf")], abs=1e-5)
 
 
@@ -115,6 +111,6 @@ def test_a_divergence_computed_by_hand() -> None:
 
     base, own = torch.tensor([0.5, 0.3, 0.1, 0.06, 0.04]), torch.tensor([0.4, 0.35, 0.12, 0.05, 0.08])
     width = Given(width=5)
-    found = divergence(own.log()[None], width, base.log()[None], width, torch.tensor([0]))
+    found = divergence(own.log()[None], width, base.log()[None], width, torch.tensor([0]), SMALL)
     assert found.kl.tolist() == pytest.approx([0.0303078], abs=1e-6)
     assert found.delta_p.tolist() == pytest.approx([-0.1], abs=1e-6)
