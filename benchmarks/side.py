@@ -138,7 +138,8 @@ def our_side(model: Model, workload: dict[str, Any], *, at_once: bool = False) -
     side, host = OurSide(model, workload, folder), this_host()
     if at_once:
         side.variant = replace(side.variant, load=replace(side.variant.load, engine="scripted"))
-    spins = is_idle(Usage.now())
+    before = Usage.now()
+    spins = is_idle(before, Usage.later(before))
     print(f"threads {'spin' if spins else 'sleep'} while they wait")
     start = partial(Worker, "bench", log=folder / "worker.log", spins=spins)
     session = Session(side.variant, start, print)

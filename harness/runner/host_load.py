@@ -37,19 +37,21 @@ class Usage:
         )
         return cls(at=time.monotonic(), everyone=busy, own=sum(os.times()[:4]))
 
+    @classmethod
+    def later(cls, before: Usage) -> Usage:
+        """Now, `SHORTEST_S` after another at the earliest: waits for what is left of that."""
+        time.sleep(max(0.0, before.at + SHORTEST_S - time.monotonic()))
+        return cls.now()
+
 
 def others(before: Usage, after: Usage) -> float:
     """Processors that others kept busy on average between two moments."""
     return (after.everyone - before.everyone - (after.own - before.own)) / (after.at - before.at)
 
 
-def is_idle(since: Usage) -> bool:
-    """Whether next to nobody else has worked since then, and every processor is ours to use. Takes `SHORTEST_S` at
-    most, and no time where that has passed already."""
-    if limited(QUOTA):
-        return False
-    time.sleep(max(0.0, since.at + SHORTEST_S - time.monotonic()))
-    return others(since, Usage.now()) < BUSY
+def is_idle(before: Usage, after: Usage, *, quota: Path = QUOTA) -> bool:
+    """Whether next to nobody else worked between two moments, and every processor is ours to use."""
+    return not limited(quota) and others(before, after) < BUSY
 
 
 def limited(quota: Path) -> bool:

@@ -23,6 +23,7 @@ class Preload:
     """Sessions by variant; at most one of them is loading for later.
 
     `order`: the variants as they will run. `start`: a new session. `wanted`: whether a variant has anything to do.
+    `free`: bytes of memory that are free now.
     """
 
     def __init__(
@@ -30,9 +31,10 @@ class Preload:
         order: Sequence[RunVariant],
         start: Callable[[RunVariant], Session],
         wanted: Callable[[RunVariant], bool],
+        free: Callable[[], int] = lambda: psutil.virtual_memory().available,
     ) -> None:
         self._next = {one.name: other for one, other in pairwise(order)}
-        self._start, self._wanted = start, wanted
+        self._start, self._wanted, self._free = start, wanted, free
         self._loading: dict[str, Session] = {}
 
     def session(self, variant: RunVariant) -> Session:
@@ -45,7 +47,9 @@ class Preload:
         `beside`: it shares the cores with a model that loads at the same time. Returns whether a load was begun.
         """
         following = self._next.get(after.name)
-        if following is None or following.name in self._loading or not self._wanted(following) or not room(following):
+        if following is None or following.name in self._loading or not self._wanted(following):
+            return False
+        if not fits_beside(following, self._free()):
             return False
         self._loading[following.name] = self._start(following)
         self._loading[following.name].begin(beside=beside)
@@ -69,13 +73,13 @@ class Preload:
             session.close()
 
 
-def room(variant: RunVariant) -> bool:
-    """Whether this machine's memory holds the variant beside the one at work. Never on an accelerator: its memory is
+def fits_beside(variant: RunVariant, free: int) -> bool:
+    """Whether free memory, in bytes, holds the variant beside the one at work. Never on an accelerator: its memory is
     the scarce one, and what is free of it is not known here."""
     load = variant.load
     if not ENGINES[load.engine].preload or load.is_hub or load.device.partition(":")[0] != "cpu":
         return False
-    return psutil.virtual_memory().available >= COPIES * _bytes(variant) + SPARE_BYTES
+    return free >= COPIES * _bytes(variant) + SPARE_BYTES
 
 
 def _bytes(variant: RunVariant) -> int:

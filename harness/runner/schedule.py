@@ -21,7 +21,7 @@ from harness.runner.base_model import NAME, resolve_base
 from harness.runner.evaluation_keys import EARLIER, Keys, is_of_earlier_version
 from harness.runner.generation_settings import decoding_notes, rules_for
 from harness.runner.host import this_host
-from harness.runner.host_load import Usage
+from harness.runner.host_load import Usage, is_idle
 from harness.runner.missing_work import missing_work
 from harness.runner.preload import Preload
 from harness.runner.progress import Reporter
@@ -83,7 +83,12 @@ class _Run:
             reporter=reporter,
         )
         logs = store.run_folder(loaded.suite.suite, self.run_id) / "logs"
-        self.workers = Workers(logs, reporter.say, stuck_after=options.stuck_after, since=since)
+        self.workers = Workers(
+            logs,
+            reporter.say,
+            stuck_after=options.stuck_after,
+            is_idle=lambda: is_idle(since, Usage.later(since)),
+        )
 
     def go(self) -> RunManifest:
         setting, suite = self.setting, self.setting.suite

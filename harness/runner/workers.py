@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 
 from harness.engines.registry import ENGINES
-from harness.runner.host_load import Usage, is_idle
 from harness.runner.session import Session
 from harness.runner.variants import RunVariant
 from harness.worker.client import HANG_S, LIMIT_S, Worker
@@ -15,22 +14,28 @@ from harness.worker.client import HANG_S, LIMIT_S, Worker
 
 class Workers:
     """Starts workers. `logs`: their folder; `say`: for what goes wrong;
-    `stuck_after`: seconds without an answer after which a worker is started again, None for the defaults; `since`: from
-    when on it counts whether others work on this machine.
+    `stuck_after`: seconds without an answer after which a worker is started again, None for the defaults; `is_idle`:
+    whether this machine's processors are free, which is asked once.
     """
 
-    def __init__(self, logs: Path, say: Callable[[str], None], *, stuck_after: float | None, since: Usage) -> None:
+    def __init__(
+        self, logs: Path, say: Callable[[str], None], *, stuck_after: float | None, is_idle: Callable[[], bool]
+    ) -> None:
         self._logs, self._say = logs, say
-        self._stuck_after, self._since = stuck_after, since
+        self._stuck_after, self._is_idle = stuck_after, is_idle
 
     def session(self, variant: RunVariant) -> Session:
         """A session that scores; nothing is started yet."""
         return Session(
             variant,
-            lambda: self._start(variant, self.log(variant), spins=self.spins(variant)),
+            lambda: self.scoring(variant),
             self._say,
             stuck_after=self._stuck_after,
         )
+
+    def scoring(self, variant: RunVariant) -> Worker:
+        """A worker that scores. Its threads may spin."""
+        return self._start(variant, self.log(variant), spins=self.spins(variant))
 
     def timing(self, variant: RunVariant) -> Worker:
         """A worker whose speed is measured. Its threads always sleep, so that runs compare whoever else was at work."""
@@ -48,12 +53,12 @@ class Workers:
     def spins(self, variant: RunVariant) -> bool:
         """Whether the threads that score it spin while they wait."""
         own = ENGINES[variant.load.engine].spins and variant.load.device.partition(":")[0] == "cpu"
-        return own and self._alone
+        return own and self._idle
 
     @cached_property
-    def _alone(self) -> bool:
-        """Found out once, before the first worker is company itself."""
-        return is_idle(self._since)
+    def _idle(self) -> bool:
+        """Found out once, before the first worker keeps processors busy itself."""
+        return self._is_idle()
 
     def _start(self, variant: RunVariant, log: Path, *, spins: bool = False) -> Worker:
         return Worker(

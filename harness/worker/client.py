@@ -76,8 +76,9 @@ class Worker:
             opened = log.open("ab")
         except OSError as error:
             raise RunError(unwritable(log, error)) from error
-        scratch = tempfile.mkdtemp(prefix="quantgate-worker-")
-        self._removal = weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
+        self.scratch = Path(tempfile.mkdtemp(prefix="quantgate-worker-"))
+        """Where its engine puts temporary files; removed with the worker."""
+        self._removal = weakref.finalize(self, shutil.rmtree, self.scratch, ignore_errors=True)
         theirs_in, ours_out = os.pipe()
         ours_in, theirs_out = os.pipe()
         with opened as stream:
@@ -91,7 +92,10 @@ class Worker:
                 stderr=stream,
                 pass_fds=(theirs_in, theirs_out),
                 start_new_session=True,
-                env={**DEFAULTS, **({} if spins else SLEEPING), **os.environ, **(environment or {}), SCRATCH: scratch},
+                env={
+                    **DEFAULTS, **({} if spins else SLEEPING), **os.environ, **(environment or {}),
+                    SCRATCH: str(self.scratch),
+                },
             )  # fmt: skip
         os.close(theirs_in)
         os.close(theirs_out)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from harness.engines.protocol import Facts, LoadSpec
 from harness.runner.abba_timing import Timer
 from harness.runner.eta import Amount
@@ -17,27 +15,24 @@ from harness.suite.load import load_suite
 from harness.worker.client import Worker
 
 
-def test_loading_counts_for_no_pair(
-    write_suite: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_loading_counts_for_no_pair(write_suite: Callable[..., Path], tmp_path: Path) -> None:
     """Both models are there before the first pair begins, or it would look as long as a load."""
     seen: list[str] = []
-    load = Worker.load
 
-    def noted(worker: Worker, spec: LoadSpec) -> Facts:
-        seen.append(f"load {spec.variant}")
-        return load(worker, spec)
+    class Noting(Worker):
+        def load(self, spec: LoadSpec) -> Facts:
+            seen.append(f"load {spec.variant}")
+            return super().load(spec)
 
     class Noted(Silent):
         def task(self, variant: str, task: str, total: Amount, done: Amount, unit: str) -> None:
             seen.append(f"{variant} {task}: {total.items} {unit}")
 
-    monkeypatch.setattr(Worker, "load", noted)
     speed = {"workloads": [{"batch": 1, "prompt_tokens": 8, "new_tokens": 4}], "pairs": 2}
     suite = load_suite(write_suite(speed=speed))
     baseline, candidate = (resolve_variant(suite, name, offline=True) for name in ("full", "small"))
     assert suite.suite.speed is not None
-    timer = Timer(baseline, lambda each: Worker(each.name, log=tmp_path / f"{each.name}.log"), suite.suite.speed)
+    timer = Timer(baseline, lambda each: Noting(each.name, log=tmp_path / f"{each.name}.log"), suite.suite.speed)
     try:
         timer.measure(candidate, this_host(), Noted())
     finally:

@@ -28,6 +28,7 @@ ENGINES = {
         environment="parrot",
         keys=("script",),
         full_distribution=False,
+        preload=True,
     ),
 }
 """
@@ -49,8 +50,8 @@ def tree(tmp_path: Path) -> Path:
     return copy
 
 
-def quantgate(tree: Path, *args: object) -> str:
-    """What the copy's command prints; it ends with status 0."""
+def quantgate(tree: Path, *args: object, status: int = 0) -> str:
+    """What the copy's command prints; it ends with this status."""
     done = subprocess.run(
         [sys.executable, "-m", "harness", *map(str, args)],
         capture_output=True,
@@ -59,7 +60,7 @@ def quantgate(tree: Path, *args: object) -> str:
         cwd=tree,
         env={**os.environ, "PYTHONPATH": str(tree), "COLUMNS": "120"},
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == status, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
@@ -84,3 +85,23 @@ def test_a_folder_and_a_row_are_an_engine(tree: Path, write_suite: Write, tmp_pa
     assert rise["value"] is not None
     assert divergence["decision"] == "INCONCLUSIVE"
     assert "small" in quantgate(tree, "history", "scripted", "--results", results)
+
+
+@pytest.mark.slow
+def test_a_model_that_was_there_before_a_timing_is_looked_at_all_the_same(
+    tree: Path, write_suite: Write, tmp_path: Path
+) -> None:
+    """A timing waits for what loads ahead; what it loaded has its tokens compared as every other."""
+    small, late = ({"quantized_modules": 12}, {"quantized_modules": 12, "digest": "late", "tokens": "shift"})
+    variants = {
+        "full": {"engine": "parrot", "baseline": True, "script": {}},
+        "small": {"engine": "parrot", "quantized": True, "script": small},
+        "late": {"engine": "parrot", "quantized": True, "script": late},
+    }
+    speed = {"workloads": [{"batch": 1, "prompt_tokens": 8, "new_tokens": 4}], "pairs": 2}
+    suite, results = write_suite(variants=variants, gates=GATES, speed=speed), tmp_path / "results"
+    quantgate(tree, "run", suite, "--results", results, "--reports", tmp_path / "reports", status=12)
+    verdict = json.loads(next(results.rglob("verdict.json")).read_text())
+    found = {each["variant"]: each["sentence"] for each in verdict["candidates"]}
+    assert "its tokenizer disagrees" in found["late"]
+    assert "its tokenizer disagrees" not in found["small"]

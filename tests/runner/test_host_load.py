@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
-from unittest.mock import MagicMock
 
 import pytest
 
 from harness.engines.protocol import LoadSpec
-from harness.runner import host_load, workers
+from harness.runner import host_load
 from harness.runner.host_load import Usage, is_idle, limited, others
+from harness.runner.interpreters import Runtime
+from harness.runner.variants import RunVariant
 from harness.runner.workers import Workers
+from harness.suite.variant_model import Variant
 from harness.worker.client import Worker
 
 
@@ -31,19 +31,30 @@ def test_the_processors_that_others_keep_busy(everyone: float, own: float, expec
 
 
 @pytest.mark.parametrize(("busy", "expected"), [(0.0, True), (0.2, True), (0.3, False), (2.0, False)])
-def test_alone_is_next_to_no_work_of_others(monkeypatch: pytest.MonkeyPatch, busy: float, expected: bool) -> None:
-    monkeypatch.setattr(host_load, "QUOTA", Path("/nonexistent"))
-    before = usage(time.monotonic() - 10, 100, 5)
-    monkeypatch.setattr(Usage, "now", lambda: usage(before.at + 10, 100 + 10 * busy + 3, 8))
+def test_idle_is_next_to_no_work_of_others(tmp_path: Path, busy: float, expected: bool) -> None:
+    """Ten seconds in which we worked for three, and others for a part."""
+    before, after = usage(20, 100, 5), usage(30, 100 + 10 * busy + 3, 8)
+    assert is_idle(before, after, quota=tmp_path / "none") is expected
+
+
+def test_a_limited_container_is_not_idle(tmp_path: Path) -> None:
+    """Threads that spin would use up what it may compute."""
+    (tmp_path / "cpu.max").write_text("1000 100000")
+    assert not is_idle(usage(20, 100, 5), usage(30, 100, 5), quota=tmp_path / "cpu.max")
+
+
+@pytest.mark.parametrize(("ago", "least", "most"), [(10.0, 0.0, 0.2), (0.0, host_load.SHORTEST_S - 0.01, 60.0)])
+def test_usage_is_looked_at_for_long_enough(ago: float, least: float, most: float) -> None:
+    """No longer where enough time has passed already."""
     started = time.monotonic()
-    assert is_idle(before) is expected
-    assert time.monotonic() - started < host_load.SHORTEST_S, "ten seconds have been looked at already"
+    Usage.later(usage(started - ago, 100, 5))
+    assert least <= time.monotonic() - started < most
 
 
 def test_our_own_work_is_not_company() -> None:
     before = Usage.now()
-    until = time.monotonic() + 0.5
-    while time.monotonic() < until:
+    until = time.process_time() + 0.5
+    while time.process_time() < until:
         pass
     after = Usage.now()
     assert after.own - before.own == pytest.approx(0.5, abs=0.3)
@@ -63,6 +74,16 @@ def test_without_control_groups_nothing_is_limited(tmp_path: Path) -> None:
     assert not limited(tmp_path / "cpu.max")
 
 
+def wait_policy(worker: Worker) -> str | None:
+    """OMP_WAIT_POLICY of a worker's process."""
+    place = Path(f"/proc/{worker.pid}/environ")
+    deadline = time.monotonic() + 10
+    while not place.read_bytes() and time.monotonic() < deadline:
+        time.sleep(0.01)  # empty for a moment, while the process becomes the worker
+    environment = place.read_bytes().split(b"\0")
+    return dict(os.fsdecode(each).partition("=")[::2] for each in environment if b"=" in each).get("OMP_WAIT_POLICY")
+
+
 @pytest.mark.parametrize(
     ("spins", "users", "expected"),
     [(False, None, "PASSIVE"), (True, None, None), (False, "ACTIVE", "ACTIVE"), (True, "PASSIVE", "PASSIVE")],
@@ -73,43 +94,31 @@ def test_a_workers_threads_wait_as_asked_and_as_the_user_says(
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     if users is not None:
         monkeypatch.setenv("OMP_WAIT_POLICY", users)
-    worker = Worker("v", log=tmp_path / "log", spins=spins)
-    try:
-        place = Path(f"/proc/{worker.pid}/environ")
-        deadline = time.monotonic() + 10
-        while not place.read_bytes() and time.monotonic() < deadline:
-            time.sleep(0.01)  # empty for a moment, while the process becomes the worker
-        environment = place.read_bytes().split(b"\0")
-        found = dict(os.fsdecode(each).partition("=")[::2] for each in environment if b"=" in each)
-        assert found.get("OMP_WAIT_POLICY") == expected
-    finally:
-        worker.close()
+    with Worker("v", log=tmp_path / "log", spins=spins) as worker:
+        assert wait_policy(worker) == expected
 
 
 @pytest.mark.parametrize(
-    ("engine", "device", "by_itself", "expected"),
+    ("engine", "device", "idle", "expected"),
     [
-        ("transformers", "cpu", True, True),
-        ("transformers", "cpu", False, False),
-        ("transformers", "cuda:0", True, False),
-        ("llama.cpp", "cpu", True, False),
+        ("transformers", "cpu", True, None),
+        ("transformers", "cpu", False, "PASSIVE"),
+        ("transformers", "cuda:0", True, "PASSIVE"),
+        ("llama.cpp", "cpu", True, "PASSIVE"),
     ],
 )
-def test_scoring_workers_spin_where_a_run_is_alone_and_timing_ones_never(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, engine: str, device: str, by_itself: bool, expected: bool
+def test_scoring_workers_spin_where_the_machine_is_idle_and_timing_ones_never(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, engine: str, device: str, idle: bool, expected: str | None
 ) -> None:
-    asked: list[bool] = []
-
-    def started(*_: object, spins: bool, **__: object) -> MagicMock:
-        asked.append(spins)
-        return MagicMock()
-
-    monkeypatch.setattr(workers, "Worker", started)
-    monkeypatch.setattr(workers, "alone", lambda _: by_itself)
-    made = Workers(tmp_path, print, stuck_after=None, since=Usage.now())
-    variant: Any = SimpleNamespace(
-        name="v", load=LoadSpec(variant="v", engine=engine, path="p", device=device), runtime=MagicMock()
+    """Found in the environment of real processes."""
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    made = Workers(tmp_path, print, stuck_after=None, is_idle=lambda: idle)
+    variant = RunVariant(
+        name="v",
+        spec=Variant(),
+        load=LoadSpec(variant="v", engine=engine, path="p", device=device),
+        versions={},
+        runtime=Runtime(),
     )
-    made.session(variant).begin()
-    made.timing(variant)
-    assert asked == [expected, False]
+    with made.scoring(variant) as scoring, made.timing(variant) as timing:
+        assert (wait_policy(scoring), wait_policy(timing)) == (expected, "PASSIVE")

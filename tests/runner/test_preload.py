@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import harness
 from harness.engines.protocol import LoadSpec
 from harness.errors import EngineError
-from harness.runner import preload
 from harness.runner.interpreters import Runtime
-from harness.runner.preload import Preload, room
+from harness.runner.preload import SPARE_BYTES, Preload, fits_beside
 from harness.runner.session import Session
 from harness.runner.variants import RunVariant
 from harness.suite.variant_model import Variant
 from harness.worker.client import Worker
+
+PLENTY = 2**40
+"""Bytes."""
 
 
 def variant(name: str, place: Path, **changes: Any) -> RunVariant:
@@ -65,19 +65,19 @@ def test_a_worker_killed_while_it_loads_is_started_again(tmp_path: Path) -> None
     assert "starting the worker again" in said[0]
 
 
-def test_what_loads_beside_another_is_told_so_and_only_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_loads_beside_another_is_told_so_and_only_then(tmp_path: Path) -> None:
     """A worker that is started again loads by itself."""
     told: list[bool] = []
-    begin_load = Worker.begin_load
 
-    def noted(worker: Worker, spec: LoadSpec) -> None:
-        told.append(spec.beside)
-        if spec.beside:
-            os.kill(worker.pid, signal.SIGKILL)
-        begin_load(worker, spec)
+    class Noting(Worker):
+        def begin_load(self, spec: LoadSpec) -> None:
+            told.append(spec.beside)
+            if spec.beside:
+                os.kill(self.pid, signal.SIGKILL)
+            super().begin_load(spec)
 
-    monkeypatch.setattr(Worker, "begin_load", noted)
-    own = session(tmp_path, [])
+    variant_here = variant("v", tmp_path, engine="scripted", script={})
+    own = Session(variant_here, lambda: Noting("v", log=tmp_path / "v.log"), print)
     own.begin(beside=True)
     assert own.facts().linear_modules > 0
     own.close()
@@ -112,7 +112,7 @@ def test_the_next_in_order_is_begun_once_and_handed_over(tmp_path: Path) -> None
         return Noted(each, lambda: Worker("v", log=tmp_path / "v.log"), print)
 
     order = [variant(name, tmp_path) for name in ("a", "b", "c", "d")]
-    own = Preload(order, start, lambda each: each.name != "c")
+    own = Preload(order, start, lambda each: each.name != "c", free=lambda: PLENTY)
     for each in (order[0], order[0], order[1], order[3]):
         own.begin(after=each)
     assert begun == ["b"]
@@ -157,35 +157,20 @@ def test_where_threads_spin_two_load_side_by_side_and_nothing_scores_meanwhile(
         return Noted(each, lambda: Worker("v", log=tmp_path / "v.log"), print)
 
     order = [variant(name, tmp_path) for name in names]
-    Preload(order, start, lambda _: True).facts(start(order[0]), spins=spins)
+    own = Preload(order, start, lambda _: True, free=lambda: PLENTY)
+    own.facts(start(order[0]), spins=spins)
     assert done == expected
-
-
-def test_a_model_that_was_there_before_a_timing_is_looked_at_all_the_same(
-    write_suite: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A timing waits for what loads ahead; what it loaded has its tokens compared as every other."""
-    monkeypatch.setattr(preload, "room", lambda _: True)
-    small, late = ({"quantized_modules": 12}, {"quantized_modules": 12, "digest": "late", "tokens": "shift"})
-    variants = {
-        "full": {"engine": "scripted", "baseline": True, "script": {}},
-        "small": {"engine": "scripted", "quantized": True, "script": small},
-        "late": {"engine": "scripted", "quantized": True, "script": late},
-    }
-    speed = {"workloads": [{"batch": 1, "prompt_tokens": 8, "new_tokens": 4}], "pairs": 2}
-    run = harness.run(write_suite(variants=variants, speed=speed), results=tmp_path / "r")
-    found = {each.variant: each for each in run.verdict.candidates}
-    assert "its tokenizer disagrees" in found["late"].sentence
-    assert "its tokenizer disagrees" not in found["small"].sentence
 
 
 def test_room_is_for_local_models_that_fit_twice_beside_what_is_needed(tmp_path: Path) -> None:
     """An accelerator's memory, a hub id and an endpoint are never loaded ahead, nor files larger than what is free."""
-    assert room(variant("v", tmp_path))
-    assert not room(variant("v", tmp_path, device="cuda:0"))
-    assert not room(variant("v", tmp_path, is_hub=True))
-    assert not room(variant("v", tmp_path, engine="served"))
+    assert fits_beside(variant("v", tmp_path), PLENTY)
+    assert not fits_beside(variant("v", tmp_path), SPARE_BYTES - 1)
+    assert not fits_beside(variant("v", tmp_path, device="cuda:0"), PLENTY)
+    assert not fits_beside(variant("v", tmp_path, is_hub=True), PLENTY)
+    assert not fits_beside(variant("v", tmp_path, engine="served"), PLENTY)
     with (tmp_path / "model.safetensors").open("wb") as file:
         file.truncate(2**40)
-    assert not room(variant("v", tmp_path))
-    assert not room(variant("v", tmp_path / "model.safetensors", engine="llama.cpp"))
+    assert not fits_beside(variant("v", tmp_path), PLENTY)
+    assert not fits_beside(variant("v", tmp_path / "model.safetensors", engine="llama.cpp"), PLENTY)
+    assert fits_beside(variant("v", tmp_path), 2 * PLENTY + SPARE_BYTES)

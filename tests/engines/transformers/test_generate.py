@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,21 +101,23 @@ def test_a_small_budget_makes_small_batches(build: Build, spec: Spec) -> None:
     assert narrow.generate(asked) == wide.generate(asked)
 
 
-def test_a_common_beginning_takes_its_part_of_the_room(
-    build: Build, spec: Spec, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Room for 50 tokens: 12 in front of all, and two rows of 12 + 4 in each batch."""
-    engine, sizes = load(spec(build("llama"))), []
+class NotingDecoder(GreedyDecoder):
+    """Notes how many requests each batch has."""
+
+    sizes: tuple[int, ...] = ()
+
+    def decode(self, requests: Sequence[GenerateRequest], *rest: Any) -> list[list[int]]:
+        self.sizes += (len(requests),)
+        return super().decode(requests, *rest)
+
+
+def test_a_shared_prefix_takes_its_part_of_the_budget(build: Build, spec: Spec) -> None:
+    """Memory for 50 tokens: 12 in front of all, and two rows of 12 + 4 in each batch."""
+    engine = load(spec(build("llama")))
     engine._generator._room = dataclasses.replace(engine._generator._room, cache_tokens=50)
-    decode = GreedyDecoder.decode
-
-    def noted(self: GreedyDecoder, requests: list[GenerateRequest], *rest: Any) -> list[list[int]]:
-        sizes.append(len(requests))
-        return decode(self, requests, *rest)
-
-    monkeypatch.setattr(GreedyDecoder, "decode", noted)
+    engine._generator._decoder = decoder = NotingDecoder(engine._loaded.model, engine._head, engine._generator._room)
     engine.generate([GenerateRequest(prompt=(*HEAD, 5), max_new_tokens=3, shared=len(HEAD)) for _ in range(7)])
-    assert sizes == [2, 2, 2, 1]
+    assert decoder.sizes == (2, 2, 2, 1)
 
 
 def test_prompts_of_several_passes_go_on_together(build: Build, spec: Spec) -> None:

@@ -51,13 +51,13 @@ class Products(TorchDispatchMode):
     """Rows of every product of a matrix: those that oneDNN is asked for by name, and those that torch computes."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it without annotations
         self.onednn: list[int] = []
         self.torchs: list[tuple[torch.dtype, int]] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.name()
-        values = args[1] if name == "aten::addmm" else args[0] if args else None
+        values: Any = args[1] if name == "aten::addmm" else args[0] if args else None
         if name == "mkldnn::_linear_pointwise":
             self.onednn.append(values.numel() // values.shape[-1])
         elif name in ("aten::addmm", "aten::mm", "aten::linear"):

@@ -13,7 +13,7 @@ import torch
 from harness.engines.foreign_errors import translated
 from harness.engines.protocol import GenerateRequest, LoadSpec, OutOfMemoryError, ScoreRequest, Window
 from harness.engines.transformers import transformers_engine as engine
-from harness.engines.transformers.loading import Loaded, load_model
+from harness.engines.transformers.loading import loading_threads
 from harness.errors import EngineError
 from tests.engines.tiny import Make, plain_model
 
@@ -129,21 +129,16 @@ def test_half_precision(make_model: Make) -> None:
 
 
 @pytest.mark.parametrize("beside", [False, True])
-def test_a_model_that_loads_beside_another_leaves_it_half_of_the_cores(
-    make_model: Make, monkeypatch: pytest.MonkeyPatch, beside: bool
-) -> None:
+def test_a_model_that_loads_beside_another_leaves_it_half_of_the_cores(make_model: Make, beside: bool) -> None:
     """Afterwards it scores on all of them."""
-    seen: list[int] = []
-
-    def noted(loaded: LoadSpec, scratch: str | None = None) -> Loaded:
-        seen.append(torch.get_num_threads())
-        return load_model(loaded, scratch)
-
-    monkeypatch.setattr(engine, "load_model", noted)
     usual = torch.get_num_threads()
     try:
+        with loading_threads(spec(Path("model"), threads=2, beside=beside)):
+            assert torch.get_num_threads() == (1 if beside else 2)
+        assert torch.get_num_threads() == 2
+        torch.set_num_threads(1)
         engine.load(spec(make_model(), threads=2, beside=beside))
-        assert (seen, torch.get_num_threads()) == ([1 if beside else 2], 2)
+        assert torch.get_num_threads() == 2
         with pytest.raises(EngineError):
             engine.load(spec(Path("nowhere"), threads=1, beside=beside))
         assert torch.get_num_threads() == 1
