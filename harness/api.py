@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from harness.records.run_manifest import RunManifest
 from harness.records.store import Store
 from harness.records.verdict import Verdict
-from harness.reports import write_html, write_junit, write_markdown
+from harness.reports import FORMATS, write_reports
 from harness.runner.run_options import RunOptions, called_with
 
 if TYPE_CHECKING:
@@ -197,15 +197,13 @@ def report(
     results: str | Path = RESULTS,
     reports: str | Path = REPORTS,
 ) -> Path:
-    """Write `report.html`, `report.md` and `junit.xml` of a verdict; returns the HTML file's path."""
+    """Write a verdict in every format that has a file: `report.html`, `report.md`, `junit.xml`; returns the HTML
+    file's path."""
     if isinstance(verdict, Run):
         verdict = verdict.verdict
     if not isinstance(verdict, Verdict):
         manifest = find(verdict, results)
         verdict = Store(Path(results)).verdict(manifest.suite, manifest.run)
     folder = Path(reports) / verdict.suite / verdict.run
-    page = folder / "report.html"
-    write_html(verdict, page)
-    write_markdown(verdict, folder / "report.md")
-    write_junit(verdict, folder / "junit.xml")
-    return page
+    write_reports(verdict, folder)
+    return folder / FORMATS["html"].file

@@ -76,6 +76,14 @@ def without_line_commands(text: str, *, at_start: bool) -> str:
     return head + line_break + _AT_LINE_START.sub(r"\1: :", rest)
 
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def not_a_formula(text: str) -> str:
+    """A text as a cell of a CSV file: one that a spreadsheet would run as a formula gets an apostrophe in front."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
 def json_text(text: str) -> str:
     """JSON that says the same with nothing in it that a terminal or a log reader acts on."""
     return _UNSHOWABLE.sub(_escaped, _ANYWHERE.sub(r"\\u0023#", text))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -13,8 +14,7 @@ from harness import api
 from harness.errors import RunError, UsageError, unwritable
 from harness.output import commands
 from harness.records.verdict import Verdict
-from harness.reports import annotations as github_annotations
-from harness.reports import print_verdict
+from harness.reports import FORMATS
 from harness.runner.run_options import RunOptions
 
 
@@ -68,9 +68,7 @@ def _write_outcome(outcome: Path, verdict: Verdict, results: Path, folder: Path)
         "records": str(records),
         "verdict": str(records / "verdict.json"),
         "reports": str(folder),
-        "markdown": str(folder / "report.md"),
-        "html": str(folder / "report.html"),
-        "junit": str(folder / "junit.xml"),
+        **{each.name: str(folder / each.file) for each in FORMATS.values() if each.file},
     }
     scratch = outcome.with_name(f"{outcome.name}.{os.getpid()}")
     try:
@@ -81,7 +79,9 @@ def _write_outcome(outcome: Path, verdict: Verdict, results: Path, folder: Path)
 
 
 def announce(verdict: Verdict) -> None:
-    """The verdict on stdout; annotations too where GitHub reads them."""
-    print_verdict(verdict, Console())
-    if os.environ.get("GITHUB_ACTIONS") == "true":
-        commands(github_annotations(verdict))
+    """The verdict on stdout, in every format that is printed here."""
+    for each in FORMATS.values():
+        if each.ci and os.environ.get(each.ci) == "true":
+            commands(each.render(verdict))
+        elif not each.ci and not each.file:
+            sys.stdout.write(each.render(verdict))

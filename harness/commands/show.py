@@ -20,7 +20,7 @@ from harness.records.items import Failed, ItemRecord, PlannedItem
 from harness.records.record_index import RecordIndex
 from harness.records.run_manifest import RunManifest, VariantRun
 from harness.records.store import Store
-from harness.shown import json_text
+from harness.shown import json_text, not_a_formula
 
 Cell = str | int | float | bool | None | list[float | None] | list[str] | dict[str, str]
 
@@ -113,9 +113,7 @@ def _row(task: str, marks: Mapping[str, Cell], planned: PlannedItem, record: Ite
 
 
 def _cell(value: Cell) -> str | int | float | bool | None:
-    """CSV has no lists: they become JSON. A text that a spreadsheet would run as a formula gets a quote in front."""
+    """CSV has no lists: they become JSON."""
     if isinstance(value, list | dict):
         return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return "'" + value
-    return value
+    return not_a_formula(value) if isinstance(value, str) else value

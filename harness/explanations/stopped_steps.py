@@ -11,9 +11,9 @@ from harness.comparison.sequential_test import Units, units_of
 from harness.explanations.evidence import Evidence, Stopped
 from harness.explanations.shapes import Change, Condition, Section, Step, Table, counted, step
 from harness.explanations.what_if import HALVINGS, written
+from harness.forms import FORMS
 from harness.notation import in_formula
 from harness.records.columns import Indices
-from harness.reports import figures
 from harness.samples.pairs import PairedMetric
 from harness.stats import BettingTest
 from harness.stats.betting import BETS, LARGEST, MOST_AT_RISK, SMALLEST
@@ -112,7 +112,7 @@ def early_changes(evidence: Evidence, data: Stopped) -> tuple[Change, ...]:
             low, high = (middle, high) if fails(middle, finding.alpha) else (low, middle)
         limit = written(evidence, low, up=False, gives="FAIL")
         if limit is not None:
-            said = figures.in_form(limit, finding.form, finding.unit)
+            said = FORMS[finding.form].notation.amount(limit, finding.unit)
             says = f"largest limit at which these items would FAIL: {said} (max_drop: {limit:.15g})"
             found.append(Change(of="limit", gives="FAIL", value=limit, says=says))
     wealth = _played(_units(data, data.metric), finding.limit, data.alpha).wealth

@@ -13,9 +13,9 @@ from rich.text import Text
 from harness.explanations.shapes import Condition, Explanation, FlipBeside, Section, Step, Table
 from harness.notation import in_formula
 from harness.records.measures import Flip
-from harness.reports import figures
-from harness.reports.safe_text import visible, without_commands
 from harness.reports.terminal import STYLES, safe
+from harness.reports.wording import limit_of
+from harness.shown import visible, without_commands
 
 SHORT = 160
 """Characters of a prompt or an answer that are shown without --full."""
@@ -58,7 +58,7 @@ def _title(each: Explanation) -> Text:
     what = f"{each.task} {each.metric}" if each.task else each.metric
     where = "".join(f", {part}" for part in (each.slice, each.workload) if part)
     against = f" against {each.against}" if each.against else ""
-    limit = figures.limit_of(each.form, each.limit, each.unit)
+    limit = limit_of(each.form, each.limit, each.unit)
     title = Text.assemble(
         (safe(each.gate), "bold"), f" {safe(each.name)}  " if each.name else "  ",
         (safe(f"{each.variant}{against}"), "bold"),

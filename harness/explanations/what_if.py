@@ -14,11 +14,11 @@ import numpy as np
 
 from harness.explanations.evidence import Evidence, Items, ThreeWays
 from harness.explanations.shapes import Change
+from harness.forms import FORMS
 from harness.gates.judgement import Judgement
 from harness.gates.retained_gain import judge_three_way
 from harness.notation import in_formula
 from harness.records.findings import Decision, Finding
-from harness.reports import figures
 from harness.samples.base_pairs import ThreeWay
 from harness.samples.measures import drop_of
 from harness.samples.pairs import PairedMetric
@@ -70,7 +70,7 @@ def _limits(evidence: Evidence) -> list[Change]:
         if limit is None:
             continue
         word = ("smallest" if ceiling else "largest") if gives == "PASS" else ("largest" if ceiling else "smallest")
-        said = figures.in_form(limit, finding.form, finding.unit)
+        said = FORMS[finding.form].notation.amount(limit, finding.unit)
         side = "above" if up else "below"
         own = f"{in_formula(bound)} itself and " if estimate.lower is None and gives == "PASS" else ""
         says = f"{word} limit at which it would {gives}: {said} ({finding.form}: {limit:.15g}); {own}any {side} "

@@ -1,23 +1,24 @@
-"""A verdict for people and for CI. Owns formatting; refuses to judge, to measure and to read anything else.
+"""A verdict for people and for CI: sections of plain blocks, drawn by every format. Owns formatting; refuses to judge,
+to measure and to read anything but a `Verdict`.
 
-Every function takes a `Verdict` (`harness.records.verdict`) and gives text or writes one file by rename.
-Model output is hostile until it went through `text.py`.
+Model output is hostile until it went through `harness.shown`.
 """
 
 from harness.reports.annotations import annotations
-from harness.reports.html import render_html, write_html
-from harness.reports.junit import render_junit, write_junit
-from harness.reports.markdown import render_markdown, write_markdown
+from harness.reports.formats import FORMATS, Format, write_reports
+from harness.reports.html import render_html
+from harness.reports.junit import render_junit
+from harness.reports.markdown import render_markdown
 from harness.reports.terminal import print_measures, print_verdict
 
 __all__ = [
+    "FORMATS",
+    "Format",
     "annotations",
     "print_measures",
     "print_verdict",
     "render_html",
     "render_junit",
     "render_markdown",
-    "write_html",
-    "write_junit",
-    "write_markdown",
+    "write_reports",
 ]

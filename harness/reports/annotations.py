@@ -1,43 +1,54 @@
-"""GitHub workflow commands for what did not pass: a line per finding, shown on the run's page.
+"""Blocks as GitHub workflow commands: a line for what did not pass, shown on the run's page.
 
-For GitHub Actions only (`GITHUB_ACTIONS=true`, the caller's check). A value can never start a command of
-its own: everything that could end a line or a property is percent-encoded as GitHub's runner decodes it.
+For GitHub Actions only. A value can never start a command of its own: everything that could end a line or a property
+is percent-encoded as GitHub's runner decodes it.
 """
 
-from harness.records.findings import FindingDecision
+from collections.abc import Iterable, Iterator
+
 from harness.records.verdict import Verdict
-from harness.reports import figures
-from harness.reports.safe_text import one_line, without_commands
+from harness.reports.blocks import Block, Headline, Lines, Outcome, Outcomes, Section, told
+from harness.reports.sections import arranged
+from harness.shown import one_line, without_commands
 
 
 def annotations(verdict: Verdict) -> str:
     """`::error title=…::…` lines, errors for what blocks and warnings for the rest; empty when all passed."""
+    return drawn(arranged(verdict, "annotations"))
+
+
+def drawn(sections: Iterable[Section]) -> str:
+    """The sections' commands, a line each."""
     lines: list[str] = []
-    parts = [(f"{verdict.baseline} (baseline)", verdict.baseline_findings, verdict.baseline_checks)]
-    parts += [(each.variant, each.findings, each.checks) for each in verdict.candidates]
-    for name, findings, checks in parts:
-        for check in checks:
-            if not check.held:
-                title = f"{name} {'INVALID' if check.blocks else 'note'}: {check.name}"
-                lines.append(_command("error" if check.blocks else "notice", title, check.says))
-        for finding in findings:
-            if finding.decision != "PASS":
-                title = f"{name} {finding.decision}: {figures.gate_name(finding)}"
-                lines.append(_command(_level(finding.decision, finding.severity), title, finding.reason))
-    lines += [_command("notice", "waiver", says) for says in figures.waiver_notes(verdict)]
-    lines += [_command("notice", "changed gate", says) for says in figures.change_notes(verdict)]
-    if verdict.report_only:
-        lines.append(_command("notice", f"{verdict.suite}: {verdict.headline}", verdict.sentence))
-    elif verdict.decision != "PASS":
-        title = f"{verdict.suite}: {verdict.decision}"
-        lines.append(_command("error" if lines else _level(verdict.decision, "block"), title, verdict.sentence))
+    for section in sections:
+        for block in section.blocks:
+            lines += _block(block, section.title, anything=bool(lines))
     return "".join(f"{line}\n" for line in lines)
 
 
-def _level(decision: FindingDecision, severity: str) -> str:
-    if decision == "WAIVED":
-        return "notice"
-    return "warning" if severity == "warn" or decision == "INCONCLUSIVE" else "error"
+def _block(block: Block, title: str, *, anything: bool) -> Iterator[str]:
+    match block:
+        case Outcomes():
+            yield from (_outcome(block.title, each) for each in block.failed)
+        case Lines() if block.kind in ("note", "quiet"):
+            noted = [line for line in told(block.lines, "annotations") if line.annotation]
+            yield from (_command("notice", line.annotation, line.text) for line in noted)
+        case Headline():
+            if not block.judged:
+                yield _command("notice", f"{block.title}: {block.word}", block.sentence)
+            elif block.decision != "PASS":
+                doubt = block.decision == "INCONCLUSIVE" and not anything
+                yield _command("warning" if doubt else "error", f"{block.title}: {block.decision}", block.sentence)
+        case _:
+            yield _command("notice", title, "; ".join(block.words()))
+
+
+def _outcome(variant: str, outcome: Outcome) -> str:
+    level = "warning" if outcome.weight == "warn" or outcome.decision == "INCONCLUSIVE" else "error"
+    if outcome.weight == "note" or outcome.decision == "WAIVED":
+        level = "notice"
+    word = "note" if outcome.weight == "note" else outcome.decision
+    return _command(level, f"{variant} {word}: {outcome.name}", outcome.reason)
 
 
 def _command(level: str, title: str, message: str) -> str:

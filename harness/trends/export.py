@@ -6,15 +6,14 @@ import csv
 import io
 from dataclasses import fields
 
+from harness.shown import not_a_formula
 from harness.trends.build import History
-from harness.trends.figure_rows import HistoryRow
-
-_SPREADSHEET_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+from harness.trends.figure_rows import WRITTEN_AS, HistoryRow
 
 
 def history_csv(history: History) -> str:
     """A header and a line per row; numbers unrounded, a missing one empty. New columns come at the end."""
-    names = [field.name for field in fields(HistoryRow)]
+    names = [WRITTEN_AS.get(field.name, field.name) for field in fields(HistoryRow)]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(names)
@@ -27,13 +26,12 @@ def history_json(history: History) -> str:
     """`History` as JSON: numbers unrounded, null where one could not be had."""
     from pydantic import TypeAdapter
 
-    return TypeAdapter(History).dump_json(history, indent=1).decode() + "\n"
+    return TypeAdapter(History).dump_json(history, indent=1, by_alias=True).decode() + "\n"
 
 
 def _cell(value: object) -> object:
-    """Text that a spreadsheet would run as a formula gets an apostrophe in front."""
-    if isinstance(value, str) and value.startswith(_SPREADSHEET_FORMULA):
-        return f"'{value}"
+    if isinstance(value, str):
+        return not_a_formula(value)
     if isinstance(value, bool):
         return str(value).lower()
     return "" if value is None else value

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Annotated, Literal
+
+from pydantic import Field, PlainSerializer
 
 from harness.metrics.row import StoredBytes
 from harness.metrics.table import computed_by
@@ -20,7 +23,49 @@ from harness.records.summary import (
 )
 from harness.trends.comparable import Measured, of_cost, of_quality
 
-"""Worst first."""
+
+@dataclass(frozen=True, kw_only=True)
+class Outside:
+    """Why a figure is in no series."""
+
+    code: Literal["INVALID", "nothing", "stopped", "partial"]
+    items: int = 0
+    planned: int = 0
+    """Of these it was stopped after `items`."""
+    limit: int | None = None
+    """At most so many items of each task; None where a part of the suite was left out."""
+    sentence: str = ""
+    """Why a variant is INVALID, where it has no figure that says so."""
+
+    def __str__(self) -> str:
+        match self.code:
+            case "INVALID":
+                return self.sentence or self.code
+            case "nothing":
+                return "nothing was measured"
+            case "stopped":
+                return f"stopped early, after {self.items:,} of {self.planned:,} items"
+            case "partial":
+                return "partial run" if self.limit is None else f"partial run, --limit {self.limit}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesEvent:
+    """A new series begins, or an earlier one goes on."""
+
+    event: Literal["new", "back"]
+    series: int
+    changes: tuple[str, ...]
+    """What is not as in the run before."""
+
+    def __str__(self) -> str:
+        changed = "; ".join(self.changes)
+        return f"back to series {self.series}: {changed}" if self.event == "back" else changed
+
+
+WRITTEN_AS = {"outside": "note", "series_event": "series_reason"}
+"""Fields that other programs get in words, and their names there."""
+_WORDS = PlainSerializer(lambda value: "" if value is None else str(value), return_type=str)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,17 +108,28 @@ class HistoryRow:
     """The bounds are one-sided at 1 - alpha each."""
     worse: int
     """1: a larger change is worse, -1: a smaller one is."""
-    note: str
-    """Why this figure is in no series; empty where it is in one."""
+    outside: Annotated[Outside | None, _WORDS, Field(serialization_alias=WRITTEN_AS["outside"])]
+    """Why this figure is in no series; None where it is in one."""
     series: int | None = None
     """Counted from 1 for each figure of each variant; None where it is in none."""
-    series_reason: str = ""
-    """Why another series begins here or is taken up again; empty where the series before goes on."""
+    series_event: Annotated[SeriesEvent | None, _WORDS, Field(serialization_alias=WRITTEN_AS["series_event"])] = None
+    """That another series begins here or is taken up again, and why; None where the series before goes on."""
     shift: float | None = None
     """A shift of level marked at this run: the level from here on minus the level before; for speed and memory
     their ratio."""
 
+    @property
+    def note(self) -> str:
+        """Why this figure is in no series, in words; empty where it is in one."""
+        return "" if self.outside is None else str(self.outside)
 
+    @property
+    def series_reason(self) -> str:
+        """Why another series begins here or is taken up again, in words."""
+        return "" if self.series_event is None else str(self.series_event)
+
+
+INVALID = Outside(code="INVALID")
 Line = tuple[str, str, str]
 """Variant, task, metric: what is followed over runs."""
 
@@ -91,12 +147,12 @@ def rows_of(
         candidate = found.model_copy(update={"findings": own})
         blank = _unmeasured(summary, candidate, (summary.run, candidate.variant) in accepted)
         quality = [
-            (_of_measure(blank, each, candidate, note=_note(summary, candidate, each.task)), each.task)
+            (_of_measure(blank, each, candidate, outside=_outside(summary, candidate, each.task)), each.task)
             for each in candidate.measures
         ]
         for row, task in quality:
             yield row, of_quality(summary, candidate, task)
-        measured = replace(blank, note="INVALID" if candidate.decision == "INVALID" else "")
+        measured = replace(blank, outside=INVALID if candidate.decision == "INVALID" else None)
         cost = [_of_speed(measured, each, candidate) for each in candidate.speed]
         cost += _of_memory(measured, summary, candidate)
         conditions = of_cost(summary, candidate)
@@ -130,25 +186,27 @@ def _unmeasured(summary: VerdictSummary, candidate: CandidateView, accepted: boo
         model=conditions.weights if conditions is not None else "",
         alpha=summary.alpha,
         worse=1,
-        note=candidate.sentence if candidate.decision == "INVALID" else "nothing was measured",
+        outside=Outside(code="INVALID" if candidate.decision == "INVALID" else "nothing", sentence=candidate.sentence),
     )
 
 
-def _note(summary: VerdictSummary, candidate: CandidateView, task: str) -> str:
-    """Why a quality figure of this run stands in no series; one of all items of a task stands in one."""
+def _outside(summary: VerdictSummary, candidate: CandidateView, task: str) -> Outside | None:
+    """Why a quality figure of this run is in no series; one of all items of a task is in one."""
     if candidate.decision == "INVALID":
-        return "INVALID"
+        return INVALID
     stop = candidate.stopped
     if stop is not None and stop.task == task:
-        return f"stopped early, after {stop.items:,} of {stop.planned:,} items"
+        return Outside(code="stopped", items=stop.items, planned=stop.planned)
     asked = next((each for each in summary.tasks if each.task == task and each.plan), None)
+    partial = Outside(code="partial", limit=summary.limit)
     if summary.limit is not None:
-        whole = asked is not None and asked.items < summary.limit
-        return "" if whole else f"partial run, --limit {summary.limit}"
-    return "" if asked is not None or not summary.partial else "partial run"
+        return None if asked is not None and asked.items < summary.limit else partial
+    return None if asked is not None or not summary.partial else partial
 
 
-def _of_measure(blank: HistoryRow, measure: MeasureView, candidate: CandidateView, *, note: str) -> HistoryRow:
+def _of_measure(
+    blank: HistoryRow, measure: MeasureView, candidate: CandidateView, *, outside: Outside | None
+) -> HistoryRow:
     own = measure.kind == "divergence"  # a level of its own, and the only kind where more may be better
     return replace(
         blank,
@@ -163,7 +221,7 @@ def _of_measure(blank: HistoryRow, measure: MeasureView, candidate: CandidateVie
         upper=measure.upper,
         worse=-1 if own and measure.higher_is_better else 1,
         decision=_decision(candidate.findings, measure.metric, task=measure.task),
-        note=note,
+        outside=outside,
     )
 
 
@@ -218,11 +276,10 @@ def _decision(
     findings: Iterable[GateView], metric: str, *, task: str | None = None, workload: str | None = None
 ) -> FindingDecision | None:
     """The worst decision of the gates on the whole of this figure."""
-    found = {
+    return worst(
         finding.decision
         for finding in findings
         if finding.metric == metric
         and finding.slice is None
         and (finding.task == task if task is not None else finding.workload in (None, workload))
-    }
-    return worst(found)
+    )

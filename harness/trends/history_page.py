@@ -1,55 +1,50 @@
-"""History as one self-contained HTML page. Equal histories give equal bytes."""
+"""History as sections of plain blocks, and as one self-contained HTML page. Equal histories give equal bytes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from harness.trends import phrases
-from harness.trends.build import History
+from harness.notation import DASH, count, level
+from harness.reports.blocks import (
+    Block,
+    Cell,
+    Column,
+    Footer,
+    Group,
+    Headline,
+    Mark,
+    Panels,
+    Paragraph,
+    Row,
+    Section,
+    Table,
+)
+from harness.reports.charts.lines import COLOURS
+from harness.trends import line_charts, phrases
+from harness.trends.build import History, HistoryRun
 from harness.trends.figure_rows import HistoryRow
 from harness.trends.series import Shift
 
 ROWS_SHOWN = 400
 """Figures in the page's table, the newest; the charts show all."""
+BREAKS_SHOWN = 100
 CLOSE_RUNS = 40
 """With more runs than this a chart takes the page's whole width."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Break:
-    """A run at which series begin for one reason, and for how many figures."""
-
-    run: str
-    label: str
-    reason: str
-    figures: tuple[str, ...]
+RUN = Column(title="Run", kind="unbroken")
+KEY: tuple[tuple[Mark, str], ...] = (
+    ("hollow", "in no series: partial, stopped early or INVALID"),
+    ("ring", "promoted"),
+    ("break", "new series"),
+    ("shift", "shift of level"),
+)
 
 
 def history_html(history: History) -> str:
     """The page: charts, shifts, series, runs, the newest figures."""
-    from harness.reports.html.templating import render
-    from harness.trends import line_charts
+    from harness.reports.html import drawn
 
-    labels = {run.run: run.label for run in history.runs}
-    figures = [row for row in history.figures if row.kind != "none"]
-    return render(
-        "history.html.j2",
-        history=history,
-        charts=line_charts.charts(history),
-        variants=line_charts.variants_of(history),
-        wide=len(history.runs) > CLOSE_RUNS,
-        shifts=history.shifts,
-        breaks=_breaks(history),
-        breaks_listed=line_charts.BREAKS_LISTED,
-        runs=tuple(reversed(history.runs)),
-        rows=tuple(reversed(figures[-ROWS_SHOWN:])),
-        rows_in_all=len(figures),
-        unmeasured=tuple(reversed([row for row in history.figures if row.kind == "none"])),
-        labels=labels,
-        words=phrases,
-        shift_title=_shift_title,
-    )
+    return drawn(f"History · {history.suite}", sections(history), links=False)
 
 
 def write_history(history: History, path: Path) -> None:
@@ -59,23 +54,155 @@ def write_history(history: History, path: Path) -> None:
     write_atomically(path, history_html(history).encode())
 
 
-def _shift_title(shift: Shift) -> str:
-    return f"{shift.task} {shift.metric}".strip()
+def sections(history: History) -> Iterator[Section]:
+    """In the page's order."""
+    yield Section(blocks=(_headline(history), *_charts(history)))
+    yield from _shifts(history)
+    yield from _series(history)
+    yield _runs(history)
+    yield from _figures(history)
+    yield Section(blocks=(Footer(parts=(("Made by quantgate from saved verdicts.", ""),)),))
 
 
-def _breaks(history: History) -> tuple[Break, ...]:
-    """Newest first; a reason that several figures share stands once."""
-    found: dict[tuple[str, str, str], list[HistoryRow]] = {}
+def _headline(history: History) -> Headline:
+    told = [(history.runs, "run"), (line_charts.variants_of(history), "variant")]
+    parts = [count(len(each), name) for each, name in told]
+    parts += [f"{count(len(history.shifts), 'shift')} of level"] if history.shifts else []
+    return Headline(
+        title=history.suite,
+        about="history",
+        sentence=", ".join(parts),
+        note="Every version is compared with the full-precision baseline of its own run; differences between versions "
+        "are never added up. Bars are one-sided bounds on both sides. A line breaks where the suite, the engine or, "
+        "for speed and memory, the host is another: figures before and after are no series.",
+    )
+
+
+def _charts(history: History) -> Iterator[Block]:
+    charts = line_charts.charts(history)
+    variants = enumerate(line_charts.variants_of(history))
+    lines: list[tuple[Mark, str]] = [(index % COLOURS, variant) for index, variant in variants]
+    yield Panels(panels=charts, key=(*lines, *KEY), width="one" if len(history.runs) > CLOSE_RUNS else "")
+    if not charts:
+        yield Paragraph(text="No run of this suite has measured anything yet.", quiet=False)
+
+
+def _table(columns: tuple[Column, ...], rows: Sequence[Row]) -> Table:
+    return Table(columns=columns, groups=(Group(rows=tuple(rows)),))
+
+
+def _named(run: str, label: str) -> Cell:
+    return Cell(text=run, tags=(label,) if label else ())
+
+
+def _shifts(history: History) -> Iterator[Section]:
+    columns = (
+        Column(title="First run on the new level", label="New level", kind="unbroken"),
+        Column(title="Last on the old", label="Old level", kind="unbroken"),
+        Column(title="Variant"),
+        Column(title="Figure"),
+        Column(title="Shift", kind="sentence"),
+    )
+    labels = {run.run: run.label for run in history.runs}
+    if history.shifts:
+        table = _table(columns, [_shift(shift, labels) for shift in history.shifts])
+        yield Section(name="shifts", title="Shifts of level", blocks=(Paragraph(text=phrases.SHIFTS_SAY), table))
+
+
+def _shift(shift: Shift, labels: dict[str, str]) -> Row:
+    return (
+        _named(shift.at_run, labels[shift.at_run]),
+        _named(shift.after_run, labels.get(shift.after_run, "")),
+        Cell(text=shift.variant),
+        Cell(text=f"{shift.task} {shift.metric}".strip()),
+        Cell(text=phrases.shift_words(shift)),
+    )
+
+
+def _series(history: History) -> Iterator[Section]:
+    """Newest first; a reason that several figures share is told once."""
+    found: dict[tuple[str, str, str], list[str]] = {}
     for row in history.figures:
-        if row.series_reason:
-            found.setdefault((row.run, row.label, row.series_reason), []).append(row)
-    breaks = [
-        Break(
-            run=run,
-            label=label,
-            reason=reason,
-            figures=tuple(f"{row.variant} {row.task} {row.metric}".replace("  ", " ") for row in rows),
-        )
-        for (run, label, reason), rows in found.items()
-    ]
-    return tuple(reversed(breaks))
+        if row.series_event is not None:
+            name = f"{row.variant} {row.task} {row.metric}".replace("  ", " ")
+            found.setdefault((row.run, row.label, row.series_reason), []).append(name)
+    rows = []
+    for (run, label, reason), names in reversed(found.items()):
+        more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+        rows.append((_named(run, label), Cell(text=reason), Cell(text=f"{', '.join(names[:4])}{more}")))
+    columns = (
+        RUN,
+        Column(title="What changed", label="Changed", kind="sentence"),
+        Column(title="Figures", kind="sentence"),
+    )
+    about = Paragraph(
+        text="Where a figure's conditions changed; it goes on in an earlier series when its conditions are back. "
+        "Newest first."
+    )
+    left_out = Paragraph(text=f"The newest {BREAKS_SHOWN} of {len(rows)}; all stand in the CSV.")
+    blocks: tuple[Block, ...] = (
+        about,
+        _table(columns, rows[:BREAKS_SHOWN]),
+        *([left_out] if len(rows) > BREAKS_SHOWN else []),
+    )
+    if rows:
+        yield Section(name="series", title="Series", blocks=blocks)
+
+
+def _runs(history: History) -> Section:
+    columns = (
+        RUN,
+        Column(title="Started (UTC)", label="Started"),
+        Column(title="Verdict"),
+        Column(title="Host"),
+        Column(title=""),
+    )
+    unmeasured = reversed([row for row in history.figures if row.kind == "none"])
+    said = [f"{row.variant} in {row.run}: {row.verdict}, no figure. {row.note}" for row in unmeasured]
+    said += [f"Skipped: {each.reason}" for each in history.skipped]
+    table = _table(columns, [_run(run) for run in reversed(history.runs)])
+    notes = [Paragraph(text=text) for text in said]
+    return Section(name="runs", title="Runs", blocks=(Paragraph(text="Newest first."), table, *notes))
+
+
+def _run(run: HistoryRun) -> Row:
+    limit = f", --limit {run.limit}" if run.limit else ""
+    promoted = (f"promoted {', '.join(run.promoted)}",) if run.promoted else ()
+    return (
+        _named(run.run, run.label),
+        Cell(text=run.started_at[:16].replace("T", " ")),
+        Cell(text=run.decision, decision=run.decision, badge=True),
+        Cell(text=run.host[:8]),
+        Cell(tags=(*promoted, f"partial{limit}") if run.partial else promoted),
+    )
+
+
+def _figures(history: History) -> Iterator[Section]:
+    columns = (
+        RUN,
+        *(Column(title=title) for title in ("Variant", "Figure")),
+        *(Column(title=title, kind="number") for title in ("Baseline", "Candidate", "Change")),
+        *(Column(title=title) for title in ("Series", "Gate")),
+    )
+    measured = [row for row in history.figures if row.kind != "none"]
+    shown = measured[-ROWS_SHOWN:]
+    more = f"; {len(shown):,} of {len(measured):,}, all stand in the CSV and the JSON" if shown != measured else ""
+    table = _table(columns, [_figure(row) for row in reversed(shown)])
+    if measured:
+        about = Paragraph(text=f"Newest run first{more}.")
+        yield Section(name="rows", title="Figures", blocks=(about, table))
+
+
+def _figure(row: HistoryRow) -> Row:
+    bounded = row.lower is not None and row.upper is not None
+    tags = (*([row.note] if row.note else []), *(["shift"] if row.shift is not None else []))
+    return (
+        _named(row.run, row.label),
+        Cell(text=row.variant, tags=("promoted",) if row.accepted else ()),
+        Cell(text=phrases.title(row)),
+        Cell(text=level(row.baseline, row.unit)),
+        Cell(text=level(row.candidate, row.unit)),
+        Cell(text=phrases.shown(row, row.change), small=phrases.bounds(row) if bounded else ""),
+        Cell(text=str(row.series or DASH), tags=tags),
+        Cell(text=row.decision or DASH, decision=row.decision, badge=row.decision is not None),
+    )

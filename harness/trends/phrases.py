@@ -1,9 +1,9 @@
-"""How a figure's change, its bounds, a shift and a break are put in words; the same in terminal and page."""
+"""How a figure's change, its bounds, and a shift are put in words; the same in terminal and page."""
 
 from __future__ import annotations
 
 from harness.notation import Notation, significant
-from harness.reports import figures
+from harness.reports.wording import change_of
 from harness.trends.figure_rows import HistoryRow
 from harness.trends.series import Shift
 
@@ -32,33 +32,32 @@ def meaning(row: HistoryRow) -> str:
 
 def shown(row: HistoryRow, value: float | None) -> str:
     """A change or a bound of this row."""
-    return figures.of_kind(row.kind).amount(value, row.unit)
+    return change_of(row.kind).amount(value, row.unit)
 
 
 def bounds(row: HistoryRow) -> str:
     """Both bounds of the row's change."""
-    return figures.of_kind(row.kind).span(row.lower, row.upper, row.unit)
+    return change_of(row.kind).span(row.lower, row.upper, row.unit)
 
 
 def shift_words(shift: Shift) -> str:
     """`0.20 pp → 1.30 pp, up by 1.10 pp (about 0.82 … 1.38 pp), worse; 12 runs before, 6 from here`."""
-    write = figures.of_kind(shift.kind).amount
-    levels = f"{write(shift.before, shift.unit)} → {write(shift.after, shift.unit)}"
+    before, after = (change_of(shift.kind).amount(level, shift.unit) for level in (shift.before, shift.after))
     fine = "worse" if shift.worse else "better"
     runs = f"{shift.runs_before} runs before, {shift.runs_after} from here"
     model = "; the model changed here too" if shift.model_changed else ""
-    return f"{levels}, {_size(shift)}, {fine}; {runs}{model}"
+    return f"{before} → {after}, {_size(shift)}, {fine}; {runs}{model}"
 
 
 def _size(shift: Shift) -> str:
-    if shift.kind in ("speed", "memory"):
+    notation = change_of(shift.kind)
+    if notation is Notation.RATIO:
         exact = shift.lower == shift.upper
-        about = "" if exact else f" (about {Notation.RATIO.span(shift.lower, shift.upper, '')})"
+        about = "" if exact else f" (about {notation.span(shift.lower, shift.upper, '')})"
         return f"by a factor of {significant(shift.size, 4)}{about}"
-    notation = Notation.POINTS if shift.unit == "fraction" else figures.of_kind(shift.kind)
-    up = shift.size > 0
+    if shift.unit == "fraction":  # a difference of shares is in points, whatever they are shares of
+        notation = Notation.POINTS
     low, high = sorted((abs(shift.lower), abs(shift.upper))) if shift.lower * shift.upper > 0 else (0.0, 0.0)
-    size = notation.amount(abs(shift.size), shift.unit)
-    same = notation.amount(low, shift.unit) == notation.amount(high, shift.unit)
-    about = "" if same else f" (about {notation.span(low, high, shift.unit)})"
-    return f"{'up' if up else 'down'} by {size}{about}"
+    ends = {notation.amount(end, shift.unit) for end in (low, high)}
+    about = "" if len(ends) == 1 else f" (about {notation.span(low, high, shift.unit)})"
+    return f"{'up' if shift.size > 0 else 'down'} by {notation.amount(abs(shift.size), shift.unit)}{about}"

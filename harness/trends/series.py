@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import NormalDist
+from typing import Literal
 
 from harness.trends.comparable import Measured, agree, differences, joined
-from harness.trends.figure_rows import HistoryRow, Line, line_of
+from harness.trends.figure_rows import HistoryRow, Line, SeriesEvent, line_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,25 +54,29 @@ class _Known:
         """The row in its series; another one where a condition differs, an earlier one where they are back."""
         order = [self.last, *reversed(range(len(self.conditions)))] if self.conditions else []
         found = next((index for index in order if agree(measured, self.conditions[index])), None)
-        reason = ""
+        event = None
         if found is None:
             if self.conditions:
-                reason = "; ".join(differences(self.conditions[self.last], measured))
+                event = self._event("new", len(self.conditions), measured)
             self.conditions.append(measured)
             found = len(self.conditions) - 1
         elif found != self.last:
-            changed = "; ".join(differences(self.conditions[self.last], measured))
-            reason = f"back to series {found + 1}: {changed}"
+            event = self._event("back", found, measured)
         self.conditions[found] = joined(self.conditions[found], measured)
         self.last = found
-        return replace(row, series=found + 1, series_reason=reason)
+        return replace(row, series=found + 1, series_event=event)
+
+    def _event(self, event: Literal["new", "back"], place: int, measured: Measured) -> SeriesEvent:
+        return SeriesEvent(event=event, series=place + 1, changes=differences(self.conditions[self.last], measured))
 
 
 def in_series(rows: Iterable[tuple[HistoryRow, Measured]]) -> list[HistoryRow]:
-    """Rows, oldest run first, each with its series. A row with a note stays outside."""
+    """Rows, oldest run first, each with its series. A row that says why stays outside."""
     known: dict[Line, _Known] = {}
     return [
-        row if row.note or row.change is None else known.setdefault(line_of(row), _Known()).place(row, measured)
+        row
+        if row.outside is not None or row.change is None
+        else known.setdefault(line_of(row), _Known()).place(row, measured)
         for row, measured in rows
     ]
 

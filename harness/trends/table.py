@@ -86,8 +86,8 @@ def _block(
         for row in rows:
             if row.variant != variant:
                 continue
-            if row.series_reason:
-                mark = f"── series {row.series}: " if not row.series_reason.startswith("back") else "── "
+            if row.series_event is not None:
+                mark = f"── series {row.series}: " if row.series_event.event == "new" else "── "
                 _wrapped(out, mark + safe(row.series_reason), width, indent, style="yellow")
             shift = shifts.get((row.run, line_of(row)))
             if shift is not None:
@@ -118,8 +118,8 @@ def _state(row: HistoryRow) -> str:
     marks = [" ★"] if row.accepted else []
     if row.verdict == "INVALID" and row.decision != "INVALID":
         marks.append(" INVALID run")
-    elif row.note:
-        marks.append(f" {row.note.split()[0]}")
+    elif row.outside is not None:
+        marks.append(f" {row.outside.code}")
     return (row.decision or DASH) + "".join(marks)
 
 
@@ -139,9 +139,10 @@ def _ending(history: History) -> Iterator[str]:
     """What the marks mean, where there are any, and what is not shown."""
     if any(row.accepted for row in history.figures):
         yield "★ promoted."
-    if any(row.note.startswith("partial") for row in history.figures):
+    codes = {row.outside.code for row in history.figures if row.outside is not None}
+    if "partial" in codes:
         yield "partial: made with --limit, not all items of the task; in no series."
-    if any(row.note.startswith("stopped") for row in history.figures):
+    if "stopped" in codes:
         yield "stopped: stopped early, not all items of the task; in no series."
     if history.shifts:
         yield SHIFTS_SAY

@@ -139,8 +139,8 @@ def test_a_waived_warning_is_no_warning(tmp_path: Path) -> None:
 
 def test_every_report_knows_every_decision() -> None:
     """Marks and styles exist for each decision a finding can have: none of them is a crash in a report."""
-    from harness import notation
-    from harness.reports import terminal
+    from harness.notation import EMOJI, MARKS, WORST_FIRST
+    from harness.reports.terminal import STYLES
 
-    for words in (terminal.STYLES, notation.MARKS, notation.EMOJI):
+    for words in (STYLES, EMOJI, MARKS, WORST_FIRST):
         assert set(words) == set(get_args(FindingDecision))

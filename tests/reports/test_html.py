@@ -12,7 +12,7 @@ import pytest
 
 from harness.errors import RecordError
 from harness.records.verdict import Verdict
-from harness.reports import render_html, write_html
+from harness.reports import render_html, write_reports
 from tests.reports.example import LONG, example
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
@@ -137,11 +137,12 @@ def test_charts_say_what_they_show(page: str) -> None:
 
 
 def test_equal_verdicts_give_equal_bytes(tmp_path: Path) -> None:
-    """The page holds no clock and no chance."""
-    write_html(example(), tmp_path / "a.html")
-    write_html(example(), tmp_path / "b.html")
-    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.html", "b.html"]
+    """No report holds a clock or chance, and nothing is left beside them."""
+    write_reports(example(), tmp_path / "a")
+    write_reports(example(), tmp_path / "b")
+    written = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert written == ["junit.xml", "report.html", "report.md"]
+    assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in written)
 
 
 @pytest.mark.parametrize("keep", [0, 1, 3])
@@ -199,7 +200,7 @@ def test_an_unwritable_place_is_a_record_error(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
     with pytest.raises(RecordError, match="file"):
-        write_html(example(), blocked / "report.html")
+        write_reports(example(), blocked)
 
 
 def test_reports_start_light() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.reports import render_junit, write_junit
+from harness.reports import render_junit, write_reports
 from tests.reports.example import candidate, example
 
 
@@ -54,6 +54,6 @@ def test_what_did_not_pass_is_never_green() -> None:
 )
 def test_hostile_text_stays_text(tmp_path: Path) -> None:
     """Control characters that XML forbids do not reach the file; markup in an answer is escaped."""
-    write_junit(example(), tmp_path / "junit.xml")
+    write_reports(example(), tmp_path)
     errors = [error.text or "" for error in ET.parse(tmp_path / "junit.xml").iter("error")]
     assert any("<script>alert('owned')</script>" in error and "\u2400" in error for error in errors)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from harness.reports.charts.lines import TOLD_RUNS
 from harness.trends import Skipped, collect, history_html, write_history
-from harness.trends.line_charts import TOLD_RUNS, charts
+from harness.trends.line_charts import charts
 from tests.reports.example import HOSTILE
 from tests.trends.runs import conditions, run, steps
 
@@ -30,19 +31,19 @@ def test_lines_break_where_a_series_ends() -> None:
     found = collect("s", [run(0), run(1), run(2, host="host-2", processor="Xeon"), run(3)])
     drawn = {chart.title: chart for chart in charts(found)}
     speed = drawn["1x256+64 decode_tokens_per_s"]
-    assert [len(path.split("L")) for path in speed.lines[0].path.split("M")[1:]] == [3, 1]
-    assert [mark.text.partition(":")[0] for mark in speed.breaks] == ["run-002"]
-    assert 6 < speed.breaks[0].at < speed.lines[0].dots[2].x
+    assert [len(path.split("L")) for path in speed.drawn[0].path.split("M")[1:]] == [3, 1]
+    assert [each.text.partition(":")[0] for each in speed.breaks] == ["run-002"]
+    assert 6 < speed.marked_breaks[0].x < speed.drawn[0].dots[2].x
     quality = drawn["intents acc"]
-    assert quality.lines[0].path.count("M") == 1
+    assert quality.drawn[0].path.count("M") == 1
     assert quality.breaks == ()
 
 
 def test_a_run_outside_is_hollow_and_not_joined() -> None:
     """Partial runs are dots beside the line."""
     found = collect("s", [run(0), run(1, partial=True, limit=50), run(2)])
-    line = charts(found)[0].lines[0]
-    assert [dot.outside for dot in line.dots] == [False, True, False]
+    (line,) = charts(found)[0].drawn
+    assert [dot.point.series for dot in line.dots] == [1, None, 1]
     assert len(line.path.split("L")) == 2
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from harness import notation
-from harness.reports import figures, slice_lines
-from harness.reports.retained_lines import gain, gain_interval
-from harness.reports.safe_text import one_line, visible
+from harness.notation import MARKS
+from harness.reports.blocks import told
+from harness.reports.charts.lines import BREAKS_LISTED
+from harness.shown import one_line, visible
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+LONGEST = 2000
+"""Characters of a sentence of ours."""
 
 
 def render(template: str, **values: object) -> str:
@@ -32,18 +35,12 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         visible=visible,
+        line=lambda text: one_line(text, longest=LONGEST),
         one_line=one_line,
-        level=notation.level,
-        bytes=lambda value: notation.NONE if value is None else notation.byte_size(value),
         pct=lambda value: f"{value:.2f}%",
         px=lambda value: f"{value:.1f}",
+        kind=lambda block: type(block).__name__,
+        told=lambda block: told(block.lines, "html"),
     )
-    environment.globals.update(
-        marks=notation.MARKS,
-        notation=notation,
-        figures=figures,
-        slices=slice_lines,
-        gained=gain,
-        gained_interval=gain_interval,
-    )
+    environment.globals.update(marks=MARKS, listed=BREAKS_LISTED)
     return environment

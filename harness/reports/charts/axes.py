@@ -9,8 +9,18 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from harness.notation import Scale
+
 FROM, TO = 2.0, 98.0
 """Percent of the width that the axis spans; the rest keeps marks at the ends from being cut."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tick:
+    """A round value: its place, in percent or pixels, and what stands there."""
+
+    at: float
+    text: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +37,14 @@ class Axis:
             value = math.log10(value) if value > 0 else self.low
         share = (value - self.low) / (self.high - self.low)
         return FROM + (TO - FROM) * min(1.0, max(0.0, share))
+
+    def down(self, value: float, top: float, bottom: float) -> float:
+        """Pixels from the top of a chart whose axis goes from `bottom` up to `top`."""
+        return top + (1 - (value - self.low) / (self.high - self.low)) * (bottom - top)
+
+    def scaled(self, scale: Scale) -> Axis:
+        """The same axis in the terms of its ticks."""
+        return around([scale.factor * self.low, scale.factor * self.high], margin=0)
 
     def ticks(self, about: int = 7) -> tuple[float, ...]:
         """Round values inside the axis: 1, 2 or 5 times a power of ten apart; powers of ten when `log`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.reports.html.axes import Axis, around, tick_text
+from harness.reports.charts.axes import Axis, around, tick_text
 
 FINITE = st.floats(min_value=-1e6, max_value=1e6)
 

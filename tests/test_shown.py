@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.reports.safe_text import one_line, visible, without_commands
+from harness.shown import not_a_formula, one_line, visible, without_commands
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,12 @@ def test_one_line_is_one_line(raw: str) -> None:
     assert shown.encode() is not None
     assert "::" not in shown
     assert "##" not in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [("=1+1", "'=1+1"), ("@x", "'@x"), ("-2", "'-2"), ("+2", "'+2"), ("\tx", "'\tx"), ("a=1", "a=1"), ("", "")],
+)
+def test_a_cell_is_no_formula(text: str, cell: str) -> None:
+    """A spreadsheet that opens the CSV shows a text and runs nothing."""
+    assert not_a_formula(text) == cell

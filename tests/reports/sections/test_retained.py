@@ -9,9 +9,9 @@ from rich.console import Console
 from harness.records.findings import Finding
 from harness.records.measures import Retained
 from harness.records.verdict import BaseModelFacts, Verdict
-from harness.reports.headline import columns
 from harness.reports.html import render_html
 from harness.reports.markdown import render_markdown
+from harness.reports.sections.overview import figures
 from harness.reports.terminal import print_verdict
 from tests.reports.example import HOSTILE, example
 
@@ -82,8 +82,8 @@ def test_why_nothing_is_known_is_safe_to_show() -> None:
 
 def test_a_gated_share_is_a_column() -> None:
     """A gate on the share puts it beside the drops, with its own decision; the drop's column keeps the drop gate's."""
-    shares = [column for column in columns(with_base(gated=True)) if column.detail == "retained"]
-    assert [(column.title, column.cells[0].text, column.cells[0].decision) for column in shares] == [
+    shares = [figure for figure in figures(with_base(gated=True)) if figure.detail == "retained"]
+    assert [(figure.title, figure.cells[0].text, figure.cells[0].decision) for figure in shares] == [
         ("intents", "96.2 %", "INCONCLUSIVE")
     ]
-    assert columns(with_base(gated=True))[0] == columns(with_base())[0]
+    assert next(figures(with_base(gated=True))) == next(figures(with_base()))

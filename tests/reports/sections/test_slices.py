@@ -12,10 +12,11 @@ from rich.console import Console
 from harness.records.measures import Exploratory, MovedSlice, SliceMeasure
 from harness.records.verdict import Verdict
 from harness.reports.annotations import annotations as github
+from harness.reports.blocks import first, telling
 from harness.reports.html import render_html
 from harness.reports.junit import render_junit
 from harness.reports.markdown import render_markdown
-from harness.reports.slice_lines import rows, telling
+from harness.reports.sections.slices import kept_slices
 from harness.reports.terminal import print_verdict
 from tests.reports.example import example, finding
 
@@ -97,9 +98,10 @@ def test_whole_tasks_and_failures_are_kept_first() -> None:
         finding("q", "PASS", metric="acc", form="max_drop", limit=0.02, value=0.0),
         finding("q", "INCONCLUSIVE", metric="acc", form="max_drop", limit=0.02, value=0.0, cut="s=3"),
     ]
-    kept, left_out = telling(found, 2)
+    order = telling([(each.slice is not None, each.decision) for each in found])
+    kept, left_out = first(found, order, 2)
     assert ([each.slice for each in kept], left_out) == (["s=2", None], 2)
-    assert telling(found, 9) == (tuple(found), 0)
+    assert first(found, order, 9) == (tuple(found), 0)
 
 
 def test_slices_that_moved_most_stay() -> None:
@@ -107,7 +109,7 @@ def test_slices_that_moved_most_stay() -> None:
     measure = verdict(20).candidates[-2].measures[0]
     moved = measure.slices[11].model_copy(update={"q": 0.01})
     changed = measure.model_copy(update={"slices": (*measure.slices[:11], moved, *measure.slices[12:])})
-    kept, left_out = rows(changed, 1)
+    kept, left_out = kept_slices(changed, 1)
     assert (kept, left_out) == ((moved,), 19)
 
 
