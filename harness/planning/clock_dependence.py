@@ -9,40 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from harness.engines.protocol import Pieces
 from harness.planning.lm_eval.lm_eval_tasks import lm_evals_seeds
 from harness.planning.prompts.short_forms import Docs
-from harness.planning.tokens import Tokenizer
+from harness.planning.tokens import AroundTokenizer, Tokenizer
 
 
-class Watching:
-    """A tokenizer that notices when what its chat template makes is not the same at two times."""
+class Watching(AroundTokenizer):
+    """Notices when what the chat template makes is not the same at two times."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
+        super().__init__(tokenizer)
         self.by_the_clock = False
         """Whether a prompt seen so far depends on the clock."""
-        self.identity = tokenizer.identity
-        self.prefix_token = tokenizer.prefix_token
-        self.prefix_text = tokenizer.prefix_text
-        self.eos_text = tokenizer.eos_text
-        self.leading = tokenizer.leading
-        self.trailing = tokenizer.trailing
-        self.unknown = tokenizer.unknown
-
-    def encode(self, text: str, *, add_special_tokens: bool) -> tuple[int, ...]:
-        return self._tokenizer.encode(text, add_special_tokens=add_special_tokens)
-
-    def pieces(self, text: str) -> Pieces:
-        return self._tokenizer.pieces(text)
 
     def chat(self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True) -> str:
-        text = self._tokenizer.chat(messages, add_generation_prompt=add_generation_prompt)
+        text = super().chat(messages, add_generation_prompt=add_generation_prompt)
         self.by_the_clock = self.by_the_clock or self.moves(messages, add_generation_prompt=add_generation_prompt)
         return text
-
-    def moves(self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True) -> bool:
-        return self._tokenizer.moves(messages, add_generation_prompt=add_generation_prompt)
 
 
 def unsteady(docs: Docs, position: int) -> bool:

@@ -1,4 +1,4 @@
-"""Choice, generation and lm-eval tasks: lm-eval's contexts, requests, filters and metrics around our token ids."""
+"""Tasks of options or of generated answers: lm-eval's contexts, requests, filters and metrics around our token ids."""
 
 from __future__ import annotations
 
@@ -7,52 +7,35 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from harness.datafiles.rows import file_hash, problem
-from harness.engines.decoding import Decoding
 from harness.engines.protocol import GenerateRequest, ScoreRequest, Window
 from harness.planning.clock_dependence import Watching, unsteady
 from harness.planning.item_task_notes import notes_on
 from harness.planning.labels import Labels, labels_of
 from harness.planning.leaks import find_leak
-from harness.planning.lm_eval.lm_eval_tasks import lm_eval_docs
-from harness.planning.perplexity import plan_documents
 from harness.planning.prompts.answers import shown_references
-from harness.planning.prompts.short_forms import Docs, choice_docs, generate_docs
+from harness.planning.prompts.short_forms import Docs
 from harness.planning.requests import ItemRequests, ask_documents
 from harness.planning.scoring import pairable_metrics, record_of
 from harness.planning.shared_prefixes import root_prefix_lengths, shared_prefix_lengths
 from harness.planning.task_decoding import rule_facts, under
+from harness.planning.task_input import TaskInput
 from harness.planning.task_plan import Answer, Request, TaskPlan, prompt_hash, sample
-from harness.planning.tokens import Tokenizer
 from harness.records.items import ItemRecord, PlannedItem
-from harness.suite.load import LoadedSuite
 from harness.suite.locations import resolve_file
-from harness.suite.task_model import Task
 
 SHOWN = 20_000
 """Characters of a prompt that are stored for people."""
 
 
-def plan_item_task(
-    loaded: LoadedSuite,
-    name: str,
-    task: Task,
-    tokenizer: Tokenizer,
-    context_length: int | None,
-    limit: int | None,
-    *,
-    decoding: Decoding | None = None,
-) -> TaskPlan:
+def plan_item_task(given: TaskInput, docs: Docs, watching: Watching) -> TaskPlan:
     """Plan a task of options or generated answers. Raises `SuiteError` for data or metrics that do not fit."""
-    watching = Watching(tokenizer)
-    docs = _docs(loaded, name, task, watching)
-    if docs.task.OUTPUT_TYPE == "loglikelihood_rolling":
-        return plan_documents(loaded, name, task, docs, tokenizer, context_length, limit)
+    loaded, name, task = given.loaded, given.name, given.task
     labels = labels_of(name, task, docs.rows, docs.places)
-    chosen = sample(len(docs.docs), limit, loaded.suite.seed, name)
+    chosen = sample(len(docs.docs), given.limit, loaded.suite.seed, name)
     spec, chat = task.choice or task.generate, task.apply_chat_template
     templated = chat or (spec is not None and spec.messages is not None)
-    asked = ask_documents(name, docs, chosen, watching, context_length, chat=chat, templated=templated)
-    asked = [under(loaded, name, each, decoding) for each in asked]
+    asked = ask_documents(name, docs, chosen, watching, given.context_length, chat=chat, templated=templated)
+    asked = [under(loaded, name, each, given.decoding) for each in asked]
     if not asked:
         raise problem(loaded.shown, f"tasks.{name}", "expected at least one item, the task has none")
     if all(each.too_long is not None for each in asked):
@@ -79,7 +62,7 @@ def plan_item_task(
         lower_is_better=metrics.lower_is_better,
         scorer=score,
         source=f"lm-eval {task.lm_eval}" if spec is None else spec.data,
-        settings=_settings(docs, metrics.names, rule_facts(asked[0].requests, tokenizer)),
+        settings=_settings(docs, metrics.names, rule_facts(asked[0].requests, given.tokenizer)),
         data_file=None if spec is None else spec.data,
         data_hash=None if spec is None else file_hash(resolve_file(loaded, spec.data)),
         notes=(
@@ -124,14 +107,6 @@ def _prompt(request: Request) -> tuple[int, ...]:
 
 def _with_head(request: Request, shared: int, root_prefix: int) -> Request:
     return request if isinstance(request, Window) else replace(request, shared=shared, root_prefix=root_prefix)
-
-
-def _docs(loaded: LoadedSuite, name: str, task: Task, tokenizer: Tokenizer) -> Docs:
-    if task.choice is not None:
-        return choice_docs(loaded, name, task.choice, task.id, tokenizer)
-    if task.generate is not None:
-        return generate_docs(loaded, name, task.generate, task.id, tokenizer)
-    return lm_eval_docs(loaded, name, task)
 
 
 def _settings(docs: Docs, metrics: Sequence[str], rules: Mapping[str, object]) -> str:

@@ -8,29 +8,19 @@ import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from numbers import Integral
 
 from harness.datafiles.rows import field_of, file_hash, item_ids, problem, read_table
 from harness.engines.protocol import Window, WindowScore
 from harness.planning.batching import BATCHING_WHOLE
 from harness.planning.labels import Labels, labels_of
-from harness.planning.lm_eval.lm_eval_tasks import first_cause
-from harness.planning.prompts.short_forms import Docs
+from harness.planning.task_input import TaskInput
 from harness.planning.task_plan import Answer, TaskPlan, prompt_hash, sample
-from harness.planning.tokens import Encoded, Tokenizer, windows
+from harness.planning.tokens import Encoded, windows
 from harness.records.items import DocumentScore, ItemRecord, PlannedItem
-from harness.suite.load import LoadedSuite
 from harness.suite.locations import resolve_file
-from harness.suite.task_model import Task
 
 BEGINNING = 400
 """Characters of a document kept for people."""
-BYTE_METRICS = ("bits_per_byte", "byte_perplexity")
-"""lm-eval's metrics whose weight is a number of bytes."""
-PROBE = -1.0
-"""A log-likelihood, to see what a task makes of one."""
-DEFAULT_WINDOW = 2048
-"""For an lm-eval task on a model that does not say how long its context is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,25 +35,19 @@ class Document:
     """What bits per byte counts: of this text, or what the task's own code counts."""
 
 
-def plan_perplexity(
-    loaded: LoadedSuite,
-    name: str,
-    task: Task,
-    tokenizer: Tokenizer,
-    context_length: int | None,
-    limit: int | None,
-) -> TaskPlan:
+def plan_perplexity(given: TaskInput) -> TaskPlan:
     """Plan a perplexity task. Raises `SuiteError` for missing or empty text or a window beyond the context."""
+    loaded, name, task = given.loaded, given.name, given.task
     spec = task.perplexity
     assert spec is not None
     key = f"tasks.{name}.perplexity"
     path = resolve_file(loaded, spec.data)
     table = read_table(path, spec.data, f"{key}.data")
-    if context_length is not None and spec.window > context_length:
+    if given.context_length is not None and spec.window > given.context_length:
         raise problem(
             loaded.shown,
             f"{key}.window",
-            f"expected at most the model's context of {context_length}, got {spec.window}",
+            f"expected at most the model's context of {given.context_length}, got {spec.window}",
         )
     documents = []
     for row, item in zip(table.rows, item_ids(table.rows, task.id, f"tasks.{name}.id"), strict=True):
@@ -72,79 +56,31 @@ def plan_perplexity(
             raise problem(row.place, f"{key}.field", f"expected a text in {spec.field!r}, got {text!r:.60}")
         size = len(text.encode())
         documents.append(Document(item=item, text=text, fields=row.fields, place=row.place, bytes=size))
-    plan = _plan(
-        loaded, name, task, documents, tokenizer, spec.window, spec.stride or spec.window, limit,
-        source=f"{spec.data}, field {spec.field}", divergence=spec.divergence,
-    )  # fmt: skip
+    plan = plan_documents(
+        given,
+        documents,
+        window=spec.window,
+        stride=spec.stride or spec.window,
+        source=f"{spec.data}, field {spec.field}",
+        divergence=spec.divergence,
+    )
     return replace(
         plan, data_file=spec.data, data_hash=file_hash(path), said=(f"{spec.data}: {table.said}", *plan.said)
     )
 
 
 def plan_documents(
-    loaded: LoadedSuite,
-    name: str,
-    task: Task,
-    docs: Docs,
-    tokenizer: Tokenizer,
-    context_length: int | None,
-    limit: int | None,
+    given: TaskInput, documents: Sequence[Document], *, window: int, stride: int, source: str, divergence: bool
 ) -> TaskPlan:
-    """An lm-eval perplexity task (`loglikelihood_rolling`), in windows as long as the model's context."""
-    window = context_length or DEFAULT_WINDOW
-    documents = [_document(name, docs, position) for position in range(len(docs.docs))]
-    source = f"lm-eval {task.lm_eval}"
-    return _plan(loaded, name, task, documents, tokenizer, window, window, limit, source=source, divergence=True)
-
-
-def _document(name: str, docs: Docs, position: int) -> Document:
-    """lm-eval's text, in the units of the task: a detokenised corpus counts the bytes of the page it came from."""
-    doc, place, key = docs.docs[position], docs.places[position], f"tasks.{name}"
-    try:
-        text = docs.task.doc_to_target(doc)
-        measured = docs.task.process_results(doc, (PROBE,)) if isinstance(text, str) else {}
-    except Exception as error:  # a task is somebody's templates and Python
-        raise problem(place, key, f"lm-eval cannot ask this document: {first_cause(error)}") from error
-    if not isinstance(text, str) or not text:
-        raise problem(place, key, f"expected a text to score, got {text!r:.60}")
-    return Document(
-        item=docs.ids[position],
-        text=text,
-        fields=docs.rows[position],
-        place=place,
-        bytes=task_bytes(measured, len(text.encode())),
-    )
-
-
-def task_bytes(measured: Mapping[str, object], own: int) -> int:
-    """The bytes that the task counts, beside a log-likelihood; the text's own where it counts none."""
-    for metric in BYTE_METRICS:
-        match measured.get(metric):
-            case (float(likelihood), Integral() as size) if likelihood == PROBE and int(size) > 0:
-                return int(size)
-    return own
-
-
-def _plan(
-    loaded: LoadedSuite,
-    name: str,
-    task: Task,
-    documents: Sequence[Document],
-    tokenizer: Tokenizer,
-    window: int,
-    stride: int,
-    limit: int | None,
-    *,
-    source: str,
-    divergence: bool,
-) -> TaskPlan:
+    """Documents in windows, each token of them scored once."""
+    tokenizer = given.tokenizer
     items, requests, texts = [], [], []
-    labels = labels_of(name, task, [each.fields for each in documents], [each.place for each in documents])
-    for index, position in enumerate(sample(len(documents), limit, loaded.suite.seed, name)):
+    labels = labels_of(given.name, given.task, [each.fields for each in documents], [each.place for each in documents])
+    for index, position in enumerate(sample(len(documents), given.limit, given.loaded.suite.seed, given.name)):
         document = documents[position]
         encoded = tokenizer.encode(document.text, add_special_tokens=False)
         if not encoded:
-            raise problem(document.place, f"tasks.{name}", "the text has no tokens")
+            raise problem(document.place, f"tasks.{given.name}", "the text has no tokens")
         asked = tuple(windows(encoded, tokenizer.prefix_token, window=window, stride=stride))
         requests.append(asked)
         texts.append(Encoded(item=document.item, text=document.text, ids=encoded, add_special_tokens=False))
@@ -155,7 +91,7 @@ def _plan(
 
     settings = {"window": window, "stride": stride, "start": tokenizer.prefix_token, "kind": "perplexity"}
     return TaskPlan(
-        name=name,
+        name=given.name,
         kind="perplexity",
         items=tuple(items),
         requests=tuple(requests),

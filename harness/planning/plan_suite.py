@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from functools import partial
 
 from harness.engines.decoding import Decoding
 from harness.errors import Problem, SuiteError
 from harness.metrics.table import of_kind
+from harness.planning.clock_dependence import Watching
 from harness.planning.item_tasks import plan_item_task
+from harness.planning.lm_eval.lm_eval_tasks import lm_eval_docs
+from harness.planning.lm_eval.rolling_documents import plan_rolling_documents
 from harness.planning.perplexity import plan_perplexity
+from harness.planning.prompts.short_forms import Docs, choice_docs, generate_docs
+from harness.planning.task_input import TaskInput
 from harness.planning.task_plan import TaskPlan
 from harness.planning.tokens import Tokenizer
 from harness.suite.load import LoadedSuite
@@ -35,15 +39,43 @@ def plan_suite(
         if tasks is not None and name not in tasks:
             continue
         least = min((count for count in (task.limit, limit) if count is not None), default=None)
-        maker = plan_perplexity if task.kind == "perplexity" else partial(plan_item_task, decoding=decoding)
+        asked = TaskInput(
+            loaded=loaded,
+            name=name,
+            task=task,
+            tokenizer=tokenizer,
+            context_length=context_length,
+            limit=least,
+            decoding=decoding,
+        )
         try:
-            plans.append(maker(loaded, name, task, tokenizer, context_length, least))
+            plans.append(plan_task(asked))
         except SuiteError as error:
             problems.extend(error.problems)
     problems.extend(_unknown_metrics(loaded, plans))
     if problems:
         raise SuiteError(tuple(problems))
     return tuple(plans)
+
+
+def plan_task(asked: TaskInput) -> TaskPlan:
+    """One task by the planner of its kind. Raises `SuiteError`."""
+    if asked.task.kind == "perplexity":
+        return plan_perplexity(asked)
+    watching = Watching(asked.tokenizer)
+    docs = _docs(asked, watching)
+    if docs.task.OUTPUT_TYPE == "loglikelihood_rolling":
+        return plan_rolling_documents(asked, docs)
+    return plan_item_task(asked, docs, watching)
+
+
+def _docs(asked: TaskInput, tokenizer: Tokenizer) -> Docs:
+    loaded, name, task = asked.loaded, asked.name, asked.task
+    if task.choice is not None:
+        return choice_docs(loaded, name, task.choice, task.id, tokenizer)
+    if task.generate is not None:
+        return generate_docs(loaded, name, task.generate, task.id, tokenizer)
+    return lm_eval_docs(loaded, name, task)
 
 
 def _unknown_metrics(loaded: LoadedSuite, plans: Sequence[TaskPlan]) -> Iterator[Problem]:

@@ -58,6 +58,18 @@ class ItemRequests:
     """A prompt or an option holds text that the tokenizer does not know."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Document:
+    """One document as lm-eval would ask it, on its way into requests."""
+
+    doc: Mapping[str, Any]
+    item: str
+    instances: tuple[Any, ...]
+    tokenizer: Tokenizer
+    context_length: int | None
+    templated: bool
+
+
 def ask_documents(
     name: str,
     docs: Docs,
@@ -80,12 +92,19 @@ def ask_documents(
             _draw_past(docs, position)
             continue
         instances = lm_evals_instances(name, docs, position, tokenizer, chat=chat)
-        once, doc, item = Remembering(tokenizer), docs.docs[position], docs.ids[position]
+        given = _Document(
+            doc=docs.docs[position],
+            item=docs.ids[position],
+            instances=instances,
+            tokenizer=Remembering(tokenizer),
+            context_length=context_length,
+            templated=templated,
+        )
         of_kind = _for_text if docs.task.OUTPUT_TYPE == "generate_until" else _for_options
         try:
-            found = of_kind(doc, instances, item, once, context_length, templated=templated)
+            found = of_kind(given)
         except UnsplitError as error:
-            raise problem(docs.places[position], f"tasks.{name}", f"item {item}: {error}") from error
+            raise problem(docs.places[position], f"tasks.{name}", f"item {given.item}: {error}") from error
         asked.append(found)
     return asked
 
@@ -156,15 +175,8 @@ def _draw_past(docs: Docs, position: int) -> None:
         task.fewshot_context(doc, docs.num_few_shot)
 
 
-def _for_options(
-    doc: Mapping[str, Any],
-    instances: tuple[Any, ...],
-    item: str,
-    tokenizer: Tokenizer,
-    context_length: int | None,
-    *,
-    templated: bool,
-) -> ItemRequests:
+def _for_options(given: _Document) -> ItemRequests:
+    instances, item, tokenizer, templated = given.instances, given.item, given.tokenizer, given.templated
     pairs: list[tuple[str, str]] = [(each.args[0], each.args[1]) for each in instances]
     ids, moved = _split(tokenizer, pairs, templated=templated)
     contexts: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
@@ -177,13 +189,13 @@ def _for_options(
     # The last token is only predicted, so it needs no place in the context.
     longest = max(len(head) + len(tail) for head, tails in contexts.items() for tail in tails) - 1
     return ItemRequests(
-        doc=doc,
+        doc=given.doc,
         item=item,
         instances=instances,
         requests=tuple(ScoreRequest(context=head, continuations=tuple(tails)) for head, tails in contexts.items()),
         where=tuple(where),
         texts=tuple(texts),
-        too_long=_too_long(longest, context_length),
+        too_long=_too_long(longest, given.context_length),
         moved=moved,
         differs=ids != [lm_evals_pair(tokenizer, before, after) for before, after in pairs],
         unknown=any(unknown_in(tokenizer, before + after) for before, after in pairs),
@@ -231,17 +243,10 @@ def _encoded(item: str, text: str, tokenizer: Tokenizer, *, plain: bool) -> Enco
     return Encoded(item=item, text=text, ids=ids, add_special_tokens=special)
 
 
-def _for_text(
-    doc: Mapping[str, Any],
-    instances: tuple[Any, ...],
-    item: str,
-    tokenizer: Tokenizer,
-    context_length: int | None,
-    *,
-    templated: bool,
-) -> ItemRequests:
+def _for_text(given: _Document) -> ItemRequests:
     from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs
 
+    instances, item, tokenizer, templated = given.instances, given.item, given.tokenizer, given.templated
     requests, texts, longest, differs = [], [], 0, False
     ignored: set[str] = set()
     for instance in instances:
@@ -260,13 +265,13 @@ def _for_text(
         longest = max(longest, len(ids) + new)
         ignored |= settings.keys() - UNDERSTOOD
     return ItemRequests(
-        doc=doc,
+        doc=given.doc,
         item=item,
         instances=instances,
         requests=tuple(requests),
         where=tuple((index, 0) for index in range(len(requests))),
         texts=tuple(texts),
-        too_long=_too_long(longest, context_length),
+        too_long=_too_long(longest, given.context_length),
         ignored=tuple(sorted(ignored)),
         differs=differs,
         unknown=any(unknown_in(tokenizer, instance.args[0]) for instance in instances),

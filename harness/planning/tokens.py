@@ -159,12 +159,11 @@ class HfTokenizer:
         return text
 
 
-class Remembering:
-    """A tokenizer that encodes equal texts once: the options of an item share a long context."""
+class AroundTokenizer:
+    """A tokenizer around another one, which does all of it; whoever inherits changes a part."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
-        self._known: dict[str, Pieces] = {}
         self.identity = tokenizer.identity
         self.prefix_token = tokenizer.prefix_token
         self.prefix_text = tokenizer.prefix_text
@@ -174,6 +173,26 @@ class Remembering:
         self.unknown = tokenizer.unknown
 
     def encode(self, text: str, *, add_special_tokens: bool) -> tuple[int, ...]:
+        return self._tokenizer.encode(text, add_special_tokens=add_special_tokens)
+
+    def pieces(self, text: str) -> Pieces:
+        return self._tokenizer.pieces(text)
+
+    def chat(self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True) -> str:
+        return self._tokenizer.chat(messages, add_generation_prompt=add_generation_prompt)
+
+    def moves(self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True) -> bool:
+        return self._tokenizer.moves(messages, add_generation_prompt=add_generation_prompt)
+
+
+class Remembering(AroundTokenizer):
+    """Encodes equal texts once: the options of an item share a long context."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        super().__init__(tokenizer)
+        self._known: dict[str, Pieces] = {}
+
+    def encode(self, text: str, *, add_special_tokens: bool) -> tuple[int, ...]:
         own = self.pieces(text).ids
         return self.leading + own + self.trailing if add_special_tokens else own
 
@@ -181,12 +200,6 @@ class Remembering:
         if text not in self._known:
             self._known[text] = self._tokenizer.pieces(text)
         return self._known[text]
-
-    def chat(self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True) -> str:
-        return self._tokenizer.chat(messages, add_generation_prompt=add_generation_prompt)
-
-    def moves(self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True) -> bool:
-        return self._tokenizer.moves(messages, add_generation_prompt=add_generation_prompt)
 
 
 def tokenizer_identity(tokenizer: Any) -> str:

@@ -23,7 +23,7 @@ from harness.engines.served.decoding_rules import Piece, answer
 from harness.engines.served.dialect import Detokenizer
 from harness.engines.served.served_engine import load
 from harness.errors import EngineError, SuiteError
-from harness.planning.item_tasks import plan_item_task
+from harness.planning.plan_suite import plan_suite
 from harness.planning.task_decoding import suite_rules
 from harness.planning.task_plan import TaskPlan
 from harness.runner.generation_settings import decoding_notes, own_rules
@@ -181,7 +181,7 @@ def planned(suite: Path, own: Decoding | None) -> TaskPlan:
     loaded = load_suite(suite)
     tokenizer = HfTokenizer(loaded.suite.model)
     rules = suite_rules(loaded, own, tokenizer)
-    return plan_item_task(loaded, "say", loaded.suite.tasks["say"], tokenizer, None, None, decoding=rules)
+    return plan_suite(loaded, tokenizer, context_length=None, tasks=("say",), decoding=rules)[0]
 
 
 def test_usual_rules_leave_hashes_as_they_were_and_others_change_them(model: Path, tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def planned_task(folder: Path, model: Path, size: object, decoding: object = Non
     loaded = load_suite(suite)
     tokenizer = HfTokenizer(loaded.suite.model)
     rules = suite_rules(loaded, Decoding(end_tokens=(2,), repetition_penalty=1.3), tokenizer)
-    return plan_item_task(loaded, "say", loaded.suite.tasks["say"], tokenizer, None, None, decoding=rules)
+    return plan_suite(loaded, tokenizer, context_length=None, tasks=("say",), decoding=rules)[0]
 
 
 def test_settings_of_a_task_are_part_of_what_it_asks(model: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import harness
-from harness.planning.perplexity import BYTE_METRICS, PROBE, task_bytes
+from harness.planning.lm_eval.rolling_documents import BYTE_METRICS, PROBE, task_bytes
 from harness.records.store import Store
 from tests.faults.test_prompts import byte_tokenizer
 

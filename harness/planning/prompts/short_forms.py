@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.datafiles.rows import Row, Table, item_ids, named_id, problem, read_rows, read_table
@@ -103,16 +103,15 @@ def choice_docs(loaded: LoadedSuite, name: str, spec: Choice, id_field: str | No
             {"metric": metric, "aggregation": "mean", "higher_is_better": True} for metric in computed_by(OptionScore)
         ],
     }
-    task = _configurable(config)
-    return Docs(
-        task=task,
-        docs=tuple(docs),
-        rows=tuple(row.fields for row in table.rows),
-        ids=item_ids(table.rows, id_field, f"tasks.{name}.id"),
-        places=tuple(row.place for row in table.rows),
-        num_few_shot=spec.num_few_shot,
+    return _table_docs(
+        _configurable(config),
+        docs,
+        table,
+        samples,
+        spec,
+        key,
+        id_field,
         said=(_read_words(spec, table), said_of(rows, meaning), *asked_alike(docs, key, loaded.shown)),
-        apart=_apart(task, samples, spec, key),
     )
 
 
@@ -133,23 +132,33 @@ def generate_docs(loaded: LoadedSuite, name: str, spec: Generate, id_field: str 
 
     docs = [made(row) for row in table.rows]
     samples = Lazily(shots, made)
-    task = _configurable(_generate_config(name, docs, samples, spec))
     several = sum(len(doc["references_"]) > 1 for doc in docs)
     counted = f"answer: any of several references counts for {several:,} of {len(docs):,} items"
+    said = (_read_words(spec, table), *([counted] if several else []), *asked_alike(docs, key, loaded.shown))
+    task = _configurable(_generate_config(name, docs, samples, spec))
+    made_docs = _table_docs(task, docs, table, samples, spec, key, id_field, said=said)
+    return replace(made_docs, measures=measures, scored_by=_scored_by(spec, docs, measures))
+
+
+def _table_docs(
+    task: Any,
+    docs: Sequence[dict[str, Any]],
+    table: Table,
+    samples: Sequence[Doc],
+    spec: Choice | Generate,
+    key: str,
+    id_field: str | None,
+    *,
+    said: tuple[str, ...],
+) -> Docs:
     return Docs(
         task=task,
         docs=tuple(docs),
         rows=tuple(row.fields for row in table.rows),
-        ids=item_ids(table.rows, id_field, f"tasks.{name}.id"),
+        ids=item_ids(table.rows, id_field, f"{key.rpartition('.')[0]}.id"),
         places=tuple(row.place for row in table.rows),
         num_few_shot=spec.num_few_shot,
-        measures=measures,
-        scored_by=_scored_by(spec, docs, measures),
-        said=(
-            _read_words(spec, table),
-            *([counted] if several else []),
-            *asked_alike(docs, key, loaded.shown),
-        ),
+        said=said,
         apart=_apart(task, samples, spec, key),
     )
 

@@ -1,0 +1,56 @@
+"""lm-eval's perplexity tasks (`loglikelihood_rolling`): its documents, in the bytes that the task counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Integral
+
+from harness.datafiles.rows import problem
+from harness.planning.lm_eval.lm_eval_tasks import first_cause
+from harness.planning.perplexity import Document, plan_documents
+from harness.planning.prompts.short_forms import Docs
+from harness.planning.task_input import TaskInput
+from harness.planning.task_plan import TaskPlan
+
+BYTE_METRICS = ("bits_per_byte", "byte_perplexity")
+"""lm-eval's metrics whose weight is a number of bytes."""
+PROBE = -1.0
+"""A log-likelihood, to see what a task makes of one."""
+DEFAULT_WINDOW = 2048
+"""For a model that does not say how long its context is."""
+
+
+def plan_rolling_documents(given: TaskInput, docs: Docs) -> TaskPlan:
+    """In windows as long as the model's context. Raises `SuiteError` for a document that cannot be asked."""
+    window = given.context_length or DEFAULT_WINDOW
+    documents = [_document(given.name, docs, position) for position in range(len(docs.docs))]
+    source = f"lm-eval {given.task.lm_eval}"
+    return plan_documents(given, documents, window=window, stride=window, source=source, divergence=True)
+
+
+def _document(name: str, docs: Docs, position: int) -> Document:
+    """lm-eval's text, in the units of the task: a detokenised corpus counts the bytes of the page it came from."""
+    doc, place, key = docs.docs[position], docs.places[position], f"tasks.{name}"
+    try:
+        text = docs.task.doc_to_target(doc)
+        measured = docs.task.process_results(doc, (PROBE,)) if isinstance(text, str) else {}
+    except Exception as error:  # a task is somebody's templates and Python
+        raise problem(place, key, f"lm-eval cannot ask this document: {first_cause(error)}") from error
+    if not isinstance(text, str) or not text:
+        raise problem(place, key, f"expected a text to score, got {text!r:.60}")
+    return Document(
+        item=docs.ids[position],
+        text=text,
+        fields=docs.rows[position],
+        place=place,
+        bytes=task_bytes(measured, len(text.encode())),
+    )
+
+
+def task_bytes(measured: Mapping[str, object], own: int) -> int:
+    """The bytes that the task counts, beside a log-likelihood; the text's own where it counts none."""
+    for metric in BYTE_METRICS:
+        match measured.get(metric):
+            case (float(likelihood), Integral() as size) if likelihood == PROBE and int(size) > 0:
+                return int(size)
+    return own
