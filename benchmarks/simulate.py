@@ -2,6 +2,7 @@
 
     python benchmarks/simulate.py                 all cases, a few minutes, into docs/statistics.md
     python benchmarks/simulate.py --sims 200      quicker and coarser, printed only
+    python benchmarks/simulate.py --form recovery only the forms with this in their name
 
 Every case has its own seeded generator, so the numbers depend neither on the machine nor on the order. Data are
 drawn with a known truth (no drop, exactly the limit, twice the limit) and judged by the functions the gate calls.
@@ -26,6 +27,7 @@ from harness.stats import (
     Decision,
     clustered_drop,
     clustered_recovery,
+    graded_recovery,
     mean_level,
     paired_drop,
     paired_recovery,
@@ -35,6 +37,7 @@ from harness.stats import (
     speed_ratio,
 )
 from harness.stats.bounded import BoundedMean
+from harness.stats.decision import above
 
 SEED = 20_260
 ALPHA = 0.05
@@ -199,6 +202,48 @@ def graded_drop(n: int, d: float, size: int = 1) -> Draw:
     return draw
 
 
+def graded_share(n: int, d: float, size: int = 1) -> Draw:
+    """The scores of `graded_drop`, judged by the share that is kept; the mean score is 2/3."""
+    limit, labels = d / 4, None if size == 1 else np.arange(n) // size
+    kept = 1 - limit / (2 / 3)
+
+    def draw(rng: np.random.Generator, sims: int, truth: float) -> Outcome:
+        worse = (truth * limit / (d / 2) + 1) / 2
+        units = (sims, n // size)
+        amount = rng.beta(0.8, 0.8, units) * np.where(rng.random(units) < worse, 1.0, -1.0)
+        changes = np.repeat(np.where(rng.random(units) < d, amount, 0.0), size, axis=1)
+        base = rng.beta(2, 1, (sims, n))
+        return _kept(base, base - changes, labels, kept)
+
+    return draw
+
+
+def rare_score(n: int, share: float, size: int = 1) -> Draw:
+    """Only a share of the items (whole clusters) scores, and scores 1; what is lost is lost whole. The limit lies just
+    beyond what no loss at all in so many items can show."""
+    units = n // size
+    limit, labels = 3.2 / (units * share), None if size == 1 else np.arange(n) // size
+
+    def draw(rng: np.random.Generator, sims: int, truth: float) -> Outcome:
+        base = rng.random((sims, units)) < share
+        cand = base & (rng.random((sims, units)) >= truth * limit)
+        left, right = (np.repeat(each.astype(np.float64), size, axis=1) for each in (base, cand))
+        return _kept(left, right, labels, 1 - limit)
+
+    return draw
+
+
+def _kept(base: Floats, cand: Floats, labels: NDArray[np.int64] | None, limit: float) -> Outcome:
+    """What a gate on the share of graded scores says, [sims, n] each. Of no score at all it says nothing."""
+    found = [
+        above(each.lower, each.upper, limit)
+        for left, right in zip(base, cand, strict=True)
+        if left.any() and (each := graded_recovery(left, right, clusters=labels))
+    ]
+    passed, failed = _said(found)
+    return Outcome(passed=passed, failed=failed)
+
+
 def max_increase(documents: int, spread: float, *, heavy: bool) -> Draw:
     """Documents of 50 to 2000 tokens; the extra NLL a token of a document is normal, or t with 3 degrees."""
     limit = 0.02
@@ -342,6 +387,7 @@ def cases(items: tuple[int, ...] = ITEMS, rates: tuple[float, ...] = DISCORDANCE
             yield _case("max_drop, graded", f"d {100 * d:g} %, limit {25 * d:g} pp", n, graded_drop(n, d), cost=4)
             if n >= 200:
                 yield _case("early FAIL", half, n, early_fail(n, d), cost=8)
+    yield from _graded_share_cases([n for n in items if n >= 100], [d for d in rates if d >= 0.05])
     yield from _clustered_cases([n for n in items if n in (200, 1000)], [d for d in rates if d >= 0.05])
     for documents in (20, *[n for n in items if n <= 500]):
         for spread, heavy in ((0.02, False), (0.1, False), (0.1, True)):
@@ -355,6 +401,26 @@ def cases(items: tuple[int, ...] = ITEMS, rates: tuple[float, ...] = DISCORDANCE
             setting = f"noise {100 * noise:g} %{', pauses' if spikes else ''}, limit 1.2 ×"
             yield _case("min_ratio and max_ratio of speed", setting, pairs, min_ratio(pairs, noise, spikes=spikes))
     yield from _retained_cases(items)
+
+
+def _graded_share_cases(items: list[int], rates: list[float]) -> Iterator[Case]:
+    form = "min_recovery and max_relative_drop, graded"
+    for d in rates:
+        setting = f"d {100 * d:g} %, limit {37.5 * d:g} %"
+        for n in items:
+            yield _case(form, setting, n, graded_share(n, d), cost=8)
+    for share in (0.1, 0.3, 0.7):
+        for n in items:
+            setting = f"{100 * share:g} % of the items score, limit {320 / (n * share):.2g} %"
+            yield _case(form, setting, n, rare_score(n, share), cost=8)
+    form += ", clustered"
+    for d in rates:
+        for n, size in ((n, size) for n in items if n in (200, 1000) for size in (5, 20)):
+            setting = f"d {100 * d:g} %, limit {37.5 * d:g} %, {n // size} clusters of {size} that change whole"
+            yield _case(form, setting, n, graded_share(n, d, size), cost=8)
+    for n in (n for n in items if n >= 500):
+        setting = f"30 % of {n // 5} clusters of 5 score, limit {320 / (n // 5 * 0.3):.2g} %"
+        yield _case(form, setting, n, rare_score(n, 0.3, 5), cost=8)
 
 
 def _clustered_cases(items: list[int], rates: list[float]) -> Iterator[Case]:
@@ -419,25 +485,26 @@ def _by_place(place: int, sims: int) -> Row:
     return simulate(list(cases())[place], sims)
 
 
-def everything(sims: int, processes: int) -> list[Row]:
-    """Every case, over processes."""
-    places = range(len(list(cases())))
+def everything(sims: int, processes: int, form: str = "") -> list[Row]:
+    """Every case of the forms with this in their name, over processes."""
+    places = [place for place, case in enumerate(cases()) if form in case.form]
     with ProcessPoolExecutor(processes) as pool:
         return list(pool.map(functools.partial(_by_place, sims=sims), places, chunksize=2))
 
 
-def table(rows: list[Row]) -> str:
-    """Markdown: a table for each form, rates in percent, those over 5 % by more than 2 standard errors in bold."""
-    parts = [
-        f"{len(rows)} cases, seed {SEED}. Rates in percent at alpha = 5 %. Bold: a false rate above 5 % by more than "
-        "twice its Monte-Carlo error. “Unpaired” is the PASS rate of an unpaired z-test on the same data: at no drop "
-        "its power, at the limit its false PASS."
-    ]
+def table(rows: list[Row]) -> dict[str, str]:
+    """Markdown by form, after an introduction under "": rates in percent, those over 5 % by more than 2 standard errors
+    in bold."""
+    parts = {
+        "": f"{len(list(cases()))} cases, seed {SEED}. Rates in percent at alpha = 5 %. Bold: a false rate above 5 % "
+        "by more than twice its Monte-Carlo error. “Unpaired” is the PASS rate of an unpaired z-test on the same data: "
+        "at no drop its power, at the limit its false PASS."
+    }
     for form in dict.fromkeys(row.form for row in rows):
         mine = [row for row in rows if row.form == form]
         count = mine[0].sims
         unpaired = mine[0].z_passed is not None
-        parts.append(
+        title = (
             f"### {form}\n\n{count:,} simulations a rate; Monte-Carlo error {_error(count):.1f} at 5 %, "
             f"at most {50 / math.sqrt(count):.1f}."
         )
@@ -451,8 +518,8 @@ def table(rows: list[Row]) -> str:
             if row.z_passed is not None:
                 cells += [_plain(row.z_passed[0]), _rate(row.z_passed[1], row.sims)]
             lines.append("| " + " | ".join(cells) + " |")
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts)
+        parts[form] = title + "\n\n" + "\n".join(lines)
+    return parts
 
 
 def _error(sims: int) -> float:
@@ -473,14 +540,18 @@ def main() -> None:
     parser.add_argument("--sims", type=int, default=4000, help="simulations of the cheap forms (default 4000)")
     parser.add_argument("--processes", type=int, default=None, help="processes (default: one a core)")
     parser.add_argument("--print", action="store_true", help="print the tables, leave docs/statistics.md alone")
+    parser.add_argument("--form", default="", help="only forms with this in their name; the other tables stay")
     asked = parser.parse_args()
     started = time.monotonic()
-    text = table(everything(asked.sims, asked.processes))
+    found = table(everything(asked.sims, asked.processes, asked.form))
     if asked.print or asked.sims != parser.get_default("sims"):
-        print(text)
+        print("\n\n".join(found.values()))
     else:
         page = PAGE.read_text(encoding="utf-8")
-        before, after = page.split(START)[0], page.split(END)[1]
+        before, written, after = page.split(START)[0], page.split(START)[1].split(END)[0], page.split(END)[1]
+        stays = {each.partition("\n")[0]: f"### {each.strip()}" for each in written.split("\n### ")[1:]}
+        every = ["", *dict.fromkeys(case.form for case in cases())]
+        text = "\n\n".join(found.get(form) or stays[form] for form in every)
         PAGE.write_text(f"{before}{START}\n\n{text}\n\n{END}{after}", encoding="utf-8")
         print(f"wrote the tables into {PAGE.relative_to(PAGE.parent.parent)}")
     print(f"{time.monotonic() - started:.0f} s")

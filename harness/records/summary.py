@@ -16,6 +16,7 @@ from harness.records.evaluation_manifest import Host
 from harness.records.files import read_whole
 from harness.records.findings import Bound, Decision, FindingDecision
 from harness.records.seal import SEALED, opened
+from harness.records.timings import MemoryFigures
 from harness.records.verdict import VERDICT_SCHEMA, Conditions, Verdict
 
 
@@ -60,16 +61,10 @@ class SpeedView(View):
     upper: Bound
 
 
-class MemoryView(View):
-    """Bytes; see `MemoryFigures`."""
+class MemoryView(MemoryFigures):
+    """`MemoryFigures`, read as a view."""
 
-    weight_bytes: int | None = None
-    disk_bytes: int | None = None
-    process_peak_inference_bytes: int | None = None
-    allocator_peak_allocated_bytes: int | None = None
-    allocator_peak_reserved_bytes: int | None = None
-    device_process_peak_bytes: int | None = None
-    workload: str | None = None
+    model_config = View.model_config
 
 
 class FactsView(View):
