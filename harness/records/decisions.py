@@ -61,6 +61,11 @@ class VerdictPart(Protocol):
     def baseline_checks(self) -> Sequence[CheckPart]: ...
 
 
+def without_decision(sentence: str, decision: str | None) -> str:
+    """Why, from a run's sentence, which is stored with the decision in front of it."""
+    return sentence.removeprefix(f"{decision}: ")
+
+
 V = TypeVar("V", bound=VerdictPart)
 
 
@@ -173,6 +178,6 @@ def _baseline_then(verdict: VerdictPart, whole: Decision) -> Decision:
 def _with(verdict: V, own: Sequence[Decision], whole: Decision) -> V:
     parts = zip(verdict.candidates, own, strict=True)
     candidates = tuple(each.model_copy(update={"decision": decision}) for each, decision in parts)  # type: ignore[attr-defined]
-    sentence = f"{whole}: {verdict.sentence.removeprefix(f'{verdict.decision}: ')}"
+    sentence = f"{whole}: {without_decision(verdict.sentence, verdict.decision)}"
     update = {"decision": whole, "candidates": candidates, "sentence": sentence}
     return verdict.model_copy(update=update)  # type: ignore[attr-defined, no-any-return]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 from harness.notation import WORST_FIRST
+from harness.records.decisions import without_decision
 from harness.records.findings import FindingDecision
 from harness.records.measures import Flip
 from harness.reports.charts.forest import Forest
@@ -46,7 +47,7 @@ class Headline:
     @property
     def rest(self) -> str:
         """The sentence without the decision in front, which is shown beside it."""
-        return self.sentence.removeprefix(f"{self.decision}: ")
+        return without_decision(self.sentence, self.decision)
 
     def words(self) -> Iterator[str]:
         yield f"{self.word} {self.rest}".strip()

@@ -28,17 +28,17 @@ def _unanchored(gate: Gate, suite: Suite) -> str | None:
     blocking = [each for each in fixed if each.severity == "block"]
     says = (
         f"{what} is held against the last promoted version, and nothing limits its loss since the full-precision "
-        "model: small steps add up unseen"
+        "model: small steps add up"
     )
     add = "add a gate on it without `against`"
     if not fixed:
-        return f"{says}; {add}"
+        return f"{says} unseen; {add}"
     if gate.severity == "block" and not blocking:
-        return f"{says.removesuffix(' unseen')}, and the gate that sees it only warns; {add} that blocks"
+        return f"{says}, and the gate that sees it only warns; {add} that blocks"
     wanted = gate.variants or suite.candidates
     covering = blocking if gate.severity == "block" else fixed
     bare = [name for name in wanted if not any(name in (each.variants or suite.candidates) for each in covering)]
-    return f"{says} for {', '.join(bare)}; {add} for every variant" if bare else None
+    return f"{says} unseen for {', '.join(bare)}; {add} for every variant" if bare else None
 
 
 def _anchors(other: Gate, gate: Gate) -> bool:
