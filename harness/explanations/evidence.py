@@ -6,20 +6,19 @@ The gate is rebuilt from the finding itself, so a verdict made under another sui
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 
 from harness.comparison.base_answers import BaseAnswers, base_answers
-from harness.comparison.candidates import one_task
+from harness.comparison.candidates import CandidateComparison, one_task
 from harness.comparison.flips import Reader
 from harness.comparison.promoted import memory_of, promoted_versions
 from harness.comparison.sequential_test import Part, largest_cluster
-from harness.gates.forms import judge_documents, judge_memory, judge_paired, judge_speed
-from harness.gates.judgement import Judgement
-from harness.gates.retained_gain import judge_three_way
-from harness.gates.stopped_tasks import judge_part
+from harness.comparison.task_sides import Paired
+from harness.forms.base import Judgement
+from harness.gates.evidence import select
 from harness.metrics.table import lookup
 from harness.records.columns import Indices
 from harness.records.findings import Finding
@@ -32,9 +31,6 @@ from harness.samples.measures import only_documents
 from harness.samples.pairs import PairedMetric, Pairs, paired_metric
 from harness.samples.timed_pairs import SpeedPairs, loaded_memory, speed_pairs
 from harness.suite.gate_model import Gate
-
-CLEAN = "without the items that share text with the calibration data: "
-"""How the reason of a finding begins that was judged on the clean items."""
 
 
 class UnexplainedError(Exception):
@@ -145,8 +141,8 @@ def gather(store: Store, run: RunManifest, finding: Finding, paired: TaskPairs) 
     if kind in ("speed", "memory"):
         return _timed(store, run, finding, gate, memory=kind == "memory")
     task = finding.task or ""
-    pairs, read, sides = paired(task, finding.variant, "@" in finding.against, finding.reason.startswith(CLEAN))
-    if finding.form == "min_retained":
+    pairs, read, sides = paired(task, finding.variant, finding.reference, finding.items == "clean")
+    if gate.row.looks_at == "base":
         return _retained(store, run, finding, gate, (pairs, read, sides))
     if kind in ("perplexity", "divergence"):
         documents, names = _documents(task, pairs, finding.slice)
@@ -154,7 +150,7 @@ def gather(store: Store, run: RunManifest, finding: Finding, paired: TaskPairs) 
             finding=finding,
             gate=gate,
             data=Documents(documents=documents, names=names, sides=sides),
-            judge=lambda limit, alpha: judge_documents(_with(gate, limit), documents, alpha=alpha),
+            judge=_judge(gate, _paired(documents={task: document_pairs(task, pairs)})),
         )
     whole = paired_metric(
         task, finding.metric, pairs, higher_is_better=finding.metric not in run.tasks[task].lower_is_better
@@ -167,7 +163,7 @@ def gather(store: Store, run: RunManifest, finding: Finding, paired: TaskPairs) 
         finding=finding,
         gate=gate,
         data=Items(metric=part, pairs=pairs, within=within, read=read, sides=sides),
-        judge=lambda limit, alpha: judge_paired(_with(gate, limit), part, alpha=alpha),
+        judge=_judge(gate, _paired(metrics={(task, finding.metric): whole})),
     )
 
 
@@ -185,7 +181,7 @@ def _retained(store: Store, run: RunManifest, finding: Finding, gate: Gate, foun
         finding=finding,
         gate=gate,
         data=ThreeWays(three_way=part, pairs=pairs, within=within, read=read, sides=sides, base=beside),
-        judge=lambda limit, alpha: judge_three_way(_with(gate, limit), part, alpha=alpha),
+        judge=_judge(gate, _paired(three_ways={(whole.task, whole.metric): whole})),
     )
 
 
@@ -197,19 +193,37 @@ def _stopped(finding: Finding, gate: Gate, metric: PairedMetric, found: OfTask) 
     if stop is None or shared is None:
         raise UnexplainedError("it was judged by another version of quantgate; `quantgate gate RUN` judges again")
     part = Part(stop=stop, largest=largest_cluster(pairs.plan))
-    share = shared / finding.alpha
+    paired = _paired(metrics={(metric.task, metric.metric): metric}, parts={metric.task: part})
     return Evidence(
         finding=finding,
         gate=gate,
         data=Stopped(
             metric=metric, pairs=pairs, within=np.arange(metric.count), read=read, sides=sides, part=part, alpha=shared
         ),
-        judge=lambda limit, alpha: judge_part(_with(gate, limit), metric, part, alpha=alpha * share),
+        judge=_judge(gate, paired, chances=round(finding.alpha / shared)),
     )
 
 
-def _with(gate: Gate, limit: float) -> Gate:
-    return gate.model_copy(update={gate.form: limit})
+def _paired(
+    *,
+    metrics: Mapping[tuple[str, str], PairedMetric] | None = None,
+    documents: Mapping[str, DocumentPairs] | None = None,
+    three_ways: Mapping[tuple[str, str], ThreeWay] | None = None,
+    parts: Mapping[str, Part] | None = None,
+) -> Paired:
+    """What one finding was judged on, as a comparison of whole sides holds it."""
+    return Paired(
+        metrics=metrics or {}, documents=documents or {}, broken={}, flips=(), flips_total={}, behaviours={},
+        three_ways=three_ways or {}, parts=parts or {},
+    )  # fmt: skip
+
+
+def _judge(
+    gate: Gate, paired: Paired, candidate: CandidateComparison | None = None, *, chances: int = 1
+) -> Callable[[float, float], Judgement]:
+    """The gate's own judge of the one sample that it looks at here, under any limit and alpha."""
+    (sample,) = select(gate, paired, candidate, chances=chances)
+    return lambda limit, alpha: sample.judge(gate.row, limit=limit, alpha=alpha)
 
 
 def _members(slices: Mapping[str, Indices], name: str) -> Indices:
@@ -242,14 +256,18 @@ def _timed(store: Store, run: RunManifest, finding: Finding, gate: Gate, *, memo
     record = store.speed(key) if key else loaded_memory(run, run.variants[finding.variant]) if memory else None
     if record is None:
         raise UnexplainedError(f"{finding.metric} was not measured in this run")
-    if "@" in finding.against:
+    if finding.reference:
         record = _beside_reference(store, run, record)
+    timed = CandidateComparison(
+        variant=finding.variant, run=run.variants[finding.variant], paired=_paired(), reference=None, clean=None,
+        speed=record, speed_pairs=(), manifests={},
+    )  # fmt: skip
     if memory:
         return Evidence(
             finding=finding,
             gate=gate,
             data=Memory(record=record),
-            judge=lambda limit, alpha: judge_memory(_with(gate, limit), record),
+            judge=_judge(gate, _paired(), timed),
         )
     found = [
         each
@@ -263,5 +281,5 @@ def _timed(store: Store, run: RunManifest, finding: Finding, gate: Gate, *, memo
         finding=finding,
         gate=gate,
         data=Speed(pairs=pairs, record=record),
-        judge=lambda limit, alpha: judge_speed(_with(gate, limit), pairs, alpha=alpha),
+        judge=_judge(gate, _paired(), replace(timed, speed_pairs=(pairs,))),
     )

@@ -13,7 +13,6 @@ from typing import Literal
 
 from harness.explanations.drops import explain_drop
 from harness.explanations.evidence import (
-    CLEAN,
     Documents,
     Evidence,
     Items,
@@ -41,7 +40,7 @@ from harness.explanations.shapes import Change, Condition, Explanation, Section,
 from harness.explanations.shares import explain_level, explain_recovery
 from harness.explanations.stopped_steps import early_changes, early_conditions, early_tables, explain_early
 from harness.explanations.what_if import changes
-from harness.gates.judgement import Judgement
+from harness.forms.base import Judgement
 from harness.metrics.table import lookup
 from harness.notation import in_formula
 from harness.records.findings import Finding
@@ -239,7 +238,7 @@ def _condition(gives: str, rule: str, numbers: str, holds: bool) -> Condition:
 
 def _notes(finding: Finding, judged: Judgement) -> tuple[str, ...]:
     notes = []
-    if finding.reason.startswith(CLEAN):
+    if finding.items == "clean":
         notes.append(
             "without the items that share text with the calibration data (run.json: calibration[].copied_items)"
         )

@@ -174,7 +174,7 @@ def commands_of(evidence: Evidence, run: RunManifest, results: str) -> tuple[str
     if not isinstance(evidence.data, Items | Documents | ThreeWays | Stopped):
         return ()
     runs = [run.run]
-    if "@" in evidence.finding.against:
+    if evidence.finding.reference:
         runs.append(evidence.finding.against.rpartition("@")[2])
     task = shlex.quote(evidence.finding.task or "")
     where = "" if results == "results" else f" --results {shlex.quote(results)}"

@@ -7,10 +7,10 @@ import math
 import numpy as np
 
 from harness.explanations.shapes import Section, Table, counted, step
-from harness.gates.forms import memory_figure
 from harness.records.columns import Floats
 from harness.records.findings import Finding
 from harness.records.timings import SpeedRecord
+from harness.samples.sample import memory_figure
 from harness.samples.timed_pairs import SpeedPairs
 from harness.stats import speed_ratio
 from harness.stats.speed import walsh_averages

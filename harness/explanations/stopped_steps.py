@@ -7,13 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from harness.comparison.sequential_test import Units, units_of
 from harness.explanations.evidence import Evidence, Stopped
-from harness.explanations.shapes import Change, Condition, Section, Step, Table, counted, step
+from harness.explanations.shapes import Change, Condition, Section, Step, Table, counted, num, step
 from harness.explanations.what_if import HALVINGS, written
-from harness.forms import FORMS
-from harness.notation import in_formula
+from harness.forms.sequential import Units, units_of
 from harness.records.columns import Indices
+from harness.reports import figures
 from harness.samples.pairs import PairedMetric
 from harness.stats import BettingTest
 from harness.stats.betting import BETS, LARGEST, MOST_AT_RISK, SMALLEST
@@ -63,7 +62,7 @@ def explain_early(data: Stopped, *, limit: float, alpha: float) -> tuple[str, tu
 def early_conditions(data: Stopped, *, limit: float) -> tuple[Condition, ...]:
     """FAIL, the one thing this test can say."""
     wealth = _played(_units(data, data.metric), limit, data.alpha).wealth
-    numbers = f"{in_formula(wealth)} ≥ {in_formula(1 / data.alpha)}"
+    numbers = f"{num(wealth)} ≥ {num(1 / data.alpha)}"
     return (Condition(gives="FAIL", rule="FAIL if W ≥ W_q", numbers=numbers, holds=wealth >= 1 / data.alpha),)
 
 
@@ -112,7 +111,7 @@ def early_changes(evidence: Evidence, data: Stopped) -> tuple[Change, ...]:
             low, high = (middle, high) if fails(middle, finding.alpha) else (low, middle)
         limit = written(evidence, low, up=False, gives="FAIL")
         if limit is not None:
-            said = FORMS[finding.form].notation.amount(limit, finding.unit)
+            said = figures.in_form(limit, finding.form, finding.unit)
             says = f"largest limit at which these items would FAIL: {said} (max_drop: {limit:.15g})"
             found.append(Change(of="limit", gives="FAIL", value=limit, says=says))
     wealth = _played(_units(data, data.metric), finding.limit, data.alpha).wealth

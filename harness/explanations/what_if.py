@@ -13,12 +13,10 @@ from dataclasses import replace
 import numpy as np
 
 from harness.explanations.evidence import Evidence, Items, ThreeWays
-from harness.explanations.shapes import Change
-from harness.forms import FORMS
-from harness.gates.judgement import Judgement
-from harness.gates.retained_gain import judge_three_way
-from harness.notation import in_formula
+from harness.explanations.shapes import Change, num
+from harness.forms.base import Judgement, Terms
 from harness.records.findings import Decision, Finding
+from harness.reports import figures
 from harness.samples.base_pairs import ThreeWay
 from harness.samples.measures import drop_of
 from harness.samples.pairs import PairedMetric
@@ -70,11 +68,11 @@ def _limits(evidence: Evidence) -> list[Change]:
         if limit is None:
             continue
         word = ("smallest" if ceiling else "largest") if gives == "PASS" else ("largest" if ceiling else "smallest")
-        said = FORMS[finding.form].notation.amount(limit, finding.unit)
+        said = figures.in_form(limit, finding.form, finding.unit)
         side = "above" if up else "below"
-        own = f"{in_formula(bound)} itself and " if estimate.lower is None and gives == "PASS" else ""
+        own = f"{num(bound)} itself and " if estimate.lower is None and gives == "PASS" else ""
         says = f"{word} limit at which it would {gives}: {said} ({finding.form}: {limit:.15g}); {own}any {side} "
-        says += "it does" if own else f"{in_formula(bound)} does"
+        says += "it does" if own else f"{num(bound)} does"
         found.append(Change(of="limit", gives="PASS" if gives == "PASS" else "FAIL", value=limit, says=says))
     return found
 
@@ -122,6 +120,7 @@ def _retained_flips(evidence: Evidence, three_way: ThreeWay) -> list[Change]:
         return []
     right = 1.0 if three_way.higher_is_better else 0.0
     had, has = three_way.fine_tuned == right, three_way.candidate == right
+    terms = Terms(limit=evidence.finding.limit, alpha=evidence.finding.alpha)
     first = np.argsort(three_way.base == right, kind="stable")  # what the base got wrong is changed first
     lost, kept = first[(had & ~has)[first]], first[(had & has)[first]]
 
@@ -130,7 +129,7 @@ def _retained_flips(evidence: Evidence, three_way: ThreeWay) -> list[Change]:
         changed[lost[: max(0, lost.size - count)]] = right
         changed[kept[: max(0, count - lost.size)]] = 1 - right
         other = replace(three_way, candidate=changed)
-        return judge_three_way(evidence.gate, other, alpha=evidence.finding.alpha).decision
+        return evidence.gate.row.judge(other, terms).decision
 
     spare = "the others as they are, items that the base got wrong first"
     return _by_flips(evidence, decide, seen=lost.size, most_there=int(had.sum()), n=three_way.count, spare=spare)

@@ -1,14 +1,121 @@
-"""What a gate form is: one row with everything that the rest of the code asks about it. Compares no names."""
+"""What a gate form is, and what a gate says of one estimate: the shapes, and the rule that every form comes down to.
+
+PASS when the whole one-sided interval lies on the limit's good side, FAIL when it lies on the bad side, otherwise
+INCONCLUSIVE. A value without bounds is exact and is compared as it is. Compares no form's name.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from harness.notation import Notation
 
 if TYPE_CHECKING:
     from harness.metrics.row import Kind
+    from harness.records.findings import Decision, InvalidCode
+
+BASELINE = "the baseline"
+"""What a value is measured from, in words, unless it is a promoted version."""
+BROKEN = ": the limit is broken"
+ENDINGS = {"FAIL": BROKEN, "INCONCLUSIVE": ": the interval reaches across the limit"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What was measured, in the terms of the gate's form."""
+
+    value: float
+    lower: float | None
+    upper: float | None
+    n: int
+    reliable: bool = True
+    """False: the interval cannot be trusted (too few documents or timed pairs), so nothing is decided."""
+    why_unreliable: str = ""
+    p: float | None = None
+    """One-sided p of “the limit is not broken”; None for what is exact or unreliable."""
+    early_alpha: float | None = None
+    """The share of alpha at which the anytime-valid test decided; None where a whole task was judged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reason:
+    """Why a gate decided as it did, in parts that are put together once, when the finding is written."""
+
+    measured: str
+    """What was measured, and the limit."""
+    ending: str = ""
+    """What follows for the limit."""
+    notes: tuple[str, ...] = ()
+    """What else to know."""
+
+    def __str__(self) -> str:
+        return "; ".join((self.measured + self.ending, *self.notes))
+
+    def noting(self, *notes: str | None) -> Reason:
+        """With more to know, where there is any."""
+        return replace(self, notes=(*self.notes, *(note for note in notes if note)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """A decision with its reason and the numbers behind it."""
+
+    decision: Decision
+    reason: Reason
+    estimate: Estimate | None = None
+    more_items: int | None = None
+    code: InvalidCode | None = None
+
+    @classmethod
+    def none(cls, reason: str) -> Judgement:
+        """Nothing was measured, so nothing is decided."""
+        return cls(decision="INCONCLUSIVE", reason=Reason(measured=reason))
+
+    @classmethod
+    def invalid(cls, reason: str) -> Judgement:
+        return cls(decision="INVALID", reason=Reason(measured=reason))
+
+    @classmethod
+    def fail(cls, reason: str) -> Judgement:
+        """FAIL without an estimate: what was to be measured is broken itself."""
+        return cls(decision="FAIL", reason=Reason(measured=reason))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What a gate asks of a sample."""
+
+    limit: float
+    alpha: float
+    against: str = BASELINE
+    """What a drop or a ratio is measured from, in words."""
+
+
+class Judge(Protocol):
+    """From a sample of the kind that the form looks at to estimate, decision and reason."""
+
+    def __call__(self, sample: Any, terms: Terms, /) -> Judgement: ...
+
+
+def decide(estimate: Estimate, limit: float, *, ceiling: bool) -> Decision:
+    """The value must stay below the limit, or above it. The only place where a gate decides."""
+    if estimate.lower is None or estimate.upper is None:
+        holds = estimate.value <= limit if ceiling else estimate.value >= limit
+        return "PASS" if holds else "FAIL"
+    from harness.stats.decision import decide as decided
+
+    return decided(estimate.lower, estimate.upper, limit, ceiling=ceiling, reliable=estimate.reliable).value
+
+
+def reasoned(measured: str, decision: Decision, *notes: str | None) -> Reason:
+    """What was measured with what follows from it, and what else there is to know."""
+    return Reason(measured=measured, ending=ENDINGS.get(decision, "")).noting(*notes)
+
+
+def side(*, ceiling: bool) -> str:
+    """On which side of its limit a value must stay."""
+    return "at most" if ceiling else "at least"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +142,7 @@ class Form:
     """How its values, bounds and limits are written."""
     looks_at: Literal["pairs", "base", "own"]
     """The candidate beside the baseline; both beside the model before fine-tuning; or a value by itself."""
+    judge: Judge
     neutral: float | None
     """The value where nothing changed; None where no value says so."""
     stops_early: bool = False

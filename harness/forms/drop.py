@@ -1,9 +1,43 @@
-"""`max_drop`: the largest absolute loss of a per-item metric."""
+"""`max_drop`: the largest absolute loss of a per-item metric, judged as non-inferiority."""
 
 from __future__ import annotations
 
-from harness.forms.base import Form
-from harness.notation import Notation
+from typing import TYPE_CHECKING
+
+from harness.forms.base import Estimate, Form, Judgement, Terms, decide, reasoned
+from harness.notation import Notation, bounds, confidence, more_would_decide, number, points
+
+if TYPE_CHECKING:
+    from harness.samples.pairs import PairedMetric
+
+
+def judge_drop(sample: PairedMetric, terms: Terms) -> Judgement:
+    from harness.samples.measures import drop_of
+    from harness.stats import PairedDrop, more_items
+
+    drop = drop_of(sample, margin=terms.limit, alpha=terms.alpha)
+    estimate = Estimate(value=drop.drop, lower=drop.lower, upper=drop.upper, n=sample.count, p=drop.p_fail)
+    decision = decide(estimate, terms.limit, ceiling=True)
+    write = points if isinstance(drop, PairedDrop) else number
+    measured = (
+        f"{'drop' if drop.drop >= 0 else 'gain'} {write(abs(drop.drop))}, one-sided {confidence(terms.alpha)} bounds "
+        f"{bounds(drop.lower, drop.upper, write)}; limit {write(terms.limit)}"
+    )
+    wanted = decision == "INCONCLUSIVE" and sample.count > 1 and drop.clusters != 1
+    more = more_items(drop) if wanted else None
+    return Judgement(
+        decision=decision,
+        reason=reasoned(
+            measured,
+            decision,
+            drop.warning,
+            more_would_decide(more, "item") if wanted else None,
+            f"{sample.failed} of its answers failed and count as wrong" if sample.failed else None,
+        ),
+        estimate=estimate,
+        more_items=more,
+    )
+
 
 MAX_DROP = Form(
     key="max_drop",
@@ -15,6 +49,7 @@ MAX_DROP = Form(
     kinds=frozenset({"binary", "graded"}),
     notation=Notation.POINTS,
     looks_at="pairs",
+    judge=judge_drop,
     neutral=0.0,
     stops_early=True,
     loss_of="scale",

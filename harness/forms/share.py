@@ -2,8 +2,104 @@
 
 from __future__ import annotations
 
-from harness.forms.base import Form
-from harness.notation import Notation
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from harness.forms.base import Estimate, Form, Judgement, Terms, decide, reasoned
+from harness.metrics.table import likelihood
+from harness.notation import Notation, bounds, count, count_is, level, more_would_decide, number, percent, points
+
+if TYPE_CHECKING:
+    from harness.samples.base_pairs import ThreeWay
+    from harness.samples.pairs import PairedMetric
+    from harness.stats import Recovery, RetainedShare
+
+
+def judge_share(sample: PairedMetric, terms: Terms, *, lost: bool) -> Judgement:
+    """candidate / baseline. `lost`: value, bounds and limit are what is missing to 1; it is judged by what is kept."""
+    metric, against = sample.metric, terms.against
+    if not sample.higher_is_better:
+        return Judgement.invalid(f"{metric} is better when lower, so no share of it can be kept; use max_drop")
+    before = float(sample.baseline.mean())
+    if before <= 0:
+        return Judgement.invalid(f"{against}'s {metric} is {number(before)}, so no share of it can be kept")
+    found = recovery_of(sample, alpha=terms.alpha)
+    limit = 1 - terms.limit if lost else terms.limit
+    kept = Estimate(value=found.ratio, lower=found.lower, upper=found.upper, n=found.n, p=found.p_fail(limit))
+    decision = decide(kept, limit, ceiling=False)
+    measured = (
+        f"keeps {percent(kept.value)} of {against}'s {metric} ({bounds(found.lower, found.upper, percent)}), "
+        f"limit {percent(limit)}"
+    )
+    missing = replace(kept, value=1 - found.ratio, lower=1 - found.upper, upper=1 - found.lower)
+    reason = reasoned(measured, decision, found.warning)
+    return Judgement(decision=decision, reason=reason, estimate=missing if lost else kept)
+
+
+def recovery_of(sample: PairedMetric, *, alpha: float) -> Recovery:
+    """The share of the baseline's score that is kept, by the method that fits."""
+    from harness.stats import clustered_recovery, graded_recovery, paired_recovery
+
+    if sample.kind == "binary" and sample.clusters is not None:
+        return clustered_recovery(sample.baseline, sample.candidate, sample.clusters, alpha=alpha)
+    if sample.kind == "binary":
+        return paired_recovery(sample.count, sample.both, sample.worse, sample.better, alpha=alpha)
+    return graded_recovery(sample.baseline, sample.candidate, alpha=alpha, clusters=sample.clusters)
+
+
+def judge_retained(sample: ThreeWay, terms: Terms) -> Judgement:
+    """(candidate - base) / (fine-tuned - base), on three models' answers to the same items."""
+    from harness.samples.base_pairs import retained_of, undefined
+    from harness.stats.documents import FEW_DOCUMENTS
+
+    found, thing = retained_of(sample, alpha=terms.alpha), "document" if sample.weights is not None else "item"
+    low, high = _gained(sample, found.gain_lower), _gained(sample, found.gain_upper)
+    gain = f"{_gained(sample, found.gain)} ({low.partition(' ')[0]} to {high})"
+    if (why := undefined(found)) is not None:
+        told = f"{why}: it gained {gain} over {count(found.n, thing)}"
+        return Judgement.none(told) if found.state == "not shown" else Judgement.invalid(told)
+    assert found.share is not None
+    assert found.lower is not None
+    assert found.upper is not None
+    estimate = Estimate(
+        value=found.share, lower=found.lower, upper=found.upper, n=found.n, reliable=found.reliable,
+        why_unreliable=f"{count_is(found.n, thing)} too few for an interval ({FEW_DOCUMENTS} at least)",
+        p=found.p_fail(terms.limit) if found.reliable else None,
+    )  # fmt: skip
+    decision = decide(estimate, terms.limit, ceiling=False)
+    measured = (
+        f"keeps {percent(found.share)} ({percent(found.lower)} to {percent(found.upper)}) of what fine-tuning gained "
+        f"in {sample.metric}, {gain}; limit {percent(terms.limit)}"
+    )
+    more, note = None, None
+    if decision == "INCONCLUSIVE" and not found.reliable:
+        more, note = FEW_DOCUMENTS - found.n, estimate.why_unreliable
+    elif decision == "INCONCLUSIVE":
+        more = _more(found, terms.limit)
+        note = more_would_decide(more, thing)
+    reason = reasoned(measured, decision, note, found.warning)
+    if not found.reliable:
+        reason = replace(reason, ending="")
+    return Judgement(decision=decision, reason=reason, estimate=estimate, more_items=more)
+
+
+def _gained(sample: ThreeWay, value: float) -> str:
+    if sample.weights is not None:
+        return level(value, likelihood(sample.metric).gain_unit)
+    return points(value) if sample.kind == "binary" else number(value)
+
+
+def _more(found: RetainedShare, limit: float) -> int | None:
+    """How many more would decide: the half-width on the limit's side falls with the root of their number."""
+    from harness.stats import more_documents
+
+    assert found.share is not None
+    assert found.lower is not None
+    assert found.upper is not None
+    bound = found.lower if found.share > limit else found.upper
+    return more_documents(found.n, value=0.0, upper=abs(found.share - bound), limit=abs(found.share - limit))
+
 
 MAX_RELATIVE_DROP = Form(
     key="max_relative_drop",
@@ -16,6 +112,7 @@ MAX_RELATIVE_DROP = Form(
     kinds=frozenset({"binary", "graded"}),
     notation=Notation.PERCENT,
     looks_at="pairs",
+    judge=partial(judge_share, lost=True),
     neutral=0.0,
     loss_of="level",
 )
@@ -30,6 +127,7 @@ MIN_RECOVERY = Form(
     kinds=frozenset({"binary", "graded"}),
     notation=Notation.PERCENT,
     looks_at="pairs",
+    judge=partial(judge_share, lost=False),
     neutral=1.0,
     loss_of="level",
 )
@@ -46,6 +144,7 @@ MIN_RETAINED = Form(
     kinds=frozenset({"binary", "graded", "perplexity"}),
     notation=Notation.PERCENT,
     looks_at="base",
+    judge=judge_retained,
     neutral=1.0,
     loss_of="gain",
 )

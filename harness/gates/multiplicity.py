@@ -7,10 +7,10 @@ chance to fail a good candidate.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from harness.gates.forms import BROKEN
+from harness.gates.judged import Judged
 from harness.metrics.table import lookup
-from harness.records.findings import Finding
 from harness.records.measures import Exploratory, Measure, MovedSlice
 from harness.stats import benjamini_hochberg, holm
 
@@ -18,37 +18,38 @@ EXPLORATORY_LEVEL = 0.1
 """One in ten of the slices listed is expected to be chance."""
 
 
-def judged_together(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+def judged_together(found: Sequence[Judged]) -> tuple[Judged, ...]:
     """The findings of one candidate, each with Holm's p; a FAIL that does not survive it is INCONCLUSIVE.
 
     A family is every finding with a p on tasks and slices, and another one those on speed; blocking ones and warnings
     are kept apart. A family of one is judged by its bound alone.
     """
     families: dict[tuple[str, bool], list[int]] = {}
-    for place, finding in enumerate(findings):
+    for place, finding in enumerate(each.finding for each in found):
         if finding.p is not None and finding.decision != "INVALID":
             metric = lookup(finding.metric)
             speed = metric is not None and metric.kind == "speed"
             families.setdefault((finding.severity, speed), []).append(place)
-    found = list(findings)
+    together = list(found)
     for family in families.values():
-        adjusted = holm([findings[place].p or 0.0 for place in family])
+        adjusted = holm([found[place].finding.p or 0.0 for place in family])
         for place, p_adjusted in zip(family, adjusted, strict=True):
-            found[place] = _adjusted(findings[place], p_adjusted, len(family))
-    return tuple(found)
+            together[place] = _adjusted(found[place], p_adjusted, len(family))
+    return tuple(together)
 
 
-def _adjusted(finding: Finding, p_adjusted: float, together: int) -> Finding:
+def _adjusted(judged: Judged, p_adjusted: float, together: int) -> Judged:
+    finding, reason = judged.finding, judged.reason
     changes: dict[str, object] = {"p_adjusted": p_adjusted, "together": together}
     if finding.decision == "FAIL" and together > 1 and p_adjusted > finding.alpha:
         p = finding.p or 0.0
-        says = (
-            f"; its interval lies beyond the limit (p {p:.2g}), but of {together} limits judged together "
+        changes["decision"] = "INCONCLUSIVE"
+        reason = replace(reason, ending="").noting(
+            f"its interval lies beyond the limit (p {p:.2g}), but of {together} limits judged together "
             f"{_expected(together * p)} expected to look so by chance: Holm-adjusted p {p_adjusted:.2g}, not under "
             f"{finding.alpha:g}"
         )
-        changes |= {"decision": "INCONCLUSIVE", "reason": finding.reason.replace(BROKEN, "", 1) + says}
-    return finding.model_copy(update=changes)
+    return Judged(finding=finding.model_copy(update=changes), reason=reason)
 
 
 def _expected(count: float) -> str:

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.gates.judgement import Judgement
+from harness.forms import Form
+from harness.forms.base import BASELINE, Judgement, Reason, Terms
 from harness.notation import percent
 from harness.records.findings import InvalidCode
 from harness.samples.given_answers import Given
 from harness.samples.pairs import PairedMetric
-from harness.suite.gate_model import Gate
 
 NEARLY_ALL = 0.95
 """One answer that is right on this share of a slice is what a good model says there, if it says others elsewhere."""
@@ -35,33 +35,33 @@ class Nothing:
     says: str
 
 
-def held_to_floor(gate: Gate, metric: PairedMetric, judgement: Judgement) -> Judgement:
+def held_to_floor(form: Form, metric: PairedMetric, judgement: Judgement, terms: Terms) -> Judgement:
     """The judgement of a limit on a loss; INVALID where it shows nothing, the numbers kept."""
-    if gate.row.loss_of is None or not metric.count:
+    if form.loss_of is None or not metric.count:
         return judgement
     undecided = metric.count < FEW_ITEMS and judgement.decision == "INCONCLUSIVE"
-    if (floor := floor_of(metric)) is not None and (floor.code == "at_zero" or not undecided):
-        reason = judgement.reason if judgement.decision == "INVALID" else floor.says
+    if (floor := floor_of(metric, terms.against)) is not None and (floor.code == "at_zero" or not undecided):
+        reason = judgement.reason if judgement.decision == "INVALID" else Reason(measured=floor.says)
         return replace(judgement, decision="INVALID", reason=reason, more_items=None, code=floor.code)
-    if judgement.decision == "PASS" and (empty := _empty_pass(gate, metric)) is not None:
-        reason = f"{judgement.reason}; but {empty.says}"
+    if judgement.decision == "PASS" and (empty := _empty_pass(form, metric, terms)) is not None:
+        reason = judgement.reason.noting(f"but {empty.says}")
         return replace(judgement, decision="INVALID", reason=reason, code=empty.code)
     return judgement
 
 
-def floor_of(metric: PairedMetric) -> Nothing | None:
-    """Why the baseline has nothing to lose on these items; None where it has."""
+def floor_of(metric: PairedMetric, against: str = BASELINE) -> Nothing | None:
+    """Why the baseline, `against` in words, has nothing to lose on these items; None where it has."""
     name, values, level = metric.metric, metric.baseline, float(metric.baseline.mean())
     chance = blind_level(metric)
     if _all_worst(metric):
         worst = f"{name} 0" if metric.higher_is_better else f"{name} 1, the worst,"
-        says = f"the baseline has {worst} on {_every(metric)}: there is nothing to lose, so this limit shows"
+        says = f"{against} has {worst} on {_every(metric)}: there is nothing to lose, so this limit shows"
         return Nothing(code="at_zero", says=f"{says} nothing; look at prompt, references and metric")
     if metric.chance is not None and chance is not None and not _above(metric, level, chance):
-        says = f"the baseline has {name} {percent(level)} and guessing gives {percent(chance)}"
+        says = f"{against} has {name} {percent(level)} and guessing gives {percent(chance)}"
         return Nothing(code="at_chance", says=f"{says}: there is nothing to lose, so this limit shows nothing")
     if _one_answer(metric.baseline_given, metric, values):
-        says = f"the baseline gives {_every(metric)} one answer though their references differ"
+        says = f"{against} gives {_every(metric)} one answer though their references differ"
         return Nothing(code="one_answer", says=f"{says} ({name} {percent(level)}): it does not read them")
     return None
 
@@ -111,7 +111,7 @@ def _every(metric: PairedMetric) -> str:
     return f"all {metric.count:,} items" if metric.count != 1 else "the only item"
 
 
-def _empty_pass(gate: Gate, metric: PairedMetric) -> Nothing | None:
+def _empty_pass(form: Form, metric: PairedMetric, terms: Terms) -> Nothing | None:
     """Why a PASS of these numbers would show nothing."""
     given = metric.candidate_given
     if given is not None and given.tied.all():
@@ -121,17 +121,19 @@ def _empty_pass(gate: Gate, metric: PairedMetric) -> Nothing | None:
         says = f"the candidate gives {_every(metric)} one answer though their references differ"
         return Nothing(code="candidate_one_answer", says=f"{says}: it does not read them")
     if (count := _nearly_one_answer(given, metric.baseline_given)) is not None:
-        says = f"the candidate gives {count:,} of {metric.count:,} items one answer, the baseline none so often as half"
+        says = (
+            f"the candidate gives {count:,} of {metric.count:,} items one answer, {terms.against} none so often as half"
+        )
         return Nothing(code="candidate_one_answer", says=f"{says}: it does not read them")
-    if _blind_passes(gate, metric):
+    if _blind_passes(form, metric, terms.limit):
         level, blind = percent(float(metric.baseline.mean())), percent(blind_level(metric) or 0.0)
         whose = "guessing" if metric.chance is not None else "a model that is never right"
-        says = f"the baseline has {level} and {whose} {blind}: a model that knows nothing would hold this limit"
+        says = f"{terms.against} has {level} and {whose} {blind}: a model that knows nothing would hold this limit"
         return Nothing(code="blind_limit", says=says)
     return None
 
 
-def _blind_passes(gate: Gate, metric: PairedMetric) -> bool:
+def _blind_passes(form: Form, metric: PairedMetric, limit: float) -> bool:
     """Whether a candidate that knows nothing would be expected inside the limit.
 
     It is the baseline's share on these very items that can be lost, so its value counts here and not a bound.
@@ -140,5 +142,5 @@ def _blind_passes(gate: Gate, metric: PairedMetric) -> bool:
     if blind is None:
         return False
     level = float(metric.baseline.mean())
-    allowed = gate.row.allowed_loss(gate.limit, level=level)
+    allowed = form.allowed_loss(limit, level=level)
     return allowed is not None and abs(level - blind) < allowed

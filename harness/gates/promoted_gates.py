@@ -27,10 +27,10 @@ class PromotedGates:
 
 @dataclass(frozen=True, kw_only=True)
 class Changes:
-    """What became of the gates. `limits`: `gates[2]` to the limit it had, where that was another."""
+    """What became of the gates. `limits`: a gate's place to the limit it had, where that was another."""
 
     all: tuple[GateChange, ...]
-    limits: Mapping[str, float]
+    limits: Mapping[int, float]
 
 
 def gate_changes(suite: Suite, before: PromotedGates | None) -> Changes:
@@ -43,7 +43,7 @@ def gate_changes(suite: Suite, before: PromotedGates | None) -> Changes:
     old, when = before.suite, f"when {before.label} was promoted"
     pairs, removed = _matched(suite.gates, old.gates)
     changes: list[GateChange] = []
-    limits: dict[str, float] = {}
+    limits: dict[int, float] = {}
     for index, gate in enumerate(suite.gates):
         name = f"gates[{index}]"
         if index not in pairs:
@@ -56,7 +56,7 @@ def gate_changes(suite: Suite, before: PromotedGates | None) -> Changes:
             says = f"{_looks_at(gate)}: {', '.join(text for text, _ in parts)} {when}"
             changes.append(GateChange(gate=name, what="changed", looser=_looser(parts), says=says))
         if gate.form == earlier.form and gate.limit != earlier.limit:
-            limits[name] = earlier.limit
+            limits[index] = earlier.limit
     for index in removed:
         says = f"{_looks_at(old.gates[index])}: {_limit(old.gates[index])} was there {when} and is gone"
         changes.append(GateChange(gate=f"gates[{index}]", what="removed", looser=True, says=says))
@@ -67,7 +67,7 @@ def with_limits_before(findings: Sequence[Finding], changes: Changes) -> tuple[F
     """The findings, each with the limit that its gate had."""
     return tuple(
         finding
-        if (limit := changes.limits.get(finding.gate.partition(" ")[0])) is None
+        if (limit := changes.limits.get(finding.position)) is None
         else finding.model_copy(update={"limit_before": limit})
         for finding in findings
     )

@@ -12,10 +12,10 @@ from harness.comparison.candidates import CandidateComparison, Comparison
 from harness.comparison.promoted import Version
 from harness.comparison.task_sides import Paired
 from harness.forms import FORMS
-from harness.gates.judgement import Judgement
+from harness.forms.base import Judgement
+from harness.notation import percent, points
 from harness.metrics.row import StoredBytes
 from harness.metrics.table import computed_by, lookup, of_kind
-from harness.notation import number, percent, points
 from harness.records.findings import Finding
 from harness.records.measures import CumulativeDrift, DriftStep
 from harness.records.timings import SpeedRecord
@@ -61,11 +61,6 @@ def unsound(gate: Gate, comparison: Comparison, candidate: CandidateComparison) 
             f"{version.label} itself failed on {failed} of {values.count} items, first {values.baseline_failed[0]!r}"
         )
     return None
-
-
-def in_its_words(reason: str, version: Version) -> str:
-    """A gate's reason with the promoted version where it says the baseline."""
-    return reason.replace("the baseline", version.label)
 
 
 def reference_memory(gate: Gate, comparison: Comparison, record: SpeedRecord) -> SpeedRecord | Judgement:
@@ -188,9 +183,10 @@ def _says(creep: CumulativeDrift, baseline: str) -> str:
 def _amount(creep: CumulativeDrift, value: float | None) -> str:
     if value is None:
         return "unknown"
+    value = value + 0.0  # no minus in front of nothing
     if creep.kind == "perplexity":
         return percent(value)
-    return points(value) if creep.kind == "binary" else number(value)
+    return points(value) if creep.kind == "binary" else f"{value:.4g}"
 
 
 def _estimates(paired: Paired, *, alpha: float) -> dict[Key, Estimate]:

@@ -24,15 +24,10 @@ def day_of(judged_at: str) -> date:
 
 def excused(findings: Iterable[Finding], suite: Suite, today: date) -> tuple[Finding, ...]:
     """The findings, each FAIL that a waiver covers on this day WAIVED; one whose waiver ended says so."""
-    meant: dict[str, list[Waiver]] = {}
+    meant: dict[int, list[Waiver]] = {}
     for waiver in suite.waivers:
-        meant.setdefault(f"gates[{waived_gate(suite, waiver)}]", []).append(waiver)
-    return tuple(_excused(finding, meant.get(position(finding), ()), today) for finding in findings)
-
-
-def position(finding: Finding) -> str:
-    """`gates[2]` of `gates[2] language=de`."""
-    return finding.gate.partition(" ")[0]
+        meant.setdefault(waived_gate(suite, waiver), []).append(waiver)
+    return tuple(_excused(finding, meant.get(finding.position, ()), today) for finding in findings)
 
 
 def _covers(waiver: Waiver, finding: Finding) -> bool:
@@ -67,8 +62,8 @@ def uses(suite: Suite, findings: Sequence[Finding], today: date) -> tuple[Waiver
     """What became of every waiver, in suite order. `findings`: of all variants, after `excused`."""
     found = []
     for waiver in suite.waivers:
-        gate = f"gates[{waived_gate(suite, waiver)}]"
-        covered = [each for each in findings if position(each) == gate and _covers(waiver, each)]
+        gate = waived_gate(suite, waiver)
+        covered = [each for each in findings if each.position == gate and _covers(waiver, each)]
         what = f"{waiver.gate} for {waiver.variant}" + "".join(
             f" on {part}" for part in (waiver.slice, waiver.workload) if part
         )

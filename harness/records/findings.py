@@ -6,9 +6,9 @@ Fractions everywhere (0.02 is 2 percentage points), seconds, bytes, nats. What t
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field, model_validator
 
 from harness.records.model import Model
 
@@ -20,6 +20,8 @@ InvalidCode = Literal["at_zero", "at_chance", "one_answer", "blind_limit", "cand
 """Why a limit on a loss shows nothing. The baseline has the metric's worst value on every item; no more than guessing
 gives; one answer for all. Or a model that knows nothing would hold the limit; the candidate gives one answer to all;
 its best options tie on all."""
+CLEAN = "without the items that share text with the calibration data: "
+"""How the reason begins of a finding on clean items."""
 
 
 def _said(value: object) -> object:
@@ -106,6 +108,26 @@ class Finding(Model):
     """INVALID for want of something to lose: why, for programs; None for every other reason."""
     early_alpha: float | None = None
     """A FAIL of a variant that was stopped early: the share of alpha at which the anytime-valid test decided it."""
+    items: Annotated[Literal["all", "clean"], Field(exclude_if=lambda items: items == "all")] = "all"
+    """`clean`: judged without the items that share text with the calibration data. `reason` says it too."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier(cls, values: Any) -> Any:
+        """Verdicts of before there was `items` say it in the reason alone."""
+        if isinstance(values, dict) and "items" not in values and str(values.get("reason")).startswith(CLEAN):
+            return {**values, "items": "clean"}
+        return values
+
+    @property
+    def position(self) -> int:
+        """The gate's place in the suite: 2 of `gates[2] language=de`."""
+        return int(self.gate.removeprefix("gates[").partition("]")[0])
+
+    @property
+    def reference(self) -> bool:
+        """Whether the value is measured from a promoted version."""
+        return "@" in self.against
 
 
 class Check(Model):

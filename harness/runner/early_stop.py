@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 
-from harness.comparison.sequential_test import asked_so_far, can_stop, chances, largest_cluster, wealth_against
+from harness.comparison.sequential_test import asked_so_far, can_stop, chances, largest_cluster
+from harness.forms.sequential import wealth_against
 from harness.planning.task_plan import TaskPlan
 from harness.records.columns import PlanColumns
 from harness.records.evaluation_manifest import EvaluationManifest

@@ -71,18 +71,18 @@ def cluster_codes(clusters: ArrayLike, n: int, caller: str) -> NDArray[np.int64]
     return np.unique(labels, return_inverse=True)[1].astype(np.int64)
 
 
-def below(lower: float, upper: float, limit: float) -> Decision:
-    """A quantity that must stay under `limit`."""
-    if upper < limit:
-        return Decision.PASS
-    return Decision.FAIL if lower > limit else Decision.INCONCLUSIVE
+def decide(lower: float, upper: float, limit: float, *, ceiling: bool, reliable: bool = True) -> Decision:
+    """The interval of a quantity that must stay under `limit` (a ceiling) or over it, against the limit.
 
-
-def above(lower: float, upper: float, limit: float) -> Decision:
-    """A quantity that must stay over `limit`."""
-    if lower > limit:
+    PASS when the whole interval lies on the good side, FAIL when it lies on the bad side, otherwise INCONCLUSIVE. An
+    interval that is not reliable decides nothing.
+    """
+    if not reliable:
+        return Decision.INCONCLUSIVE
+    inside, beyond = (upper < limit, lower > limit) if ceiling else (lower > limit, upper < limit)
+    if inside:
         return Decision.PASS
-    return Decision.FAIL if upper < limit else Decision.INCONCLUSIVE
+    return Decision.FAIL if beyond else Decision.INCONCLUSIVE
 
 
 def check_alpha(alpha: float) -> None:

@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from harness.stats.decision import (
     TIED,
     Decision,
-    below,
     both_tails,
     check_alpha,
     check_scale,
+    decide,
     t_quantile,
     unseen_quantile,
     unseen_share,
@@ -46,7 +46,7 @@ class PerplexityRatio:
 
     def decide(self, max_increase: float) -> Decision:
         """Against a relative increase (0.02 is 2 %)."""
-        return below(self.lower - 1, self.upper - 1, max_increase) if self.reliable else Decision.INCONCLUSIVE
+        return decide(self.lower - 1, self.upper - 1, max_increase, ceiling=True, reliable=self.reliable)
 
     def p_fail(self, max_increase: float) -> float:
         """One-sided p of H0: the increase is at most the limit; under alpha exactly when `decide` says FAIL."""
@@ -82,7 +82,7 @@ class DocumentMean:
 
     def decide(self, limit: float) -> Decision:
         """Against a ceiling."""
-        return below(self.lower, self.upper, limit) if self.reliable else Decision.INCONCLUSIVE
+        return decide(self.lower, self.upper, limit, ceiling=True, reliable=self.reliable)
 
     def p_fail(self, limit: float) -> float:
         """One-sided p of H0: the mean is at most the limit; under alpha exactly when `decide` says FAIL."""

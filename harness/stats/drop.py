@@ -17,6 +17,7 @@ from harness.stats.decision import (
     check_counts,
     check_margin,
     cluster_codes,
+    decide,
     normal_quantile,
     t_quantile,
     upper_tail,
@@ -181,13 +182,9 @@ def _judge(
     m, few_b, few_c = n * shrink, b * shrink, c * shrink
     z = tango_z(m, few_b, few_c, margin)
     lower, upper = tango_bound(m, few_b, few_c, quantile), tango_bound(m, few_b, few_c, -quantile)
-    wider = (-1.0, 1.0) if unseen is None else unseen.bounds(alpha)
-    if z < -quantile and (unseen is None or wider[1] < margin):
-        verdict = Decision.PASS
-    elif z > quantile and (unseen is None or wider[0] > margin):
-        verdict = Decision.FAIL
-    else:
-        verdict = Decision.INCONCLUSIVE
+    if unseen is not None:
+        wider = unseen.bounds(alpha)
+        lower, upper = max(-1.0, min(lower, wider[0])), min(1.0, max(upper, wider[1]))
     return PairedDrop(
         n=n,
         right_to_wrong=b,
@@ -195,11 +192,11 @@ def _judge(
         margin=margin,
         alpha=alpha,
         drop=(b - c) / n,
-        lower=lower if unseen is None else max(-1.0, min(lower, wider[0])),
-        upper=upper if unseen is None else min(1.0, max(upper, wider[1])),
+        lower=lower,
+        upper=upper,
         z=z,
         quantile=quantile,
-        verdict=verdict,
+        verdict=decide(lower, upper, margin, ceiling=True),
         n_effective=effective,
         deff=n / effective,
         clusters=clusters,

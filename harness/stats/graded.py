@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from harness.stats.bounded import BoundedMean
-from harness.stats.decision import Decision, below, check_alpha, check_scale, cluster_codes
+from harness.stats.decision import Decision, check_alpha, check_scale, cluster_codes, decide
 from harness.stats.drop import few_clusters
 
 
@@ -88,7 +88,7 @@ def graded_drop(
         lower=lower,
         upper=upper,
         t=(mean - margin) / se if se > 0 else 0.0,
-        verdict=below(lower, upper, margin),
+        verdict=decide(lower, upper, margin, ceiling=True),
         clusters=units if clustered else None,
         warning=warning,
         scale=scale,

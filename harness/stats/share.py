@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.stats.decision import TIED, Decision, above, check_alpha, cluster_codes
+from harness.stats.decision import TIED, Decision, check_alpha, cluster_codes, decide
 from harness.stats.documents import FEW_DOCUMENTS, document_mean
 from harness.stats.drop import PairedDrop, clustered_drop, few_clusters, paired_drop
 from harness.stats.graded import GradedDrop, graded_drop
@@ -70,9 +70,9 @@ class RetainedShare:
 
     def decide(self, limit: float) -> Decision:
         """Against the smallest share that must be kept."""
-        if self.share is None or self.lower is None or self.upper is None or not self.reliable:
+        if self.share is None or self.lower is None or self.upper is None:
             return Decision.INCONCLUSIVE
-        return above(self.lower, self.upper, limit)
+        return decide(self.lower, self.upper, limit, ceiling=False, reliable=self.reliable)
 
 
 def retained_items(

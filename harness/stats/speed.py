@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.stats.decision import Decision, above, below, check_alpha, normal_quantile, upper_tail
+from harness.stats.decision import Decision, check_alpha, decide, normal_quantile, upper_tail
 
 FEW_PAIRS = 10
 """Fewer pairs than this are too few to judge."""
@@ -35,7 +35,7 @@ class SpeedRatio:
 
     def decide_min(self, limit: float) -> Decision:
         """The ratio must be at least `limit`."""
-        return above(self.lower, self.upper, limit) if self.reliable else Decision.INCONCLUSIVE
+        return decide(self.lower, self.upper, limit, ceiling=False, reliable=self.reliable)
 
     def p_fail_min(self, limit: float) -> float:
         """One-sided p of H0: the ratio is at least `limit`; at most alpha exactly when `decide_min` says FAIL."""
@@ -51,7 +51,7 @@ class SpeedRatio:
 
     def decide_max(self, limit: float) -> Decision:
         """The ratio must be at most `limit`."""
-        return below(self.lower, self.upper, limit) if self.reliable else Decision.INCONCLUSIVE
+        return decide(self.lower, self.upper, limit, ceiling=True, reliable=self.reliable)
 
 
 def speed_ratio(ratios: ArrayLike, *, alpha: float = 0.05) -> SpeedRatio:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.comparison.sequential_test import asked_so_far, can_stop, largest_cluster, wealth_against
+from harness.comparison.sequential_test import asked_so_far, can_stop, largest_cluster
+from harness.forms.sequential import wealth_against
 from harness.records.chunks import Chunks
 from harness.records.columns import PlanColumns
 from harness.records.items import Failed, ItemRecord, Outcome, PlannedItem, Scored

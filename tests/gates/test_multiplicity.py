@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.forms.base import BROKEN, Reason
+from harness.gates.judged import Judged
 from harness.gates.multiplicity import explored, judged_together
 from harness.records.findings import Finding
 from harness.records.measures import Measure, SliceMeasure
@@ -23,9 +25,15 @@ def finding(p: float | None, **changes: object) -> Finding:
     return whole.model_copy(update=changes)
 
 
+def together(findings: list[Finding]) -> tuple[Finding, ...]:
+    """The findings as they are written after they were judged together."""
+    reason = Reason(measured="drop 5.00 pp; limit 2.00 pp", ending=BROKEN)
+    return tuple(each.written() for each in judged_together([Judged(finding=each, reason=reason) for each in findings]))
+
+
 def test_holm_on_the_reference_values() -> None:
     """.001, .01, .02, .04, .3 become .005, .04, .06, .08, .3: two claims stand, two are not decided."""
-    found = judged_together([finding(p) for p in (0.001, 0.01, 0.02, 0.04, 0.3)])
+    found = together([finding(p) for p in (0.001, 0.01, 0.02, 0.04, 0.3)])
     assert [each.p_adjusted for each in found] == pytest.approx([0.005, 0.04, 0.06, 0.08, 0.3])
     assert [each.decision for each in found] == ["FAIL", "FAIL", "INCONCLUSIVE", "INCONCLUSIVE", "PASS"]
     assert "of 5 limits judged together 0.1 are expected" in found[2].reason
@@ -35,7 +43,7 @@ def test_holm_on_the_reference_values() -> None:
 
 def test_one_limit_alone_is_judged_by_its_bound() -> None:
     """A family of one changes nothing but the p that is written down."""
-    alone = judged_together([finding(0.03)])[0]
+    alone = together([finding(0.03)])[0]
     assert alone == finding(0.03).model_copy(update={"p_adjusted": 0.03, "together": 1})
 
 
@@ -43,7 +51,7 @@ def test_what_is_no_statistical_claim_is_in_no_family() -> None:
     """Exact values have no p: they FAIL as before and are no further chance for the others to fail."""
     memory = finding(None, metric="weight_bytes", task=None)
     invalid = finding(0.001, decision="INVALID")
-    found = judged_together([finding(0.03), memory, invalid])
+    found = together([finding(0.03), memory, invalid])
     assert [each.decision for each in found] == ["FAIL", "FAIL", "INVALID"]
     assert [each.together for each in found] == [1, None, None]
 
@@ -53,7 +61,7 @@ def test_speed_and_warnings_are_families_of_their_own() -> None:
     slices = [finding(0.4, slice=f"s={n}") for n in range(100)]
     slow = finding(0.001, metric="decode_tokens_per_s", task=None, form="min_ratio")
     warned = [finding(0.04, severity="warn") for _ in range(2)]
-    found = judged_together([finding(0.0001), *slices, slow, *warned])
+    found = together([finding(0.0001), *slices, slow, *warned])
     assert [each.decision for each in found if each.decision != "PASS"] == ["FAIL", "FAIL"] + ["INCONCLUSIVE"] * 2
     assert (found[0].together, found[101].together, found[102].together) == (101, 1, 2)
 
@@ -63,7 +71,7 @@ def test_a_correction_never_makes_a_fail() -> None:
     source = np.random.default_rng(3)
     for _ in range(50):
         before = [finding(float(p)) for p in source.random(source.integers(1, 30)) ** 3]
-        after = judged_together(before)
+        after = together(before)
         assert all((b.p_adjusted or 0) >= (a.p or 0) for a, b in zip(before, after, strict=True))
         changed = {(a.decision, b.decision) for a, b in zip(before, after, strict=True) if a.decision != b.decision}
         assert changed <= {("FAIL", "INCONCLUSIVE")}
