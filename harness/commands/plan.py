@@ -18,7 +18,7 @@ from harness.gates.validity_checks import leak_words
 from harness.notation import duration
 
 if TYPE_CHECKING:
-    from harness.forecast.certificate import Certificate
+    from harness.forecast.certify import Certificate
     from harness.forecast.duration import VariantTime
     from harness.gates.noise_floor import Tight
     from harness.planning.task_plan import TaskPlan

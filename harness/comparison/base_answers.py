@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.records.columns import Answers, Indices
@@ -10,7 +10,7 @@ from harness.records.items import ItemRecord, PlannedItem
 from harness.records.run_manifest import RunManifest, VariantRun
 from harness.records.store import Store
 from harness.samples.base_pairs import ThreeWay, task_three_ways
-from harness.samples.pairs import PairingError, Pairs, align, paired_metric
+from harness.samples.pairs import PairedMetric, PairingError, Pairs, align
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +25,10 @@ class BaseAnswers:
     """Reads some of the items in full, with what that model answered."""
 
 
-def base_answers(store: Store, run: RunManifest, task: str, pairs: Pairs) -> BaseAnswers:
-    """The run's base on the items of `pairs`, as `compare_run` sets it there.
+def base_answers(
+    store: Store, run: RunManifest, task: str, pairs: Pairs, metrics: Sequence[PairedMetric]
+) -> BaseAnswers:
+    """The run's base on the items of `pairs`, as `compare_run` sets it there. `metrics`: the task's own over them.
 
     Raises `PairingError` where it was not asked or does not fit the plan; `RecordError` for damaged records.
     """
@@ -35,10 +37,6 @@ def base_answers(store: Store, run: RunManifest, task: str, pairs: Pairs) -> Bas
         raise PairingError(f"{task}: not evaluated by the base model of run {run.run}")
     key, facts = base.evaluations[task], run.tasks[task]
     side = align(pairs.plan, store.columns(key, facts.metrics))
-    metrics = [
-        paired_metric(task, metric, pairs, higher_is_better=metric not in facts.lower_is_better)
-        for metric in facts.metrics
-    ]
     three_ways = task_three_ways(task, pairs, side, metrics)
     answers = side.answers.taken(side.order[pairs.places])
 

@@ -16,7 +16,7 @@ from harness.comparison.promoted import (
     series_restart,
 )
 from harness.comparison.second_pass import NoisePairs, noise_pairs
-from harness.comparison.task_sides import Items, Paired, pair_sides
+from harness.comparison.task_sides import NOTHING_PAIRED, Items, Paired, measured, pair_sides, stopped_parts
 from harness.records.evaluation_manifest import EvaluationManifest
 from harness.records.run_manifest import RunManifest, VariantRun
 from harness.records.store import Store
@@ -204,15 +204,25 @@ def _copied(*variants: VariantRun) -> dict[str, frozenset[str]]:
     return found
 
 
+@dataclass(frozen=True, kw_only=True)
+class OneTask:
+    """Two sides on one task, and the records behind their pairs."""
+
+    paired: Paired
+    pairs: Pairs
+    read: Reader
+    """Reads pairs in full."""
+    sides: tuple[VariantRun, VariantRun]
+
+
 def one_task(
     store: Store, run: RunManifest, task: str, variant: str, *, to_reference: bool = False, clean: bool = False
-) -> tuple[Pairs, Reader, tuple[VariantRun, VariantRun]]:
-    """The pairs of one task alone, as `compare_run` makes them: with the baseline, or with the promoted version.
+) -> OneTask:
+    """One task alone, as `compare_run` pairs it: with the baseline, or with the promoted version. Without flips.
 
     Of a variant that was stopped early at this task, the items it was asked. `clean`: without the items that share
-    passages with the calibration data of the variant, and of the promoted version where that is the other side. Also
-    gives what reads pairs in full, and both sides. Raises `PairingError`, also for a task that a side has not;
-    `RecordError` for damaged records.
+    passages with the calibration data of the variant, and of the promoted version where that is the other side.
+    Raises `PairingError`, also for a task that a side has not; `RecordError` for damaged records.
     """
     items, right, left = Items(store, run), run.variants[variant], run.variants.get(run.baseline)
     if to_reference:
@@ -229,4 +239,11 @@ def one_task(
         names=(left.variant, right.variant),
         without=_copied(right, *([left] if to_reference else [])).get(task, frozenset()) if clean else frozenset(),
     )
-    return pairs, items.reader(task, keys, pairs), (left, right)
+    metrics, documents = measured(run, task, pairs)
+    paired = replace(
+        NOTHING_PAIRED,
+        metrics={(task, metric.metric): metric for metric in metrics},
+        documents={} if documents is None else {task: documents},
+        parts=stopped_parts(items, right),
+    )
+    return OneTask(paired=paired, pairs=pairs, read=items.reader(task, keys, pairs), sides=(left, right))

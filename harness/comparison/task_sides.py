@@ -40,6 +40,9 @@ class Paired:
     """Task to what is there of it, where the variant was stopped early: its metrics are over that part alone."""
 
 
+NOTHING_PAIRED = Paired(metrics={}, documents={}, broken={}, flips=(), flips_total={}, behaviours={})
+
+
 class Items:
     """A run's stored records. Reads each evaluation and each plan once, as columns."""
 
@@ -135,7 +138,7 @@ def pair_sides(
             (task, three_way.metric): three_way for task, each in found.items() for three_way in each.three_ways
         },
         base_unavailable={task: each.base_unavailable for task, each in found.items() if each.base_unavailable},
-        parts=_parts(items, left, right),
+        parts=stopped_parts(items, left, right),
     )
 
 
@@ -150,6 +153,16 @@ class _Task:
     flips_total: int | None
     three_ways: tuple[ThreeWay, ...]
     base_unavailable: str
+
+
+def measured(run: RunManifest, task: str, pairs: Pairs) -> tuple[tuple[PairedMetric, ...], DocumentPairs | None]:
+    """Per-item metrics of a task, or its documents. Raises `PairingError` for an item without one."""
+    facts = run.tasks[task]
+    metrics = tuple(
+        paired_metric(task, metric, pairs, higher_is_better=metric not in facts.lower_is_better)
+        for metric in facts.metrics
+    )
+    return metrics, document_pairs(task, pairs) if facts.kind == "perplexity" else None
 
 
 def _task(
@@ -173,10 +186,7 @@ def _task(
         without=without,
     )
     read = items.reader(task, (left.answered[task], right.answered[task]), pairs)
-    metrics = tuple(
-        paired_metric(task, metric, pairs, higher_is_better=metric not in facts.lower_is_better)
-        for metric in facts.metrics
-    )
+    metrics, documents = measured(items.run, task, pairs)
     three_ways, base_unavailable = _triples(items, task, pairs, metrics, base if task in right.evaluations else None)
     shown = primary_metric(metrics)
     flips: tuple[Flip, ...] = ()
@@ -185,7 +195,7 @@ def _task(
         flips, total = find_flips(task, shown, pairs, read)
     return _Task(
         metrics=metrics,
-        documents=document_pairs(task, pairs) if facts.kind == "perplexity" else None,
+        documents=documents,
         behaviour=None if earlier else behaviour(task, pairs, read, lower_is_better=facts.lower_is_better),
         flips=flips,
         flips_total=total,
@@ -206,7 +216,7 @@ def _triples(
         return (), str(error)
 
 
-def _parts(items: Items, *sides: VariantRun) -> dict[str, Part]:
+def stopped_parts(items: Items, *sides: VariantRun) -> dict[str, Part]:
     """The tasks at which a side was stopped."""
     stops = [each.stopped for each in sides if each.stopped is not None and each.stopped.task in items.run.tasks]
     return {stop.task: Part(stop=stop, largest=largest_cluster(items.plan(stop.task))) for stop in stops}

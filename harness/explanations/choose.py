@@ -33,7 +33,7 @@ def choose(verdict: Verdict, gate: str, *, variant: str | None, slice_name: str 
 
 
 def _is_called(finding: Finding, gate: str) -> bool:
-    place = finding.gate.split(" ", 1)[0]
+    place = f"gates[{finding.position}]"
     number = f"gates[{gate}]" if re.fullmatch("[0-9]+", gate) else gate
     own = f"{finding.task}/{finding.metric}" if finding.task else finding.metric
     return number in (place, finding.gate, own, f"{own}/{finding.form}", finding.metric, finding.name)
@@ -50,7 +50,7 @@ def _gates(verdict: Verdict, every: tuple[Finding, ...]) -> str:
     for finding in every:
         own = f"{finding.task}/{finding.metric}" if finding.task else finding.metric
         called = f"{finding.name}: " if finding.name else ""
-        names.setdefault(finding.gate.split(" ", 1)[0], f"{called}{own}/{finding.form}")
+        names.setdefault(f"gates[{finding.position}]", f"{called}{own}/{finding.form}")
     if names:
         return ", ".join(f"{place} ({says})" for place, says in names.items())
     return f"none: {verdict.sentence}"

@@ -1,181 +1,245 @@
-"""The items, documents and timed pairs behind a finding, and where in the store they lie."""
+"""The items, documents and timed pairs behind a finding, and where in the store they are."""
 
 from __future__ import annotations
 
+import math
 import shlex
 from dataclasses import replace
+from functools import singledispatch
 
 import numpy as np
 
 from harness.comparison.flips import answer_text, cut, find_flips, margins
-from harness.explanations.evidence import Documents, Evidence, Items, Stopped, ThreeWays
+from harness.derivations.betting import played
+from harness.explanations.evidence import Basis
 from harness.explanations.shapes import FlipBeside, Place, Table
-from harness.metrics.row import DocumentFigure, Metric, StoredBytes, TimedFigure
+from harness.forms.sequential import units_of
+from harness.metrics.row import DocumentFigure, StoredBytes, TimedFigure
 from harness.metrics.table import METRICS, lookup
-from harness.records.findings import Finding
+from harness.records.columns import Floats
 from harness.records.measures import Flip
 from harness.records.run_manifest import RunManifest, VariantRun
+from harness.samples.base_pairs import ThreeWay
+from harness.samples.pairs import PairedMetric
+from harness.samples.sample import DocumentSample, StoppedPart
+from harness.samples.timed_pairs import SpeedPairs
+from harness.stats.betting import BETS
+
+Rows = tuple[tuple[str | int | float | None, ...], ...]
 
 
-def flips_of(evidence: Evidence, *, most: int) -> tuple[tuple[Flip, ...], int | None]:
+def flips_of(basis: Basis, *, most: int) -> tuple[tuple[Flip, ...], int | None]:
     """The flips of the finding's own metric and slice, `most` of them, and how many there are."""
-    data = evidence.data
-    if isinstance(data, ThreeWays):
-        return _flips_beside(data, most=most)
-    if not isinstance(data, Items | Stopped) or data.metric.kind != "binary" or data.sides[0] is data.sides[1]:
+    sample, task = basis.sample, basis.task
+    if task is None or task.sides[0] is task.sides[1]:
         return (), None
-    metric = data.metric
-    return find_flips(metric.task, metric.metric, data.pairs, data.read, within=data.within, most=most)
+    pairs = sample.pairs if isinstance(sample, StoppedPart) else sample
+    if not isinstance(pairs, PairedMetric | ThreeWay) or pairs.kind != "binary":
+        return (), None
+    flips, total = find_flips(pairs.task, pairs.metric, task.pairs, task.read, within=basis.within, most=most)
+    return _beside_base(basis, flips) if basis.base is not None else flips, total
 
 
-def _flips_beside(data: ThreeWays, *, most: int) -> tuple[tuple[Flip, ...], int | None]:
-    """Flips between the fine-tuned model and the candidate, each with what the base answered."""
-    three_way, answers = data.three_way, data.base.answers
-    if three_way.kind != "binary":
-        return (), None
-    flips, total = find_flips(three_way.task, three_way.metric, data.pairs, data.read, within=data.within, most=most)
-    places = {data.pairs.name(place): place for place in data.within.tolist()} if flips else {}
+def _beside_base(basis: Basis, flips: tuple[Flip, ...]) -> tuple[Flip, ...]:
+    """Each with what the model before fine-tuning answered."""
+    task, base = basis.task, basis.base
+    assert task is not None
+    assert base is not None
+    places = {task.pairs.name(place): place for place in basis.within.tolist()} if flips else {}
     wanted = np.asarray([places[flip.item] for flip in flips], dtype=np.int64)
-    margin = margins(data.pairs.plan, data.pairs.places[wanted], answers.taken(wanted))
-    values = answers.metrics[three_way.metric][wanted]
-    beside = [
+    margin = margins(task.pairs.plan, task.pairs.places[wanted], base.answers.taken(wanted))
+    values = base.answers.metrics[basis.finding.metric][wanted]
+    return tuple(
         FlipBeside(
             **flip.model_dump(),
-            fine_tuned=data.sides[0].variant,
+            fine_tuned=task.sides[0].variant,
             base_right=bool(values[number] == 1),
             base_answer=cut(answer_text(planned, record)),
             base_margin=None if np.isnan(margin[number]) else float(margin[number]),
         )
-        for number, (flip, (planned, record)) in enumerate(zip(flips, data.base.read(wanted), strict=True))
-    ]
-    return tuple(beside), total
-
-
-def three_ways_table(data: ThreeWays, finding: Finding, *, most: int) -> Table:
-    """Three models: the items or documents on which most was lost or won against the fine-tuned model, and what
-    kept - r gain is there at the limit r."""
-    three_way, names = data.three_way, (data.base.run.variant, data.sides[0].variant, data.sides[1].variant)
-    low, middle, high = three_way.base, three_way.fine_tuned, three_way.candidate
-    worth = (high - low) - finding.limit * (middle - low)
-    worse = middle - high
-    if not three_way.higher_is_better:
-        worth, worse = -worth, -worse
-    order = np.argsort(-np.abs(worse), kind="stable")
-    changed = order[worse[order] != 0]
-    rows = tuple(
-        (data.pairs.name(int(data.within[place])), float(low[place]), float(middle[place]), float(high[place]),
-         float(worse[place]), float(worth[place]))
-        for place in changed[:most].tolist()
-    )  # fmt: skip
-    text = three_way.weights is not None
-    columns = ("document" if text else "item", *((f"NLL {name}" if text else name) for name in names))
-    return Table(
-        title="Documents that changed most (nats)" if text else "Items that changed most",
-        columns=(*columns, f"lost against {names[1]}", "kept − r · gain at the limit"),
-        rows=rows,
-        total=changed.size,
+        for number, (flip, (planned, record)) in enumerate(zip(flips, base.read(wanted), strict=True))
     )
 
 
-def changed_items(data: Items | Stopped, *, most: int) -> Table:
+def tables_of(basis: Basis, *, most: int) -> tuple[Table, ...]:
+    """The rows behind the numbers, the first `most` of them."""
+    return _tables(basis.asked.sample, basis, most)
+
+
+@singledispatch
+def _tables(sample: object, basis: Basis, most: int) -> tuple[Table, ...]:  # noqa: ARG001 -- other samples use them
+    """By the kind of sample; of memory there are none."""
+    return ()
+
+
+@_tables.register
+def _timed_pairs(sample: SpeedPairs, basis: Basis, most: int) -> tuple[Table, ...]:  # noqa: ARG001 -- all are shown
+    """Each timed pair with its ratio."""
+    record = basis.record
+    assert record is not None
+    orders = next(tuple(pair.order for pair in each.pairs) for each in record.workloads if each.name == sample.workload)
+    rows = tuple(
+        (number, order, float(left), float(right), float(right / left), math.log(right / left))
+        for number, (order, left, right) in enumerate(
+            zip(orders, sample.baseline, sample.candidate, strict=True), start=1
+        )
+    )
+    columns = ("pair", "order", record.baseline, record.variant, "ratio", "ln ratio")
+    title = f"Timed pairs of {sample.workload}, {sample.metric} (A is the baseline)"
+    return (Table(title=title, columns=columns, rows=rows, total=len(rows)),)
+
+
+@_tables.register
+def _three_models(sample: ThreeWay, basis: Basis, most: int) -> tuple[Table, ...]:
+    """The items or documents on which most was lost or won against the fine-tuned model, and what kept - r gain is
+    there at the limit r."""
+    task, base = basis.task, basis.base
+    if task is None or base is None or sample.kind == "binary":
+        return ()
+    names = (base.run.variant, task.sides[0].variant, task.sides[1].variant)
+    low, middle, high = sample.base, sample.fine_tuned, sample.candidate
+    worth, worse = (high - low) - basis.finding.limit * (middle - low), middle - high
+    if not sample.higher_is_better:
+        worth, worse = -worth, -worse
+    text = sample.weights is not None
+    columns = ("document" if text else "item", *((f"NLL {name}" if text else name) for name in names))
+    return _most_changed(
+        basis,
+        "Documents that changed most (nats)" if text else "Items that changed most",
+        (*columns, f"lost against {names[1]}", "kept − r · gain at the limit"),
+        (low, middle, high, worse, worth),
+        worse,
+        most,
+    )
+
+
+@_tables.register
+def _graded_items(sample: PairedMetric, basis: Basis, most: int) -> tuple[Table, ...]:
     """Graded metrics: the items whose value changed most."""
-    drops = data.metric.drops
-    order = np.argsort(-np.abs(drops), kind="stable")
-    changed = order[drops[order] != 0]
-    rows = tuple(
-        (data.pairs.name(int(data.within[place])), float(data.metric.baseline[place]),
-         float(data.metric.candidate[place]), float(drops[place]))
-        for place in changed[:most].tolist()
-    )  # fmt: skip
-    names = (data.sides[0].variant, data.sides[1].variant)
-    return Table(title="Items that changed most", columns=("item", *names, "drop"), rows=rows, total=changed.size)
+    task = basis.task
+    if task is None or sample.kind != "graded" or task.sides[0] is task.sides[1]:
+        return ()
+    columns = ("item", *(side.variant for side in task.sides), "drop")
+    values = sample.baseline, sample.candidate, sample.drops
+    return _most_changed(basis, "Items that changed most", columns, values, sample.drops, most)
 
 
-def documents_table(data: Documents, finding: Finding, *, most: int) -> Table:
+def _most_changed(
+    basis: Basis, title: str, columns: tuple[str, ...], values: tuple[Floats, ...], changes: Floats, most: int
+) -> tuple[Table, ...]:
+    order = np.argsort(-np.abs(changes), kind="stable")
+    changed = order[changes[order] != 0]
+    rows: Rows = tuple(
+        (basis.name(place), *(float(each[place]) for each in values)) for place in changed[:most].tolist()
+    )
+    return (Table(title=title, columns=columns, rows=rows, total=changed.size),)
+
+
+@_tables.register
+def _documents(sample: DocumentSample, basis: Basis, most: int) -> tuple[Table, ...]:
     """The documents that contribute most: to the rise of the NLL, or to a divergence."""
-    documents, metric = data.documents, lookup(finding.metric)
-    names = np.asarray(data.names, dtype=np.object_)
-    left, right = data.sides[0].variant, data.sides[1].variant
-    if metric is not None and metric.kind == "divergence" and documents.divergence is not None:
+    documents, task = sample.documents, basis.task
+    assert task is not None
+    nll, tokens = (documents.baseline_nll, documents.candidate_nll), documents.tokens
+    shown: tuple[Floats, ...]
+    columns: tuple[str, ...]
+    if sample.kind == "divergence" and documents.divergence is not None:
         amount = documents.divergence.sums["kl"]
+        shown = (amount,)
+        total, columns = float(amount.sum()), ("document", "sum of KL, nats", "tokens", "share of all")
+        order, title = np.argsort(-amount, kind="stable"), "Documents with the most divergence"
+    else:
+        amount = nll[1] - nll[0]
+        shown = (*nll, amount)
         total = float(amount.sum())
-        order = np.argsort(-amount, kind="stable")[:most].tolist()
-        rows: tuple[tuple[str | int | float | None, ...], ...] = tuple(
-            (str(names[place]), float(amount[place]), int(documents.tokens[place]), _share(amount[place], total))
-            for place in order
-        )
-        columns: tuple[str, ...] = ("document", "sum of KL, nats", "tokens", "share of all")
-        return Table(title="Documents with the most divergence", columns=columns, rows=rows, total=documents.count)
-    amount = documents.candidate_nll - documents.baseline_nll
-    total = float(amount.sum())
-    order = np.argsort(-amount if total >= 0 else amount, kind="stable")[:most].tolist()
+        order = np.argsort(-amount if total >= 0 else amount, kind="stable")
+        columns = ("document", *(f"NLL {side.variant}" for side in task.sides), "difference", "tokens", "share of all")
+        title = f"Documents that add most to the {'rise' if total >= 0 else 'fall'} (nats)"
     rows = tuple(
-        (str(names[place]), float(documents.baseline_nll[place]), float(documents.candidate_nll[place]),
-         float(amount[place]), int(documents.tokens[place]), _share(amount[place], total))
-        for place in order
+        (basis.name(place), *(float(each[place]) for each in shown), int(tokens[place]),
+         float(amount[place]) / total if total else None)
+        for place in order[:most].tolist()
     )  # fmt: skip
-    columns = ("document", f"NLL {left}", f"NLL {right}", "difference", "tokens", "share of all")
-    title = f"Documents that add most to the {'rise' if total >= 0 else 'fall'} (nats)"
-    return Table(title=title, columns=columns, rows=rows, total=documents.count)
+    return (Table(title=title, columns=columns, rows=rows, total=documents.count),)
 
 
-def _share(amount: float, total: float) -> float | None:
-    return float(amount) / total if total else None
+@_tables.register
+def _stakes(sample: StoppedPart, basis: Basis, most: int) -> tuple[Table, ...]:
+    """Every stake, and the last items (clusters) in the order asked with the wealth after each."""
+    task, limit = basis.task, basis.finding.limit
+    units = units_of(sample.pairs, largest=sample.largest)
+    assert task is not None
+    assert units is not None  # it FAILed, so there was something to bet on
+    test, path = played(units.values, units.weights, limit=limit, alpha=basis.finding.alpha / sample.chances)
+    stakes: Rows = tuple(
+        (number, float(stake), 1 + stake * (1 - limit), 1 - stake * limit, 1 - stake * (1 + limit), float(wealth))
+        for number, (stake, wealth) in enumerate(zip(test.stakes.tolist(), test.wealths, strict=True), start=1)
+    )
+    first, clusters, word = np.arange(sample.pairs.count), sample.pairs.clusters, "item"
+    if clusters is not None:
+        first, word = np.sort(np.unique(clusters, return_index=True)[1]), "cluster"
+    weights = tuple(() if clusters is None else (float(each),) for each in units.weights)
+    rows = tuple(
+        (place + 1, basis.name(int(first[place])), float(units.values[place]), *weights[place], float(path[place]))
+        for place in range(path.size - 1, path.size - 1 - min(most, path.size), -1)
+    )
+    columns = ("place", "item", "D", "wealth") if clusters is None else ("place", "first item", "D", "weight", "wealth")
+    return (
+        Table(
+            title="Stakes: what a drop D of 1, 0 and −1 multiplies the wealth by",
+            columns=("stake", "λ", "D = 1", "D = 0", "D = −1", "wealth"),
+            rows=stakes,
+            total=BETS,
+        ),
+        Table(title=f"The last {word}s asked, newest first", columns=columns, rows=rows, total=path.size),
+    )
 
 
-def places_of(evidence: Evidence, run: RunManifest) -> tuple[Place, ...]:
+def places_of(basis: Basis, run: RunManifest) -> tuple[Place, ...]:
     """Files relative to the results folder, and the field of each record in them."""
-    data, finding = evidence.data, evidence.finding
-    verdict = Place(what="verdict", path=f"{run.suite}/runs/{run.run}/verdict.json", field="candidates[].findings[]")
-    if finding.variant == run.baseline:
-        verdict = Place(what=verdict.what, path=verdict.path, field="baseline_findings[]")
-    if isinstance(data, Items | Documents | ThreeWays | Stopped):
-        task = finding.task or ""
-        by_document = isinstance(data, Documents) or (
-            isinstance(data, ThreeWays) and data.three_way.weights is not None
-        )
-        row = lookup(finding.metric)
-        only_candidates = data.sides[0] is data.sides[1] or (row is not None and row.kind == "divergence")
-        sides = [data.sides[1]] if only_candidates else list(data.sides)
-        field = _document_field(row) if by_document and row is not None else _item_field(finding)
-        if isinstance(data, ThreeWays):
-            sides = [data.base.run, *sides]
-        found = [_evaluation(side, task, field) for side in sides]
-        if isinstance(data, Stopped):
-            first = f" of the first {data.part.stop.chunks} lines, in the order asked"
-            found[-1] = replace(found[-1], field=found[-1].field + first)
-        plan = "item, bytes, slices" if by_document else "slices, cluster, expected, too_long"
-        return (*found, Place(what="plan", path=f"plans/{run.tasks[task].plan}.jsonl", field=plan), verdict)
-    key = run.variants[finding.variant].speed
-    computed = METRICS[finding.metric].computed
+    finding, metric, sample = basis.finding, lookup(basis.finding.metric), basis.sample
+    where = "baseline_findings[]" if finding.variant == run.baseline else "candidates[].findings[]"
+    verdict = Place(what="verdict", path=f"{run.suite}/runs/{run.run}/verdict.json", field=where)
+    if basis.task is None or finding.task is None:
+        return _measured(basis, run), verdict
+    computed = None if metric is None else metric.computed
+    by_document = isinstance(computed, DocumentFigure)
+    field = f"metrics.{finding.metric}.value (options[].log_likelihood for margins, answer.text)"
+    if isinstance(computed, DocumentFigure):
+        field = f"document.{computed.stored}"
+    left, right = basis.task.sides
+    only_candidates = left is right or (metric is not None and metric.kind == "divergence")
+    sides = [*([] if basis.base is None else [basis.base.run]), *([] if only_candidates else [left]), right]
+    found = [_evaluation(side, finding.task, field) for side in sides]
+    if isinstance(sample, StoppedPart):
+        first = f" of the first {sample.stop.chunks} lines, in the order asked"
+        found[-1] = replace(found[-1], field=field + first)
+    plan = "item, bytes, slices" if by_document else "slices, cluster, expected, too_long"
+    return (*found, Place(what="plan", path=f"plans/{run.tasks[finding.task].plan}.jsonl", field=plan), verdict)
+
+
+def _measured(basis: Basis, run: RunManifest) -> Place:
+    """Speed or memory."""
+    finding, computed = basis.finding, METRICS[basis.finding.metric].computed
+    field = ""
     if isinstance(computed, StoredBytes):
         field = f"memory.{computed.field}, baseline_memory.{computed.field}"
-    else:
-        formula = computed.formula if isinstance(computed, TimedFigure) else ""
-        field = f"workloads[].pairs[].baseline and .candidate of {finding.workload}: {formula}"
-    return Place(what=f"{run.baseline} and {finding.variant}", path=f"speed/{key}.json", field=field), verdict
+    elif isinstance(computed, TimedFigure):
+        field = f"workloads[].pairs[].baseline and .candidate of {finding.workload}: {computed.formula}"
+    path = f"speed/{run.variants[finding.variant].speed}.json"
+    return Place(what=f"{run.baseline} and {finding.variant}", path=path, field=field)
 
 
 def _evaluation(side: VariantRun, task: str, field: str) -> Place:
     return Place(what=side.variant, path=f"evaluations/{side.answered[task]}/chunks.jsonl", field=field)
 
 
-def _item_field(finding: Finding) -> str:
-    return f"metrics.{finding.metric}.value (options[].log_likelihood for margins, answer.text)"
-
-
-def _document_field(metric: Metric) -> str:
-    computed = metric.computed
-    return f"document.{computed.stored}" if isinstance(computed, DocumentFigure) else ""
-
-
-def commands_of(evidence: Evidence, run: RunManifest, results: str) -> tuple[str, ...]:
+def commands_of(basis: Basis, run: RunManifest, results: str) -> tuple[str, ...]:
     """`quantgate show` lines that print the inputs."""
-    if not isinstance(evidence.data, Items | Documents | ThreeWays | Stopped):
+    if basis.task is None:
         return ()
-    runs = [run.run]
-    if evidence.finding.reference:
-        runs.append(evidence.finding.against.rpartition("@")[2])
-    task = shlex.quote(evidence.finding.task or "")
+    runs, task = [run.run], shlex.quote(basis.finding.task or "")
+    if basis.finding.reference:
+        runs.append(basis.finding.against.rpartition("@")[2])
     where = "" if results == "results" else f" --results {shlex.quote(results)}"
     return tuple(f"quantgate show {each} --task {task}{where}" for each in runs)

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from harness.explanations.shapes import Condition, Explanation, FlipBeside, Section, Step, Table
+from harness.derivations.shapes import Condition, Section, Step
+from harness.explanations.shapes import Explanation, FlipBeside, Table
 from harness.notation import in_formula
 from harness.records.measures import Flip
 from harness.reports.terminal import STYLES, safe

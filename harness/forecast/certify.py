@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 
-from harness.forecast.certificate import Asked, Basis, Certificate
-from harness.forecast.certify_documents import certify_documents
-from harness.forecast.certify_items import certify_items
-from harness.forecast.past_runs import PastRuns
+from harness.forecast.past_runs import PastMeasure, PastRuns
+from harness.forms.design import Certified, Design, Flips, SeenError
+from harness.metrics.row import Kind
 from harness.metrics.table import lookup
-from harness.notation import Notation
 from harness.planning.task_plan import TaskPlan
 from harness.records.items import PlannedItem
-from harness.stats.decision import normal_quantile
-from harness.stats.promise import POWER
+from harness.records.measures import Measure
+from harness.stats import DISCORDANCE_PRIORS
 from harness.suite.gate_model import Gate
 from harness.suite.models import Suite
+from harness.suite.variant_model import Variant
 
-FEW_PAIRS = 10
+UNITS: dict[Kind, str] = {
+    "binary": "items", "graded": "items", "perplexity": "documents", "divergence": "documents", "speed": "timed pairs",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certificate(Certified):
+    """The row of one gate, or of one slice of it, in the planner's table; `says` is the whole sentence."""
+
+    place: str
+    """`gates[1]`."""
+    part: str = ""
+    """The slice, where the gate looks at each."""
+    judges: str
+    """Task and metric, and the slice."""
+    limit: str
+    count: int | None = None
+    """Items, documents or timed pairs."""
+
+    @property
+    def gate(self) -> str:
+        """For people: the place, and the slice behind it."""
+        return f"{self.place} {self.part}".strip()
 
 
 def certificates(suite: Suite, plans: Sequence[TaskPlan], seen: PastRuns | None = None) -> tuple[Certificate, ...]:
@@ -32,82 +53,129 @@ def certificates(suite: Suite, plans: Sequence[TaskPlan], seen: PastRuns | None 
     return tuple(rows)
 
 
-def _rows(name: str, gate: Gate, suite: Suite, plans: dict[str, TaskPlan], seen: PastRuns) -> Iterator[Certificate]:
+def _rows(place: str, gate: Gate, suite: Suite, plans: dict[str, TaskPlan], seen: PastRuns) -> Iterator[Certificate]:
     metric = lookup(gate.metric)
-    if metric is not None and metric.kind == "memory":
-        says = f"{gate.metric}: exact, one fresh process each"
-        yield Certificate(place=name, judges=gate.metric, limit=_limit(gate), says=says, enough=True, certifies="exact")
+    limit = gate.row.rule(gate.row.notation.limit(gate.limit, metric.unit if metric is not None else ""))
+    if gate.task is None:
+        design = _measured(gate, suite, seen)
+        count = None if design.kind == "memory" else design.count
+        yield _row(place, "", gate.metric, limit, count, design.kind, gate.row.certify(design, gate.limit))
         return
-    if metric is not None and metric.kind == "speed":
-        yield _speed(name, gate, suite, seen)
-        return
-    if gate.task is None or gate.task not in plans:
-        return
-    plan = plans[gate.task]
-    for part, items in _parts(gate, plan).items():
+    plan = plans.get(gate.task)
+    for part, items in () if plan is None else _parts(gate, plan).items():
         where = f"{gate.task} {gate.metric}" + (f" on {part}" if part else "")
-        asked = Asked(
-            place=name,
-            part=(part or "") if gate.slice == "each" else "",
-            where=where,
-            gate=gate,
-            suite=suite,
-            items=tuple(items),
-            seen=seen,
-        )
-        if not items:
-            row = replace(
-                asked.row("items"), says=f"{where}: no item to judge", count=None, enough=False, possible=False
-            )
-        elif plan.kind == "perplexity":
-            row = certify_documents(asked)
+        label = (part or "") if gate.slice == "each" else ""
+        if items:
+            design = _designed(gate, suite, tuple(items), seen)
+            certified = gate.row.certify(design, gate.limit)
+            yield _row(place, label, where, limit, len(items), design.kind, certified)
         else:
-            row = certify_items(asked)
-        yield row.with_limit(_limit(gate))
+            nobody = Certified.impossible(": no item to judge")
+            yield _row(place, label, where, limit, None, "graded", nobody)
 
 
-def _speed(name: str, gate: Gate, suite: Suite, seen: PastRuns) -> Certificate:
-    """What so many pairs tell apart, by the spread of like variants or of the baseline against itself."""
-    pairs = suite.speed.pairs if suite.speed is not None else 0
-    alpha = gate.alpha if gate.alpha is not None else suite.alpha
-    row = Certificate(
-        place=name, judges=gate.metric, limit=_limit(gate), says=f"{gate.metric}: {pairs} timed pairs", enough=True,
-        count=pairs,
-    )  # fmt: skip
-    if pairs < FEW_PAIRS:
-        return row.but(f"; {FEW_PAIRS} at least are needed to decide", possible=False, needs=FEW_PAIRS)
-    errors = [
-        (each.error * math.sqrt(each.pairs / pairs), each.run)
-        for (variant, workload, metric), each in seen.speed.items()
-        if metric == gate.metric
-        and gate.workload in (None, workload)
-        and variant in (gate.variants or suite.candidates)
-    ]
-    if not errors and seen.noise is not None:
-        own = [each.spread for each in seen.noise.speed if each.metric == gate.metric]
-        errors = [(each / math.sqrt(pairs), f"{seen.noise_run}, the baseline alone") for each in own]
-    if not errors:
-        return row.but("; what they tell apart is unknown until the first run")
-    error, run = max(errors)
-    told = math.expm1((normal_quantile(1 - alpha) + normal_quantile(POWER)) * error)
-    words, basis = Notation.PERCENT.rough(told, ""), Basis(what="spread seen", run=run)
-    return row.but(f" tell ratios {words} apart (80 % power, {basis})", certifies=words, basis=basis)
-
-
-def _limit(gate: Gate) -> str:
-    """The limit as a person wrote it, in the form's own terms."""
-    metric = lookup(gate.metric)
-    unit = metric.unit if metric is not None else ""
-    return gate.row.rule(gate.row.notation.limit(gate.limit, unit))
+def _row(
+    place: str, part: str, judges: str, limit: str, count: int | None, kind: Kind, certified: Certified
+) -> Certificate:
+    number = "" if count is None else f": {count} {UNITS[kind]}"
+    found = vars(certified) | {"says": f"{judges}{number}{certified.says}"}
+    return Certificate(place=place, part=part, judges=judges, limit=limit, count=count, **found)
 
 
 def _parts(gate: Gate, plan: TaskPlan) -> dict[str | None, list[PlannedItem]]:
     """Items the gate can use, by slice where it looks at slices."""
     usable = [item for item in plan.items if item.too_long is None]
-    if gate.slice is None:
-        return {None: usable}
-    parts: dict[str | None, list[PlannedItem]] = {}
+    slices: dict[str, list[PlannedItem]] = {}
     for item in usable:
         for field, value in item.slices.items():
-            parts.setdefault(f"{field}={value}", []).append(item)
-    return parts if gate.slice == "each" else {gate.slice: parts.get(gate.slice, [])}
+            slices.setdefault(f"{field}={value}", []).append(item)
+    found = {part: usable if part is None else slices[part] for part in gate.parts(slices)}
+    return found or ({} if gate.slice == "each" else {gate.slice: []})
+
+
+def _alpha(gate: Gate, suite: Suite) -> float:
+    return gate.alpha if gate.alpha is not None else suite.alpha
+
+
+def _measured(gate: Gate, suite: Suite, seen: PastRuns) -> Design:
+    """Timed pairs, by the spread of like variants or of the baseline against itself; memory."""
+    metric, pairs = lookup(gate.metric), suite.speed.pairs if suite.speed is not None else 0
+    errors = [
+        (each.error * (each.pairs / pairs) ** 0.5, each.run)
+        for (variant, workload, name), each in seen.speed.items()
+        if name == gate.metric and gate.workload in (None, workload) and variant in candidates_of(gate, suite) and pairs
+    ]
+    if not errors and seen.noise is not None and pairs:
+        own = [each.spread for each in seen.noise.speed if each.metric == gate.metric]
+        errors = [(each / pairs**0.5, f"{seen.noise_run}, the baseline alone") for each in own]
+    error, run = max(errors, default=(None, ""))
+    return Design(
+        metric=gate.metric,
+        kind="memory" if metric is not None and metric.kind == "memory" else "speed",
+        count=pairs,
+        alpha=_alpha(gate, suite),
+        seen=None if error is None else SeenError(error=error, run=run),
+    )
+
+
+def _designed(gate: Gate, suite: Suite, items: tuple[PlannedItem, ...], seen: PastRuns) -> Design:
+    """Items or documents, and what earlier runs showed of like candidates."""
+    metric, task = lookup(gate.metric), gate.task or ""
+    past = {name: seen.measures.get((name, task, gate.metric)) for name in candidates_of(gate, suite)}
+    known = [each for each in past.values() if each is not None]
+    kind: Kind = metric.kind if metric is not None else "graded"
+    if kind in ("binary", "graded") and known:
+        kind = "binary" if known[0].measure.kind == "binary" else "graded"
+    clusters = Counter(item.cluster for item in items)
+    alone = clusters.pop(None, 0)
+    errors = [
+        SeenError(error=each.error * (each.measure.n / len(items)) ** 0.5, run=each.run, spread=each.measure.spread)
+        for each in known
+        if each.error is not None
+    ]
+    return Design(
+        metric=gate.metric,
+        kind=kind,
+        count=len(items),
+        sizes=(*clusters.values(), *[1] * alone) if clusters else None,
+        alpha=_alpha(gate, suite),
+        flips=expected_flips(suite, past),
+        level=seen.levels.get(f"{task}/{gate.metric}"),
+        seen=max(errors, default=None, key=lambda each: each.error),
+    )
+
+
+def candidates_of(gate: Gate, suite: Suite) -> tuple[str, ...]:
+    """Those that the gate looks at."""
+    return gate.variants or suite.candidates
+
+
+def _prior(variant: Variant) -> float:
+    """The share of flips to expect of a variant by its bits."""
+    if variant.quantize is not None:
+        return DISCORDANCE_PRIORS[8 if variant.quantize.claimed_bits >= 8 else 4]
+    return DISCORDANCE_PRIORS[4 if variant.must_be_quantized() else 16]
+
+
+def expected_flips(suite: Suite, past: dict[str, PastMeasure | None]) -> Flips:
+    """Of the gate's candidates the one that flips most: by an earlier run, by its bits where there is none.
+
+    Half a flip is added to those seen: none in an earlier run is not none in the next.
+    """
+    found = [] if past else [Flips(share=DISCORDANCE_PRIORS[4])]
+    for name, seen in past.items():
+        if seen is None or seen.measure.right_to_wrong is None or seen.measure.wrong_to_right is None:
+            found.append(Flips(share=_prior(suite.variants[name])))
+            continue
+        flips, n = seen.measure.right_to_wrong + seen.measure.wrong_to_right, seen.measure.n
+        correlation = _correlation(seen.measure) if flips else None
+        share = min(1.0, (flips + 0.5) / (n + 1))
+        found.append(Flips(share=share, variant=name, run=seen.run, correlation=correlation))
+    return max(found, key=lambda each: each.share)
+
+
+def _correlation(measure: Measure) -> float | None:
+    """Of two items of one cluster, from the design effect of clusters of this mean size."""
+    if measure.design_effect is None or not measure.clusters or measure.n <= measure.clusters:
+        return None
+    return min(1.0, max(0.0, (measure.design_effect - 1) / (measure.n / measure.clusters - 1)))

@@ -12,6 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from harness.notation import Notation
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.derivations.shapes import Derivation
+    from harness.forms.design import Certified, Design
     from harness.metrics.row import Kind
     from harness.records.findings import Decision, InvalidCode
 
@@ -98,6 +102,39 @@ class Judge(Protocol):
     def __call__(self, sample: Any, terms: Terms, /) -> Judgement: ...
 
 
+class Derive(Protocol):
+    """From such a sample to the formulas behind its estimate, with the numbers put in."""
+
+    def __call__(self, sample: Any, terms: Terms, /) -> Derivation: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recount:
+    """What a form would say of a sample with other harmful flips, the rest as it is."""
+
+    decide: Callable[[int], Decision]
+    """From a number of harmful flips."""
+    seen: int
+    most: int
+    """Harmful flips that are possible."""
+    n: int
+    """Items."""
+    others: str
+    """What is held as it is, in words."""
+
+
+class Recounter(Protocol):
+    """None where flips alone do not say how the form would decide."""
+
+    def __call__(self, sample: Any, terms: Terms, /) -> Recount | None: ...
+
+
+class Certify(Protocol):
+    """From a sample that is planned, and a limit, to what it can show."""
+
+    def __call__(self, design: Design, limit: float, /) -> Certified: ...
+
+
 def decide(estimate: Estimate, limit: float, *, ceiling: bool) -> Decision:
     """The value must stay below the limit, or above it. The only place where a gate decides."""
     if estimate.lower is None or estimate.upper is None:
@@ -143,6 +180,10 @@ class Form:
     looks_at: Literal["pairs", "base", "own"]
     """The candidate beside the baseline; both beside the model before fine-tuning; or a value by itself."""
     judge: Judge
+    derive: Derive
+    certify: Certify
+    recount: Recounter | None = None
+    """None where the form does not look at right or wrong answers."""
     neutral: float | None
     """The value where nothing changed; None where no value says so."""
     stops_early: bool = False

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.forms.base import Estimate, Form, Judgement, Terms, decide, reasoned
+from harness.forms.base import Estimate, Form, Judgement, Recount, Terms, decide, reasoned
 from harness.notation import Notation, bounds, confidence, more_would_decide, number, points
 
 if TYPE_CHECKING:
+    from harness.derivations.shapes import Derivation
+    from harness.forms.design import Certified, Design
+    from harness.records.findings import Decision
     from harness.samples.pairs import PairedMetric
 
 
@@ -39,6 +42,39 @@ def judge_drop(sample: PairedMetric, terms: Terms) -> Judgement:
     )
 
 
+def derive_drop(sample: PairedMetric, terms: Terms) -> Derivation:
+    from harness.derivations.paired_t import paired_t
+    from harness.derivations.tango import tango
+    from harness.samples.measures import drop_of
+    from harness.stats import PairedDrop
+
+    drop = drop_of(sample, margin=terms.limit, alpha=terms.alpha)
+    return tango(sample, drop) if isinstance(drop, PairedDrop) else paired_t(sample, drop)
+
+
+def recount_drop(sample: PairedMetric, terms: Terms) -> Recount | None:
+    from harness.samples.measures import drop_of
+    from harness.stats import PairedDrop
+    from harness.stats.drop import recounted
+
+    drop = drop_of(sample, margin=terms.limit, alpha=terms.alpha)
+    if not isinstance(drop, PairedDrop) or not drop.whole or drop.clusters == 1 or drop.unseen is not None:
+        return None
+    won = int(drop.wrong_to_right)
+
+    def decided(count: int) -> Decision:
+        return recounted(drop, count, won).verdict.value
+
+    others = f"with the same {won} the other way" if drop.clusters is None else "at the same design effect"
+    return Recount(decide=decided, seen=int(drop.right_to_wrong), most=drop.n - won, n=drop.n, others=others)
+
+
+def certify_drop(design: Design, limit: float) -> Certified:
+    from harness.forms.certified_loss import certify_loss
+
+    return certify_loss(design, limit, relative=False)
+
+
 MAX_DROP = Form(
     key="max_drop",
     says="Largest absolute loss of a higher-is-better metric.",
@@ -50,6 +86,9 @@ MAX_DROP = Form(
     notation=Notation.POINTS,
     looks_at="pairs",
     judge=judge_drop,
+    derive=derive_drop,
+    certify=certify_drop,
+    recount=recount_drop,
     neutral=0.0,
     stops_early=True,
     loss_of="scale",

@@ -9,6 +9,8 @@ from harness.forms.base import Estimate, Form, Judgement, Terms, decide, reasone
 from harness.notation import Notation, bounds, confidence, count, count_is, more_would_decide, percent
 
 if TYPE_CHECKING:
+    from harness.derivations.shapes import Derivation
+    from harness.forms.design import Certified, Design
     from harness.samples.measures import Level
     from harness.samples.sample import DocumentSample
 
@@ -50,6 +52,20 @@ def judge_increase(sample: DocumentSample, terms: Terms) -> Judgement:
     return Judgement(decision=decision, reason=reasoned(measured, decision, note), estimate=estimate, more_items=more)
 
 
+def derive_increase(sample: DocumentSample, terms: Terms) -> Derivation:
+    from harness.derivations.document_ratio import increase
+    from harness.samples.measures import increase_of
+
+    level = increase_of(sample.documents, sample.metric, alpha=terms.alpha)
+    return increase(sample.documents, sample.metric, level, alpha=terms.alpha)
+
+
+def certify_increase(design: Design, limit: float) -> Certified:
+    from harness.forms.certified_level import certify_rise
+
+    return certify_rise(design, limit)
+
+
 MAX_INCREASE = Form(
     key="max_increase",
     says="Largest relative rise of a lower-is-better metric (perplexity).",
@@ -62,6 +78,8 @@ MAX_INCREASE = Form(
     notation=Notation.PERCENT,
     looks_at="pairs",
     judge=judge_increase,
+    derive=derive_increase,
+    certify=certify_increase,
     neutral=0.0,
     accumulates=True,
 )

@@ -10,6 +10,8 @@ from harness.forms.base import Estimate, Form, Judgement, Terms, decide, reasone
 from harness.notation import Notation, bounds, byte_size, count, count_is, ratio
 
 if TYPE_CHECKING:
+    from harness.derivations.shapes import Derivation
+    from harness.forms.design import Certified, Design
     from harness.samples.sample import MemoryPair
     from harness.samples.timed_pairs import SpeedPairs
     from harness.stats import SpeedRatio
@@ -63,6 +65,24 @@ def _memory(sample: MemoryPair, terms: Terms, *, ceiling: bool) -> Judgement:
     return Judgement(decision=decision, reason=reasoned(measured, decision), estimate=estimate)
 
 
+def derive_ratio(sample: SpeedPairs | MemoryPair, terms: Terms) -> Derivation:
+    from harness.derivations.exact_bytes import exact_bytes
+    from harness.derivations.signed_rank import signed_rank
+    from harness.samples.sample import MemoryPair
+    from harness.stats import speed_ratio
+
+    if isinstance(sample, MemoryPair):
+        return exact_bytes(sample, ratio=True)
+    found, what = speed_ratio(sample.ratios, alpha=terms.alpha), "ratio candidate / baseline of each pair"
+    return signed_rank(sample.ratios, found, what, alpha=terms.alpha)
+
+
+def certify_ratio(design: Design, limit: float) -> Certified:  # noqa: ARG001 -- pairs tell ratios apart, wherever
+    from harness.forms.certified_level import certify_measured
+
+    return certify_measured(design)
+
+
 MIN_RATIO, MAX_RATIO = (
     Form(
         key=key,
@@ -74,6 +94,8 @@ MIN_RATIO, MAX_RATIO = (
         notation=Notation.RATIO,
         looks_at="pairs",
         judge=partial(judge_ratio, ceiling=ceiling),
+        derive=derive_ratio,
+        certify=certify_ratio,
         neutral=1.0,
     )
     for key, ceiling in (("min_ratio", False), ("max_ratio", True))

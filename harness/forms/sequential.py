@@ -14,6 +14,7 @@ from harness.forms.base import Estimate, Judgement, Reason, Terms
 from harness.notation import duration, points, significant
 
 if TYPE_CHECKING:
+    from harness.derivations.shapes import Derivation
     from harness.records.columns import Floats
     from harness.records.run_manifest import EarlyStop
     from harness.samples.pairs import PairedMetric
@@ -77,6 +78,18 @@ def judge_stopped(sample: StoppedPart, terms: Terms) -> Judgement:
         reason=Reason(measured=measured, notes=(f"stopped early{saved(stop)}",)),
         estimate=Estimate(value=drop, lower=None, upper=None, n=sample.pairs.count, early_alpha=alpha),
     )
+
+
+def derive_stopped(sample: StoppedPart, terms: Terms) -> Derivation:
+    """The pairs in the order asked."""
+    from harness.derivations.betting import betting
+
+    units = units_of(sample.pairs, largest=sample.largest)
+    assert units is not None  # it FAILed, so there was something to bet on
+    return betting(
+        sample.pairs, units.values, units.weights, planned=sample.stop.planned, limit=terms.limit, alpha=terms.alpha,
+        share=terms.alpha / sample.chances,
+    )  # fmt: skip
 
 
 def stopped_at(stop: EarlyStop) -> str:

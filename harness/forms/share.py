@@ -6,11 +6,14 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from harness.forms.base import Estimate, Form, Judgement, Terms, decide, reasoned
+from harness.forms.base import Estimate, Form, Judgement, Recount, Terms, decide, reasoned
 from harness.metrics.table import likelihood
 from harness.notation import Notation, bounds, count, count_is, level, more_would_decide, number, percent, points
 
 if TYPE_CHECKING:
+    from harness.derivations.shapes import Derivation
+    from harness.forms.design import Certified, Design
+    from harness.records.findings import Decision
     from harness.samples.base_pairs import ThreeWay
     from harness.samples.pairs import PairedMetric
     from harness.stats import Recovery, RetainedShare
@@ -46,6 +49,43 @@ def recovery_of(sample: PairedMetric, *, alpha: float) -> Recovery:
     if sample.kind == "binary":
         return paired_recovery(sample.count, sample.both, sample.worse, sample.better, alpha=alpha)
     return graded_recovery(sample.baseline, sample.candidate, alpha=alpha, clusters=sample.clusters)
+
+
+def derive_share(sample: PairedMetric, terms: Terms, *, lost: bool) -> Derivation:
+    from harness.derivations.fieller import share_of_mean
+    from harness.derivations.nam import share_of_right
+
+    found, alpha = recovery_of(sample, alpha=terms.alpha), terms.alpha
+    if sample.kind == "binary":
+        limit = 1 - terms.limit if lost else terms.limit
+        derived = share_of_right(sample, found, limit=limit, alpha=alpha)
+    else:
+        derived = share_of_mean(sample, found, alpha=alpha)
+    note = "the steps are in shares kept, r; the gate's value and bounds are 1 − r, the limit too"
+    return replace(derived, notes=(note,)) if lost else derived
+
+
+def recount_share(sample: PairedMetric, terms: Terms, *, lost: bool) -> Recount | None:
+    from harness.stats import paired_recovery
+    from harness.stats.decision import decide as decided
+
+    right, won = int((sample.baseline == 1).sum()), int(sample.better)
+    if sample.kind != "binary" or not sample.whole or sample.clusters is not None or not right:
+        return None
+    limit = 1 - terms.limit if lost else terms.limit
+
+    def decision(count: int) -> Decision:
+        kept = paired_recovery(sample.count, max(0, right - count), count, won, alpha=terms.alpha)
+        return decided(kept.lower, kept.upper, limit, ceiling=False).value
+
+    others = f"with the same {won} the other way"
+    return Recount(decide=decision, seen=int(sample.worse), most=sample.count - won, n=sample.count, others=others)
+
+
+def certify_share(design: Design, limit: float, *, lost: bool) -> Certified:
+    from harness.forms.certified_loss import certify_loss
+
+    return certify_loss(design, limit if lost else 1 - limit, relative=True)
 
 
 def judge_retained(sample: ThreeWay, terms: Terms) -> Judgement:
@@ -101,6 +141,53 @@ def _more(found: RetainedShare, limit: float) -> int | None:
     return more_documents(found.n, value=0.0, upper=abs(found.share - bound), limit=abs(found.share - limit))
 
 
+def derive_retained(sample: ThreeWay, terms: Terms) -> Derivation:
+    from harness.derivations.contrast import score_of_gain
+    from harness.derivations.fieller import share_of_gain
+    from harness.derivations.shapes import Derivation
+    from harness.samples.base_pairs import retained_of
+    from harness.stats.share_tests import FiellerTest, ScoreTest
+
+    found = retained_of(sample, alpha=terms.alpha)
+    match found.test:
+        case ScoreTest() as test:
+            return score_of_gain(sample, found, test, limit=terms.limit, alpha=terms.alpha)
+        case FiellerTest() as test:
+            return share_of_gain(sample, found, test, alpha=terms.alpha)
+    return Derivation()
+
+
+def recount_retained(sample: ThreeWay, terms: Terms) -> Recount | None:
+    """Flips between the fine-tuned model and the candidate. Over clusters it matters where they are."""
+    import numpy as np
+
+    if sample.kind != "binary" or sample.clusters is not None:
+        return None
+    right = 1.0 if sample.higher_is_better else 0.0
+    had, has = sample.fine_tuned == right, sample.candidate == right
+    first = np.argsort(sample.base == right, kind="stable")  # what the base got wrong is changed first
+    lost, kept = first[(had & ~has)[first]], first[(had & has)[first]]
+
+    def decision(count: int) -> Decision:
+        changed = sample.candidate.copy()
+        changed[lost[: max(0, lost.size - count)]] = right
+        changed[kept[: max(0, count - lost.size)]] = 1 - right
+        return judge_retained(replace(sample, candidate=changed), terms).decision
+
+    others = "the others as they are, items that the base got wrong first"
+    return Recount(decide=decision, seen=lost.size, most=int(had.sum()), n=sample.count, others=others)
+
+
+def certify_retained(design: Design, limit: float) -> Certified:
+    from harness.forms.certified_level import certify_documents
+    from harness.forms.certified_loss import certify_gain
+    from harness.forms.design import UNKNOWN
+
+    if design.kind in ("binary", "graded"):
+        return certify_gain(design, 1 - limit)
+    return certify_documents(design) or UNKNOWN
+
+
 MAX_RELATIVE_DROP = Form(
     key="max_relative_drop",
     says="Largest loss as a share of the baseline's value.",
@@ -113,6 +200,9 @@ MAX_RELATIVE_DROP = Form(
     notation=Notation.PERCENT,
     looks_at="pairs",
     judge=partial(judge_share, lost=True),
+    derive=partial(derive_share, lost=True),
+    certify=partial(certify_share, lost=True),
+    recount=partial(recount_share, lost=True),
     neutral=0.0,
     loss_of="level",
 )
@@ -128,6 +218,9 @@ MIN_RECOVERY = Form(
     notation=Notation.PERCENT,
     looks_at="pairs",
     judge=partial(judge_share, lost=False),
+    derive=partial(derive_share, lost=False),
+    certify=partial(certify_share, lost=False),
+    recount=partial(recount_share, lost=False),
     neutral=1.0,
     loss_of="level",
 )
@@ -145,6 +238,9 @@ MIN_RETAINED = Form(
     notation=Notation.PERCENT,
     looks_at="base",
     judge=judge_retained,
+    derive=derive_retained,
+    certify=certify_retained,
+    recount=recount_retained,
     neutral=1.0,
     loss_of="gain",
 )

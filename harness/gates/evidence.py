@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from harness.comparison.candidates import CandidateComparison
 from harness.comparison.sequential_test import Part, can_stop
 from harness.comparison.task_sides import Paired
+from harness.derivations.shapes import Derivation
 from harness.forms import Form, fitting
-from harness.forms.base import BASELINE, Judgement, Terms
-from harness.forms.sequential import judge_stopped, stopped_at, undecided_at
+from harness.forms.base import BASELINE, Judgement, Recount, Terms
+from harness.forms.sequential import derive_stopped, judge_stopped, stopped_at, undecided_at
 from harness.gates.nothing_to_lose import held_to_floor
 from harness.gates.retained_gain import unsound
 from harness.metrics.row import Kind
@@ -55,6 +56,23 @@ class Evidence:
         else:
             judgement = form.judge(self.sample, terms)
         return judgement if self.pairs is None else held_to_floor(form, self.pairs, judgement, terms)
+
+    def derive(self, form: Form, *, limit: float, alpha: float) -> Derivation:
+        """The formulas behind the estimate; of a stopped task's pairs in the order asked."""
+        terms = Terms(limit=limit, alpha=alpha, against=self.against)
+        if isinstance(self.sample, Judgement):
+            return Derivation()
+        return (
+            derive_stopped(self.sample, terms)
+            if isinstance(self.sample, StoppedPart)
+            else form.derive(self.sample, terms)
+        )
+
+    def recount(self, form: Form, *, limit: float, alpha: float) -> Recount | None:
+        """What the form would say of other flips; None where it does not go by flips."""
+        if form.recount is None or isinstance(self.sample, Judgement | StoppedPart):
+            return None
+        return form.recount(self.sample, Terms(limit=limit, alpha=alpha, against=self.against))
 
 
 def select(
@@ -209,14 +227,12 @@ def _by_slice(
     gate: Gate, slices: Mapping[str, Indices], evidence: Callable[[str | None], Evidence]
 ) -> tuple[Evidence, ...]:
     """The whole (None), one slice, or each slice; what is said where there is no such slice."""
-    if gate.slice is None:
-        return (evidence(None),)
-    names = tuple(slices) if gate.slice == "each" else (gate.slice,) if gate.slice in slices else ()
-    if not names:
+    parts = gate.parts(slices)
+    if not parts:
         known = listed(tuple(slices)) or "no slices"
         missing = Judgement.invalid(f"no item lies in slice {gate.slice!r}; the task has {known}")
         return (Evidence(sample=missing, slice=gate.slice),)
-    return tuple(replace(evidence(name), slice=name) for name in names)
+    return tuple(replace(evidence(name), slice=name) for name in parts)
 
 
 def not_judged(stop: EarlyStop) -> Judgement:

@@ -13,9 +13,9 @@ from harness.comparison.promoted import Version
 from harness.comparison.task_sides import Paired
 from harness.forms import FORMS
 from harness.forms.base import Judgement
-from harness.notation import percent, points
 from harness.metrics.row import StoredBytes
 from harness.metrics.table import computed_by, lookup, of_kind
+from harness.notation import number, percent, points
 from harness.records.findings import Finding
 from harness.records.measures import CumulativeDrift, DriftStep
 from harness.records.timings import SpeedRecord
@@ -183,10 +183,9 @@ def _says(creep: CumulativeDrift, baseline: str) -> str:
 def _amount(creep: CumulativeDrift, value: float | None) -> str:
     if value is None:
         return "unknown"
-    value = value + 0.0  # no minus in front of nothing
     if creep.kind == "perplexity":
         return percent(value)
-    return points(value) if creep.kind == "binary" else f"{value:.4g}"
+    return points(value) if creep.kind == "binary" else number(value)
 
 
 def _estimates(paired: Paired, *, alpha: float) -> dict[Key, Estimate]:

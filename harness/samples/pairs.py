@@ -135,7 +135,10 @@ class PairedMetric:
 
     def only(self, slice_name: str) -> PairedMetric:
         """The same metric over one slice."""
-        inside = self.slices[slice_name]
+        return self.taken(self.slices[slice_name])
+
+    def taken(self, inside: Indices) -> PairedMetric:
+        """The same metric over some of the pairs, in this order."""
         return PairedMetric(
             task=self.task,
             metric=self.metric,

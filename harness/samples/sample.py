@@ -30,6 +30,7 @@ class MemoryPair:
     metric: str
     baseline: int | None
     candidate: int | None
+    names: tuple[str, str] = ("the baseline", "the candidate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +64,7 @@ def memory_pair(record: SpeedRecord, metric: str) -> MemoryPair:
         metric=metric,
         baseline=memory_figure(record.baseline_memory, metric),
         candidate=memory_figure(record.memory, metric),
+        names=(record.baseline, record.variant),
     )
 
 

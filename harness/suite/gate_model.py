@@ -6,6 +6,7 @@ The keys of the limits are the rows of `harness.forms.FORMS`.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, create_model, model_validator
@@ -79,6 +80,12 @@ class Gate(Limits):
     def limit(self) -> float:
         value: float = getattr(self, self.form)
         return value
+
+    def parts(self, slices: Collection[str]) -> tuple[str | None, ...]:
+        """All of a task with these slices (None), each slice or the one named; nothing where it is not among them."""
+        if self.slice is None:
+            return (None,)
+        return tuple(slices) if self.slice == "each" else (self.slice,) if self.slice in slices else ()
 
 
 class Waiver(Spec):

@@ -9,9 +9,7 @@ from typing import Any
 import pytest
 
 from harness.engines.scripted import ScriptedTokenizer
-from harness.forecast.certificate import Certificate
-from harness.forecast.certify import certificates
-from harness.forecast.certify_items import discordance_prior
+from harness.forecast.certify import Certificate, candidates_of, certificates, expected_flips
 from harness.planning.plan_suite import plan_suite
 from harness.stats import DISCORDANCE_PRIORS
 from harness.stats.promise import certified_drop, certified_loss, clustered_sample, items_certifying
@@ -143,7 +141,7 @@ def test_the_prior_is_the_worst_candidates(suite_of: LoadSuite, write_rows: Writ
     }
     gates = [drop(0.02), *(drop(0.02, variants=[name]) for name in ("half", "int8", "nf4", "packed"))]
     suite = suite_of({"t": {"choice": CHOICE}}, gates=gates, variants=variants).suite
-    priors = [discordance_prior(suite, gate) for gate in suite.gates]
+    priors = [expected_flips(suite, dict.fromkeys(candidates_of(gate, suite))).share for gate in suite.gates]
     assert priors == [DISCORDANCE_PRIORS[bits] for bits in (4, 16, 8, 4, 4)]
 
 

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from harness.engines.scripted import ScriptedTokenizer
-from harness.forecast.certificate import Certificate
-from harness.forecast.certify import certificates
+from harness.forecast.certify import Certificate, certificates
 from harness.forecast.duration import durations
 from harness.forecast.past_runs import Pace, PastMeasure, PastRuns, PastSpeed, history
 from harness.planning.plan_suite import plan_suite

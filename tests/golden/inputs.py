@@ -17,9 +17,9 @@ from harness.records.run_manifest import (
     VariantRun,
 )
 from harness.records.timings import MemoryFigures, SpeedRecord, TimedPair
+from tests.derivations.test_betting_steps import GATES as EARLY_GATES
+from tests.derivations.test_betting_steps import stopped
 from tests.explanations.saved import questions, replies, speed, texts
-from tests.explanations.test_stopped_steps import GATES as EARLY_GATES
-from tests.explanations.test_stopped_steps import stopped
 from tests.gates.handmade import HOST, NOW, QUANTIZED, Bench, facts
 from tests.reports.example import example
 

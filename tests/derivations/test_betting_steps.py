@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from harness import api
+from harness.derivations.shapes import Step
 from harness.explanations import Explanation, print_explanation
-from harness.explanations.shapes import Step
 from harness.notation import significant
 from harness.records.findings import Finding
 from harness.records.items import ItemRecord, outcome

@@ -1,0 +1,110 @@
+"""What a limit on a loss can certify before the run: of right-or-wrong items by their flips, of graded ones by their
+spread; of the baseline's score by its level, of fine-tuning's gain by the gain that would do."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from harness.forms.design import POWER_WORDS, UNKNOWN, Certified, Design, SeenError
+from harness.stats import paired_recovery, zero_flip_items
+from harness.stats.promise import Sample, certified_loss
+
+
+def certify_loss(design: Design, share: float, *, relative: bool) -> Certified:
+    """`share`: the loss allowed, of the metric's scale or, `relative`, of the baseline's score."""
+    if design.kind == "binary":
+        return _flipping(design, share, relative=relative)
+    return UNKNOWN if design.seen is None else _graded(design, design.seen, share, relative=relative)
+
+
+def certify_gain(design: Design, share: float) -> Certified:
+    """Losing at most a share of what fine-tuning gained: the gain must be large enough for these items."""
+    if design.kind != "binary":
+        return Certified()
+    drop = design.certain_drop()
+    gain, limit = drop / share, f"{100 * (1 - share):.3g} % retained"
+    says = f" certify a drop of {100 * drop:.2g} pp"
+    if gain >= 1:
+        return Certified(says=f"{says}, too little to show {limit} of any gain", enough=False)
+    return Certified(says=f"{says}, which shows {limit} where fine-tuning gained about {100 * gain:.2g} pp or more")
+
+
+def _flipping(design: Design, share: float, *, relative: bool) -> Certified:
+    """A share of the baseline's score is a drop of so many points at the level seen before."""
+    sizes, basis = design.sizes, design.flips.basis
+    level = design.level if relative else 1.0
+    allowed = share * level if level else share  # without a level: what a baseline of 100 % would be allowed
+    limit = f"{100 * share:.3g} {'%' if relative else 'pp'}"
+    least = _fewest(share, design.alpha) if relative else zero_flip_items(share, design.alpha)
+    if design.count < least:
+        return Certified.impossible(f" cannot PASS {limit} even with no flip at all; {least} at least", least)
+    if sizes is not None and len(sizes) == 1:
+        return Certified.impossible(" in one cluster, which proves nothing about another")
+    certain, unit = design.certain_drop(), "%" if relative and level else "pp"
+    best, where = f"{100 * certain / (level or 1):.2g}", ""
+    words = certifies = f"{best} {unit}"
+    if sizes is not None:
+        where = f" in {len(sizes)} clusters"
+        if design.flips.correlation is None:
+            worst = f"{100 * design.certain_drop(1.0) / (level or 1):.2g}"
+            certifies = f"{best} to {worst} {unit}"
+            words = f"{words} at best, {worst} where the items of a cluster flip together"
+        else:
+            where += f" (design effect {design.flipping().design_effect:.2g} as seen)"
+    if not level:
+        unknown = "what share of the baseline's score that is, is unknown until the first run"
+        return Certified(says=f"{where} certify {words} ({POWER_WORDS}, {basis}); {unknown}", basis=basis)
+    enough, needs = certain <= allowed, design.items_for(allowed)
+    if not enough and needs is not None:
+        needs = max(needs, design.count + 1)
+    needed = design.about(needs)
+    found = Certified.against(words, limit, basis, enough=enough, needs=needs, needed=needed, where=where)
+    return replace(found, certifies=certifies)
+
+
+def _fewest(share: float, alpha: float) -> int:
+    """The fewest items with which equal answers keep enough of a baseline that is always right."""
+
+    def enough(items: int) -> bool:
+        return paired_recovery(items, items, 0, 0, alpha=alpha).lower > 1 - share
+
+    low, high = 0, 1
+    while not enough(high):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def _graded(design: Design, seen: SeenError, share: float, *, relative: bool) -> Certified:
+    """The mean paired loss."""
+    sample, basis = _expected(design, seen), seen.basis
+    certain = certified_loss(sample, alpha=design.alpha)
+    if not math.isfinite(certain):
+        return Certified.impossible("; one item or cluster proves nothing about another")
+    if not relative:
+        level, loss, limit = 1.0, f"{certain:.2g}", f"{share:.3g}"
+    elif design.level:
+        level = abs(design.level)
+        loss, limit = f"{100 * certain / level:.2g} %", f"{100 * share:.3g} %"
+    else:
+        says = f" certify {certain:.3g}; what share of the baseline's score that is, is unknown"
+        return Certified(says=says, basis=basis)
+    enough, needs = certain <= share * level, design.times(sample, share * level)
+    needs = None if needs is None else max(2, needs)
+    return Certified.against(loss, limit, basis, enough=enough, needs=needs, needed=design.about(needs))
+
+
+def _expected(design: Design, seen: SeenError) -> Sample:
+    """What to expect of graded items. Half a change is added to those seen: none there is not none in the next run.
+
+    Verdicts of before the spread was kept do not tell how many items changed: enough of them is assumed, because their
+    error is from a bound that already counts with an unseen loss where they were few.
+    """
+    units, spread = design.count if design.sizes is None else len(design.sizes), seen.spread
+    if spread is None:
+        return Sample(items=design.count, units=units, error=seen.error, changed=units)
+    changed = min(1.0, (spread.changed + 0.5) / (spread.units + 1)) * units
+    return Sample(items=design.count, units=units, error=seen.error, changed=changed, scale=spread.scale)
