@@ -7,17 +7,20 @@ flips, slices, reasons and charts nobody needs here; leaving them out makes read
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from harness.errors import RecordError
 from harness.records.decisions import held_to_its_parts
-from harness.records.evaluation_manifest import Host
+from harness.records.evaluation_manifest import EngineFacts
 from harness.records.files import read_whole
-from harness.records.findings import Bound, Decision, FindingDecision
+from harness.records.findings import Check, Finding
+from harness.records.measures import Measure, SpeedRow
+from harness.records.run_manifest import EarlyStop
 from harness.records.seal import SEALED, opened
 from harness.records.timings import MemoryFigures
-from harness.records.verdict import VERDICT_SCHEMA, Conditions, Verdict
+from harness.records.verdict import VERDICT_SCHEMA, CandidateVerdict, TaskFacts, Verdict
 
 
 class View(BaseModel):
@@ -26,117 +29,57 @@ class View(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
-class GateView(View):
-    metric: str
-    task: str | None
-    slice: str | None = None
-    workload: str | None = None
-    against: str = ""
-    decision: FindingDecision
-    severity: str = "block"
+def _view(model: type[BaseModel], names: str, **changed: Any) -> Any:
+    """A model with the named fields of `model` alone, as they are there but for those that are `changed`."""
+    kept: dict[str, Any] = {name: model.model_fields[name] for name in names.split()}
+    fields: Any = {**changed, **{name: (field.annotation, field) for name, field in kept.items()}}
+    return create_model(f"{model.__name__}View", __base__=View, **fields)
 
 
-class MeasureView(View):
-    task: str
-    metric: str
-    kind: str
-    unit: str
-    higher_is_better: bool
-    baseline: float | None
-    candidate: float | None
-    change: float | None
-    lower: Bound
-    upper: Bound
-
-
-class SpeedView(View):
-    workload: str
-    metric: str
-    unit: str
-    higher_is_better: bool
-    baseline: float | None
-    candidate: float | None
-    ratio: float | None
-    lower: Bound
-    upper: Bound
-
-
-class MemoryView(MemoryFigures):
-    """`MemoryFigures`, read as a view."""
-
-    model_config = View.model_config
-
-
-class FactsView(View):
-    """Bytes that a load found, for runs that measured no memory."""
-
-    weight_bytes: int | None = None
-    disk_bytes: int | None = None
-
-
-class StopView(View):
-    """A candidate that was stopped before it was asked everything."""
-
-    task: str
-    items: int
-    planned: int
-
-
-class CheckView(View):
-    """Whether the comparison is sound; a check's words are left out."""
-
-    held: bool
-    blocks: bool
-
-
-class CandidateView(View):
-    variant: str
-    decision: Decision
-    sentence: str
-    findings: tuple[GateView, ...] = ()
-    checks: tuple[CheckView, ...] = ()
-    measures: tuple[MeasureView, ...] = ()
-    speed: tuple[SpeedView, ...] = ()
-    memory: MemoryView | None = None
-    facts: FactsView | None = None
-    conditions: Conditions | None = None
-    stopped: StopView | None = None
-
-
-class TaskView(View):
-    task: str
-    items: int = 0
-    plan: str = ""
-    definition: str = ""
-    data_hash: str | None = None
-    batching: str = ""
-
-
-class VerdictSummary(View):
-    """A verdict's figures and what they were measured under."""
-
-    schema_version: int = Field(ge=1)
-    suite: str
-    run: str
-    label: str = ""
-    decision: Decision
-    sentence: str = ""
-    baseline: str
-    baseline_findings: tuple[GateView, ...] = ()
-    baseline_checks: tuple[CheckView, ...] = ()
-    baseline_memory: MemoryView | None = None
-    baseline_facts: FactsView | None = None
-    baseline_conditions: Conditions | None = None
-    candidates: tuple[CandidateView, ...]
-    tasks: tuple[TaskView, ...] = ()
-    host: Host
-    quantgate: str
-    alpha: float = Field(gt=0, lt=1)
-    started_at: str
-    reference: str | None = None
-    partial: bool = False
-    report_only: bool = False
-    limit: int | None = None
+if TYPE_CHECKING:  # what a view does not hold, no reader of it may ask for: tests read every field that history shows
+    GateView = Finding
+    MeasureView = Measure
+    SpeedView = SpeedRow
+    FactsView = EngineFacts
+    StopView = EarlyStop
+    CheckView = Check
+    CandidateView = CandidateVerdict
+    TaskView = TaskFacts
+    VerdictSummary = Verdict
+else:
+    GateView = _view(Finding, "metric task slice workload against decision severity")
+    MeasureView = _view(Measure, "task metric kind unit higher_is_better baseline candidate change lower upper")
+    SpeedView = _view(SpeedRow, "workload metric unit higher_is_better baseline candidate ratio lower upper")
+    FactsView = _view(EngineFacts, "weight_bytes disk_bytes")
+    StopView = _view(EarlyStop, "task items planned")
+    CheckView = _view(Check, "held blocks")
+    CandidateView = _view(
+        CandidateVerdict,
+        "variant decision sentence conditions",
+        findings=(tuple[GateView, ...], ...),
+        checks=(tuple[CheckView, ...], ...),
+        measures=(tuple[MeasureView, ...], ...),
+        speed=(tuple[SpeedView, ...], ...),
+        memory=(MemoryFigures | None, None),
+        facts=(FactsView | None, None),
+        stopped=(StopView | None, None),
+    )
+    TaskView = _view(TaskFacts, "task items plan definition data_hash batching")
+    VerdictSummary = _view(
+        Verdict,
+        "label decision sentence baseline baseline_conditions host quantgate started_at reference partial "
+        "report_only limit",
+        suite=(str, ...),
+        run=(str, ...),
+        schema_version=(int, Field(ge=1)),
+        alpha=(float, Field(gt=0, lt=1)),
+        baseline_findings=(tuple[GateView, ...], ...),
+        baseline_checks=(tuple[CheckView, ...], ...),
+        baseline_memory=(MemoryFigures | None, None),
+        baseline_facts=(FactsView | None, None),
+        candidates=(tuple[CandidateView, ...], ...),
+        tasks=(tuple[TaskView, ...], ...),
+    )
 
 
 def read_summary(root: Path, suite: str, run: str) -> VerdictSummary:

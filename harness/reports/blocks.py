@@ -8,7 +8,7 @@ writes its `words`: the same in lines of plain text; a chart's say what it shows
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal, TypeVar
 
 from harness.notation import WORST_FIRST
@@ -53,9 +53,10 @@ class Headline:
         yield f"{self.word} {self.rest}".strip()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Paragraph:
     text: str
+    _: KW_ONLY
     strong: bool = False
     quiet: bool = True
 
@@ -63,11 +64,12 @@ class Paragraph:
         yield self.text
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Line:
     """One thing said. `about`: the variants it is about, in front of it."""
 
     text: str
+    _: KW_ONLY
     label: str = ""
     about: tuple[str, ...] = ()
     only: tuple[Audience, ...] = ()
@@ -90,11 +92,12 @@ class Lines:
             yield ": ".join(filter(None, (line.label, ", ".join(line.about), line.text)))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Cell:
     """`decision`: whose colour it has; as a `badge` it is the decision itself, with its mark."""
 
     text: str = ""
+    _: KW_ONLY
     small: str = ""
     """Under the text: bounds, a command."""
     tags: tuple[str, ...] = ()
@@ -102,11 +105,12 @@ class Cell:
     badge: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Column:
     """`detail`: a second line of the title. `label`: the title where the table is drawn as a list."""
 
     title: str
+    _: KW_ONLY
     detail: str = ""
     label: str = ""
     kind: Literal["text", "name", "unbroken", "number", "sentence"] = "text"
@@ -114,15 +118,17 @@ class Column:
     """Where there is no room, columns with a higher rank go first; those of rank 0 never go."""
 
 
-Row = tuple[Cell, ...]
+Row = tuple[Cell | str, ...]
+"""A text stands for a cell without more."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Group:
     """Rows under a heading of their own."""
 
     rows: tuple[Row, ...]
-    heading: tuple[Cell, ...] = ()
+    _: KW_ONLY
+    heading: Row = ()
     note: str = ""
     """Below the rows."""
 
@@ -142,15 +148,15 @@ class Table:
     def words(self) -> Iterator[str]:
         yield from [self.title] * bool(self.title)
         for group in self.groups:
-            yield from [" ".join(cell.text for cell in group.heading)] * bool(group.heading)
-            for row in group.rows:
-                titled = zip(self.columns, row, strict=True)
-                yield ", ".join(f"{column.title} {cell.text}".strip() for column, cell in titled if cell.text)
+            yield from [" ".join(each.text for each in cells(group.heading))] * bool(group.heading)
+            for row in map(cells, group.rows):
+                pairs = zip(self.columns, row, strict=True)
+                yield ", ".join(f"{column.title} {each.text}".strip() for column, each in pairs if each.text)
             yield from [group.note] * bool(group.note)
         yield from [self.note] * bool(self.note)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Facts:
     """Names with what they are."""
 
@@ -278,8 +284,33 @@ class Section:
     title: str = ""
     link: str = ""
     """In a list of sections; empty: the title."""
-    short: tuple[Block, ...] | None = field(default=None)
+    short: tuple[Block, ...] | None = None
     """For those who read a few lines: terminal, Markdown, JUnit, annotations. None: they get all blocks."""
+
+
+def cells(row: Row) -> tuple[Cell, ...]:
+    """The cells of a row or of a heading."""
+    return tuple(Cell(each) if isinstance(each, str) else each for each in row)
+
+
+def badge(decision: FindingDecision) -> Cell:
+    """A decision with its mark."""
+    return Cell(decision, decision=decision, badge=True)
+
+
+def numbers(*titles: str) -> tuple[Column, ...]:
+    """Columns of figures."""
+    return tuple(Column(title, kind="number") for title in titles)
+
+
+def table(columns: Sequence[Column | str], *rows: Row) -> Table:
+    """A table of one group; a title stands for a column of texts."""
+    return Table(columns=titled(*columns), groups=(Group(rows),))
+
+
+def titled(*columns: Column | str) -> tuple[Column, ...]:
+    """Columns, a title for one of texts."""
+    return tuple(Column(each) if isinstance(each, str) else each for each in columns)
 
 
 def told(lines: Sequence[Line], audience: Audience) -> list[Line]:

@@ -40,11 +40,7 @@ def drawn(verdict: Verdict, sections: Iterable[Section]) -> str:
 
 
 def _suite(root: ET.Element, verdict: Verdict, name: str, seconds: float | None) -> ET.Element:
-    attributes = {
-        "name": one_line(name),
-        "timestamp": verdict.judged_at,
-        "hostname": verdict.host.fingerprint,
-    }
+    attributes = {"name": one_line(name), "timestamp": verdict.judged_at, "hostname": verdict.host.fingerprint}
     if seconds is not None:
         attributes["time"] = f"{seconds:.3f}"
     return ET.SubElement(root, "testsuite", attributes)

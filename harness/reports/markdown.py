@@ -12,22 +12,7 @@ from collections.abc import Iterator
 from harness.notation import EMOJI
 from harness.records.measures import Flip
 from harness.records.verdict import Verdict
-from harness.reports.blocks import (
-    Block,
-    Cell,
-    Flips,
-    Fold,
-    Footer,
-    Headline,
-    Lines,
-    Outcomes,
-    Paragraph,
-    Section,
-    Table,
-    first,
-    telling,
-    told,
-)
+from harness.reports import blocks
 from harness.reports.sections import arranged
 from harness.shown import one_line, visible
 
@@ -38,11 +23,11 @@ _AT_START = re.compile(r"^(\s*)([-+]|\d+\.)(\s|$)")
 
 
 def render_markdown(verdict: Verdict) -> str:
-    """Verdict sentence, one table row per candidate, the reasons, the first flips."""
+    """Verdict sentence, one table row per candidate, the reasons, the blocks.first flips."""
     return "\n".join(line for section in arranged(verdict, "markdown") for line in drawn(section))
 
 
-def drawn(section: Section) -> Iterator[str]:
+def drawn(section: blocks.Section) -> Iterator[str]:
     """The lines of a section."""
     if section.title:
         yield from (f"### {escape(section.title)}", "")
@@ -59,28 +44,28 @@ def escape(text: str, *, longest: int = 400) -> str:
     return escaped.replace("://", "&#58;//").replace("www.", "www&#46;")
 
 
-def _block(block: Block) -> Iterator[str]:
+def _block(block: blocks.Block) -> Iterator[str]:
     match block:
-        case Headline():
+        case blocks.Headline():
             mark = f"{EMOJI[block.decision]} " if block.judged and block.decision else ""
             yield from (f"## {mark}{block.word}: {escape(block.title)}", "", escape(block.rest))
             yield from [f"**{escape(block.warning)}**"] * bool(block.warning)
             yield ""
-        case Paragraph():
+        case blocks.Paragraph():
             yield from (f"**{escape(block.text)}**" if block.strong else escape(block.text), "")
-        case Lines():
+        case blocks.Lines():
             yield from _lines(block)
-        case Table():
+        case blocks.Table():
             yield from _table(block)
-        case Flips():
+        case blocks.Flips():
             for flip in block.flips:
                 yield from _flip(flip, block)
-        case Outcomes():
+        case blocks.Outcomes():
             yield from _outcomes(block)
-        case Footer():
+        case blocks.Footer():
             parts = [escape(part) + (f" ({escape(aside)})" if aside else "") for part, aside in block.parts]
             yield from (f"<sub>{' · '.join(parts)}</sub>", "")
-        case Fold():
+        case blocks.Fold():
             yield f"<details><summary>{html.escape(one_line(f'{block.summary} {block.note}'))}</summary>"
             yield ""
             for inner in block.blocks:
@@ -90,8 +75,8 @@ def _block(block: Block) -> Iterator[str]:
             yield from (*(f"- {escape(line, longest=2000)}" for line in block.words()), "")
 
 
-def _lines(block: Lines) -> Iterator[str]:
-    lines = told(block.lines, "markdown")
+def _lines(block: blocks.Lines) -> Iterator[str]:
+    lines = blocks.told(block.lines, "markdown")
     if block.title:
         yield from (f"**{escape(block.title)}**", "")
     for line in lines:
@@ -107,7 +92,7 @@ def _lines(block: Lines) -> Iterator[str]:
         yield ""
 
 
-def _table(block: Table) -> Iterator[str]:
+def _table(block: blocks.Table) -> Iterator[str]:
     detailed = any(column.detail for column in block.columns)
     split = [detailed and column.kind == "number" for column in block.columns]
     details = [f"<br>{escape(each.detail)}" if two else "" for each, two in zip(block.columns, split, strict=True)]
@@ -117,22 +102,24 @@ def _table(block: Table) -> Iterator[str]:
     blank = " |" * (len(titles) - 1)
     for group in block.groups:
         if group.heading:
-            yield f"| **{' '.join(escape(cell.text) for cell in group.heading)}** |{blank}"
-        yield from (f"| {' | '.join(map(_cell, row))} |" for row in group.rows)
+            yield f"| **{' '.join(escape(cell.text) for cell in blocks.cells(group.heading))}** |{blank}"
+        yield from (f"| {' | '.join(map(_cell, row))} |" for row in map(blocks.cells, group.rows))
         if group.note:
             yield f"| {escape(group.note)} |{blank}"
     yield ""
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: blocks.Cell) -> str:
     text = " ".join([cell.text, *(f"({tag})" for tag in cell.tags), *([cell.small] if cell.small else [])])
     return f"{EMOJI[cell.decision]} **{text}**" if cell.badge and cell.decision else escape(text)
 
 
-def _outcomes(block: Outcomes) -> Iterator[str]:
+def _outcomes(block: blocks.Outcomes) -> Iterator[str]:
     checks = [each for each in block.failed if each.kind == "check"]
     gates = [each for each in block.failed if each.kind == "gate"]
-    shown, left_out = first(gates, telling([(each.on_slice, each.decision) for each in gates]), FINDINGS_SHOWN)
+    shown, left_out = blocks.first(
+        gates, blocks.telling([(each.on_slice, each.decision) for each in gates]), FINDINGS_SHOWN
+    )
     if not checks and not gates:
         return
     yield from (f"**{escape(block.title)}**", "")
@@ -145,7 +132,7 @@ def _outcomes(block: Outcomes) -> Iterator[str]:
     yield ""
 
 
-def _flip(flip: Flip, block: Flips) -> Iterator[str]:
+def _flip(flip: Flip, block: blocks.Flips) -> Iterator[str]:
     """In a `pre` block nothing is read as Markdown, and mentions are not looked for. Entities keep a CI that
     sees the raw text from taking a line for a command."""
     texts = (("prompt", flip.prompt), ("expected", flip.expected))

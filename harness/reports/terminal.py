@@ -10,25 +10,12 @@ from collections.abc import Iterator
 from rich import box
 from rich.console import Console, JustifyMethod
 from rich.padding import Padding
-from rich.table import Table as RichTable
+from rich.table import Table
 from rich.text import Text
 
 from harness.notation import shortened
 from harness.records.verdict import Verdict
-from harness.reports.blocks import (
-    Audience,
-    Block,
-    Cell,
-    Column,
-    Headline,
-    Lines,
-    Outcomes,
-    Section,
-    Table,
-    first,
-    telling,
-    told,
-)
+from harness.reports import blocks
 from harness.reports.sections import arranged
 from harness.shown import one_line, without_commands
 
@@ -62,7 +49,7 @@ def print_measures(verdict: Verdict, console: Console) -> None:
     draw(arranged(verdict, "compare"), console, "compare")
 
 
-def draw(sections: Iterator[Section], console: Console, audience: Audience) -> None:
+def draw(sections: Iterator[blocks.Section], console: Console, audience: blocks.Audience) -> None:
     """A blank line, then every section and a blank line after each of its parts."""
     console.print()
     for section in sections:
@@ -82,17 +69,17 @@ def name_of(text: str) -> str:
     return shortened(text, LONGEST_NAME)
 
 
-def _draw(block: Block, console: Console, audience: Audience) -> None:
+def _draw(block: blocks.Block, console: Console, audience: blocks.Audience) -> None:
     """A blank line after it, unless it says nothing here."""
     said = True
     match block:
-        case Headline():
+        case blocks.Headline():
             console.print(_headline(block))
-        case Table():
+        case blocks.Table():
             said = _titled_table(block, console)
-        case Lines():
+        case blocks.Lines():
             said = _lines(block, console, audience)
-        case Outcomes():
+        case blocks.Outcomes():
             said = _outcomes(block, console)
         case _:
             for line in block.words():
@@ -101,14 +88,14 @@ def _draw(block: Block, console: Console, audience: Audience) -> None:
         console.print()
 
 
-def _headline(block: Headline) -> Text:
+def _headline(block: blocks.Headline) -> Text:
     style = STYLES[block.decision] if block.judged and block.decision else "bold"
     warning = (f" {block.warning}" if block.warning else "", "bold")
     return Text.assemble((block.word, style), f"  {safe(block.rest)}", warning)
 
 
-def _lines(block: Lines, console: Console, audience: Audience) -> bool:
-    lines = told(block.lines, audience)
+def _lines(block: blocks.Lines, console: Console, audience: blocks.Audience) -> bool:
+    lines = blocks.told(block.lines, audience)
     if block.title:
         console.print(Text(safe(block.title), style="bold"))
     for number, line in enumerate(lines, start=1):
@@ -126,12 +113,14 @@ def _lines(block: Lines, console: Console, audience: Audience) -> bool:
     return bool(lines or block.title)
 
 
-def _outcomes(block: Outcomes, console: Console) -> bool:
+def _outcomes(block: blocks.Outcomes, console: Console) -> bool:
     """What did not pass; the variant's own sentence where neither a gate nor a check says why."""
     failed = [each for each in block.failed if each.weight != "note"]
     checks = [each for each in failed if each.kind == "check"]
     gates = [each for each in failed if each.kind == "gate"]
-    shown, left_out = first(gates, telling([(each.on_slice, each.decision) for each in gates]), MOST_FINDINGS)
+    shown, left_out = blocks.first(
+        gates, blocks.telling([(each.on_slice, each.decision) for each in gates]), MOST_FINDINGS
+    )
     reasons = []
     for each in (*checks, *shown):
         warning = " (warning only)" if each.weight == "warn" else ""
@@ -152,7 +141,7 @@ def _indented(mark: Text, says: str, console: Console) -> None:
     console.print(Padding(line, (0, 0, 0, 2), expand=False))
 
 
-def _fitting(block: Table, width: int) -> RichTable:
+def _fitting(block: blocks.Table, width: int) -> Table:
     """All columns, or as many as fit."""
     shown = list(range(len(block.columns)))
     table = _table(block, shown)
@@ -165,7 +154,7 @@ def _fitting(block: Table, width: int) -> RichTable:
     return table
 
 
-def _titled_table(block: Table, console: Console) -> bool:
+def _titled_table(block: blocks.Table, console: Console) -> bool:
     if not any(group.rows for group in block.groups):
         return False
     if block.title:
@@ -176,14 +165,14 @@ def _titled_table(block: Table, console: Console) -> bool:
     return True
 
 
-def _needs(table: RichTable) -> int:
+def _needs(table: Table) -> int:
     """Columns of text the table takes when nothing is wrapped."""
     wide = Console(width=1000, file=None, color_system=None)
     return wide.measure(table).maximum
 
 
-def _table(block: Table, shown: list[int]) -> RichTable:
-    table = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
+def _table(block: blocks.Table, shown: list[int]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
     detailed = any(column.detail for column in block.columns)
     for place in shown:
         column = block.columns[place]
@@ -196,15 +185,17 @@ def _table(block: Table, shown: list[int]) -> RichTable:
         table.add_column(header, justify=justify, overflow="ellipsis" if whole else "fold", no_wrap=whole)
     for group in block.groups:
         if group.heading:
-            table.add_row(*(Text(name_of(cell.text), style="bold") for cell in group.heading[: len(shown)]))
-        for row in group.rows:
+            table.add_row(
+                *(Text(name_of(cell.text), style="bold") for cell in blocks.cells(group.heading)[: len(shown)])
+            )
+        for row in map(blocks.cells, group.rows):
             table.add_row(*(_cell(block.columns[place], row[place]) for place in shown))
         if group.note:
             table.add_row(Text(safe(group.note), style="dim"))
     return table
 
 
-def _cell(column: Column, cell: Cell) -> Text:
+def _cell(column: blocks.Column, cell: blocks.Cell) -> Text:
     text = name_of(cell.text) if column.kind == "name" else safe(cell.text)
     more = [*(f"({safe(tag)})" for tag in cell.tags), *([safe(cell.small)] if cell.small else [])]
     text = " ".join([text, *more])

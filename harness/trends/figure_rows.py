@@ -17,10 +17,10 @@ from harness.records.summary import (
     FactsView,
     GateView,
     MeasureView,
-    MemoryView,
     SpeedView,
     VerdictSummary,
 )
+from harness.records.timings import MemoryFigures
 from harness.trends.comparable import Measured, of_cost, of_quality
 
 
@@ -266,10 +266,10 @@ def _of_memory(blank: HistoryRow, summary: VerdictSummary, candidate: CandidateV
     ]
 
 
-def _loaded(facts: FactsView | None) -> MemoryView:
+def _loaded(facts: FactsView | None) -> MemoryFigures:
     if facts is None:
-        return MemoryView()
-    return MemoryView(weight_bytes=facts.weight_bytes, disk_bytes=facts.disk_bytes)
+        return MemoryFigures()
+    return MemoryFigures(weight_bytes=facts.weight_bytes, disk_bytes=facts.disk_bytes)
 
 
 def _decision(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from harness.notation import DASH, count, level
@@ -11,14 +11,16 @@ from harness.reports.blocks import (
     Cell,
     Column,
     Footer,
-    Group,
     Headline,
     Mark,
     Panels,
     Paragraph,
     Row,
     Section,
-    Table,
+    badge,
+    numbers,
+    table,
+    titled,
 )
 from harness.reports.charts.lines import COLOURS
 from harness.trends import line_charts, phrases
@@ -31,7 +33,7 @@ ROWS_SHOWN = 400
 BREAKS_SHOWN = 100
 CLOSE_RUNS = 40
 """With more runs than this a chart takes the page's whole width."""
-RUN = Column(title="Run", kind="unbroken")
+RUN = Column("Run", kind="unbroken")
 KEY: tuple[tuple[Mark, str], ...] = (
     ("hollow", "in no series: partial, stopped early or INVALID"),
     ("ring", "promoted"),
@@ -84,38 +86,34 @@ def _charts(history: History) -> Iterator[Block]:
     lines: list[tuple[Mark, str]] = [(index % COLOURS, variant) for index, variant in variants]
     yield Panels(panels=charts, key=(*lines, *KEY), width="one" if len(history.runs) > CLOSE_RUNS else "")
     if not charts:
-        yield Paragraph(text="No run of this suite has measured anything yet.", quiet=False)
-
-
-def _table(columns: tuple[Column, ...], rows: Sequence[Row]) -> Table:
-    return Table(columns=columns, groups=(Group(rows=tuple(rows)),))
+        yield Paragraph("No run of this suite has measured anything yet.", quiet=False)
 
 
 def _named(run: str, label: str) -> Cell:
-    return Cell(text=run, tags=(label,) if label else ())
+    return Cell(run, tags=(label,) if label else ())
 
 
 def _shifts(history: History) -> Iterator[Section]:
     columns = (
-        Column(title="First run on the new level", label="New level", kind="unbroken"),
-        Column(title="Last on the old", label="Old level", kind="unbroken"),
-        Column(title="Variant"),
-        Column(title="Figure"),
-        Column(title="Shift", kind="sentence"),
+        Column("First run on the new level", label="New level", kind="unbroken"),
+        Column("Last on the old", label="Old level", kind="unbroken"),
+        "Variant",
+        "Figure",
+        Column("Shift", kind="sentence"),
     )
     labels = {run.run: run.label for run in history.runs}
     if history.shifts:
-        table = _table(columns, [_shift(shift, labels) for shift in history.shifts])
-        yield Section(name="shifts", title="Shifts of level", blocks=(Paragraph(text=phrases.SHIFTS_SAY), table))
+        marked = table(columns, *(_shift(shift, labels) for shift in history.shifts))
+        yield Section(name="shifts", title="Shifts of level", blocks=(Paragraph(phrases.SHIFTS_SAY), marked))
 
 
 def _shift(shift: Shift, labels: dict[str, str]) -> Row:
     return (
         _named(shift.at_run, labels[shift.at_run]),
         _named(shift.after_run, labels.get(shift.after_run, "")),
-        Cell(text=shift.variant),
-        Cell(text=f"{shift.task} {shift.metric}".strip()),
-        Cell(text=phrases.shift_words(shift)),
+        shift.variant,
+        f"{shift.task} {shift.metric}".strip(),
+        phrases.shift_words(shift),
     )
 
 
@@ -129,20 +127,16 @@ def _series(history: History) -> Iterator[Section]:
     rows = []
     for (run, label, reason), names in reversed(found.items()):
         more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-        rows.append((_named(run, label), Cell(text=reason), Cell(text=f"{', '.join(names[:4])}{more}")))
-    columns = (
-        RUN,
-        Column(title="What changed", label="Changed", kind="sentence"),
-        Column(title="Figures", kind="sentence"),
-    )
+        rows.append((_named(run, label), reason, f"{', '.join(names[:4])}{more}"))
+    columns = (RUN, Column("What changed", label="Changed", kind="sentence"), Column("Figures", kind="sentence"))
     about = Paragraph(
-        text="Where a figure's conditions changed; it goes on in an earlier series when its conditions are back. "
+        "Where a figure's conditions changed; it goes on in an earlier series when its conditions are back. "
         "Newest first."
     )
-    left_out = Paragraph(text=f"The newest {BREAKS_SHOWN} of {len(rows)}; all stand in the CSV.")
+    left_out = Paragraph(f"The newest {BREAKS_SHOWN} of {len(rows)}; all stand in the CSV.")
     blocks: tuple[Block, ...] = (
         about,
-        _table(columns, rows[:BREAKS_SHOWN]),
+        table(columns, *rows[:BREAKS_SHOWN]),
         *([left_out] if len(rows) > BREAKS_SHOWN else []),
     )
     if rows:
@@ -150,19 +144,13 @@ def _series(history: History) -> Iterator[Section]:
 
 
 def _runs(history: History) -> Section:
-    columns = (
-        RUN,
-        Column(title="Started (UTC)", label="Started"),
-        Column(title="Verdict"),
-        Column(title="Host"),
-        Column(title=""),
-    )
+    columns = (RUN, Column("Started (UTC)", label="Started"), "Verdict", "Host", "")
     unmeasured = reversed([row for row in history.figures if row.kind == "none"])
     said = [f"{row.variant} in {row.run}: {row.verdict}, no figure. {row.note}" for row in unmeasured]
     said += [f"Skipped: {each.reason}" for each in history.skipped]
-    table = _table(columns, [_run(run) for run in reversed(history.runs)])
-    notes = [Paragraph(text=text) for text in said]
-    return Section(name="runs", title="Runs", blocks=(Paragraph(text="Newest first."), table, *notes))
+    runs = table(columns, *(_run(run) for run in reversed(history.runs)))
+    notes = [Paragraph(text) for text in said]
+    return Section(name="runs", title="Runs", blocks=(Paragraph("Newest first."), runs, *notes))
 
 
 def _run(run: HistoryRun) -> Row:
@@ -170,27 +158,22 @@ def _run(run: HistoryRun) -> Row:
     promoted = (f"promoted {', '.join(run.promoted)}",) if run.promoted else ()
     return (
         _named(run.run, run.label),
-        Cell(text=run.started_at[:16].replace("T", " ")),
-        Cell(text=run.decision, decision=run.decision, badge=True),
-        Cell(text=run.host[:8]),
+        run.started_at[:16].replace("T", " "),
+        badge(run.decision),
+        run.host[:8],
         Cell(tags=(*promoted, f"partial{limit}") if run.partial else promoted),
     )
 
 
 def _figures(history: History) -> Iterator[Section]:
-    columns = (
-        RUN,
-        *(Column(title=title) for title in ("Variant", "Figure")),
-        *(Column(title=title, kind="number") for title in ("Baseline", "Candidate", "Change")),
-        *(Column(title=title) for title in ("Series", "Gate")),
-    )
+    columns = titled(RUN, "Variant", "Figure", *numbers("Baseline", "Candidate", "Change"), "Series", "Gate")
     measured = [row for row in history.figures if row.kind != "none"]
     shown = measured[-ROWS_SHOWN:]
     more = f"; {len(shown):,} of {len(measured):,}, all stand in the CSV and the JSON" if shown != measured else ""
-    table = _table(columns, [_figure(row) for row in reversed(shown)])
+    rows = table(columns, *(_figure(row) for row in reversed(shown)))
     if measured:
-        about = Paragraph(text=f"Newest run first{more}.")
-        yield Section(name="rows", title="Figures", blocks=(about, table))
+        about = Paragraph(f"Newest run first{more}.")
+        yield Section(name="rows", title="Figures", blocks=(about, rows))
 
 
 def _figure(row: HistoryRow) -> Row:
@@ -198,11 +181,11 @@ def _figure(row: HistoryRow) -> Row:
     tags = (*([row.note] if row.note else []), *(["shift"] if row.shift is not None else []))
     return (
         _named(row.run, row.label),
-        Cell(text=row.variant, tags=("promoted",) if row.accepted else ()),
-        Cell(text=phrases.title(row)),
-        Cell(text=level(row.baseline, row.unit)),
-        Cell(text=level(row.candidate, row.unit)),
-        Cell(text=phrases.shown(row, row.change), small=phrases.bounds(row) if bounded else ""),
-        Cell(text=str(row.series or DASH), tags=tags),
-        Cell(text=row.decision or DASH, decision=row.decision, badge=row.decision is not None),
+        Cell(row.variant, tags=("promoted",) if row.accepted else ()),
+        phrases.title(row),
+        level(row.baseline, row.unit),
+        level(row.candidate, row.unit),
+        Cell(phrases.shown(row, row.change), small=phrases.bounds(row) if bounded else ""),
+        Cell(str(row.series or DASH), tags=tags),
+        Cell(row.decision or DASH, decision=row.decision, badge=row.decision is not None),
     )

@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from harness.notation import MARKS
-from harness.reports.blocks import told
+from harness.reports.blocks import cells, told
 from harness.reports.charts.lines import BREAKS_LISTED
 from harness.shown import one_line, visible
 
@@ -40,6 +40,7 @@ def _environment() -> Environment:
         pct=lambda value: f"{value:.2f}%",
         px=lambda value: f"{value:.1f}",
         kind=lambda block: type(block).__name__,
+        cells=cells,
         told=lambda block: told(block.lines, "html"),
     )
     environment.globals.update(marks=MARKS, listed=BREAKS_LISTED)

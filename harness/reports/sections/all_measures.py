@@ -6,24 +6,21 @@ from harness.notation import DASH, count, level, significant
 from harness.records.measures import Measure
 from harness.records.verdict import Verdict
 from harness.reports import wording
-from harness.reports.blocks import Block, Cell, Column, Fold, Group, Paragraph, Row, Section, Table
+from harness.reports.blocks import Block, Cell, Column, Fold, Paragraph, Row, Section, numbers, table, titled
 
-COLUMNS = (
-    Column(title="Metric"),
-    Column(title="Baseline", kind="number"),
-    Column(title="Candidate", kind="number"),
-    Column(title="Change", kind="number"),
-    Column(title="Bounds", kind="number"),
-    Column(title="Flips worse / better", label="Flips", kind="number"),
-    Column(title="McNemar mid-p", label="McNemar", kind="number"),
-    Column(title="Items", kind="number"),
+COLUMNS = titled(
+    "Metric",
+    *numbers("Baseline", "Candidate", "Change", "Bounds"),
+    Column("Flips worse / better", label="Flips", kind="number"),
+    Column("McNemar mid-p", label="McNemar", kind="number"),
+    *numbers("Items"),
 )
 
 
 def section(verdict: Verdict) -> Section:
     """Says so where nothing was measured."""
     about = Paragraph(
-        text="Every metric, gated or not. A positive change is worse; for divergence the bounds are of the value "
+        "Every metric, gated or not. A positive change is worse; for divergence the bounds are of the value "
         "itself. McNemar's mid-p is a diagnostic and decides nothing."
     )
     folds: list[Block] = []
@@ -34,25 +31,24 @@ def section(verdict: Verdict) -> Section:
             if candidate.reference_measures:
                 note = f"against the last promoted version {verdict.reference or ''}"
                 folds.append(_fold(candidate.variant, note, candidate.reference_measures))
-    nothing = Paragraph(text="No candidate was measured.", quiet=False)
+    nothing = Paragraph("No candidate was measured.", quiet=False)
     return Section(name="measures", title="Measures", blocks=(about, *(folds or [nothing])))
 
 
 def _fold(variant: str, note: str, measures: tuple[Measure, ...]) -> Fold:
-    table = Table(columns=COLUMNS, groups=(Group(rows=tuple(map(_row, measures))),))
-    return Fold(summary=variant, note=note, blocks=(table,))
+    return Fold(summary=variant, note=note, blocks=(table(COLUMNS, *map(_row, measures)),))
 
 
 def _row(measure: Measure) -> Row:
     failed = f"{measure.failed} failed" if measure.failed else ""
     flips = DASH if measure.right_to_wrong is None else f"{measure.right_to_wrong} / {measure.wrong_to_right}"
     return (
-        Cell(text=f"{measure.task} {measure.metric}", tags=tuple(filter(None, (measure.note, failed)))),
-        Cell(text=level(measure.baseline, measure.unit)),
-        Cell(text=level(measure.candidate, measure.unit)),
-        Cell(text=DASH if measure.kind == "divergence" else wording.change(measure, measure.change)),
-        Cell(text=wording.change_interval(measure)),
-        Cell(text=flips),
-        Cell(text=DASH if measure.mcnemar_midp is None else significant(measure.mcnemar_midp)),
-        Cell(text=wording.counted(measure.n, measure.clusters)),
+        Cell(f"{measure.task} {measure.metric}", tags=tuple(filter(None, (measure.note, failed)))),
+        level(measure.baseline, measure.unit),
+        level(measure.candidate, measure.unit),
+        (DASH if measure.kind == "divergence" else wording.change(measure, measure.change)),
+        wording.change_interval(measure),
+        flips,
+        (DASH if measure.mcnemar_midp is None else significant(measure.mcnemar_midp)),
+        wording.counted(measure.n, measure.clusters),
     )

@@ -8,7 +8,7 @@ from harness.notation import level, shortened
 from harness.records.measures import Measure
 from harness.records.verdict import CandidateVerdict, Verdict
 from harness.reports import wording
-from harness.reports.blocks import Block, Cell, Column, Group, Line, Lines, Row, Section, Table
+from harness.reports.blocks import Block, Column, Group, Line, Lines, Row, Section, Table, cells
 from harness.reports.sections import cost
 
 NAMES = ("task", "metric")
@@ -16,11 +16,11 @@ FIGURES = ("baseline", "candidate", "change", "bounds", "n", "worse/better")
 KEPT = 3
 """Of the figures, where there is no room."""
 MEASURES = (
-    *(Column(title=title, kind="name") for title in NAMES),
-    *(Column(title=title, kind="number", rank=max(0, place - KEPT + 1)) for place, title in enumerate(FIGURES)),
+    *(Column(title, kind="name") for title in NAMES),
+    *(Column(title, kind="number", rank=max(0, place - KEPT + 1)) for place, title in enumerate(FIGURES)),
 )
 SPEED = tuple(
-    Column(title=title, kind="text" if title in ("workload", "metric") else "number")
+    Column(title, kind="text" if title in ("workload", "metric") else "number")
     for title in ("workload", "metric", "baseline", "candidate", "ratio", "bounds")
 )
 
@@ -35,13 +35,13 @@ def _blocks(verdict: Verdict, candidate: CandidateVerdict) -> Iterator[Block]:
     totals = ", ".join(f"{_name(task)} {total}" for task, total in candidate.flips_total.items())
     flips = f"flips: {totals}" if totals else ""
     if not candidate.measures and not candidate.speed:
-        yield Lines(title=title, lines=tuple(Line(text=text) for text in (flips, candidate.sentence) if text))
+        yield Lines(title=title, lines=tuple(Line(text) for text in (flips, candidate.sentence) if text))
     if candidate.measures:
-        groups = (Group(rows=tuple(map(_row, candidate.measures))),)
+        groups = (Group(tuple(map(_row, candidate.measures))),)
         yield Table(title=title, columns=MEASURES, groups=groups, note="" if candidate.speed else flips)
     if candidate.speed:
-        rows = [cost.row(candidate.variant, each)[1:-1] for each in candidate.speed]
-        groups = (Group(rows=tuple(tuple(Cell(text=cell.text) for cell in row) for row in rows)),)
+        rows = [cells(cost.row(candidate.variant, each))[1:-1] for each in candidate.speed]
+        groups = (Group(tuple(tuple(cell.text for cell in row) for row in rows)),)
         yield Table(title="" if candidate.measures else title, columns=SPEED, groups=groups, note=flips)
 
 
@@ -61,4 +61,4 @@ def _row(measure: Measure) -> Row:
         f"{measure.n:,}",
         "" if flips is None else f"{flips}/{measure.wrong_to_right}",
     )
-    return tuple(Cell(text=text) for text in texts)
+    return tuple(text for text in texts)

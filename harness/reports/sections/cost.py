@@ -7,13 +7,13 @@ from harness.records.measures import SpeedRow
 from harness.records.timings import MemoryFigures
 from harness.records.verdict import Verdict
 from harness.reports import wording
-from harness.reports.blocks import Block, Cell, Column, Group, Paragraph, Row, Section, Table
+from harness.reports.blocks import Block, Cell, Column, Group, Paragraph, Row, Section, Table, numbers, table, titled
 
-SPEED = (
-    Column(title="Variant"),
-    Column(title="Workload", kind="unbroken"),
-    Column(title="Metric"),
-    *(Column(title=title, kind="number") for title in ("Baseline", "Candidate", "Ratio", "Bounds", "Pairs")),
+SPEED = titled(
+    "Variant",
+    Column("Workload", kind="unbroken"),
+    "Metric",
+    *numbers("Baseline", "Candidate", "Ratio", "Bounds", "Pairs"),
 )
 MEMORY = (
     ("weight_bytes", "Weights, resident", "Resident"),
@@ -32,23 +32,23 @@ def section(verdict: Verdict) -> Section:
 
 
 def _speed(verdict: Verdict) -> tuple[Block, ...]:
-    groups = [Group(rows=tuple(row(c.variant, each) for each in c.speed)) for c in verdict.candidates if c.speed]
+    groups = [Group(tuple(row(c.variant, each) for each in c.speed)) for c in verdict.candidates if c.speed]
     if not groups:
-        return (Paragraph(text="Speed was not measured in this run."),)
+        return (Paragraph("Speed was not measured in this run."),)
     about = "Medians of both sides and the paired ratio, candidate to baseline. Workloads are batch × prompt + new "
-    return Paragraph(text=f"{about}tokens."), Table(columns=SPEED, groups=tuple(groups))
+    return Paragraph(f"{about}tokens."), Table(columns=SPEED, groups=tuple(groups))
 
 
 def row(variant: str, row: SpeedRow) -> Row:
     return (
-        Cell(text=variant),
-        Cell(text=row.workload),
-        Cell(text=row.metric, tags=(row.note,) if row.note else ()),
-        Cell(text=level(row.baseline, row.unit)),
-        Cell(text=level(row.candidate, row.unit)),
-        Cell(text=Notation.RATIO.amount(row.ratio, row.unit)),
-        Cell(text=Notation.RATIO.span(row.lower, row.upper, row.unit)),
-        Cell(text=str(row.pairs)),
+        variant,
+        row.workload,
+        Cell(row.metric, tags=(row.note,) if row.note else ()),
+        level(row.baseline, row.unit),
+        level(row.candidate, row.unit),
+        Notation.RATIO.amount(row.ratio, row.unit),
+        Notation.RATIO.span(row.lower, row.upper, row.unit),
+        str(row.pairs),
     )
 
 
@@ -59,15 +59,14 @@ def _memory(verdict: Verdict) -> tuple[Block, ...]:
     ]
     known = [memory for _, memory in measured if memory is not None]
     if not known:
-        return (Paragraph(text="Memory was not measured in this run."),)
+        return (Paragraph("Memory was not measured in this run."),)
     workload = next((memory.workload for memory in known if memory.workload), None)
     at = f"; inference figures at {workload}" if workload else ""
-    columns = [Column(title=title, label=label, kind="number") for _, title, label in MEMORY]
-    rows = tuple((Cell(text=name), *_bytes(memory)) for name, memory in measured)
-    table = Table(columns=(Column(title="Variant"), *columns), groups=(Group(rows=rows),))
-    return Paragraph(text=f"Bytes of one fresh process each{at}."), table
+    columns = [Column(title, label=label, kind="number") for _, title, label in MEMORY]
+    rows = tuple((name, *_bytes(memory)) for name, memory in measured)
+    return Paragraph(f"Bytes of one fresh process each{at}."), table(("Variant", *columns), *rows)
 
 
 def _bytes(memory: MemoryFigures | None) -> Row:
     amounts = [None if memory is None else getattr(memory, field) for field, _, _ in MEMORY]
-    return tuple(Cell(text=NONE if amount is None else byte_size(amount)) for amount in amounts)
+    return tuple((NONE if amount is None else byte_size(amount)) for amount in amounts)

@@ -23,7 +23,7 @@ def section(verdict: Verdict) -> Section | None:
         if sum(histogram.counts) + histogram.below + histogram.above
     )
     about = Paragraph(
-        text="KL(baseline ‖ variant) of every scored token, in nats, on a logarithmic axis. Further left is closer to "
+        "KL(baseline ‖ variant) of every scored token, in nats, on a logarithmic axis. Further left is closer to "
         "the baseline."
     )
     found = Section(name="divergence", title="Divergence", blocks=(about, Panels(panels=panels)))

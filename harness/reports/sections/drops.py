@@ -24,7 +24,7 @@ def section(verdict: Verdict) -> Section | None:
     """Gates on whole tasks in suite order, then free measures; None where there is neither."""
     panels = forests(verdict)
     about = Paragraph(
-        text="Loss against the baseline, or what is kept, with its bounds. The solid line is the limit, the dotted "
+        "Loss against the baseline, or what is kept, with its bounds. The solid line is the limit, the dotted "
         "line is no change."
     )
     found = Section(name="drops", title="Drops", blocks=(about, Panels(panels=panels, key=KEY)))

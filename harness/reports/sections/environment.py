@@ -30,7 +30,7 @@ def section(verdict: Verdict) -> Section:
 
 
 def _facts(title: str, pairs: Pairs) -> Facts:
-    return Facts(title=title, pairs=tuple(pair for pair in pairs if pair[1]))
+    return Facts(title, pairs=tuple(pair for pair in pairs if pair[1]))
 
 
 def _host(verdict: Verdict) -> Pairs:

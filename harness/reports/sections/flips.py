@@ -16,7 +16,7 @@ SHOWN, SHORT = 25, 5
 def section(verdict: Verdict) -> Section | None:
     """None where no item flipped."""
     about = Paragraph(
-        text="Items that one side answered right and the other wrong. A drop is the difference of two flows; flips "
+        "Items that one side answered right and the other wrong. A drop is the difference of two flows; flips "
         "show both."
     )
     folds = [fold for candidate in verdict.candidates for fold in _folds(verdict, candidate)]
@@ -35,7 +35,7 @@ def _folds(verdict: Verdict, candidate: CandidateVerdict) -> Iterator[Fold]:
         blocks: list[Block] = [Flips(baseline=verdict.baseline, variant=candidate.variant, flips=own)]
         if total > len(own):
             command = f"quantgate show {verdict.run} --task {task}"
-            blocks.append(Paragraph(text=f"{total - len(own):,} more not shown; {command} exports every item."))
+            blocks.append(Paragraph(f"{total - len(own):,} more not shown; {command} exports every item."))
         if total:
             note = f"{count(total, 'flip')}{flows}"
             yield Fold(summary=f"{candidate.variant} · {task}", note=note, blocks=tuple(blocks))

@@ -8,7 +8,21 @@ from harness.notation import DASH, confidence
 from harness.records.findings import Finding, GateChange, WaiverUse
 from harness.records.verdict import CandidateVerdict, Verdict
 from harness.reports import wording
-from harness.reports.blocks import Block, Cell, Column, Group, Paragraph, Row, Section, Table, first, telling
+from harness.reports.blocks import (
+    Block,
+    Cell,
+    Column,
+    Group,
+    Paragraph,
+    Row,
+    Section,
+    Table,
+    badge,
+    first,
+    table,
+    telling,
+    titled,
+)
 
 SHOWN = 60
 """Findings of one variant."""
@@ -21,41 +35,40 @@ def section(verdict: Verdict) -> Section:
 
 def _blocks(verdict: Verdict) -> Iterator[Block]:
     yield Paragraph(
-        text="PASS needs the whole interval on the good side of the limit. An interval that crosses the limit decides "
+        "PASS needs the whole interval on the good side of the limit. An interval that crosses the limit decides "
         f"nothing. Intervals are one-sided bounds at {confidence(verdict.alpha)} each; FAILs on tasks and slices of "
         "one variant are corrected for their number (Holm)."
     )
     groups = [_group(verdict, candidate) for candidate in verdict.candidates]
     groups += [_group(verdict, None)] if verdict.baseline_findings else []
     if verdict.baseline_findings or any(each.findings for each in verdict.candidates):
-        columns = (
-            Column(title="Gate"),
-            Column(title="Limit", kind="unbroken"),
-            Column(title="Measured, interval", label="Measured", kind="number"),
-            Column(title="Result"),
-            Column(title="Reason", kind="sentence"),
+        columns = titled(
+            "Gate",
+            Column("Limit", kind="unbroken"),
+            Column("Measured, interval", label="Measured", kind="number"),
+            "Result",
+            Column("Reason", kind="sentence"),
         )
         yield Table(columns=columns, groups=tuple(groups))
     else:
-        yield Paragraph(text="The suite sets no gate.", quiet=False)
+        yield Paragraph("The suite sets no gate.", quiet=False)
     if verdict.gate_changes:
         promoted = verdict.reference_label or verdict.reference
-        yield Paragraph(text=f"Gates that changed since {promoted} was promoted.")
+        yield Paragraph(f"Gates that changed since {promoted} was promoted.")
         yield _table(("Gate", "Change", "Lets through", "What"), map(_change, verdict.gate_changes))
     if verdict.waivers:
         yield Paragraph(
-            text="Waivers of the suite. One covers a FAIL and nothing else, for one variant, and stops counting on its "
-            "date."
+            "Waivers of the suite. One covers a FAIL and nothing else, for one variant, and stops counting on its date."
         )
         yield _table(("Waiver of", "Variant", "By", "Until", "State", "Reason"), map(_waiver, verdict.waivers))
 
 
 def _group(verdict: Verdict, candidate: CandidateVerdict | None) -> Group:
     if candidate is None:
-        heading: tuple[Cell, ...] = (Cell(text=f"{verdict.baseline} (baseline)"),)
+        heading: Row = (f"{verdict.baseline} (baseline)",)
         findings, note = verdict.baseline_findings, ""
     else:
-        heading = (Cell(text=candidate.variant), Cell(text=candidate.decision, decision=candidate.decision, badge=True))
+        heading = (candidate.variant, badge(candidate.decision))
         findings, note = candidate.findings, f"No gate was applied: {candidate.sentence}"
     order = telling([(finding.slice is not None, finding.decision) for finding in findings])
     shown, left_out = first(findings, order, SHOWN)
@@ -71,15 +84,12 @@ def _row(verdict: Verdict, finding: Finding) -> Row:
     other = finding.against if finding.against != verdict.baseline else ""
     warns = "warning only" if finding.severity == "warn" else ""
     return (
-        Cell(text=wording.gate_name(finding), tags=tuple(filter(None, (finding.name, warns)))),
+        Cell(wording.gate_name(finding), tags=tuple(filter(None, (finding.name, warns)))),
+        Cell(wording.limit(finding), tags=() if before is None else (f"was {wording.value(finding, before)}",)),
+        Cell(wording.value(finding, finding.value), small="" if between == DASH else between),
+        badge(finding.decision),
         Cell(
-            text=wording.limit(finding),
-            tags=() if before is None else (f"was {wording.value(finding, before)}",),
-        ),
-        Cell(text=wording.value(finding, finding.value), small="" if between == DASH else between),
-        Cell(text=finding.decision, decision=finding.decision, badge=True),
-        Cell(
-            text=finding.reason,
+            finding.reason,
             tags=(f"against {other}",) if other else (),
             small=wording.explain_command(verdict, finding) if explained else "",
         ),
@@ -87,25 +97,25 @@ def _row(verdict: Verdict, finding: Finding) -> Row:
 
 
 def _table(titles: Sequence[str], rows: Iterator[Row]) -> Table:
-    columns = [Column(title=title, kind="sentence" if title == titles[-1] else "text") for title in titles]
-    return Table(columns=tuple(columns), groups=(Group(rows=tuple(rows)),))
+    columns = [Column(title, kind="sentence" if title == titles[-1] else "text") for title in titles]
+    return table(columns, *rows)
 
 
 def _change(change: GateChange) -> Row:
-    through = Cell(text="not known" if change.looser is None else "less")
+    through: Cell | str = "not known" if change.looser is None else "less"
     if change.looser:
-        through = Cell(text="more", decision="INCONCLUSIVE")
-    return Cell(text=change.gate), Cell(text=change.what), through, Cell(text=change.says)
+        through = Cell("more", decision="INCONCLUSIVE")
+    return change.gate, change.what, through, change.says
 
 
 def _waiver(waiver: WaiverUse) -> Row:
     used = waiver.state == "used"
-    state = Cell(text="WAIVED", decision="WAIVED", badge=True)
+    state = badge("WAIVED")
     return (
-        Cell(text=waiver.gate, tags=tuple(part for part in (waiver.slice, waiver.workload) if part)),
-        Cell(text=waiver.variant),
-        Cell(text=waiver.by),
-        Cell(text=waiver.until),
-        state if used else Cell(text=waiver.state, decision="INCONCLUSIVE"),
-        Cell(text=waiver.reason, small="" if used else waiver.says),
+        Cell(waiver.gate, tags=tuple(part for part in (waiver.slice, waiver.workload) if part)),
+        waiver.variant,
+        waiver.by,
+        waiver.until,
+        state if used else Cell(waiver.state, decision="INCONCLUSIVE"),
+        Cell(waiver.reason, small="" if used else waiver.says),
     )

@@ -24,7 +24,7 @@ def section(verdict: Verdict) -> Section:
         note=f"Compared with {verdict.baseline}{also}. {began} UTC, {duration(verdict.elapsed_s)}.",
         warning="A partial run: not the whole suite." if verdict.partial else "",
     )
-    why = Lines(kind="quiet", lines=tuple(Line(text=hint, only=("terminal",)) for hint in _hint(verdict)))
+    why = Lines(kind="quiet", lines=tuple(Line(hint, only=("terminal",)) for hint in _hint(verdict)))
     return Section(blocks=(why, told))
 
 

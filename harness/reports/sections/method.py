@@ -8,5 +8,5 @@ from harness.reports.blocks import Line, Lines, Section
 
 def section(verdict: Verdict) -> Section:
     """As the gates wrote them."""
-    steps = Lines(kind="steps", lines=tuple(Line(text=text) for text in verdict.method))
+    steps = Lines(kind="steps", lines=tuple(Line(text) for text in verdict.method))
     return Section(name="method", title="How it was judged", link="Method", blocks=(steps,))

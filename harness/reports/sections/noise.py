@@ -8,13 +8,9 @@ from harness.notation import DASH, Notation, count, level, number, percent
 from harness.records.measures import Noise, NoiseMeasure
 from harness.records.verdict import Verdict
 from harness.reports import wording
-from harness.reports.blocks import Cell, Column, Group, Line, Lines, Paragraph, Row, Section, Table
+from harness.reports.blocks import Column, Line, Lines, Paragraph, Row, Section, numbers, table, titled
 
-COLUMNS = (
-    Column(title="What"),
-    Column(title="Between two passes", label="Between"),
-    Column(title="Over", kind="number"),
-)
+COLUMNS = titled("What", Column("Between two passes", label="Between"), *numbers("Over"))
 
 
 def section(verdict: Verdict) -> Section | None:
@@ -23,7 +19,7 @@ def section(verdict: Verdict) -> Section | None:
         return None
     note = f" {verdict.noise.note}." if verdict.noise.note else ""
     about = Paragraph(
-        text="The baseline against itself: a part of every task asked again in other batches, and adjacent runs of its "
+        "The baseline against itself: a part of every task asked again in other batches, and adjacent runs of its "
         f"own. What moves here says nothing about a candidate.{note}"
     )
     said = _line(verdict.noise)
@@ -31,8 +27,8 @@ def section(verdict: Verdict) -> Section | None:
         Line(label="noise floor", text=said, only=("terminal",)),
         Line(label="Noise floor", about=(f"{verdict.baseline} against itself",), text=said, only=("markdown",)),
     )
-    table = Table(columns=COLUMNS, groups=(Group(rows=tuple(_rows(verdict.noise))),))
-    return Section(name="noise", title="Noise floor", blocks=(about, table), short=(Lines(kind="quiet", lines=lines),))
+    rows = table(COLUMNS, *_rows(verdict.noise))
+    return Section(name="noise", title="Noise floor", blocks=(about, rows), short=(Lines(kind="quiet", lines=lines),))
 
 
 def _line(noise: Noise) -> str:
@@ -52,16 +48,12 @@ def _line(noise: Noise) -> str:
 
 def _rows(noise: Noise) -> Iterator[Row]:
     for each in noise.measures:
-        yield _row(f"{each.task} {each.metric}", _between(each), _over(each))
+        yield (f"{each.task} {each.metric}", _between(each), _over(each))
     for task, moved in noise.likelihoods.items():
-        yield _row(f"{task} log-likelihood", f"{number(moved)} nats apart on average", DASH)
+        yield (f"{task} log-likelihood", f"{number(moved)} nats apart on average", DASH)
     for speed in noise.speed:
         spread = f"±{percent(speed.spread)} from one run to the next"
-        yield _row(f"{speed.metric}, {speed.workload}", spread, f"{speed.pairs:,} adjacent runs")
-
-
-def _row(*texts: str) -> Row:
-    return tuple(Cell(text=text) for text in texts)
+        yield (f"{speed.metric}, {speed.workload}", spread, f"{speed.pairs:,} adjacent runs")
 
 
 def _between(each: NoiseMeasure) -> str:

@@ -12,11 +12,11 @@ from harness.notation import DASH, number, ratio, worst
 from harness.records.findings import Finding, FindingDecision
 from harness.records.verdict import CandidateVerdict, Verdict
 from harness.reports import wording
-from harness.reports.blocks import Card, Cell, Column, Group, Panels, Section, Table
+from harness.reports.blocks import Card, Cell, Column, Group, Panels, Row, Section, Table
 
 MOST_QUALITY = 3
 """More quality metrics than this are shown as the worst of them."""
-MISSING = Cell(text=DASH)
+MISSING = Cell(DASH)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,21 +34,21 @@ def section(verdict: Verdict) -> Section:
     shown = tuple(figures(verdict))
     cards = Panels(panels=tuple(_card(verdict, each, index, shown) for index, each in enumerate(verdict.candidates)))
     columns = (
-        Column(title="variant", kind="name"),
-        Column(title="verdict", kind="unbroken"),
-        *(Column(title=each.title, detail=each.detail, kind="number", rank=each.rank) for each in shown),
+        Column("variant", kind="name"),
+        Column("verdict", kind="unbroken"),
+        *(Column(each.title, detail=each.detail, kind="number", rank=each.rank) for each in shown),
     )
-    rows = tuple(
-        (Cell(text=each.variant), _decided(verdict, each), *(figure.cells[index] for figure in shown))
+    rows: tuple[Row, ...] = tuple(
+        (each.variant, _decided(verdict, each), *(figure.cells[index] for figure in shown))
         for index, each in enumerate(verdict.candidates)
     )
-    table = Table(columns=columns, groups=(Group(rows=rows),), against=verdict.baseline, wraps=False)
+    table = Table(columns=columns, groups=(Group(rows),), against=verdict.baseline, wraps=False)
     return Section(blocks=(cards,), short=(table,))
 
 
 def _decided(verdict: Verdict, candidate: CandidateVerdict) -> Cell:
     word = wording.decision_word(verdict, candidate.decision)
-    return Cell(text=word, decision=candidate.decision, badge=word == candidate.decision)
+    return Cell(word, decision=candidate.decision, badge=word == candidate.decision)
 
 
 def _card(verdict: Verdict, candidate: CandidateVerdict, index: int, shown: tuple[Figure, ...]) -> Card:
@@ -73,7 +73,7 @@ def figures(verdict: Verdict) -> Iterator[Figure]:
             yield _measured(verdict, task, row.name, shown.title, shown.rank)
     if any(candidate.flips_total for candidate in verdict.candidates):
         flips = [str(sum(each.flips_total.values())) if each.flips_total else DASH for each in verdict.candidates]
-        yield Figure(title="flips", detail="items", cells=tuple(Cell(text=text) for text in flips), rank=6)
+        yield Figure(title="flips", detail="items", cells=tuple(map(Cell, flips)), rank=6)
     yield from _retained(verdict)
     yield from _costs(verdict)
 
@@ -102,7 +102,7 @@ def _retained(verdict: Verdict) -> Iterator[Figure]:
     tasks = [task for task, _ in found]
     for (task, metric), by_variant in found.items():
         own = [by_variant.get(candidate.variant) for candidate in verdict.candidates]
-        cells = [MISSING if f is None else Cell(text=wording.value(f, f.value), decision=f.decision) for f in own]
+        cells = [MISSING if f is None else Cell(wording.value(f, f.value), decision=f.decision) for f in own]
         title = task if tasks.count(task) == 1 else f"{task} {metric}"
         yield Figure(title=title, detail="retained", cells=tuple(cells), rank=2)
 
@@ -137,7 +137,7 @@ def _worst_drop(candidate: CandidateVerdict, keys: tuple[tuple[str, str], ...]) 
     if found is None:
         return MISSING
     text = f"{wording.change(found, found.change)} {found.task}"
-    return Cell(text=text, decision=_decision(candidate, found.task, found.metric))
+    return Cell(text, decision=_decision(candidate, found.task, found.metric))
 
 
 def _measured(verdict: Verdict, task: str, metric: str, title: str, rank: int) -> Figure:
@@ -150,7 +150,7 @@ def _measured(verdict: Verdict, task: str, metric: str, title: str, rank: int) -
         level = measure.kind == "divergence"
         detail = measure.unit if level else "rise" if measure.kind == "perplexity" else "drop"
         text = number(measure.change) if level else wording.change(measure, measure.change)
-        cells.append(Cell(text=text, decision=_decision(candidate, task, metric)))
+        cells.append(Cell(text, decision=_decision(candidate, task, metric)))
     return Figure(title=title, detail=detail, cells=tuple(cells), rank=rank)
 
 
@@ -166,5 +166,5 @@ def _costs(verdict: Verdict) -> Iterator[Figure]:
         if any(each is not None for each in ratios):
             decided = [_decision(candidate, None, metric.name) for candidate in verdict.candidates]
             texts = [DASH if each is None else ratio(each) for each in ratios]
-            cells = tuple(Cell(text=text, decision=each) for text, each in zip(texts, decided, strict=True))
+            cells = tuple(Cell(text, decision=each) for text, each in zip(texts, decided, strict=True))
             yield Figure(title=shown.title, detail="ratio", cells=cells, rank=shown.rank)

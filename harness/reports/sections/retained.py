@@ -8,16 +8,27 @@ from harness.notation import Notation, level, percent, span
 from harness.records.measures import Retained
 from harness.records.verdict import CandidateVerdict, Verdict
 from harness.reports import wording
-from harness.reports.blocks import Block, Cell, Column, Group, Line, Lines, Paragraph, Row, Section, Table
+from harness.reports.blocks import (
+    Block,
+    Cell,
+    Column,
+    Group,
+    Line,
+    Lines,
+    Paragraph,
+    Row,
+    Section,
+    Table,
+    numbers,
+    titled,
+)
 
-COLUMNS = (
-    Column(title="Metric"),
-    Column(title="Base", kind="number"),
-    Column(title="Fine-tuned", kind="number"),
-    Column(title="Candidate", kind="number"),
-    Column(title="Gained, interval", label="Gained", kind="number"),
-    Column(title="Retained, interval", label="Retained", kind="number"),
-    Column(title="Items", kind="number"),
+COLUMNS = titled(
+    "Metric",
+    *numbers("Base", "Fine-tuned", "Candidate"),
+    Column("Gained, interval", label="Gained", kind="number"),
+    Column("Retained, interval", label="Retained", kind="number"),
+    *numbers("Items"),
 )
 
 
@@ -31,15 +42,15 @@ def section(verdict: Verdict) -> Section | None:
     lines = tuple(Line(label=variant, text=text) for variant, text in told if text)
     blocks: list[Block] = [
         Paragraph(
-            text=f"(candidate − base) / ({verdict.baseline} − base), item by item, against {model or 'the base model'}"
+            f"(candidate − base) / ({verdict.baseline} − base), item by item, against {model or 'the base model'}"
             ", the model before fine-tuning. 100 % keeps all that fine-tuning gained; where the gain itself is not "
             "shown to be above 0, the share is undefined. For perplexity it is the share of the fall in negative "
             "log-likelihood."
         )
     ]
-    blocks += [Paragraph(text=f"Undefined: {note}", quiet=False)] if note else []
+    blocks += [Paragraph(f"Undefined: {note}", quiet=False)] if note else []
     groups = [
-        Group(heading=(Cell(text=each.variant),), rows=tuple(_row(row, tagged=not note) for row in each.retained))
+        Group(heading=(each.variant,), rows=tuple(_row(row, tagged=not note) for row in each.retained))
         for each in verdict.candidates
         if each.retained
     ]
@@ -80,15 +91,15 @@ def _interval(row: Retained) -> str:
 
 
 def _row(row: Retained, *, tagged: bool) -> Row:
-    retained = Cell(text="undefined")
+    retained: Cell | str = "undefined"
     if row.retained is not None:
-        retained = Cell(text=percent(row.retained), small=_interval(row))
+        retained = Cell(percent(row.retained), small=_interval(row))
     return (
-        Cell(text=f"{row.task} {row.metric}", tags=(row.note,) if row.note and tagged else ()),
-        *(Cell(text=level(each, row.unit)) for each in (row.base, row.fine_tuned, row.candidate)),
-        Cell(text=_gain(row, row.gain), small=span(_gain(row, row.gain_lower), _gain(row, row.gain_upper))),
+        Cell(f"{row.task} {row.metric}", tags=(row.note,) if row.note and tagged else ()),
+        *(level(each, row.unit) for each in (row.base, row.fine_tuned, row.candidate)),
+        Cell(_gain(row, row.gain), small=span(_gain(row, row.gain_lower), _gain(row, row.gain_upper))),
         retained,
-        Cell(text=wording.counted(row.n, row.clusters)),
+        wording.counted(row.n, row.clusters),
     )
 
 

@@ -5,25 +5,21 @@ The verdict holds every slice; a report says how many it leaves out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from harness.notation import DASH, level, significant
 from harness.records.measures import Measure, MovedSlice, SliceMeasure
 from harness.records.verdict import CandidateVerdict, Verdict
 from harness.reports import wording
-from harness.reports.blocks import Block, Cell, Column, Fold, Group, Paragraph, Row, Section, Table, first
+from harness.reports.blocks import Block, Fold, Paragraph, Row, Section, first, numbers, table, titled
 
 SHOWN, MOVED_SHOWN, MOVED_SHORT, MOVED_TOLD = 60, 25, 10, 3
 """Slices of a metric; of those that moved on a page, in Markdown and in a line."""
 
 
-def _columns(names: Sequence[str], numbers: Sequence[str]) -> tuple[Column, ...]:
-    return (*(Column(title=t) for t in names), *(Column(title=t, kind="number") for t in numbers))
-
-
-MOVED_COLUMNS = _columns(("Slice", "Task"), ("Change", "Bounds", "Items", "p", "q"))
-SHORT_COLUMNS = _columns(("task", "slice"), ("change", "bounds", "items", "q"))
-COLUMNS = _columns(("Slice",), ("Baseline", "Candidate", "Change", "Bounds", "Items", "Certifies", "q"))
+MOVED_COLUMNS = titled("Slice", "Task", *numbers("Change", "Bounds", "Items", "p", "q"))
+SHORT_COLUMNS = titled("task", "slice", *numbers("change", "bounds", "items", "q"))
+COLUMNS = titled("Slice", *numbers("Baseline", "Candidate", "Change", "Bounds", "Items", "Certifies", "q"))
 
 
 def section(verdict: Verdict) -> Section | None:
@@ -32,7 +28,7 @@ def section(verdict: Verdict) -> Section | None:
     moved = [candidate for candidate in verdict.candidates if candidate.exploratory is not None]
     blocks: list[Block] = [
         Paragraph(
-            text="Where the change sits. Slices are small: read the bounds, not the values. “Certifies” is the "
+            "Where the change sits. Slices are small: read the bounds, not the values. “Certifies” is the "
             "smallest drop that so many items can show to be safe, at 80 % power and the share of flips seen."
         )
     ]
@@ -48,17 +44,17 @@ def _moved(candidate: CandidateVerdict, *, is_open: bool) -> Block:
     assert found is not None
     if not found.moved:
         text = f"of {found.slices:,} changes on slices none stands out (q at most {found.level})."
-        return Paragraph(text=f"{candidate.variant}: {text}")
+        return Paragraph(f"{candidate.variant}: {text}")
     rows = tuple(
-        (Cell(text=wording.slice_name(each.slice)), Cell(text=each.task), *_figures(each, each.p, each.q))
+        (wording.slice_name(each.slice), each.task, *_figures(each, each.p, each.q))
         for each in found.moved[:MOVED_SHOWN]
     )
     more = len(found.moved) - MOVED_SHOWN
-    left_out = [Paragraph(text=f"{more:,} more in verdict.json.")] if more > 0 else []
+    left_out = [Paragraph(f"{more:,} more in verdict.json.")] if more > 0 else []
     return Fold(
         summary=f"{candidate.variant} · which slices moved",
         note=f"{len(found.moved):,} of {found.slices:,}, q at most {found.level}; exploratory, decides nothing",
-        blocks=(Table(columns=MOVED_COLUMNS, groups=(Group(rows=rows),)), *left_out),
+        blocks=(table(MOVED_COLUMNS, *rows), *left_out),
         open=is_open,
     )
 
@@ -68,26 +64,20 @@ def _short(candidate: CandidateVerdict) -> Iterator[Fold]:
     if found is None or not found.moved:
         return
     rows = tuple(
-        (Cell(text=each.task), Cell(text=wording.slice_name(each.slice)), *_figures(each, each.q))
-        for each in found.moved[:MOVED_SHORT]
+        (each.task, wording.slice_name(each.slice), *_figures(each, each.q)) for each in found.moved[:MOVED_SHORT]
     )
     more = len(found.moved) - MOVED_SHORT
-    left_out = [Paragraph(text=f"and {more:,} more")] if more > 0 else []
+    left_out = [Paragraph(f"and {more:,} more")] if more > 0 else []
     yield Fold(
         summary=f"{candidate.variant}: {len(found.moved):,} of {found.slices:,} slices moved (exploratory)",
-        blocks=(Table(columns=SHORT_COLUMNS, groups=(Group(rows=rows),)), *left_out),
+        blocks=(table(SHORT_COLUMNS, *rows), *left_out),
         subject=candidate.variant,
     )
 
 
 def _figures(moved: MovedSlice, *shares: float) -> Row:
     between = wording.change_of(moved.kind).span(moved.lower, moved.upper, moved.unit)
-    return (
-        Cell(text=moved_change(moved)),
-        Cell(text=between),
-        Cell(text=f"{moved.n:,}"),
-        *(Cell(text=significant(share)) for share in shares),
-    )
+    return (moved_change(moved), between, f"{moved.n:,}", *(significant(share) for share in shares))
 
 
 def moved_change(moved: MovedSlice) -> str:
@@ -119,24 +109,24 @@ def kept_slices(measure: Measure, most: int) -> tuple[tuple[SliceMeasure, ...], 
 
 def _slices(candidate: CandidateVerdict, measure: Measure, *, is_open: bool) -> Fold:
     shown, more = kept_slices(measure, SHOWN)
-    table = Table(columns=COLUMNS, groups=(Group(rows=tuple(_row(measure, row) for row in shown)),))
+    figures = table(COLUMNS, *(_row(measure, row) for row in shown))
     told = f"{more:,} slices that moved less are not shown; verdict.json has them all."
     return Fold(
         summary=f"{candidate.variant} · {measure.task} {measure.metric}",
         note=f"{len(measure.slices)} slices",
-        blocks=(table, Paragraph(text=told)) if more else (table,),
+        blocks=(figures, Paragraph(told)) if more else (figures,),
         open=is_open,
     )
 
 
 def _row(measure: Measure, row: SliceMeasure) -> Row:
     return (
-        Cell(text=wording.slice_name(row.slice)),
-        Cell(text=level(row.baseline, measure.unit)),
-        Cell(text=level(row.candidate, measure.unit)),
-        Cell(text=wording.change(measure, row.change)),
-        Cell(text=wording.change_of(measure.kind).span(row.lower, row.upper, measure.unit)),
-        Cell(text=f"{row.n:,}"),
-        Cell(text=wording.change(measure, row.certifies)),
-        Cell(text=DASH if row.q is None else significant(row.q)),
+        wording.slice_name(row.slice),
+        level(row.baseline, measure.unit),
+        level(row.candidate, measure.unit),
+        wording.change(measure, row.change),
+        wording.change_of(measure.kind).span(row.lower, row.upper, measure.unit),
+        f"{row.n:,}",
+        wording.change(measure, row.certifies),
+        (DASH if row.q is None else significant(row.q)),
     )

@@ -22,7 +22,7 @@ def section(verdict: Verdict) -> Section | None:
     charts = [_scatter(verdict, task, metric) for task, metric in keys]
     drawn = tuple(chart for chart in charts if chart is not None)
     about = Paragraph(
-        text="Up is quality, right is speed, the area of a mark is the memory its weights take. Thin lines are "
+        "Up is quality, right is speed, the area of a mark is the memory its weights take. Thin lines are "
         "one-sided bounds."
     )
     panels = Panels(panels=drawn, width="wide")

@@ -6,22 +6,16 @@ from harness.notation import DASH
 from harness.records.measures import CumulativeDrift, DriftStep
 from harness.records.verdict import CandidateVerdict, Verdict
 from harness.reports import wording
-from harness.reports.blocks import Cell, Column, Fold, Group, Paragraph, Row, Section, Table
+from harness.reports.blocks import Cell, Column, Fold, Group, Paragraph, Row, Section, Table, badge, numbers, titled
 
-COLUMNS = (
-    Column(title="Version"),
-    Column(title="Promoted", kind="unbroken"),
-    Column(title="Step", kind="number"),
-    Column(title="In all", kind="number"),
-    Column(title="Items", kind="number"),
-)
+COLUMNS = titled("Version", Column("Promoted", kind="unbroken"), *numbers("Step", "In all", "Items"))
 
 
 def section(verdict: Verdict) -> Section | None:
     """None where no version was promoted."""
     drifted = [candidate for candidate in verdict.candidates if candidate.creep]
     about = Paragraph(
-        text="Every promoted version and then the candidate: the change from the version before, and in all from "
+        "Every promoted version and then the candidate: the change from the version before, and in all from "
         f"{verdict.baseline}. Each is paired over the same items with bounds of its own; bounds are never added up. "
         f"The gate against {verdict.baseline} is what stops a loss that creeps."
     )
@@ -37,10 +31,10 @@ def _fold(candidate: CandidateVerdict, *, is_open: bool) -> Fold:
 
 def _group(drift: CumulativeDrift) -> Group:
     limit = "no limit in all" if drift.limit is None else f"limit {_amount(drift, drift.limit)} in all"
-    heading = [Cell(text=f"{drift.task} {drift.metric}", tags=(limit,))]
+    heading: list[Cell | str] = [Cell(f"{drift.task} {drift.metric}", tags=(limit,))]
     for word, decision in (("step", drift.step_decision), ("in all", drift.total_decision)):
         if decision:
-            heading += [Cell(text=word), Cell(text=decision, decision=decision, badge=True)]
+            heading += [word, badge(decision)]
     rows = [_row(drift, step) for step in drift.steps]
     return Group(heading=tuple(heading), rows=tuple(rows), note=drift.starts_anew or "")
 
@@ -48,11 +42,11 @@ def _group(drift: CumulativeDrift) -> Group:
 def _row(drift: CumulativeDrift, step: DriftStep) -> Row:
     earlier = f"{drift.earlier} earlier and " if step is drift.steps[0] and drift.earlier else ""
     return (
-        Cell(text=f"{earlier}{step.version}", tags=("this run",) if step is drift.steps[-1] else ()),
-        Cell(text=step.promoted_at[:10] if step.promoted_at else DASH),
-        Cell(text=_amount(drift, step.step), small=_bounds(drift, step.step_lower, step.step_upper)),
-        Cell(text=_amount(drift, step.total), small=_bounds(drift, step.total_lower, step.total_upper)),
-        Cell(text=f"{step.n:,}"),
+        Cell(f"{earlier}{step.version}", tags=("this run",) if step is drift.steps[-1] else ()),
+        (step.promoted_at[:10] if step.promoted_at else DASH),
+        Cell(_amount(drift, step.step), small=_bounds(drift, step.step_lower, step.step_upper)),
+        Cell(_amount(drift, step.total), small=_bounds(drift, step.total_lower, step.total_upper)),
+        f"{step.n:,}",
     )
 
 
