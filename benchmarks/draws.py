@@ -28,7 +28,7 @@ from harness.stats import (
     speed_ratio,
 )
 from harness.stats.bounded import BoundedMean
-from harness.stats.decision import above
+from harness.stats.decision import decide
 
 ALPHA = 0.05
 Z = 1.6448536269514722
@@ -193,7 +193,7 @@ def rare_score(n: int, share: float, size: int = 1) -> Draw:
 def _kept(base: Floats, cand: Floats, labels: NDArray[np.int64] | None, limit: float) -> Outcome:
     """What a gate on the share of graded scores says, [sims, n] each. Of no score at all it says nothing."""
     found = [
-        above(each.lower, each.upper, limit)
+        decide(each.lower, each.upper, limit, ceiling=False)
         for left, right in zip(base, cand, strict=True)
         if left.any() and (each := graded_recovery(left, right, clusters=labels))
     ]

@@ -238,8 +238,7 @@ def commands_of(basis: Basis, run: RunManifest, results: str) -> tuple[str, ...]
     """`quantgate show` lines that print the inputs."""
     if basis.task is None:
         return ()
-    runs, task = [run.run], shlex.quote(basis.finding.task or "")
-    if basis.finding.reference:
-        runs.append(basis.finding.against.rpartition("@")[2])
+    promoted, task = basis.finding.promoted_run, shlex.quote(basis.finding.task or "")
+    runs = [run.run, *([] if promoted is None else [promoted])]
     where = "" if results == "results" else f" --results {shlex.quote(results)}"
     return tuple(f"quantgate show {each} --task {task}{where}" for each in runs)

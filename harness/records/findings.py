@@ -125,9 +125,15 @@ class Finding(Model):
         return int(self.gate.removeprefix("gates[").partition("]")[0])
 
     @property
+    def promoted_run(self) -> str | None:
+        """The run of the promoted version that the value is measured from, of `nf4@20261121-…`; None for another."""
+        _, promoted, run = self.against.rpartition("@")
+        return run if promoted else None
+
+    @property
     def reference(self) -> bool:
         """Whether the value is measured from a promoted version."""
-        return "@" in self.against
+        return self.promoted_run is not None
 
 
 class Check(Model):
