@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import faulthandler
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 
 import pytest
+
+from harness.engines.served.fake import FakeServer, Pages
 
 LONG_S = 2700
 """Limit of a test that is `slow` or needs the `model` and says no other; of all else, pyproject.toml's `timeout`."""
@@ -48,3 +51,10 @@ def limit_s(item: pytest.Item) -> float:
     """Seconds that pytest-timeout allows a test."""
     marker = item.get_closest_marker("timeout")
     return float(marker.args[0] if marker is not None else item.config.getini("timeout"))
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Pages], FakeServer]]:
+    """Starts fake servers and stops them."""
+    with ExitStack() as running:
+        yield lambda pages: running.enter_context(FakeServer(pages))

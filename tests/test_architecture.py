@@ -21,6 +21,7 @@ VOCABULARY = {
     "engines.hidden_states",
     "engines.load_reference",
     "engines.registry",
+    "engines.served.fake",
     "masking",
     "notation",
     "shown",
@@ -28,7 +29,7 @@ VOCABULARY = {
 }
 """Names for things: anybody may import them. The engines' table is for everybody who asks what depends
 on an engine; the layout of stored states for those who read them from a store; what an engine is told to load, as
-driver and worker both resolve it."""
+driver and worker both resolve it; the server that the doctor tries the served engine on."""
 MAY_IMPORT: dict[str, set[str]] = {
     "methods": set(),
     "checkpoints": set(),

@@ -7,16 +7,15 @@ Each uses the tiny model, and what it needs beside it is written here: a GGUF fi
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from harness.doctor.trials import Attempt, attempt, attempt_suite, load_and_score, quantize_block, tried
 from harness.engines.protocol import Facts, GenerateRequest
 from harness.engines.registry import ENGINES
+from harness.engines.served.fake import ABSENT, Answer, FakeServer
 from harness.errors import EngineError
 from harness.methods import METHODS, filled
 from harness.methods.base import Block
@@ -104,8 +103,8 @@ def _served(name: str, model: Path, scratch: Path) -> Attempt:
     """Answers of a server on loopback that this process plays; only the user knows the address of a real one."""
 
     def load() -> tuple[Facts, None]:
-        with stand_in() as url:
-            suite = attempt_suite({"url": url}, model, scratch)
+        with FakeServer(stand_in) as server:
+            suite = attempt_suite({"url": server.url}, model, scratch)
             variant = resolve_variant(suite, "tried", offline=True)
             with Worker(name, log=scratch / f"{name}.log", environment={"NO_PROXY": "127.0.0.1"}) as worker:
                 facts = worker.load(variant.load)
@@ -206,38 +205,11 @@ def write_adapter(model: Path, folder: Path) -> tuple[int, int]:
     return plain, sum(values.numel() for values in tensors.values())
 
 
-@contextmanager
-def stand_in() -> Iterator[str]:
-    """The address of an OpenAI-style server on loopback that gives every prompt the same answer and no log-probs."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self._reply({"data": [{"id": "tiny", "owned_by": "quantgate"}]} if self.path == "/v1/models" else None)
-
-        def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            if self.path != "/v1/completions":
-                self._reply(None)
-                return
-            usage = {"prompt_tokens": len(asked["prompt"]), "completion_tokens": asked["max_tokens"]}
-            self._reply({"choices": [{"index": 0, "text": ANSWER, "finish_reason": "length"}], "usage": usage})
-
-        def _reply(self, answer: object) -> None:
-            content = json.dumps(answer if answer is not None else {"error": "Not Found"}).encode()
-            self.send_response(200 if answer is not None else 404)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *args: object) -> None:
-            """Nothing on the terminal."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
+def stand_in(path: str, body: dict[str, Any]) -> Answer:
+    """An OpenAI-style server that gives every prompt the same answer and no log-probs."""
+    if path == "/v1/models":
+        return Answer(body={"data": [{"id": "tiny", "owned_by": "quantgate"}]})
+    if path != "/v1/completions":
+        return ABSENT
+    usage = {"prompt_tokens": len(body["prompt"]), "completion_tokens": body["max_tokens"]}
+    return Answer(body={"choices": [{"index": 0, "text": ANSWER, "finish_reason": "length"}], "usage": usage})

@@ -14,6 +14,8 @@ from typing import Literal
 Model = Literal["folder", "gguf", "address", "script"]
 """What an engine is given as a variant's model: a folder or hub id, one .gguf file, the address of a server, or only a
 script of how it answers."""
+SERVERS = ("auto", "llama.cpp", "vllm", "sglang", "tgi", "openai")
+"""Kinds of servers that the served engine knows how to ask; `auto` finds out."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from harness.engines.registry import ENGINES, EngineRow, deduced
+from harness.engines.registry import ENGINES, SERVERS, EngineRow, deduced
 from harness.suite.quantize_block import AnyQuantization, Quantization
 from harness.suite.values import Names, Scalar, Spec
 
@@ -26,10 +26,10 @@ def _variable_name(value: object) -> object:
 
 if TYPE_CHECKING:
     Quantize = Quantization
-    EngineName = str
+    EngineName = ServerName = str
 else:
     Quantize = AnyQuantization
-    EngineName = Literal[tuple(ENGINES)]
+    EngineName, ServerName = Literal[tuple(ENGINES)], Literal[SERVERS]
 
 
 class Endpoint(Spec):
@@ -39,7 +39,7 @@ class Endpoint(Spec):
     """Name to ask for; the server's first model when left out."""
     api_key_env: Annotated[str | None, BeforeValidator(_variable_name)] = None
     """Name of the environment variable that holds the key."""
-    server: Literal["auto", "llama.cpp", "vllm", "sglang", "tgi", "openai"] = "auto"
+    server: ServerName = "auto"
     concurrency: Annotated[int, Field(ge=1)] = 4
     timeout_s: Annotated[float, Field(gt=0)] = 120.0
     retries: Annotated[int, Field(ge=0)] = 4

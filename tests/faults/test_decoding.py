@@ -6,7 +6,7 @@ import dataclasses
 import json
 import random
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from harness.engines.penalties import ruled
 from harness.engines.protocol import GenerateRequest, LoadSpec, ScoreRequest
 from harness.engines.served.decoding_rules import Piece, answer
 from harness.engines.served.dialect import Detokenizer
+from harness.engines.served.fake import Answer, Pages
 from harness.engines.served.served_engine import load
 from harness.errors import EngineError, SuiteError
 from harness.planning.plan_suite import plan_suite
@@ -28,7 +29,7 @@ from harness.planning.task_decoding import suite_rules
 from harness.planning.task_plan import TaskPlan
 from harness.runner.generation_settings import decoding_notes, own_rules
 from harness.suite.load import load_suite
-from tests.engines.served.test_served_engine import Answer, Fake, Pages, expected, llamacpp, plain, sglang, vllm
+from tests.engines.served.fake_servers import Serve, expected, llamacpp, plain, sglang, vllm
 from tests.engines.tiny import save_tokenizer, tiny_config
 
 ITEMS, NEW = 12, 10
@@ -444,21 +445,6 @@ def test_an_answer_of_a_server_ends_where_the_rules_say(
 
 
 PENALTY = Decoding(end_tokens=(7,), repetition_penalty=1.3)
-Serve = Callable[[Pages], Fake]
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    """Starts fake servers and stops them."""
-    running: list[Fake] = []
-
-    def start(pages: Pages) -> Fake:
-        running.append(Fake(pages))
-        return running[-1]
-
-    yield start
-    for each in running:
-        each.close()
 
 
 @pytest.mark.parametrize(

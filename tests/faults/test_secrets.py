@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -17,28 +17,13 @@ from hypothesis import strategies as st
 import harness
 from harness import masking
 from harness.engines.protocol import GenerateRequest, LoadSpec, Scalar, ScoreRequest
+from harness.engines.served.fake import Answer
 from harness.engines.served.served_engine import load
 from harness.errors import EngineError, SuiteError
 from harness.suite.load import parse_suite
-from tests.engines.served.test_served_engine import Answer, Fake, Pages, plain
+from tests.engines.served.fake_servers import Serve, plain
 
 KEY = "sk-proj-4f9aQ7xZ_81-LmN0pqrs"
-Serve = Callable[[Pages], Fake]
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    """Starts fake servers and stops them."""
-    running: list[Fake] = []
-
-    def start(pages: Pages) -> Fake:
-        running.append(Fake(pages))
-        return running[-1]
-
-    yield start
-    for each in running:
-        each.close()
-
 
 ECHOES: dict[str, Callable[[str], str]] = {
     "as it is": str,

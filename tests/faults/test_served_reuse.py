@@ -13,8 +13,9 @@ pytest.importorskip("httpx2", reason="a served model needs quantgate[served]")
 pytest.importorskip("tenacity", reason="a served model needs quantgate[served]")
 
 import harness
+from harness.engines.served.fake import Answer, FakeServer
 from harness.records.store import Store
-from tests.engines.served.test_served_engine import Answer, Fake, plain
+from tests.engines.served.fake_servers import plain
 
 
 class Deployment:
@@ -34,7 +35,7 @@ class Deployment:
                 body = {**body, "prompt": [first + self.model, *rest]}
             return echo(path, body)
 
-        self.server = Fake(pages)
+        self.server = FakeServer(pages)
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.engines.protocol import GenerateRequest, Generation, LoadSpec
+from harness.engines.registry import SERVERS
 from harness.engines.served.http import Http, Reply, ServerRefusedError, shown
 from harness.errors import EngineError
 
-SERVERS = ("auto", "llama.cpp", "vllm", "sglang", "tgi", "openai")
 PROBE_TEXT = "The capital of France is Paris and"
 PROBE_IDS = (100, 101, 102, 103, 104)
 """Asked when the server cannot say how it splits a text. In every vocabulary seen these are plain pieces."""

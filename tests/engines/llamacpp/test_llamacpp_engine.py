@@ -29,7 +29,7 @@ from harness.errors import EngineError
 from harness.worker.client import Worker
 from tests.environments import interpreter
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DEMO = ROOT / ".cache" / "demo-model" / "SmolLM2-135M-Instruct"
 MAKE = ROOT / "harness" / "methods" / "gguf_files.py"
 TEXT = """The lighthouse stood at the end of a long spit of sand, and the road to it was under water twice a day.

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import math
 import os
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -32,304 +28,28 @@ from harness.engines.protocol import (
     Window,
     Workload,
 )
+from harness.engines.served.fake import Answer
 from harness.engines.served.http import LONGEST_WAIT_S, _AgainError, _retry_after, _wait
 from harness.engines.served.served_engine import ServedEngine, load, timing, token_times
 from harness.errors import EngineError
+from tests.engines.served.fake_servers import (
+    CONTEXT,
+    END,
+    VOCABULARY,
+    Serve,
+    best,
+    expected,
+    greedy,
+    llamacpp,
+    plain,
+    sglang,
+    tgi,
+    vllm,
+    words,
+)
 from tests.environments import interpreter
 
-ROOT = Path(__file__).parents[2]
-VOCABULARY = 1000
-END = 7
-"""The fake model's end of text."""
-CONTEXT = (400, 401, 402)
-
-
-# -- a fake model and its servers
-
-
-def log_prob(prompt: tuple[int, ...], token: int) -> float:
-    """The fake model: a geometric distribution over a permutation of the vocabulary that the prompt's sum picks."""
-    return math.log(0.01 / (1 - 0.99**VOCABULARY)) + rank(prompt, token) * math.log(0.99)
-
-
-def rank(prompt: tuple[int, ...], token: int) -> int:
-    return (token * 7 + sum(prompt) * 13) % VOCABULARY
-
-
-def best(prompt: tuple[int, ...]) -> int:
-    return -sum(prompt) * 13 * 143 % VOCABULARY  # 143 * 7 = 1 modulo the vocabulary
-
-
-def expected(context: tuple[int, ...], continuation: tuple[int, ...]) -> ContinuationScore:
-    before = [(*context, *continuation[:place]) for place in range(len(continuation))]
-    return ContinuationScore(
-        log_probs=tuple(log_prob(prompt, token) for prompt, token in zip(before, continuation, strict=True)),
-        greedy=all(best(prompt) == token for prompt, token in zip(before, continuation, strict=True)),
-    )
-
-
-def greedy(prompt: tuple[int, ...], count: int) -> tuple[int, ...]:
-    for _ in range(count):
-        prompt = (*prompt, best(prompt))
-    return prompt[len(prompt) - count :]
-
-
-def words(tokens: tuple[int, ...]) -> str:
-    return "".join(f" w{token}" for token in tokens)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the server sends: JSON, or raw bytes, or events; and how it misbehaves."""
-
-    body: Any = None
-    status: int = 200
-    raw: bytes | None = None
-    events: list[Any] | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    delay_s: float = 0.0
-    drop: bool = False
-    """Break the connection after half of the body."""
-    drip_s: float = 0.0
-    """Pause after every byte."""
-
-    def content(self) -> bytes:
-        if self.raw is not None:
-            return self.raw
-        if self.events is not None:
-            return b"".join(b"data: " + json.dumps(each).encode() + b"\n\n" for each in self.events)
-        return json.dumps(self.body).encode()
-
-
-Pages = Callable[[str, dict[str, Any]], Answer]
-
-
-class Fake:
-    """A server on loopback. `faults` are answered first, one a request, on the page they name."""
-
-    def __init__(self, pages: Pages) -> None:
-        self.asked: list[tuple[str, dict[str, Any], Mapping[str, str]]] = []
-        self.faults: list[tuple[str, Answer]] = []
-        fake = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                self.respond({})
-
-            def do_POST(self) -> None:
-                self.respond(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-
-            def respond(self, body: dict[str, Any]) -> None:
-                fake.asked.append((self.path, body, dict(self.headers)))
-                fault = next((each for each in fake.faults if each[0] == self.path), None)
-                if fault is not None:
-                    fake.faults.remove(fault)
-                self.send(pages(self.path, body) if fault is None else fault[1])
-
-            def send(self, answer: Answer) -> None:
-                time.sleep(answer.delay_s)
-                content = answer.content()
-                try:
-                    self.send_response(answer.status)
-                    for name, value in answer.headers.items():
-                        self.send_header(name, value)
-                    self.send_header("Content-Length", str(len(content)))
-                    self.end_headers()
-                    if answer.drop:
-                        content = content[: len(content) // 2]
-                        self.close_connection = True
-                    for place in range(0, len(content), 1 if answer.drip_s else len(content)):
-                        self.wfile.write(content[place : place + (1 if answer.drip_s else len(content))])
-                        time.sleep(answer.drip_s)
-                except (BrokenPipeError, ConnectionResetError):
-                    self.close_connection = True
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-        self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-
-def models(owner: str, *names: str) -> Answer:
-    return Answer({"data": [{"id": name, "owned_by": owner, "max_model_len": 2048} for name in names or ("tiny",)]})
-
-
-ABSENT = Answer({"error": "Not Found"}, status=404)
-
-
-def vllm(path: str, body: dict[str, Any]) -> Answer:
-    """vLLM as its own source writes answers."""
-    if path == "/v1/models":
-        return models("vllm", "tiny", "tiny-lora")
-    if path == "/version":
-        return Answer({"version": "0.33.0"})
-    if path == "/tokenize":
-        return Answer({"tokens": [300 + ord(each) for each in body["prompt"]], "count": len(body["prompt"])})
-    if path != "/v1/completions":
-        return ABSENT
-    prompt, count = tuple(body["prompt"]), body["max_tokens"]
-    tokens = greedy(prompt, count)
-    usage = {"prompt_tokens": len(prompt), "completion_tokens": count}
-    if body.get("stream"):
-        assert body["ignore_eos"]
-        steps = sorted({1, *range(2, count, 2), count})
-        events: list[Any] = [
-            {"choices": [{"text": "x", "index": 0}], "usage": {"completion_tokens": step}} for step in steps
-        ]
-        return Answer(events=[*events, {"choices": [], "usage": usage}])
-    choice: dict[str, Any] = {"index": 0, "text": words(tokens), "finish_reason": "length", "stop_reason": None}
-    if body.get("return_token_ids"):
-        choice["token_ids"] = tokens
-    if "prompt_logprobs" in body:
-        choice["prompt_logprobs"] = [None] + [
-            {
-                str(each): {"logprob": log_prob(prompt[:place], each), "rank": rank(prompt[:place], each) + 1}
-                for each in {prompt[place], best(prompt[:place])}
-            }
-            for place in range(1, len(prompt))
-        ]
-    return Answer({"choices": [choice], "usage": usage})
-
-
-def plain(*, echo: bool, split: bool = False) -> Pages:
-    """An OpenAI-style server that ignores what it does not know, `echo` too unless told otherwise."""
-
-    def pages(path: str, body: dict[str, Any]) -> Answer:
-        if path == "/v1/models":
-            return models("somebody")
-        if path != "/v1/completions":
-            return ABSENT
-        prompt = tuple(body["prompt"])
-        tokens = greedy(prompt, body["max_tokens"])
-        usage = {"prompt_tokens": len(prompt) + int(split), "completion_tokens": len(tokens)}
-        if body.get("stream"):
-            events = [{"choices": [{"text": words((each,)), "index": 0}]} for each in tokens]
-            return Answer(events=[*events, {"choices": [], "usage": usage}])
-        choice: dict[str, Any] = {"index": 0, "text": words(tokens), "finish_reason": "stop"}
-        if body.get("logprobs"):
-            whole = (*prompt, *tokens)
-            places = range(1, len(whole)) if echo else range(len(prompt), len(whole))
-            first = [None] if echo else []
-            choice["logprobs"] = {
-                "token_logprobs": [*first, *(log_prob(whole[:place], whole[place]) for place in places)],
-                "top_logprobs": [
-                    *first,
-                    *({"?": log_prob(whole[:place], best(whole[:place]))} for place in places),
-                ],
-            }
-        return Answer({"choices": [choice], "usage": usage})
-
-    return pages
-
-
-def llamacpp(*, grammar: bool) -> Pages:
-    """llama.cpp's server; an old one ignores a grammar of token ids."""
-
-    def pages(path: str, body: dict[str, Any]) -> Answer:
-        if path == "/v1/models":
-            meta = {"n_vocab": VOCABULARY, "n_params": 12345}
-            return Answer({"data": [{"id": "tiny.gguf", "owned_by": "llamacpp", "meta": meta}]})
-        if path == "/props":
-            return Answer({"default_generation_settings": {"n_ctx": 512}, "model_ftype": "Q4_1"})
-        if path == "/tokenize":
-            return Answer({"tokens": [300 + ord(each) for each in body["content"]]})
-        if path != "/completion":
-            return ABSENT
-        prompt = tuple(body["prompt"])
-        tokens = greedy(prompt, body["n_predict"])
-        if grammar and "grammar" in body:
-            forced = [int(each.strip("<[]>")) for each in body["grammar"].removeprefix("root ::= ").split()]
-            if END in forced:
-                return Answer({"error": "Unexpected empty grammar stack"}, status=500)
-            tokens = tuple(forced)
-        listed = []
-        for place, token in enumerate(tokens):
-            before = (*prompt, *tokens[:place])
-            order = sorted(range(VOCABULARY), key=lambda each: rank(before, each))[: body.get("n_probs", 0)]
-            top = [{"id": each, "logprob": log_prob(before, each)} for each in order]
-            listed.append({"id": token, "logprob": log_prob(before, token), "top_logprobs": top})
-        answer = {"content": words(tokens), "tokens": tokens, "stop_type": "limit", "truncated": False}
-        if body.get("n_probs"):
-            answer["completion_probabilities"] = listed
-        return Answer({**answer, "tokens_evaluated": len(prompt)})
-
-    return pages
-
-
-def sglang(path: str, body: dict[str, Any]) -> Answer:
-    """SGLang as its own source writes answers."""
-    if path == "/v1/models":
-        return models("sglang")
-    if path == "/model_info":
-        return Answer({"model_path": "tiny", "model_type": "llama", "architectures": ["LlamaForCausalLM"]})
-    if path != "/generate":
-        return ABSENT
-    prompt, settings = tuple(body["input_ids"]), body["sampling_params"]
-    tokens = (*greedy(prompt, settings["max_new_tokens"] - 1), END)
-    if body.get("stream"):
-        events = [{"text": "", "meta_info": {"completion_tokens": place + 1}} for place in range(len(tokens))]
-        return Answer(events=events)
-    meta: dict[str, Any] = {"prompt_tokens": len(prompt), "finish_reason": {"type": "stop", "matched": END}}
-    if body.get("return_logprob"):
-        places = range(body["logprob_start_len"] + 1, len(prompt))
-        first = prompt[body["logprob_start_len"]]
-        meta["input_token_logprobs"] = [[None, first, None]] + [
-            [log_prob(prompt[:place], prompt[place]), prompt[place], None] for place in places
-        ]
-        meta["input_top_logprobs"] = [None] + [
-            [[log_prob(prompt[:place], best(prompt[:place])), best(prompt[:place]), None]] for place in places
-        ]
-    return Answer({"text": words(tokens[:-1]), "output_ids": tokens, "meta_info": meta})
-
-
-def tgi(path: str, body: dict[str, Any]) -> Answer:
-    """TGI: text in, one start token in front. Token ids are those of `byte_tokenizer`."""
-    if path == "/v1/models":
-        return models("somebody")
-    if path == "/info":
-        return Answer({"model_id": "tiny", "max_total_tokens": 1024, "version": "3.3"})
-    prompt = (1, *(each + 3 for each in body.get("inputs", "").encode()))
-    if path == "/tokenize":
-        return Answer([{"id": each, "text": "?"} for each in prompt])
-    count = body.get("parameters", {}).get("max_new_tokens", 0)
-    tokens = greedy(prompt, count)
-    if path == "/generate_stream":
-        return Answer(events=[{"index": place, "token": {"id": each}} for place, each in enumerate(tokens)])
-    if path != "/generate":
-        return ABSENT
-    details: dict[str, Any] = {"finish_reason": "length", "tokens": [{"id": each} for each in tokens]}
-    if body["parameters"].get("decoder_input_details"):
-        details["prefill"] = [{"id": 1, "logprob": None}] + [
-            {"id": prompt[place], "logprob": log_prob(prompt[:place], prompt[place])} for place in range(1, len(prompt))
-        ]
-    return Answer({"generated_text": words(tokens), "details": details})
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[[Pages], Fake]]:
-    """Starts fake servers and stops them."""
-    running: list[Fake] = []
-
-    def start(pages: Pages) -> Fake:
-        running.append(Fake(pages))
-        return running[-1]
-
-    yield start
-    for each in running:
-        each.close()
-
-
+ROOT = Path(__file__).parents[3]
 Connect = Callable[..., ServedEngine]
 
 
@@ -395,7 +115,7 @@ def assert_scores(engine: ServedEngine) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["", "/", "/v1", "/v1/"])
-def test_vllm(serve: Callable[[Pages], Fake], connect: Connect, suffix: str) -> None:
+def test_vllm(serve: Serve, connect: Connect, suffix: str) -> None:
     """Scores, perplexity, generations and exact timings through prompt_logprobs, from any spelling of the address."""
     fake = serve(vllm)
     engine = connect(fake.url + suffix)
@@ -422,7 +142,7 @@ def test_vllm(serve: Callable[[Pages], Fake], connect: Connect, suffix: str) -> 
     assert engine.encode(["ab"], add_special_tokens=True) == [(397, 398)]
 
 
-def test_timed_prompts_are_new_every_time(serve: Callable[[Pages], Fake], connect: Connect) -> None:
+def test_timed_prompts_are_new_every_time(serve: Serve, connect: Connect) -> None:
     """A server must not answer a second timing from its cache of prefixes."""
     fake = serve(vllm)
     engine = connect(fake.url)
@@ -433,7 +153,7 @@ def test_timed_prompts_are_new_every_time(serve: Callable[[Pages], Fake], connec
     assert {len(prompt) for prompt in prompts} == {6}
 
 
-def test_echo_is_the_second_way(serve: Callable[[Pages], Fake], connect: Connect) -> None:
+def test_echo_is_the_second_way(serve: Serve, connect: Connect) -> None:
     """A server that ignores prompt_logprobs but honours echo is scored through echo."""
     engine = connect(serve(plain(echo=True)).url)
     assert any(note.startswith("scored with echo") for note in engine.facts().notes)
@@ -444,7 +164,7 @@ def test_echo_is_the_second_way(serve: Callable[[Pages], Fake], connect: Connect
 @pytest.mark.fault(
     "M19", "a server that takes echo and ignores it", "found by a probe at load, likelihoods are refused"
 )
-def test_ignored_echo_is_found_out(serve: Callable[[Pages], Fake], connect: Connect) -> None:
+def test_ignored_echo_is_found_out(serve: Serve, connect: Connect) -> None:
     """A server that takes echo and ignores it generates, and refuses likelihoods with the reason."""
     engine = connect(serve(plain(echo=False)).url)
     assert engine.generate([GenerateRequest(prompt=CONTEXT, max_new_tokens=2)])[0].finish == "stop"
@@ -459,7 +179,7 @@ def test_ignored_echo_is_found_out(serve: Callable[[Pages], Fake], connect: Conn
 
 
 @pytest.mark.parametrize(("grammar", "note"), [(True, "scored by forcing"), (False, "one request per token")])
-def test_llama_cpp(serve: Callable[[Pages], Fake], connect: Connect, grammar: bool, note: str) -> None:
+def test_llama_cpp(serve: Serve, connect: Connect, grammar: bool, note: str) -> None:
     """Both ways give the same scores; the lists grow until the wanted token is there."""
     fake = serve(llamacpp(grammar=grammar))
     engine = connect(fake.url)
@@ -478,7 +198,7 @@ def test_llama_cpp(serve: Callable[[Pages], Fake], connect: Connect, grammar: bo
             engine.score_windows([Window(tokens=CONTEXT, scored_from=1)])
 
 
-def test_sglang(serve: Callable[[Pages], Fake], connect: Connect) -> None:
+def test_sglang(serve: Serve, connect: Connect) -> None:
     """Scores come with their token ids; the end-of-text token is not part of a generation."""
     engine = connect(serve(sglang).url)
     facts = engine.facts()
@@ -489,7 +209,7 @@ def test_sglang(serve: Callable[[Pages], Fake], connect: Connect) -> None:
     assert len(engine.time(Workload(batch=2, prompt_tokens=3, new_tokens=6)).inter_token_s) == 5
 
 
-def test_tgi(serve: Callable[[Pages], Fake], connect: Connect, byte_tokenizer: str) -> None:
+def test_tgi(serve: Serve, connect: Connect, byte_tokenizer: str) -> None:
     """Text goes out only where the server reads it as the planned tokens."""
     engine = connect(serve(tgi).url, tokenizer=byte_tokenizer)
     assert "tgi" in engine.facts().versions
@@ -506,7 +226,7 @@ def test_tgi(serve: Callable[[Pages], Fake], connect: Connect, byte_tokenizer: s
         engine.generate([GenerateRequest(prompt=context[1:], max_new_tokens=3)])
 
 
-def test_text_needs_a_tokenizer(serve: Callable[[Pages], Fake], connect: Connect) -> None:
+def test_text_needs_a_tokenizer(serve: Serve, connect: Connect) -> None:
     """A server that reads ids as something else is not used without a tokenizer on this side."""
     with pytest.raises(EngineError, match=r"read them as other tokens; .*set tokenizer to its folder"):
         connect(serve(plain(echo=True, split=True)).url)
@@ -522,7 +242,7 @@ def test_nobody_listens(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize("fault", [Answer({}, delay_s=1.0), Answer(raw=b" " * 100, drip_s=0.02)])
-def test_slow(serve: Callable[[Pages], Fake], connect: Connect, fault: Answer) -> None:
+def test_slow(serve: Serve, connect: Connect, fault: Answer) -> None:
     """A late answer and one that drips without end both run out of time."""
     fake = serve(vllm)
     fake.faults = [("/v1/models", fault)]
@@ -530,7 +250,7 @@ def test_slow(serve: Callable[[Pages], Fake], connect: Connect, fault: Answer) -
         connect(fake.url, timeout_s=0.3, retries=0)
 
 
-def test_retry_after_is_honoured(serve: Callable[[Pages], Fake], connect: Connect) -> None:
+def test_retry_after_is_honoured(serve: Serve, connect: Connect) -> None:
     """429 waits as long as the server asks, then goes on."""
     fake = serve(vllm)
     engine = connect(fake.url)
@@ -559,7 +279,7 @@ def test_waits_are_bounded() -> None:
         Answer(raw=b"<html>oops"),
     ],
 )
-def test_passing_faults_are_repeated(serve: Callable[[Pages], Fake], connect: Connect, fault: Answer) -> None:
+def test_passing_faults_are_repeated(serve: Serve, connect: Connect, fault: Answer) -> None:
     """Server errors, a connection that breaks in the answer, and broken JSON are asked again from the start."""
     fake = serve(vllm)
     engine = connect(fake.url, retries=1)
@@ -576,9 +296,7 @@ def test_passing_faults_are_repeated(serve: Callable[[Pages], Fake], connect: Co
         (Answer(raw=b"<html>\x1b[31m" + b"x" * 999), r"expected JSON, got '<html>\?\[31mx+…'.*\(2 attempts\)"),
     ],
 )
-def test_lasting_faults_are_errors(
-    serve: Callable[[Pages], Fake], connect: Connect, fault: Answer, message: str
-) -> None:
+def test_lasting_faults_are_errors(serve: Serve, connect: Connect, fault: Answer, message: str) -> None:
     """After the last attempt the error names the address, what was expected and what came."""
     fake = serve(vllm)
     engine = connect(fake.url, retries=1)
@@ -592,7 +310,7 @@ def test_lasting_faults_are_errors(
 
 @pytest.mark.parametrize(("status", "advice"), [(401, "api_key_env"), (403, "api_key_env"), (404, "model's name")])
 def test_refusals_are_not_repeated(
-    serve: Callable[[Pages], Fake], connect: Connect, monkeypatch: pytest.MonkeyPatch, status: int, advice: str
+    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, status: int, advice: str
 ) -> None:
     """A refusal is final, says what to do, and never shows the key even where the server repeats it."""
     monkeypatch.setenv("SERVED_TEST_KEY", "sk-secret")
@@ -607,7 +325,7 @@ def test_refusals_are_not_repeated(
     assert len(fake.asked) == before + 1
 
 
-def test_first_failure_stops_the_rest(serve: Callable[[Pages], Fake], connect: Connect) -> None:
+def test_first_failure_stops_the_rest(serve: Serve, connect: Connect) -> None:
     """No half answers: one refused request fails the batch, and requests that have not begun are dropped."""
     fake = serve(vllm)
     engine = connect(fake.url, concurrency=1)
@@ -627,7 +345,7 @@ def test_first_failure_stops_the_rest(serve: Callable[[Pages], Fake], connect: C
         ([], "expected 'choices' in it"),
     ],
 )
-def test_wrong_shapes(serve: Callable[[Pages], Fake], connect: Connect, body: object, message: str) -> None:
+def test_wrong_shapes(serve: Serve, connect: Connect, body: object, message: str) -> None:
     """JSON of another shape, or an answer to another prompt, is an error that names the place."""
     fake = serve(vllm)
     engine = connect(fake.url)
@@ -646,7 +364,7 @@ def test_wrong_shapes(serve: Callable[[Pages], Fake], connect: Connect, body: ob
         (Answer(raw=b"data: {oops\n\n"), "expected JSON"),
     ],
 )
-def test_broken_streams(serve: Callable[[Pages], Fake], connect: Connect, fault: Answer, message: str) -> None:
+def test_broken_streams(serve: Serve, connect: Connect, fault: Answer, message: str) -> None:
     """A timed stream is never repeated or completed by guessing."""
     fake = serve(vllm)
     engine = connect(fake.url)
@@ -655,7 +373,7 @@ def test_broken_streams(serve: Callable[[Pages], Fake], connect: Connect, fault:
         engine.time(Workload(batch=1, prompt_tokens=5, new_tokens=8))
 
 
-def test_wrong_model_name(serve: Callable[[Pages], Fake], connect: Connect) -> None:
+def test_wrong_model_name(serve: Serve, connect: Connect) -> None:
     """A name that the server does not have lists the names it has."""
     with pytest.raises(EngineError, match=r"expected a model 'huge', the server has tiny, tiny-lora"):
         connect(serve(vllm).url, model="huge")
@@ -663,7 +381,7 @@ def test_wrong_model_name(serve: Callable[[Pages], Fake], connect: Connect) -> N
 
 
 @pytest.mark.fault("M19", "a server of another kind than the suite says", "refused with what came")
-def test_wrong_kind_of_server(serve: Callable[[Pages], Fake], connect: Connect) -> None:
+def test_wrong_kind_of_server(serve: Serve, connect: Connect) -> None:
     """A server that calls itself something else than the suite says is not asked in the wrong words."""
     with pytest.raises(EngineError, match="expected sglang, the server says it is vllm"):
         connect(serve(vllm).url, server="sglang")
@@ -705,7 +423,7 @@ def test_missing_library_says_how_to_get_it() -> None:
     assert done.stdout.strip() == "EngineError a served model needs httpx2: pip install 'quantgate[served]'"
 
 
-def test_no_divergence(serve: Callable[[Pages], Fake], connect: Connect, tmp_path: Path) -> None:
+def test_no_divergence(serve: Serve, connect: Connect, tmp_path: Path) -> None:
     """A served model shows no whole distribution, and says so."""
     engine = connect(serve(vllm).url)
     with pytest.raises(EngineError, match="no whole distribution"):

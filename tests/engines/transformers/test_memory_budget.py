@@ -11,7 +11,7 @@ import pytest
 from harness.engines.transformers.memory_budget import MemoryBudget
 from tests.engines.tiny import Build
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 BUDGET = 64 * 2**20
 WIDE = {
     "num_hidden_layers": 16,

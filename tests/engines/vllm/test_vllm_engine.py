@@ -26,7 +26,7 @@ from harness.worker.client import Worker
 
 VARIABLE = "QUANTGATE_VLLM"
 PYTHON = Path(os.environ[VARIABLE]) if VARIABLE in os.environ else None
-DEMO = Path(__file__).parents[2] / ".cache" / "demo-model" / "SmolLM2-135M-Instruct"
+DEMO = Path(__file__).parents[3] / ".cache" / "demo-model" / "SmolLM2-135M-Instruct"
 START_S = 300
 
 pytestmark = [
