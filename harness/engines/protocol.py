@@ -137,7 +137,7 @@ class ScoreRequest:
     """Leading tokens of `context` that other requests of the task begin with too, fewer than all of them. An engine
     may compute them once."""
     root_prefix: int = 0
-    """Leading tokens of that beginning that other beginnings have too, fewer than all of it: a system prompt in front
+    """Leading tokens of that prefix that other prefixes have too, fewer than all of it: a system prompt in front
     of documents, each with its questions."""
 
     @property

@@ -26,7 +26,8 @@ def _variable_name(value: object) -> object:
 
 if TYPE_CHECKING:
     Quantize = Quantization
-    EngineName = ServerName = str
+    EngineName = str
+    ServerName = str
 else:
     Quantize = AnyQuantization
     EngineName, ServerName = Literal[tuple(ENGINES)], Literal[SERVERS]

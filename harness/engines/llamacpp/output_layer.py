@@ -1,4 +1,4 @@
-"""Final hidden states and the output layer that turns them into logits: read, checked and stored as `hf_head` does."""
+"""Final hidden states and the LM head that turns them into logits, stored as the transformers engine stores its own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DTYPES: Mapping[str, type[np.generic]] = {"F32": np.float32, "F16": np.float16, 
 
 @dataclass(frozen=True, kw_only=True)
 class StoredLmHead:
-    """An output layer as `hf_head` stores it."""
+    """An output layer as the transformers engine stores its own."""
 
     weight: NDArray[Any]
     """[vocabulary, d_model]; 16 or 32 float bits, bfloat16 as its bits in uint16."""

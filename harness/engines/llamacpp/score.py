@@ -168,7 +168,7 @@ def _window(
 
 
 def divergence(log_p: Logits, log_q: Logits) -> list[float]:
-    """KL(P || Q) in nats at every position, over the ids that both have: see `hf_vocabulary.divergence`."""
+    """KL(P || Q) in nats at every position, over the ids that both have: see `streaming_softmax.divergence`."""
     common = min(log_p.shape[-1], log_q.shape[-1])
     if log_p.shape != log_q.shape:
         log_p, log_q = (

@@ -1,8 +1,8 @@
 """Attention of a shared pass on the processor, without copies of keys and values.
 
-transformers' `sdpa` writes every key and value once for each query head that shares it, and a beginning that all rows
+transformers' `sdpa` writes every key and value once for each query head that shares it, and a prefix that all rows
 share once for each row. Here the query heads of a group are further rows of queries to their one key head, and the
-beginning is attended to where it lies: the two softmaxes are joined by their log-sum-exps, as in Juravsky et al.,
+prefix is attended to where it lies: the two softmaxes are joined by their log-sum-exps, as in Juravsky et al.,
 Hydragen (2024), section 3.1. The values are the same but for rounding; see benchmarks/NOTES.md for what was measured.
 """
 
@@ -68,7 +68,7 @@ class _Attention:
     ) -> tuple[Any, None]:
         """[rows, own, heads, width], as the models of transformers take it.
 
-        Raises `ValueError` where there is a beginning and no mask of numbers, or a bias that it would need, too."""
+        Raises `ValueError` where there is a prefix and no mask of numbers, or a bias that it would need, too."""
         before = getattr(key, BEFORE, None)
         groups = query.shape[1] // key.shape[1]
         fits = getattr(attention_mask, "dtype", None) == query.dtype and keywords.get("position_bias") is None

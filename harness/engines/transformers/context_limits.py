@@ -69,8 +69,8 @@ class ContextLimits:
     def within(self, tokens: int) -> bool:
         return self.shared is None or tokens <= self.shared
 
-    def company(self, tokens: int) -> int:
-        """Rows of equal company may be in one batch."""
+    def rope_group(self, tokens: int) -> int:
+        """Rows of one group have the same rotary frequencies and may be in one batch."""
         if self.original is None or tokens <= self.original:
             return 0
         return tokens if self.by_length else 1
@@ -91,10 +91,8 @@ class ContextLimits:
             notes.append(f"rows of more than {self.window} tokens {slower}: a layer's attention reaches no further")
         if self.original is not None:
             how = "with the text's length" if self.by_length else "there"
-            company = "one length at a time" if self.by_length else "apart from shorter ones"
-            notes.append(
-                f"rows of more than {self.original} tokens {slower}, {company}: rotary frequencies change {how}"
-            )
+            apart = "one length at a time" if self.by_length else "apart from shorter ones"
+            notes.append(f"rows of more than {self.original} tokens {slower}, {apart}: rotary frequencies change {how}")
         if self.tried is not None:
             notes.append(f"rows of more than {self.tried} tokens {slower}: the model's own code was tried up to there")
         return notes

@@ -17,7 +17,7 @@ from harness.engines.transformers.score import Scorer
 LOOK_BACK = 16
 """Tokens decoded after every step to look for a stop string, beyond the longest stop string's characters."""
 TRIAL = (4, 3, 7, 5)
-"""Tokens of the trial's common beginning, and of what follows in each of its prompts."""
+"""Tokens of the trial's shared prefix, and of what follows in each of its prompts."""
 TRIAL_TOKENS = 4
 UNDERSTOOD = frozenset(
     (
@@ -36,8 +36,8 @@ class Generator:
 
     def __init__(self, model: Any, tokenizer: Any, head: LmHead, scorer: Scorer) -> None:
         self._model, self._tokenizer, self._head = model, tokenizer, head
-        self._room, self._tolerance, self._reach = scorer.room, scorer.tolerance, scorer.reach
-        self._heads = scorer.heads
+        self._budget, self._tolerance, self._limits = scorer.budget, scorer.tolerance, scorer.limits
+        self._prefixes = scorer.prefixes
         self._decoder: GreedyDecoder | None = None
         self.reason = self._choose()
         """Why transformers' own loop is used; empty where ours is."""
@@ -65,20 +65,20 @@ class Generator:
             return False
         if request.decoding is not None and not request.decoding.is_plain:
             return False
-        return self._reach.within(len(request.prompt) + request.max_new_tokens)
+        return self._limits.within(len(request.prompt) + request.max_new_tokens)
 
     def _batches(self, requests: Sequence[GenerateRequest], indices: Sequence[int]) -> list[list[int]]:
-        """Requests, longest first, in batches whose states fit beside those of their common beginning.
+        """Requests, longest first, in batches whose states fit beside those of their shared prefix.
 
         One by one where frequencies change on the way.
         """
         sizes = {index: len(requests[index].prompt) + requests[index].max_new_tokens for index in indices}
-        room = self._room.cache_tokens - requests[indices[0]].shared
+        free = self._budget.cache_tokens - requests[indices[0]].shared
         order = sorted(indices, key=lambda index: (-sizes[index], index))
         batches, start = [], 0
         while start < len(order):
             longest = sizes[order[start]]
-            width = 1 if self._reach.company(longest) else max(1, room // longest)
+            width = 1 if self._limits.rope_group(longest) else max(1, free // longest)
             batches.append(order[start : start + width])
             start += width
         return batches
@@ -103,7 +103,7 @@ class Generator:
         for size in TRIAL[1:]:
             prompts.append((*head, *rest[:size]))
             del rest[:size]
-        decoder = GreedyDecoder(self._model, self._head, self._room, self._heads)
+        decoder = GreedyDecoder(self._model, self._head, self._budget, self._prefixes)
         asked = [
             GenerateRequest(prompt=each, max_new_tokens=TRIAL_TOKENS, shared=len(head), root_prefix=1)
             for each in prompts
@@ -131,7 +131,7 @@ class Generator:
 
     def _own(self, requests: Sequence[GenerateRequest]) -> list[Generation]:
         assert self._decoder is not None
-        self._reach.fresh()
+        self._limits.fresh()
         first = requests[0]
         ends = _ends(_config(self._model, self._tokenizer, first).eos_token_id)
         stops = StopStrings(self._tokenizer, first.until)
@@ -162,7 +162,7 @@ class Generator:
             del scores
             return torch.tensor(stops.stopped(input_ids[:, longest:].tolist()), device=input_ids.device)
 
-        self._reach.fresh()
+        self._limits.fresh()
         with torch.no_grad(), _instead_of_its_own(self._model, config):
             output = self._model.generate(
                 input_ids=ids.to(device),

@@ -1,6 +1,6 @@
 """Greedy decoding of many prompts at once: prompts of like length together, answers in one batch that shrinks.
 
-A beginning that the prompts share is computed once, states go into a buffer with room for the answers, and a row
+A prefix that the prompts share is computed once, states go into a buffer with room for the answers, and a row
 leaves the batch with its last token. transformers' own `generate` copies the whole cache at every step and carries
 finished rows along.
 """
@@ -37,10 +37,10 @@ class _Row:
 class GreedyDecoder:
     """Decodes on one model. See the module's text for how."""
 
-    def __init__(self, model: Any, head: LmHead, room: MemoryBudget, heads: PrefixCache | None = None) -> None:
-        """`heads`: what scoring holds of common beginnings, so that both need not."""
-        self._head, self._room = head, room
-        self._heads = heads if heads is not None else PrefixCache(model, head.trunk, room.lm_head_tokens)
+    def __init__(self, model: Any, head: LmHead, budget: MemoryBudget, prefixes: PrefixCache | None = None) -> None:
+        """`prefixes`: what scoring holds of shared prefixes, so that both need not."""
+        self._head, self._budget = head, budget
+        self._prefixes = prefixes if prefixes is not None else PrefixCache(model, head.trunk, budget.prefix_tokens)
         self._device = input_device(model)
 
     def decode(self, requests: Sequence[GenerateRequest], ends: frozenset[int], stopped: Stopped) -> list[list[int]]:
@@ -86,14 +86,14 @@ class GreedyDecoder:
 
         caches, last, start = [], [], 0
         while start < len(rows):
-            part = rows[start : start + self._room.rows(len(rows[start].prompt), len(head))]
+            part = rows[start : start + self._budget.rows(len(rows[start].prompt), len(head))]
             longest = len(part[0].prompt)
             ids = torch.zeros((len(part), longest), dtype=torch.long)
             for number, row in enumerate(part):
                 ids[number, longest - len(row.prompt) :] = torch.tensor(row.prompt)
             mask = _mask(part, len(head))
             before = (
-                {"past_key_values": self._heads.before(head, root_prefix, len(part), extended=True)} if head else {}
+                {"past_key_values": self._prefixes.before(head, root_prefix, len(part), extended=True)} if head else {}
             )
             output = self._head.trunk(
                 input_ids=ids.to(self._device),

@@ -43,8 +43,8 @@ class KvCache(DynamicLayer):
         self._values = self._values[rows.to(self.device)]
 
 
-def joined(parts: Sequence[Any], head: int, longest: int, room: int) -> Cache:
-    """One cache of several prefilled ones, one under the other, with `room` columns more.
+def joined(parts: Sequence[Any], head: int, longest: int, spare: int) -> Cache:
+    """One cache of several prefilled ones, one under the other, with `spare` columns more.
 
     Each part has `head` columns that all rows share and, where there are any, its own apart as `own`, padded on the
     left; the result is padded on the left to `longest` own columns. The parts' states are let go layer by layer, so
@@ -56,7 +56,7 @@ def joined(parts: Sequence[Any], head: int, longest: int, room: int) -> Cache:
     for number, first in enumerate(parts[0].layers):
         if getattr(first, "keys", None) is None or first.keys.dim() != 4:
             raise ValueError(f"layer {number} keeps {type(first).__name__}, not keys and values")
-        buffer, at = KvCache(first.keys, rows, head + longest + room), 0
+        buffer, at = KvCache(first.keys, rows, head + longest + spare), 0
         for part in parts:
             layer = part.layers[number]
             keys, values = layer.own if head else (layer.keys, layer.values)

@@ -60,11 +60,11 @@ def gather_facts(
     claim = claimed_by_config(config)
     from_file = _gguf_kinds(loaded)
     device = input_device(model)
-    slower = "scored option by option" if scorer.path == "plain" else "common beginnings are computed for every item"
+    slower = "scored option by option" if scorer.path == "plain" else "shared prefixes are computed for every item"
     notes = [*loaded.notes, *([f"{slower}: {scorer.reason}"] if scorer.reason else [])]
     if generator.reason:
         notes.append(f"answers by transformers' own loop: {generator.reason}")
-    notes += scorer.reach.notes
+    notes += scorer.limits.notes
     if head.why_not:
         notes.append(f"no stored states: {head.why_not}")
     if core.config._attn_implementation:
@@ -103,9 +103,9 @@ def gather_facts(
         weights_digest=digest,
         weights_digest_full=True,
         scoring_path=scorer.path,
-        pass_tokens=scorer.room.pass_tokens,
-        cache_tokens=scorer.room.cache_tokens,
-        memory_budget=scorer.room.budget,
+        pass_tokens=scorer.budget.pass_tokens,
+        cache_tokens=scorer.budget.cache_tokens,
+        memory_budget=scorer.budget.total_bytes,
         load_s=load_s,
         notes=tuple(notes),
     )

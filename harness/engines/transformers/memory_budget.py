@@ -21,8 +21,8 @@ STATES = 6
 """Activations of a layer alive at once, in widths of the model, without those of its feed-forward part."""
 FEED_FORWARD = 3
 """The same in widths of the feed-forward part."""
-HEADS_SHARE, ATTENTION_SHARE = 4, 4
-"""Parts of the states that are a beginning's, and of the budget that attention has, beside the other activations."""
+PREFIX_SHARE, ATTENTION_SHARE = 4, 4
+"""Parts of the states that are a prefix's, and of the budget that attention has, beside the other activations."""
 MASKS = 3
 """Bytes of a mask's parts for each pair of a token and a token it may see, beside the mask itself."""
 WRITTEN_OUT = 3
@@ -37,17 +37,17 @@ class MemoryBudget:
     """Padded tokens of a forward pass."""
     cache_tokens: int
     """Tokens, over all rows, whose keys and values are held."""
-    budget: int
-    """Bytes."""
+    total_bytes: int
+    """What scoring may take beside the weights."""
     layer_bytes: int
     """Bytes of one layer's keys and values for each token that a row sees, as attention holds them."""
     pair_bytes: int
     """Bytes for each pair of a row's own token and a token it may see."""
 
     @property
-    def lm_head_tokens(self) -> int:
-        """Tokens of common beginnings whose states are held, where there is more than one."""
-        return self.cache_tokens // HEADS_SHARE
+    def prefix_tokens(self) -> int:
+        """Tokens of shared prefixes whose states are held, where there is more than one."""
+        return self.cache_tokens // PREFIX_SHARE
 
     def rows(self, own: int, before: int = 0) -> int:
         """Rows of one pass, each of `own` padded tokens behind `before` that all rows share; one at least.
@@ -56,7 +56,7 @@ class MemoryBudget:
         """
         seen = before + own
         attention = seen * (self.layer_bytes + own * self.pair_bytes)
-        return max(1, min(self.pass_tokens // own, self.budget // ATTENTION_SHARE // attention))
+        return max(1, min(self.pass_tokens // own, self.total_bytes // ATTENTION_SHARE // attention))
 
     @classmethod
     def of(cls, model: Any, head: LmHead, budget: int | None) -> MemoryBudget:
@@ -82,7 +82,7 @@ class MemoryBudget:
         return cls(
             pass_tokens=min(PASS_TOKENS, max(FEWEST_TOKENS, (allowed // 2 - logits) // per_token)),
             cache_tokens=max(1, allowed // 2 // cached),
-            budget=allowed,
+            total_bytes=allowed,
             layer_bytes=2 * size * head_width * (heads + _attention_heads(config)),
             pair_bytes=size + MASKS + (WRITTEN_OUT * max(4, size) * _attention_heads(config) if written else 0),
         )

@@ -259,7 +259,7 @@ def left_plain(parts: Sequence[Part], config: object) -> int:
 
 
 def _named(name: str, pattern: str) -> bool:
-    """As transformers (a name, its beginning or its end) and compressed-tensors (`re:` and a regular expression)."""
+    """As transformers (a name, its prefix or its suffix) and compressed-tensors (`re:` and a regular expression)."""
     plain = name.replace(".base_layer", "")
     if pattern.startswith("re:"):
         return re.match(pattern[3:], plain) is not None

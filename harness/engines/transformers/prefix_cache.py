@@ -1,4 +1,4 @@
-"""Key-value states of beginnings that many requests share, computed once and put before every row of a batch."""
+"""Key-value states of prefixes that many requests share, computed once and put before every row of a batch."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from harness.engines.transformers.attention import put_before
 from harness.engines.transformers.loading import input_device
 
 KEPT = 3
-"""Beginnings whose states are held at a time at most, the latest used. Requests come sorted by their beginning."""
+"""Prefixes whose states are held at a time at most, the latest used. Requests come sorted by their prefix."""
 
 
 class PrefixCache:
-    """The states of the last few beginnings of one model, `most` tokens together where more than one is held."""
+    """The states of the last few prefixes of one model, `most` tokens together where more than one is held."""
 
     def __init__(self, model: Any, trunk: Any, most: int) -> None:
         self._model, self._trunk, self._most = model, trunk, most
@@ -25,9 +25,9 @@ class PrefixCache:
     ) -> Any:
         """A cache with the states of `head` in front of `rows` rows.
 
-        `root_prefix`: leading tokens of `head` to compute apart, since other heads have them too. A layer has the head
-        and the rows' own tokens together only while it is computed. `extended`: it keeps the own ones, as `own`.
-        `apart`: it never has them together, and `attention_apart` is told of the head.
+        `root_prefix`: leading tokens of `head` to compute apart, since other prefixes have them too. A layer has the
+        prefix and the rows' own tokens together only while it is computed. `extended`: it keeps the own ones, as `own`.
+        `apart`: it never has them together, and `attention_apart` is told of the prefix.
         """
         found = _spread(self._states(head, root_prefix), rows)
         for layer in found.layers:
@@ -46,14 +46,14 @@ class PrefixCache:
         found = self._known.pop(head, None)
         if found is None:
             before = {"past_key_values": _spread(self._states(head[:root_prefix]), 1)} if root_prefix else {}
-            self._make_room(len(head), head[:root_prefix])
+            self._free_for(len(head), head[:root_prefix])
             ids = torch.tensor([head[root_prefix:]], device=input_device(self._model))
             found = self._trunk(input_ids=ids, use_cache=True, **before).past_key_values
         self._known[head] = found
         return found
 
-    def _make_room(self, tokens: int, root_prefix: tuple[int, ...]) -> None:
-        """Let go of the longest unused, but for the stem that is just needed."""
+    def _free_for(self, tokens: int, root_prefix: tuple[int, ...]) -> None:
+        """Let go of the longest unused, but for the root prefix that is just needed."""
         for old in [each for each in self._known if each != root_prefix]:
             if len(self._known) < KEPT and tokens + sum(map(len, self._known)) <= self._most:
                 return
@@ -62,7 +62,7 @@ class PrefixCache:
 
 @cache
 def _forgetful(kind: type, extended: bool) -> type:
-    """A cache layer that puts its states in front of new ones and keeps the new ones at most (see `Heads.before`)."""
+    """A cache layer that puts its states in front of new ones and keeps the new ones at most: `PrefixCache.before`."""
 
     class Forgetful(kind):  # type: ignore[misc]  # the layer's class is known only now
         keys: Any

@@ -23,8 +23,8 @@ _HEADS: dict[str, StoredLmHead] = {}
 def score_windows(
     model: Any,
     head: LmHead,
-    room: MemoryBudget,
-    reach: ContextLimits,
+    budget: MemoryBudget,
+    limits: ContextLimits,
     windows: Sequence[Window],
     *,
     states_out: str | None,
@@ -43,7 +43,7 @@ def score_windows(
         )
     stored = None if states_in is None else _stored(states_in, windows, input_device(model))
     with torch.no_grad():
-        kept = _states(model, head, room, reach, windows)
+        kept = _states(model, head, budget, limits, windows)
         if states_out is not None:
             save_lm_head(head, Path(states_out).parent, known=known)
             save_array(Path(states_out), to_numpy(half(torch.cat(kept))))
@@ -66,32 +66,34 @@ def _width(head: LmHead, own: Any) -> int:
     return head.width if head.trunk is not None else int(own.shape[-1])
 
 
-def _states(model: Any, head: LmHead, room: MemoryBudget, reach: ContextLimits, windows: Sequence[Window]) -> list[Any]:
+def _states(
+    model: Any, head: LmHead, budget: MemoryBudget, limits: ContextLimits, windows: Sequence[Window]
+) -> list[Any]:
     """Hidden states (logits where there is no shortcut) at the scored positions of every window."""
     import torch
 
     found: dict[int, Any] = {}
-    for part in _passes(room, reach, [len(window.tokens) for window in windows]):
+    for part in _passes(budget, limits, [len(window.tokens) for window in windows]):
         rows = [torch.tensor(windows[index].tokens[:-1]) for index in part]
         inputs: dict[str, Any] = {"input_ids": torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)}
         if len(rows[-1]) < len(rows[0]):
             ones = [torch.ones_like(row) for row in rows]
             inputs["attention_mask"] = torch.nn.utils.rnn.pad_sequence(ones, batch_first=True)
         inputs = {name: value.to(input_device(model)) for name, value in inputs.items()}
-        reach.fresh()
+        limits.fresh()
         output = model(use_cache=False, **inputs).logits if head.trunk is None else head.hidden(**inputs)
         for number, (index, row) in enumerate(zip(part, rows, strict=True)):
             found[index] = output[number, windows[index].scored_from - 1 : len(row)]
     return [found[index] for index in range(len(windows))]
 
 
-def _passes(room: MemoryBudget, reach: ContextLimits, sizes: Sequence[int]) -> Iterator[list[int]]:
+def _passes(budget: MemoryBudget, limits: ContextLimits, sizes: Sequence[int]) -> Iterator[list[int]]:
     """Indices of windows of so many tokens, longest first, in passes. A window's last token is only predicted."""
     order = sorted(range(len(sizes)), key=lambda index: -sizes[index])
-    for _, group in groupby(order, key=lambda index: reach.company(sizes[index] - 1)):
+    for _, group in groupby(order, key=lambda index: limits.rope_group(sizes[index] - 1)):
         alike, start = list(group), 0
         while start < len(alike):
-            part = alike[start : start + room.rows(sizes[alike[start]])]
+            part = alike[start : start + budget.rows(sizes[alike[start]])]
             yield part
             start += len(part)
 

@@ -1,9 +1,9 @@
 """Log-likelihoods of continuations. Two ways with one answer: a shared pass per item, and one pass per option.
 
 `tree`: a row is the context once with all continuations behind it as a prefix tree, each token seeing only what leads
-to it; a beginning that several requests share is computed once for all of them. `plain`: a row per continuation,
-padded on the right, as lm-eval does it. Which one a model can take is tried at load; rows beyond its reach
-(`hf_reach`: an attention window, say) go the plain way.
+to it; a prefix that several requests share is computed once for all of them. `plain`: a row per continuation,
+padded on the right, as lm-eval does it. Which one a model can take is tried at load; rows beyond its limits
+(`context_limits`: an attention window, say) go the plain way.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ LONG_TRIAL, LONG_TRIAL_OTHERS = 160, 1088
 and for those that bring their own code."""
 LONG_TARGETS, FEWEST_LONG = 9, 4
 """Tokens of each of its continuations, and how long it has to be for there to be anything to try."""
-WAYS = (
-    (True, True, "attention to common beginnings where they lie"),
-    (False, True, "states of common beginnings"),
+STRATEGIES = (
+    (True, True, "attention to shared prefixes where they lie"),
+    (False, True, "states of shared prefixes"),
     (False, False, "a 4-D attention mask"),
 )
-"""Ways of a shared pass, the fastest first: whether it attends apart, whether it keeps beginnings, and its name."""
+"""Strategies of a shared pass, the fastest first: whether it attends apart, whether it keeps prefixes, and its name."""
 CANNOT = (RuntimeError, TypeError, ValueError, IndexError, AttributeError, NotImplementedError)
 """What a model raises that does not take a pass of some kind."""
 
@@ -57,12 +57,12 @@ class _Part:
     head: tuple[int, ...]
     root_prefix: int
     tree: bool
-    company: int = 0
-    """Only rows of equal company go into one pass."""
+    rope_group: int = 0
+    """Only rows of one group go into one pass."""
 
     @property
     def kind(self) -> tuple[bool, int, tuple[int, ...], int]:
-        return self.tree, self.company, self.head, self.root_prefix
+        return self.tree, self.rope_group, self.head, self.root_prefix
 
 
 class Scorer:
@@ -72,37 +72,37 @@ class Scorer:
         self,
         model: Any,
         head: LmHead,
-        room: MemoryBudget,
+        budget: MemoryBudget,
         *,
         path: str,
         reason: str,
-        keeps_heads: bool = False,
+        keeps_prefixes: bool = False,
         apart: bool = False,
     ) -> None:
-        self._model, self._head, self.room = model, head, room
+        self._model, self._head, self.budget = model, head, budget
         self.path = path
         self.reason = reason
         """Why a faster way was not taken; empty where it was."""
         self.tolerance = AGREES_FLOAT32
         """Largest difference in nats by which ways, batches and caches may differ on this model."""
-        self.heads = PrefixCache(model, head.trunk, room.lm_head_tokens) if keeps_heads else None
+        self.prefixes = PrefixCache(model, head.trunk, budget.prefix_tokens) if keeps_prefixes else None
         """What is computed before the rows of many requests; None for a model that cannot have it."""
         self._apart = apart
         """Whether rows attend to such states where they lie."""
-        self.reach = ContextLimits.of(model)
+        self.limits = ContextLimits.of(model)
 
     @classmethod
-    def choose(cls, model: Any, head: LmHead, room: MemoryBudget, *, quantized: bool) -> Scorer:
+    def choose(cls, model: Any, head: LmHead, budget: MemoryBudget, *, quantized: bool) -> Scorer:
         """Try the ways on random requests and keep the fastest one that agrees with the plain one.
 
         What agreement means depends on the model. LLM.int8 picks its outlier columns over a whole batch, so one
-        sequence scored alone and in company differs by up to a nat; the shared pass cannot be held to less.
+        sequence scored alone and in a batch differs by up to a nat; the shared pass cannot be held to less.
         """
         import torch
 
-        plain = cls(model, head, room, path="plain", reason="")
+        plain = cls(model, head, budget, path="plain", reason="")
         if head.trunk is None:
-            return cls(model, head, room, path="plain", reason=head.why_not or "")
+            return cls(model, head, budget, path="plain", reason=head.why_not or "")
         trials = _trials(int(core_of(model).config.get_text_config().vocab_size))
         expected = plain.score(trials)
         coarse = core_of(model).dtype != torch.float32 or quantized
@@ -110,22 +110,24 @@ class Scorer:
             alone = [plain.score([trial])[0] for trial in trials]
             plain.tolerance = max(AGREES_OTHER, SPREAD * _difference(expected, alone))
         reasons: list[str] = []
-        for apart, keeps_heads, way in WAYS if attends_apart(model) else WAYS[1:]:
+        for apart, keeps_prefixes, way in STRATEGIES if attends_apart(model) else STRATEGIES[1:]:
             name = way
-            tree = cls(model, head, room, path="tree", reason="; ".join(reasons), keeps_heads=keeps_heads, apart=apart)
+            tree = cls(
+                model, head, budget, path="tree", reason="; ".join(reasons), keeps_prefixes=keeps_prefixes, apart=apart
+            )
             tree.tolerance = plain.tolerance
             try:
                 difference = _difference(expected, tree.score(trials))
                 if difference <= plain.tolerance:
                     length, difference = tree._long_difference(plain, coarse=coarse)
                     name = f"{way}, in a row of {length} tokens"
-                    tree.reach = tree.reach.as_tried(model, length)
+                    tree.limits = tree.limits.as_tried(model, length)
             except CANNOT as error:
                 first = (str(error).splitlines() or [type(error).__name__])[0]
                 reasons.append(f"{name}: not possible ({first[:120]})")
                 continue
-            if tree.heads is not None:
-                tree.heads.forget()
+            if tree.prefixes is not None:
+                tree.prefixes.forget()
             if difference <= plain.tolerance:
                 return tree
             reasons.append(f"{name}: differs by {difference:.2g} nats")
@@ -135,11 +137,11 @@ class Scorer:
     def _long_difference(self, plain: Scorer, *, coarse: bool) -> tuple[int, float]:
         """Tokens of one long row, and by how much its scores differ from the plain way's, in nats.
 
-        In coarse number formats, less what the plain way itself differs by in longer company.
+        In coarse number formats, less what the plain way itself differs by among longer rows.
         """
         config = core_of(self._model).config.get_text_config()
         own = type(core_of(self._model)).__module__.startswith(OWN_CODE)
-        limits = (self.reach.shared, getattr(config, "max_position_embeddings", None))
+        limits = (self.limits.shared, getattr(config, "max_position_embeddings", None))
         length = min((LONG_TRIAL if own else LONG_TRIAL_OTHERS, *(each for each in limits if each)))
         if length < FEWEST_LONG:
             return length, 0.0
@@ -162,7 +164,7 @@ class Scorer:
         parts.sort(key=lambda part: (*part.kind, -len(part.row.tokens)))
         found: dict[tuple[int, int], ContinuationScore] = {}
         for _, group in groupby(parts, key=lambda part: part.kind):
-            for batch in _passes(list(group), self.room):
+            for batch in _passes(list(group), self.budget):
                 for part, scores in zip(batch, self._pass(batch), strict=True):
                     own = zip(part.numbers, collect(scores, len(part.numbers)), strict=True)
                     found.update(((part.request, number), score) for number, score in own)
@@ -175,16 +177,18 @@ class Scorer:
         """One row for the whole request, or one for each continuation."""
         every = range(len(request.continuations))
         longest = len(request.context) + max(map(len, request.continuations))
-        if self.path == "tree" and self.reach.within(longest):
-            head = request.context[: request.shared] if self.heads is not None else ()
+        if self.path == "tree" and self.limits.within(longest):
+            head = request.context[: request.shared] if self.prefixes is not None else ()
             row, root_prefix = tree_row(request, len(head)), request.root_prefix if head else 0
             yield _Part(request=index, numbers=tuple(every), row=row, head=head, root_prefix=root_prefix, tree=True)
             return
         for number in every:
             alone = ScoreRequest(context=request.context, continuations=(request.continuations[number],))
             row = tree_row(alone)
-            company = self.reach.company(len(row.tokens))
-            yield _Part(request=index, numbers=(number,), row=row, head=(), root_prefix=0, tree=False, company=company)
+            rope_group = self.limits.rope_group(len(row.tokens))
+            yield _Part(
+                request=index, numbers=(number,), row=row, head=(), root_prefix=0, tree=False, rope_group=rope_group
+            )
 
     def _pass(self, batch: Sequence[_Part]) -> list[list[tuple[int, float, bool]]]:
         """One forward pass; per row (continuation, log-probability, arg-max) of every target in order."""
@@ -195,7 +199,7 @@ class Scorer:
         projection: Projection
         spots = sorted({(number, spot) for number, row in enumerate(rows) for spot, _, _ in row.targets})
         where = {spot: place for place, spot in enumerate(spots)}
-        self.reach.fresh()
+        self.limits.fresh()
         apart = self._apart and batch[0].tree
         with torch.no_grad(), attention_apart() if apart else nullcontext():
             before = 0 if apart else len(head)
@@ -203,8 +207,8 @@ class Scorer:
             inputs = {"input_ids": padded_ids(rows), **inputs}
             inputs = {name: value.to(device) for name, value in inputs.items()}
             if head:
-                assert self.heads is not None
-                states = self.heads.before(head, batch[0].root_prefix, len(rows), apart=apart)
+                assert self.prefixes is not None
+                states = self.prefixes.before(head, batch[0].root_prefix, len(rows), apart=apart)
                 inputs |= {"past_key_values": states, "use_cache": True}
             index = torch.tensor(spots)
             if self._head.trunk is None:
@@ -220,17 +224,17 @@ class Scorer:
         return [[(branch, *next(answers)) for _, _, branch in row.targets] for row in rows]
 
 
-def _passes(parts: Sequence[_Part], room: MemoryBudget) -> Iterator[list[_Part]]:
+def _passes(parts: Sequence[_Part], budget: MemoryBudget) -> Iterator[list[_Part]]:
     """Parts of one kind, longest first, in batches that fit."""
     start = 0
     while start < len(parts):
-        width = room.rows(len(parts[start].row.tokens), len(parts[start].head))
+        width = budget.rows(len(parts[start].row.tokens), len(parts[start].head))
         yield list(parts[start : start + width])
         start += width
 
 
 def _trials(vocabulary: int) -> list[ScoreRequest]:
-    """Random requests with three continuations each. Two of them share a beginning."""
+    """Random requests with three continuations each. Two of them share a prefix."""
     tokens = _draw(vocabulary, TRIALS * 15, seed=1)
     drawn = [tokens[15 * number : 15 * (number + 1)] for number in range(TRIALS)]
     drawn[1][:TRIAL_HEAD] = drawn[0][:TRIAL_HEAD]

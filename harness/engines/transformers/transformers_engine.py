@@ -42,9 +42,9 @@ def load(spec: LoadSpec, processor: Processor | None = None) -> TransformersEngi
         with faster_products(loaded.model, processor):
             check_causal(spec.path, loaded.model, loaded.tokenizer, quantized=loaded.quantized)
         head = LmHead.find(loaded.model)
-        room = MemoryBudget.of(loaded.model, head, spec.memory_budget)
+        budget = MemoryBudget.of(loaded.model, head, spec.memory_budget)
         with faster_products(loaded.model, processor):
-            scorer = Scorer.choose(loaded.model, head, room, quantized=loaded.quantized)
+            scorer = Scorer.choose(loaded.model, head, budget, quantized=loaded.quantized)
             generator = Generator(loaded.model, loaded.tokenizer, head, scorer)
         load_s = clock.perf_counter() - started
         engine = TransformersEngine(spec, loaded, head, scorer, generator, load_s, processor)
@@ -94,8 +94,8 @@ class TransformersEngine:
             return score_windows(
                 self._loaded.model,
                 self._head,
-                self._scorer.room,
-                self._scorer.reach,
+                self._scorer.budget,
+                self._scorer.limits,
                 windows,
                 states_out=states_out,
                 states_in=states_in,

@@ -39,7 +39,7 @@ def tensors(heads: int, kept: int, dtype: torch.dtype) -> tuple[Any, ...]:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(("heads", "kept"), [(9, 3), (4, 4), (8, 1)])
 def test_apart_is_as_together(heads: int, kept: int, dtype: torch.dtype, scaling: float | None) -> None:
-    """Behind a beginning and without one, as transformers' attention over everything written out says."""
+    """Behind a prefix and without one, as transformers' attention over everything written out says."""
     query, keys, values, first_keys, first_values, mask = tensors(heads, kept, dtype)
     module = SimpleNamespace(num_key_value_groups=heads // kept, is_causal=True)
     plain, room = ALL_ATTENTION_FUNCTIONS["sdpa"], torch.zeros(ROWS, 1, OWN, BEFORE, dtype=dtype)
@@ -65,7 +65,7 @@ def test_apart_is_as_together(heads: int, kept: int, dtype: torch.dtype, scaling
 
 
 def test_what_it_cannot_take_is_refused() -> None:
-    """A beginning without a mask, or with a bias by position, would be wrong."""
+    """A prefix without a mask, or with a bias by position, would be wrong."""
     query, keys, values, *before, mask = tensors(4, 4, torch.float32)
     module, told = SimpleNamespace(num_key_value_groups=1, is_causal=True), put_before(keys, tuple(before))
     with attention_apart():
@@ -79,13 +79,13 @@ def test_what_it_cannot_take_is_refused() -> None:
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "mistral", "granite"])
-def test_both_ways_to_a_beginning_agree(family: str, build: Build, spec: Spec) -> None:
+def test_both_ways_to_a_prefix_agree(family: str, build: Build, spec: Spec) -> None:
     model = load_model(spec(build(family))).model
     assert attends_apart(model)
     head = LmHead.find(model)
-    room = MemoryBudget.of(model, head, None)
+    budget = MemoryBudget.of(model, head, None)
     apart, together = (
-        Scorer(model, head, room, path="tree", reason="", keeps_heads=True, apart=each) for each in (True, False)
+        Scorer(model, head, budget, path="tree", reason="", keeps_prefixes=True, apart=each) for each in (True, False)
     )
     for asked in (requests(seed=3), nested()):
         for one, other in zip(apart.score(asked), together.score(asked), strict=True):
@@ -108,5 +108,5 @@ def test_the_fastest_way_that_holds_is_taken(family: str, expected: bool, build:
     engine = load(spec(build(family)))
     assert engine._scorer.path == "tree"
     assert engine._scorer._apart is expected
-    assert engine._scorer.heads is not None
-    assert not [note for note in engine.facts().notes if "common beginnings" in note]
+    assert engine._scorer.prefixes is not None
+    assert not [note for note in engine.facts().notes if "shared prefixes" in note]

@@ -45,7 +45,7 @@ def own_loop(engine: TransformersEngine) -> bool:
 
 @pytest.mark.parametrize(("family", "ours"), OURS.items())
 def test_answers_equal_one_by_one(family: str, ours: bool, build: Build, spec: Spec) -> None:
-    """Mixed lengths, some behind a common beginning; state-space models are found out and take the other loop."""
+    """Mixed lengths, some behind a shared prefix; state-space models are found out and take the other loop."""
     folder = build(family)
     engine = load(spec(folder))
     asked = [GenerateRequest(prompt=prompt, max_new_tokens=9) for prompt in prompts()]
@@ -97,7 +97,7 @@ def test_a_small_budget_makes_small_batches(build: Build, spec: Spec) -> None:
     folder = build("llama")
     asked = [GenerateRequest(prompt=prompt, max_new_tokens=5) for prompt in prompts()]
     wide, narrow = load(spec(folder)), load(spec(folder, memory_budget=1))
-    assert narrow._generator._room.cache_tokens < 10 < wide._generator._room.cache_tokens
+    assert narrow._generator._budget.cache_tokens < 10 < wide._generator._budget.cache_tokens
     assert narrow.generate(asked) == wide.generate(asked)
 
 
@@ -114,8 +114,8 @@ class NotingDecoder(GreedyDecoder):
 def test_a_shared_prefix_takes_its_part_of_the_budget(build: Build, spec: Spec) -> None:
     """Memory for 50 tokens: 12 in front of all, and two rows of 12 + 4 in each batch."""
     engine = load(spec(build("llama")))
-    engine._generator._room = dataclasses.replace(engine._generator._room, cache_tokens=50)
-    engine._generator._decoder = decoder = NotingDecoder(engine._loaded.model, engine._head, engine._generator._room)
+    engine._generator._budget = dataclasses.replace(engine._generator._budget, cache_tokens=50)
+    engine._generator._decoder = decoder = NotingDecoder(engine._loaded.model, engine._head, engine._generator._budget)
     engine.generate([GenerateRequest(prompt=(*HEAD, 5), max_new_tokens=3, shared=len(HEAD)) for _ in range(7)])
     assert decoder.sizes == (2, 2, 2, 1)
 
@@ -127,9 +127,9 @@ def test_prompts_of_several_passes_go_on_together(build: Build, spec: Spec) -> N
     source = random.Random(9)
     long = [tuple(source.randrange(3, 200) for _ in range(size)) for size in (70, 64, 20, 3, 1)]
     asked = [GenerateRequest(prompt=(*HEAD, *each), max_new_tokens=8, shared=len(HEAD)) for each in long]
-    room = dataclasses.replace(engine._scorer.room, pass_tokens=70)
+    budget = dataclasses.replace(engine._scorer.budget, pass_tokens=70)
     assert engine._generator._decoder is not None
-    engine._generator._decoder = GreedyDecoder(engine._loaded.model, engine._head, room)
+    engine._generator._decoder = GreedyDecoder(engine._loaded.model, engine._head, budget)
     assert [list(answer.tokens) for answer in engine.generate(asked)] == one_by_one(folder, asked)
 
 

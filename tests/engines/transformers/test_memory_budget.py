@@ -21,13 +21,13 @@ WIDE = {
     "num_key_value_heads": 8,
     "max_position_embeddings": 1024,
 }
-"""32 KiB of states for each token: 40 rows behind a beginning of 600 would hold 800 MiB."""
+"""32 KiB of states for each token: 40 rows behind a prefix of 600 would hold 800 MiB."""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a process's peak can be reset on Linux only")
 @pytest.mark.parametrize("what", ["head", "heads", "alone", "roll", "generate"])
 def test_the_peak_stays_within_the_budget(what: str, build: Build) -> None:
-    """One shared beginning, several, none, windows, and answers: the process grows by no more than it was allowed."""
+    """One shared prefix, several, none, windows, and answers: the process grows by no more than it was allowed."""
     child = subprocess.run(
         [sys.executable, "-m", "tests.engines.peak", str(build("llama", **WIDE)), str(BUDGET), what],
         cwd=ROOT,
@@ -39,21 +39,21 @@ def test_the_peak_stays_within_the_budget(what: str, build: Build) -> None:
     assert int(child.stdout) <= BUDGET
 
 
-def room(budget: int) -> MemoryBudget:
+def limits(budget: int) -> MemoryBudget:
     """As of SmolLM2-135M in float32."""
     cache = budget // 2 // 46080
-    return MemoryBudget(pass_tokens=2048, cache_tokens=cache, budget=budget, layer_bytes=6144, pair_bytes=7)
+    return MemoryBudget(pass_tokens=2048, cache_tokens=cache, total_bytes=budget, layer_bytes=6144, pair_bytes=7)
 
 
 @pytest.mark.parametrize(("own", "before"), [(20, 0), (20, 1000), (120, 500), (512, 0), (2048, 0), (3000, 0)])
 def test_plenty_of_room_fills_passes_by_tokens(own: int, before: int) -> None:
     """With 4 GiB a pass has as many rows as its tokens allow, whatever stands in front of them."""
-    assert room(2**32).rows(own, before) == max(1, 2048 // own)
+    assert limits(2**32).rows(own, before) == max(1, 2048 // own)
 
 
-def test_little_room_takes_fewer_rows_behind_a_long_beginning() -> None:
-    """Rows behind 1000 tokens cost attention over all of them; one row is asked however small the room."""
-    narrow = room(2**27)
+def test_a_small_budget_takes_fewer_rows_behind_a_long_prefix() -> None:
+    """Rows behind 1000 tokens cost attention over all of them; one row is asked however small the budget."""
+    narrow = limits(2**27)
     assert narrow.rows(20, 0) == 102
     assert narrow.rows(20, 1000) == 5
-    assert room(1).rows(20, 1000) == 1
+    assert limits(1).rows(20, 1000) == 1

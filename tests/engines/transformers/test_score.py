@@ -72,7 +72,7 @@ def nested(count: int = 12) -> list[ScoreRequest]:
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "mistral", "gemma2"])
 def test_documents_behind_a_system_prompt_score_like_plain_passes(build: Build, spec: Spec, family: str) -> None:
-    """A beginning computed on top of another gives the same answers, whatever was asked and held before."""
+    """A prefix computed on top of another gives the same answers, whatever was asked and held before."""
     folder = build(family)
     asked = nested()
     engine = load(spec(folder))
@@ -110,16 +110,16 @@ def test_scores_equal_a_plain_loop(family: str, path: str, build: Build, spec: S
     assert_equal_to_plain(folder, engine.score(asked), asked)
     reasons = [note for note in engine.facts().notes if note.startswith("scored option by option")]
     assert bool(reasons) == (path == "plain")
-    assert not [note for note in engine.facts().notes if note.startswith("common beginnings are computed")]
+    assert not [note for note in engine.facts().notes if note.startswith("shared prefixes are computed")]
 
 
 def test_both_ways_agree(build: Build, spec: Spec) -> None:
     """The shared pass and the pass per option give one answer."""
     model = load_model(spec(build("llama"))).model
     head = LmHead.find(model)
-    room = MemoryBudget.of(model, head, None)
+    budget = MemoryBudget.of(model, head, None)
     shared, alone = (
-        Scorer(model, head, room, path=path, reason="", keeps_heads=path == "tree") for path in ("tree", "plain")
+        Scorer(model, head, budget, path=path, reason="", keeps_prefixes=path == "tree") for path in ("tree", "plain")
     )
     asked = requests(seed=3)
     for one, other in zip(shared.score(asked), alone.score(asked), strict=True):
@@ -207,8 +207,8 @@ def test_models_with_their_own_code_are_trusted_as_far_as_tried(build: Build, sp
     model.__class__ = type("Ours", (type(model),), {"__module__": "modeling_ours"})
     head = LmHead.find(model)
     scorer = Scorer.choose(model, head, MemoryBudget.of(model, head, None), quantized=False)
-    assert (scorer.path, scorer.reach.shared) == ("tree", 256)
-    assert "own code was tried" in scorer.reach.notes[0]
+    assert (scorer.path, scorer.limits.shared) == ("tree", 256)
+    assert "own code was tried" in scorer.limits.notes[0]
 
 
 NO_WINDOWS = {
