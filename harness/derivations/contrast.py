@@ -14,7 +14,7 @@ from harness.derivations.shapes import Derivation, Sheet
 from harness.derivations.tango import cluster_robust
 from harness.samples.base_pairs import ThreeWay
 from harness.stats import RetainedShare
-from harness.stats.drop import independent_variance
+from harness.stats.clusters import independent_variance
 from harness.stats.share_tests import ScoreTest
 
 SCORE = "; score test of that weighted sum over the outcomes of an item (Tango's, with more outcomes)"

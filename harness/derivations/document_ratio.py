@@ -11,7 +11,7 @@ from harness.records.columns import Floats
 from harness.samples.documents import Divergence, DocumentPairs, sums_of
 from harness.samples.measures import Level
 from harness.stats import DocumentMean, document_mean
-from harness.stats.documents import residual_squares
+from harness.stats.clusters import residual_squares
 
 METHOD = "ratio estimator over documents (linearised variance), Student's t with documents − 1 degrees of freedom"
 TOKENS = "scored tokens"

@@ -9,7 +9,7 @@ from harness.derivations.shapes import Derivation, Sheet
 from harness.derivations.tango import count_flips
 from harness.samples.pairs import PairedMetric
 from harness.stats import Recovery
-from harness.stats.drop import cluster_variance, independent_variance
+from harness.stats.clusters import cluster_variance, independent_variance
 from harness.stats.share_tests import RatioTest
 
 METHOD = "score test for the ratio of two paired proportions (Nam and Blackwelder, Statistics in Medicine 21, 2002)"

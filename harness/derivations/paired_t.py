@@ -9,7 +9,7 @@ from harness.derivations.shapes import Derivation, Sheet
 from harness.derivations.tango import count_failures
 from harness.samples.pairs import PairedMetric
 from harness.stats import GradedDrop
-from harness.stats.drop import cluster_squares
+from harness.stats.clusters import cluster_squares
 
 METHOD = "paired t on the mean difference"
 

@@ -9,7 +9,7 @@ from harness.derivations.shapes import Derivation, Sheet
 from harness.records.columns import Floats, Indices
 from harness.samples.pairs import PairedMetric
 from harness.stats import PairedDrop
-from harness.stats.drop import cluster_squares, cluster_variance, independent_variance
+from harness.stats.clusters import cluster_squares, cluster_variance, independent_variance
 from harness.stats.tango import tango_terms
 
 METHOD = "Tango's score bound for a paired difference (Statistics in Medicine 17, 1998, 891–908)"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from harness.records.findings import Decision
     from harness.samples.base_pairs import ThreeWay
     from harness.samples.pairs import PairedMetric
-    from harness.stats import Recovery, RetainedShare
+    from harness.stats import Recovery
 
 
 def judge_share(sample: PairedMetric, terms: Terms, *, lost: bool) -> Judgement:
@@ -91,6 +91,7 @@ def certify_share(design: Design, limit: float, *, lost: bool) -> Certified:
 def judge_retained(sample: ThreeWay, terms: Terms) -> Judgement:
     """(candidate - base) / (fine-tuned - base), on three models' answers to the same items."""
     from harness.samples.base_pairs import retained_of, undefined
+    from harness.stats import more_of_gain
     from harness.stats.documents import FEW_DOCUMENTS
 
     found, thing = retained_of(sample, alpha=terms.alpha), "document" if sample.weights is not None else "item"
@@ -116,7 +117,7 @@ def judge_retained(sample: ThreeWay, terms: Terms) -> Judgement:
     if decision == "INCONCLUSIVE" and not found.reliable:
         more, note = FEW_DOCUMENTS - found.n, estimate.why_unreliable
     elif decision == "INCONCLUSIVE":
-        more = _more(found, terms.limit)
+        more = more_of_gain(found, terms.limit)
         note = more_would_decide(more, thing)
     reason = reasoned(measured, decision, note, found.warning)
     if not found.reliable:
@@ -128,17 +129,6 @@ def _gained(sample: ThreeWay, value: float) -> str:
     if sample.weights is not None:
         return level(value, likelihood(sample.metric).gain_unit)
     return points(value) if sample.kind == "binary" else number(value)
-
-
-def _more(found: RetainedShare, limit: float) -> int | None:
-    """How many more would decide: the half-width on the limit's side falls with the root of their number."""
-    from harness.stats import more_documents
-
-    assert found.share is not None
-    assert found.lower is not None
-    assert found.upper is not None
-    bound = found.lower if found.share > limit else found.upper
-    return more_documents(found.n, value=0.0, upper=abs(found.share - bound), limit=abs(found.share - limit))
 
 
 def derive_retained(sample: ThreeWay, terms: Terms) -> Derivation:

@@ -1,12 +1,13 @@
 """How a drop is judged: arrays in, numbers out. No file, no model, nothing printed."""
 
 from harness.stats.betting import BettingTest, cluster_values
+from harness.stats.clusters import design_effect
 from harness.stats.decision import Decision
 from harness.stats.documents import DocumentMean, PerplexityRatio, document_mean, perplexity_ratio
-from harness.stats.drop import PairedDrop, clustered_drop, design_effect, mcnemar_midp, paired_drop, shared_drop
+from harness.stats.drop import PairedDrop, clustered_drop, mcnemar_midp, paired_drop, shared_drop
 from harness.stats.graded import GradedDrop, graded_drop
 from harness.stats.level import MeanLevel, mean_level
-from harness.stats.more import items_to_decide, more_documents, more_items
+from harness.stats.more import items_to_decide, more_documents, more_items, more_of_gain
 from harness.stats.multiple import benjamini_hochberg, holm
 from harness.stats.power import (
     DISCORDANCE_PRIORS,
@@ -54,6 +55,7 @@ __all__ = [
     "mean_level",
     "more_documents",
     "more_items",
+    "more_of_gain",
     "paired_drop",
     "paired_recovery",
     "pass_probability",

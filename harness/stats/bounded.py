@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.stats.clusters import cluster_squares, variance_of_sum
 from harness.stats.decision import (
     TIED,
     normal_quantile,
@@ -57,8 +58,7 @@ class BoundedMean:
         mean = float(values.mean())
         sizes = np.bincount(labels).astype(np.float64)
         units = sizes.size
-        apart = np.bincount(labels, weights=values - mean)
-        se = math.sqrt(units / (units - 1) * float((apart**2).sum())) / values.size if units > 1 else 0.0
+        se = math.sqrt(variance_of_sum(cluster_squares(values, labels), units)) / values.size if units > 1 else 0.0
         return cls(
             mean=mean,
             se=0.0 if se <= TIED * max(scale, abs(mean)) else se,

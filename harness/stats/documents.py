@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from harness.stats.clusters import residual_squares, variance_of_sum
 from harness.stats.decision import (
     TIED,
     Decision,
@@ -131,24 +132,13 @@ def document_mean(
     if groups == 1:
         return DocumentMean(mean=mean, se=math.inf, lower=-math.inf, upper=math.inf, documents=1, scale=scale)
     t = t_quantile(1 - alpha, groups - 1)
-    se = _ratio_se(totals, weights, mean)
+    se = math.sqrt(variance_of_sum(residual_squares(totals, weights, mean), groups)) / float(weights.sum())
     half = t * se
     if scale is not None and se <= TIED * max(scale, abs(mean)):
         se, half = 0.0, scale * unseen_share(groups, t)
     return DocumentMean(
         mean=mean, se=se, lower=mean - half, upper=mean + half, documents=groups, scale=scale, quantile=t
     )
-
-
-def _ratio_se(totals: NDArray[np.float64], weights: NDArray[np.float64], mean: float) -> float:
-    groups = totals.size
-    return math.sqrt(groups / (groups - 1) * residual_squares(totals, weights, mean)) / float(weights.sum())
-
-
-def residual_squares(totals: NDArray[np.float64], weights: NDArray[np.float64], mean: float) -> float:
-    """Sum over documents of (total - mean * weight)^2."""
-    residuals = totals - mean * weights
-    return float((residuals**2).sum())
 
 
 def perplexity_ratio(delta_nll: ArrayLike, tokens: ArrayLike, *, alpha: float = 0.05) -> PerplexityRatio:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness.stats.bounded import BoundedMean
+from harness.stats.clusters import design_effect, few_clusters
 from harness.stats.decision import (
-    TIED,
     Decision,
     both_tails,
     check_alpha,
@@ -23,9 +23,6 @@ from harness.stats.decision import (
     upper_tail,
 )
 from harness.stats.tango import tango_bound, tango_z
-
-FEW_CLUSTERS = 40
-"""Below this many clusters the cluster-robust variance leans to the optimistic side."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,38 +250,6 @@ def clustered_drop(differences: ArrayLike, clusters: ArrayLike, *, margin: float
         clusters=groups,
         warning=few_clusters(groups),
     )
-
-
-def few_clusters(groups: int) -> str | None:
-    """What to say of this number of clusters, if anything."""
-    if groups == 1:
-        return "all items lie in one cluster, which proves nothing about another"
-    if groups < FEW_CLUSTERS:
-        return f"only {groups} clusters; under {FEW_CLUSTERS} the bounds are optimistic"
-    return None
-
-
-def cluster_variance(sample: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
-    """Cluster-robust variance of the mean with the G/(G-1) factor; `labels`: [n] in 0..G-1."""
-    squares, groups = cluster_squares(sample, labels), int(labels.max()) + 1
-    return groups / (groups - 1) * squares / sample.size**2
-
-
-def cluster_squares(sample: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
-    """Sum over clusters of the squared sum of their deviations from the mean."""
-    sums = np.bincount(labels, weights=sample - sample.mean())
-    return float((sums**2).sum())
-
-
-def independent_variance(sample: NDArray[np.float64]) -> float:
-    """Variance of the mean of independent values."""
-    return float(sample.var(ddof=1)) / sample.size
-
-
-def design_effect(sample: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
-    """max(1, cluster-robust / independent variance of the mean); 1 where nothing varies."""
-    independent, rounding = independent_variance(sample), (TIED * float(np.abs(sample).max())) ** 2 / sample.size
-    return 1.0 if independent <= rounding else max(1.0, cluster_variance(sample, labels) / independent)
 
 
 def mcnemar_midp(right_to_wrong: int, wrong_to_right: int) -> float:

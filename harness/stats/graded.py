@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from harness.stats.bounded import BoundedMean
+from harness.stats.clusters import few_clusters
 from harness.stats.decision import Decision, check_alpha, check_scale, cluster_codes, decide
-from harness.stats.drop import few_clusters
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from harness.stats.bounded import BoundedMean
+from harness.stats.clusters import few_clusters
 from harness.stats.decision import check_alpha, cluster_codes, normal_quantile, upper_tail
-from harness.stats.drop import few_clusters
 
 P = Callable[[float], float]
 

@@ -14,6 +14,7 @@ from harness.stats.decision import (
 )
 from harness.stats.drop import PairedDrop
 from harness.stats.graded import GradedDrop
+from harness.stats.share import RetainedShare
 from harness.stats.tango import tango_z
 
 MOST = 10_000_000
@@ -85,3 +86,12 @@ def more_documents(documents: int, *, value: float, upper: float, limit: float) 
         return None
     needed = documents * (half / distance) ** 2
     return None if needed > MOST else max(1, math.ceil(needed) - documents)
+
+
+def more_of_gain(found: RetainedShare, limit: float) -> int | None:
+    """About how many more items or documents would decide a share of a gain: the half-width on the limit's side falls
+    with the root of their number. None as `more_documents`, and without a share."""
+    if found.share is None or found.lower is None or found.upper is None:
+        return None
+    bound = found.lower if found.share > limit else found.upper
+    return more_documents(found.n, value=0.0, upper=abs(found.share - bound), limit=abs(found.share - limit))

@@ -16,9 +16,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from harness.stats.clusters import few_clusters
 from harness.stats.decision import TIED, Decision, check_alpha, cluster_codes, decide
 from harness.stats.documents import FEW_DOCUMENTS, document_mean
-from harness.stats.drop import PairedDrop, clustered_drop, few_clusters, paired_drop
+from harness.stats.drop import PairedDrop, clustered_drop, paired_drop
 from harness.stats.graded import GradedDrop, graded_drop
 from harness.stats.share_tests import (
     FiellerTest,

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.stats.bounded import few_changes, unseen_deviate, unseen_tail
+from harness.stats.clusters import design_effect
 from harness.stats.contrast import ContrastTerms, contrast_terms, falling_root
 from harness.stats.decision import TIED, normal_quantile, t_quantile, upper_tail
-from harness.stats.drop import design_effect
 
 Values = NDArray[np.float64]
 Bounds = tuple[float, float]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from harness.stats import Decision, clustered_drop, design_effect, paired_drop
-from harness.stats.drop import cluster_variance
+from harness.stats.clusters import cluster_variance
 from harness.stats.tango import tango_z
 
 
