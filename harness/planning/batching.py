@@ -18,7 +18,7 @@ FIRST = 64
 seen after few items, and most items lie in blocks that are large enough to hold many of like length. A last block of
 fewer is none of its own."""
 TOGETHER = 16
-"""Items with a beginning of their own that stay in one block, so that it is computed once. A beginning that more
+"""Items with a prefix of their own that stay in one block, so that it is computed once. A prefix that more
 items share costs each of them little when every block computes it again."""
 PADDED_TOKENS = 4096
 ANSWERED_TOKENS = 8192
@@ -44,7 +44,7 @@ class Order:
 
 
 def in_blocks(
-    heads: Sequence[tuple[int, ...]],
+    prefixes: Sequence[tuple[int, ...]],
     lengths: Sequence[int],
     clusters: Sequence[str | None],
     *,
@@ -52,33 +52,33 @@ def in_blocks(
     tokens: int = PADDED_TOKENS,
     padding: int | None = None,
 ) -> Order:
-    """Shuffled blocks of n items. `heads`: the tokens an item's first request shares with others, [n]; `lengths`:
+    """Shuffled blocks of n items. `prefixes`: the tokens an item's first request shares with others, [n]; `lengths`:
     tokens it puts into a batch, [n]; `clusters`: [n], None for an item in none; `seed`: what is asked, as a hash;
     `tokens`: the most in a batch, padding included; `padding`: the most of that, None for any."""
     chunks: list[tuple[int, ...]] = []
     ends: list[int] = []
-    for block in _blocks(_units(heads, clusters), seed):
-        chunks += _batches(block, heads, lengths, tokens, padding)
+    for block in _blocks(_units(prefixes, clusters), seed):
+        chunks += _batches(block, prefixes, lengths, tokens, padding)
         ends.append(len(chunks))
     return Order(chunks=tuple(chunks), ends=tuple(ends))
 
 
-def in_one(heads: Sequence[tuple[int, ...]], lengths: Sequence[int]) -> Order:
+def in_one(prefixes: Sequence[tuple[int, ...]], lengths: Sequence[int]) -> Order:
     """All items as one block, for tasks that cannot be stopped: nothing to shuffle, and the least padding."""
-    chunks = _batches(range(len(lengths)), heads, lengths, PADDED_TOKENS, None)
+    chunks = _batches(range(len(lengths)), prefixes, lengths, PADDED_TOKENS, None)
     return Order(chunks=tuple(chunks), ends=(len(chunks),))
 
 
-def _units(heads: Sequence[tuple[int, ...]], clusters: Sequence[str | None]) -> list[list[int]]:
+def _units(prefixes: Sequence[tuple[int, ...]], clusters: Sequence[str | None]) -> list[list[int]]:
     """The items that are shuffled as one, in order of first appearance."""
-    sharing = Counter(heads)
+    sharing = Counter(prefixes)
     units: dict[Hashable, list[int]] = {}
-    for index, (head, cluster) in enumerate(zip(heads, clusters, strict=True)):
+    for index, (prefix, cluster) in enumerate(zip(prefixes, clusters, strict=True)):
         key: Hashable = index
         if cluster is not None:
             key = ("cluster", cluster)
-        elif head and sharing[head] <= TOGETHER:
-            key = ("beginning", head)
+        elif prefix and sharing[prefix] <= TOGETHER:
+            key = ("prefix", prefix)
         units.setdefault(key, []).append(index)
     return list(units.values())
 
@@ -101,16 +101,16 @@ def _blocks(units: Sequence[Sequence[int]], seed: str) -> list[list[int]]:
 
 def _batches(
     members: Sequence[int],
-    heads: Sequence[tuple[int, ...]],
+    prefixes: Sequence[tuple[int, ...]],
     lengths: Sequence[int],
     tokens: int,
     padding: int | None,
 ) -> list[tuple[int, ...]]:
-    """Batches of the members: those with one beginning next to each other, longest first, filled by tokens."""
+    """Batches of the members: those with one prefix next to each other, longest first, filled by tokens."""
     longest: dict[tuple[int, ...], int] = {}
     for index in members:
-        longest[heads[index]] = max(lengths[index], longest.get(heads[index], 0))
-    order = sorted(members, key=lambda index: (-longest[heads[index]], heads[index], -lengths[index], index))
+        longest[prefixes[index]] = max(lengths[index], longest.get(prefixes[index], 0))
+    order = sorted(members, key=lambda index: (-longest[prefixes[index]], prefixes[index], -lengths[index], index))
     chunks: list[tuple[int, ...]] = []
     current: list[int] = []
     widest = filled = 0

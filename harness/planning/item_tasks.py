@@ -56,7 +56,7 @@ def plan_item_task(given: TaskInput, docs: Docs, watching: Watching) -> TaskPlan
         name=name,
         kind="generate" if docs.task.OUTPUT_TYPE == "generate_until" else "choice",
         items=items,
-        requests=_with_heads([() if each.too_long is not None else each.requests for each in asked]),
+        requests=_with_shared_prefixes([() if each.too_long is not None else each.requests for each in asked]),
         texts=tuple(text for each in asked for text in each.texts),
         metrics=metrics.names,
         lower_is_better=metrics.lower_is_better,
@@ -90,13 +90,13 @@ def _check_target(name: str, docs: Docs, position: int) -> None:
         raise problem(place, f"tasks.{name}", f"expected a text or the number of an option as the answer, got {got}")
 
 
-def _with_heads(requests: Sequence[tuple[Request, ...]]) -> tuple[tuple[Request, ...], ...]:
-    """Items' requests with the beginnings that they share."""
+def _with_shared_prefixes(requests: Sequence[tuple[Request, ...]]) -> tuple[tuple[Request, ...], ...]:
+    """Items' requests with the prefixes that they share."""
     prompts = [_prompt(request) for item in requests for request in item]
-    heads = shared_prefix_lengths(prompts)
-    stems = root_prefix_lengths([prompt[:head] for prompt, head in zip(prompts, heads, strict=True)])
-    found = zip(heads, stems, strict=True)
-    return tuple(tuple(_with_head(request, *next(found)) for request in item) for item in requests)
+    prefixes = shared_prefix_lengths(prompts)
+    roots = root_prefix_lengths([prompt[:prefix] for prompt, prefix in zip(prompts, prefixes, strict=True)])
+    found = zip(prefixes, roots, strict=True)
+    return tuple(tuple(_with_shared_prefix(request, *next(found)) for request in item) for item in requests)
 
 
 def _prompt(request: Request) -> tuple[int, ...]:
@@ -105,7 +105,7 @@ def _prompt(request: Request) -> tuple[int, ...]:
     return request.prompt if isinstance(request, GenerateRequest) else request.tokens
 
 
-def _with_head(request: Request, shared: int, root_prefix: int) -> Request:
+def _with_shared_prefix(request: Request, shared: int, root_prefix: int) -> Request:
     return request if isinstance(request, Window) else replace(request, shared=shared, root_prefix=root_prefix)
 
 

@@ -1,9 +1,9 @@
-"""Beginnings that prompts of a task share (few-shot examples, system prompts, documents), so that engines compute
-each once.
+"""Prefixes that prompts of a task share (few-shot examples, system prompts, documents), so that engines compute each
+once.
 
-The prompts form a prefix tree. A node of it may become a head: its tokens are computed once, and every prompt below
-it costs only what follows. Which nodes become heads is the choice that leaves the fewest tokens to compute. Heads that
-begin alike (one system prompt, several documents) have a stem in common, found among them in the same way.
+The prompts form a prefix tree. A node of it may become a shared prefix: its tokens are computed once, and every prompt
+below it costs only what follows. Chosen are the nodes that leave the fewest tokens to compute. Shared prefixes that
+begin alike (one system prompt, several documents) have a root prefix in common, found among them in the same way.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 SHORTEST = 24
-"""Tokens under which a common beginning is not worth keeping."""
+"""Tokens under which a shared prefix is not worth keeping."""
 COST = 32
-"""What a head costs beyond its own tokens (a pass of its own, and a batch that ends with its prompts), in tokens."""
+"""What a shared prefix costs beyond itself (a pass of its own, and a batch that ends with its prompts), in tokens."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -26,39 +26,39 @@ class _Node:
     last: int
     children: list[_Node] = field(default_factory=list)
     tokens: int = 0
-    """Of all prompts below, heads included."""
+    """Of all prompts below, shared prefixes included."""
     cost: int = 0
-    """Tokens to compute when this node is a head, or, for a single prompt, without any head."""
+    """Tokens to compute when this node is a shared prefix, or, for a single prompt, without any."""
 
     @property
     def prompts(self) -> int:
         return self.last - self.first + 1
 
     def under(self, depth: int) -> int:
-        """Tokens to compute when a head of `depth` tokens serves every prompt here."""
+        """Tokens to compute when a shared prefix of `depth` tokens serves every prompt here."""
         return self.tokens - self.prompts * depth
 
 
 def shared_prefix_lengths(prompts: Sequence[tuple[int, ...]]) -> list[int]:
     """Per prompt, how many leading tokens to share with others: fewer than its length, 0 for none."""
-    heads = [0] * len(prompts)
+    prefixes = [0] * len(prompts)
     if len(prompts) < 2:
-        return heads
+        return prefixes
     order = sorted(range(len(prompts)), key=lambda index: prompts[index])
     pending = [_tree([prompts[index] for index in order])]
     while pending:
         node = pending.pop()
         for index in order[node.first : node.last + 1]:
-            heads[index] = node.depth
+            prefixes[index] = node.depth
         pending.extend(child for child in node.children if child.cost < child.under(node.depth))
-    return heads
+    return prefixes
 
 
-def root_prefix_lengths(heads: Sequence[tuple[int, ...]]) -> list[int]:
-    """Per head, how many of its leading tokens to compute once for several heads: fewer than its length."""
-    distinct = sorted({head for head in heads if head})
-    stems = dict(zip(distinct, shared_prefix_lengths(distinct), strict=True))
-    return [stems.get(head, 0) for head in heads]
+def root_prefix_lengths(prefixes: Sequence[tuple[int, ...]]) -> list[int]:
+    """Per shared prefix, how many of its leading tokens to compute once for several: fewer than its length."""
+    distinct = sorted({prefix for prefix in prefixes if prefix})
+    roots = dict(zip(distinct, shared_prefix_lengths(distinct), strict=True))
+    return [roots.get(prefix, 0) for prefix in prefixes]
 
 
 def _tree(prompts: Sequence[tuple[int, ...]]) -> _Node:
@@ -85,7 +85,7 @@ def _closed(node: _Node, last: _Node) -> _Node:
 
 
 def _priced(node: _Node) -> _Node:
-    """Totals from the children. A head leaves every prompt at least one token of its own."""
+    """Totals from the children. A shared prefix leaves every prompt at least one token of its own."""
     node.first, node.last = node.children[0].first, node.children[-1].last
     node.tokens = sum(child.tokens for child in node.children)
     node.depth = min([node.depth, *(child.tokens - 1 for child in node.children if not child.children)])
@@ -97,7 +97,7 @@ def _priced(node: _Node) -> _Node:
 
 
 def _common(one: Sequence[int], other: Sequence[int]) -> int:
-    """Length of the common beginning, by halving: comparing slices is quick."""
+    """Length of the common prefix, by halving: comparing slices is quick."""
     low, high = 0, min(len(one), len(other))
     while low < high:
         middle = (low + high + 1) // 2

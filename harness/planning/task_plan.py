@@ -70,13 +70,13 @@ class TaskPlan:
     @cached_property
     def order(self) -> Order:
         """The one order of the items: the same for every variant, whether or not it may be stopped."""
-        heads = [self._head(index) for index in range(len(self.items))]
+        prefixes = [self._shared_prefix(index) for index in range(len(self.items))]
         lengths = [self.length(index) for index in range(len(self.items))]
         if self.kind == "perplexity":
-            return in_one(heads, lengths)
+            return in_one(prefixes, lengths)
         clusters = [item.cluster for item in self.items]
         padding = PADDING if self.kind == "choice" else None
-        return in_blocks(heads, lengths, clusters, seed=self.hash, tokens=self.batch_tokens, padding=padding)
+        return in_blocks(prefixes, lengths, clusters, seed=self.hash, tokens=self.batch_tokens, padding=padding)
 
     @property
     def batch_tokens(self) -> int:
@@ -88,15 +88,15 @@ class TaskPlan:
         """Item indices, batch by batch."""
         return self.order.chunks
 
-    def _head(self, index: int) -> tuple[int, ...]:
-        """The beginning that an item's first request shares with others."""
+    def _shared_prefix(self, index: int) -> tuple[int, ...]:
+        """The prefix that an item's first request shares with others."""
         first = next(iter(self.requests[index]), None)
         if isinstance(first, ScoreRequest):
             return first.context[: first.shared]
         return first.prompt[: first.shared] if isinstance(first, GenerateRequest) else ()
 
     def length(self, index: int) -> int:
-        """Tokens an item puts into a batch, without the beginnings that it shares."""
+        """Tokens an item puts into a batch, without the prefixes that it shares."""
         total = 0
         for request in self.requests[index]:
             if isinstance(request, ScoreRequest):

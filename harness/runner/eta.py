@@ -25,7 +25,7 @@ class Amount:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class WorkItem:
     """What one variant is asked in one task, or how it is timed."""
 
     variant: str
@@ -57,13 +57,13 @@ class Eta:
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
-        self._ahead: list[Part] = []
+        self._ahead: list[WorkItem] = []
         self._done: dict[tuple[str, str, str], _Done] = {}
-        self._part: Part | None = None
+        self._part: WorkItem | None = None
         self._remaining = 0.0
         self._last = 0.0
 
-    def expect(self, parts: Sequence[Part]) -> None:
+    def expect(self, parts: Sequence[WorkItem]) -> None:
         """What the run has to do, in its order by variant."""
         self._ahead = list(parts)
 
@@ -73,7 +73,7 @@ class Eta:
         names = [part.variant for part in self._ahead]
         if variant in names:
             self._ahead = self._ahead[names.index(variant) :]
-        self._part = Part(variant=variant, task=task, unit=unit, work=total.work)
+        self._part = WorkItem(variant=variant, task=task, unit=unit, work=total.work)
         known = (part for part in self._ahead if (part.variant, part.task, part.unit) == (variant, task, unit))
         if (expected := next(known, None)) is not None:
             self._ahead.remove(expected)
@@ -107,7 +107,7 @@ class Eta:
             return Remaining(task_s=task_s)
         return Remaining(task_s=task_s, run_s=task_s + sum(told), untold=any(pace is None for _, pace in paces))
 
-    def _pace(self, part: Part) -> float | None:
+    def _pace(self, part: WorkItem) -> float | None:
         """Seconds a unit of work: the variant's own in this task; else another's, as much slower or faster as it was in
         the tasks that both were asked; else, for items, that of all its tasks, or of all tasks of all variants."""
         own = self._done.get(_key(part))
@@ -133,7 +133,7 @@ class Eta:
         return mine / theirs if mine > 0 and theirs > 0 else 1.0
 
 
-def _key(part: Part) -> tuple[str, str, str]:
+def _key(part: WorkItem) -> tuple[str, str, str]:
     return part.variant, part.task, part.unit
 
 

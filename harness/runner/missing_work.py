@@ -10,12 +10,12 @@ from harness.planning.task_plan import TaskPlan
 from harness.runner.abba_timing import pairs_of, speed_key
 from harness.runner.base_model import NAME
 from harness.runner.early_stop import work_of
-from harness.runner.eta import ITEMS, PAIRS, Part
+from harness.runner.eta import ITEMS, PAIRS, WorkItem
 from harness.runner.run_setting import RunSetting
 from harness.runner.variants import RunVariant
 
 
-def missing_work(run: RunSetting, candidates: Sequence[RunVariant], *, timed: bool) -> list[Part]:
+def missing_work(run: RunSetting, candidates: Sequence[RunVariant], *, timed: bool) -> list[WorkItem]:
     """The parts of a run. An evaluation that was begun before counts in full, and so do those of the model before
     fine-tuning, which is not looked up yet. `timed`: candidates are timed."""
     suite, baseline = run.suite, run.baseline
@@ -34,9 +34,9 @@ def missing_work(run: RunSetting, candidates: Sequence[RunVariant], *, timed: bo
             key = run.keys.timing(speed_key(baseline, candidate, suite.speed, run.host), baseline, candidate)
             if run.store.speed(key) is None:
                 work = float(pairs_of(suite.speed))
-                found.append(Part(variant=candidate.name, task="speed", unit=PAIRS, work=work))
+                found.append(WorkItem(variant=candidate.name, task="speed", unit=PAIRS, work=work))
     return found
 
 
-def _part(variant: str, plan: TaskPlan) -> Part:
-    return Part(variant=variant, task=plan.name, unit=ITEMS, work=work_of(plan, plan.chunks))
+def _part(variant: str, plan: TaskPlan) -> WorkItem:
+    return WorkItem(variant=variant, task=plan.name, unit=ITEMS, work=work_of(plan, plan.chunks))

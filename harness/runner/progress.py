@@ -20,7 +20,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from harness.runner.eta import Amount, Eta, Part, Remaining
+from harness.runner.eta import Amount, Eta, Remaining, WorkItem
 from harness.shown import showable
 
 QUIET_S = 10.0
@@ -30,7 +30,7 @@ QUIET_S = 10.0
 class Reporter(Protocol):
     """What a run tells while it works."""
 
-    def expect(self, parts: Sequence[Part]) -> None:
+    def expect(self, parts: Sequence[WorkItem]) -> None:
         """What the run has to do, in its order by variant."""
         ...
 
@@ -52,7 +52,7 @@ class Reporter(Protocol):
 class Silent:
     """For the library: says nothing."""
 
-    def expect(self, parts: Sequence[Part]) -> None:
+    def expect(self, parts: Sequence[WorkItem]) -> None:
         del parts
 
     def say(self, text: str) -> None:
@@ -82,12 +82,12 @@ class _Left(ProgressColumn):
     """The time left of the task that goes on. rich's own goes by the last half minute, in which a slow task gives no
     sign of life."""
 
-    def __init__(self, outlook: Eta) -> None:
+    def __init__(self, eta: Eta) -> None:
         super().__init__(table_column=Column(no_wrap=True))
-        self._outlook = outlook
+        self._eta = eta
 
     def render(self, task: Task) -> Text:
-        left_s = None if task.finished else self._outlook.left().task_s
+        left_s = None if task.finished else self._eta.left().task_s
         return Text("" if left_s is None else f"{_clock(left_s)} left", "cyan")
 
 
@@ -95,20 +95,20 @@ class Live(Progress):
     """Bars for a terminal, and below them the time left of the whole run."""
 
     def __init__(self, console: Console, now: Callable[[], float] = time.monotonic) -> None:
-        self.outlook = Eta(now)
+        self.eta = Eta(now)
         super().__init__(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             _Items(),
             TimeElapsedColumn(),
-            _Left(self.outlook),
+            _Left(self.eta),
             console=console,
             get_time=now,
         )
 
     def get_renderables(self) -> Iterable[RenderableType]:
         yield self.make_tasks_table(self.tasks)
-        if says := _whole(self.outlook.left()):
+        if says := _whole(self.eta.left()):
             yield Text(says)
 
 
@@ -120,15 +120,15 @@ class Bars:
         self._current: TaskID | None = None
         self._items = 0
 
-    def expect(self, parts: Sequence[Part]) -> None:
-        self._progress.outlook.expect(parts)
+    def expect(self, parts: Sequence[WorkItem]) -> None:
+        self._progress.eta.expect(parts)
 
     def say(self, text: str) -> None:
         self._progress.console.print(showable(text), markup=False, highlight=False)
 
     def task(self, variant: str, task: str, total: Amount, done: Amount, unit: str) -> None:
         self._items = done.items
-        self._progress.outlook.begin(variant, task, total, done, unit)
+        self._progress.eta.begin(variant, task, total, done, unit)
         self._current = self._progress.add_task(
             f"{variant} · {task}",
             total=total.work,
@@ -142,11 +142,11 @@ class Bars:
     def advance(self, amount: Amount) -> None:
         if self._current is not None:
             self._items += amount.items
-            self._progress.outlook.advance(amount.work)
+            self._progress.eta.advance(amount.work)
             self._progress.update(self._current, advance=amount.work, items=self._items)
 
     def finish(self) -> None:
-        self._progress.outlook.finish()
+        self._progress.eta.finish()
         self._current = None
 
 
@@ -155,13 +155,13 @@ class Lines:
 
     def __init__(self, console: Console, now: Callable[[], float] = time.monotonic) -> None:
         self._console, self._now = console, now
-        self._outlook = Eta(now)
+        self._eta = Eta(now)
         self._name, self._unit = "", "items"
         self._total = self._before = self._done = 0
         self._started = self._said = 0.0
 
-    def expect(self, parts: Sequence[Part]) -> None:
-        self._outlook.expect(parts)
+    def expect(self, parts: Sequence[WorkItem]) -> None:
+        self._eta.expect(parts)
 
     def say(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -170,26 +170,26 @@ class Lines:
         self._name, self._unit, self._total = f"{variant} · {task}", unit, total.items
         self._done = self._before = done.items
         self._started = self._said = self._now()
-        self._outlook.begin(variant, task, total, done, unit)
+        self._eta.begin(variant, task, total, done, unit)
         already = f", {done.items} already there" if done.items else ""
         self.say(f"{self._name}: {total.items} {unit}{already}")
 
     def advance(self, amount: Amount) -> None:
         self._done += amount.items
-        self._outlook.advance(amount.work)
+        self._eta.advance(amount.work)
         now = self._now()
         if now - self._said < QUIET_S or self._done >= self._total:
             return
         self._said = now
         rate = (self._done - self._before) / (now - self._started)
-        left = self._outlook.left()
+        left = self._eta.left()
         words = [f"{self._done}/{self._total}", f"{rate:.1f} {self._unit}/s"]
         words += [] if left.task_s is None else [f"about {_clock(left.task_s)} left"]
         whole = _whole(left)
         self.say(f"{self._name}: {', '.join(words)}{whole and '; '}{whole}")
 
     def finish(self) -> None:
-        self._outlook.finish()
+        self._eta.finish()
         took = self._now() - self._started
         new = self._done - self._before
         rate = f", {new / took:.1f} {self._unit}/s" if new and took > 0 else ""

@@ -98,10 +98,10 @@ def test_clusters_and_small_groups_stay_whole() -> None:
     for block in blocks(in_blocks([NO_HEAD] * count, [9] * count, clusters, seed="s")):
         inside = Counter(clusters[index] for index in block)
         assert all(size == clusters.count(name) for name, size in inside.items())
-    heads = [(1, index % 400) for index in range(count)]
+    prefixes = [(1, index % 400) for index in range(count)]
     assert count / 400 <= TOGETHER
-    for block in blocks(in_blocks(heads, [9] * count, [None] * count, seed="s")):
-        assert set(Counter(heads[index] for index in block).values()) == {5}
+    for block in blocks(in_blocks(prefixes, [9] * count, [None] * count, seed="s")):
+        assert set(Counter(prefixes[index] for index in block).values()) == {5}
     few = [(1, index % 2) for index in range(count)]
     first = blocks(in_blocks(few, [9] * count, [None] * count, seed="s"))[0]
     assert len(first) == FIRST

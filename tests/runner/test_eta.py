@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from harness.runner.eta import ITEMS, PAIRS, Amount, Eta, Part, Remaining
+from harness.runner.eta import ITEMS, PAIRS, Amount, Eta, Remaining, WorkItem
 
 
 class Clock:
@@ -19,8 +19,8 @@ class Clock:
         return self.at
 
 
-def part(variant: str, task: str, work: float, unit: str = ITEMS) -> Part:
-    return Part(variant=variant, task=task, unit=unit, work=work)
+def part(variant: str, task: str, work: float, unit: str = ITEMS) -> WorkItem:
+    return WorkItem(variant=variant, task=task, unit=unit, work=work)
 
 
 def amount(work: float) -> Amount:
@@ -30,23 +30,23 @@ def amount(work: float) -> Amount:
 class Run:
     """An outlook, and a clock that goes on with the work."""
 
-    def __init__(self, *parts: Part) -> None:
+    def __init__(self, *parts: WorkItem) -> None:
         self.clock = Clock()
-        self.outlook = Eta(self.clock)
-        self.outlook.expect(parts)
+        self.eta = Eta(self.clock)
+        self.eta.expect(parts)
 
     def begin(self, variant: str, task: str, work: float, done: float = 0.0, unit: str = ITEMS) -> None:
-        self.outlook.begin(variant, task, amount(work), amount(done), unit)
+        self.eta.begin(variant, task, amount(work), amount(done), unit)
 
     def work(self, amount: float, seconds: float) -> Remaining:
         self.clock.at += seconds
-        self.outlook.advance(amount)
-        return self.outlook.left()
+        self.eta.advance(amount)
+        return self.eta.left()
 
     def whole(self, variant: str, task: str, work: float, seconds: float, unit: str = ITEMS) -> None:
         self.begin(variant, task, work, unit=unit)
         self.work(work, seconds)
-        self.outlook.finish()
+        self.eta.finish()
 
 
 @pytest.mark.parametrize("chunk_s", [0.01, 5.0, 40.0, 3600.0])
@@ -54,15 +54,15 @@ def test_slow_chunks_have_a_time_left_too(chunk_s: float) -> None:
     """From the first chunk on, however long one takes; between chunks it runs down, and not below nothing."""
     run = Run(part("full", "ask", 1000))
     run.begin("full", "ask", 1000)
-    assert run.outlook.left() == Remaining()
+    assert run.eta.left() == Remaining()
     for number in range(1, 6):
         left = run.work(50, chunk_s)
         assert left.task_s == pytest.approx((20 - number) * chunk_s)
         assert left.run_s is None  # nothing comes after it
     run.clock.at += chunk_s / 2
-    assert run.outlook.left().task_s == pytest.approx(14.5 * chunk_s)
+    assert run.eta.left().task_s == pytest.approx(14.5 * chunk_s)
     run.clock.at += 99 * chunk_s
-    assert run.outlook.left().task_s == 0
+    assert run.eta.left().task_s == 0
 
 
 def test_what_was_there_before_took_no_time() -> None:
@@ -78,17 +78,17 @@ def test_the_whole_run_goes_by_tokens() -> None:
     run.begin("full", "ask", 100)
     assert run.work(50, 10.0) == Remaining(task_s=10.0, run_s=10.0 + 60 + 20 + 60)
     run.work(50, 10.0)
-    run.outlook.finish()
-    assert run.outlook.left() == Remaining()
+    run.eta.finish()
+    assert run.eta.left() == Remaining()
     run.begin("full", "say", 300)
-    assert run.outlook.left() == Remaining(task_s=60.0, run_s=60.0 + 20 + 60)  # before it has a pace of its own
+    assert run.eta.left() == Remaining(task_s=60.0, run_s=60.0 + 20 + 60)  # before it has a pace of its own
     assert run.work(150, 300.0) == Remaining(task_s=300.0, run_s=300.0 + 20 + 600)  # generation is slower, for all
     run.work(150, 300.0)
     run.begin("small", "ask", 100)
     assert run.work(50, 5.0) == Remaining(task_s=5.0, run_s=5.0 + 300)  # twice as fast, so in the other task too
     run.work(50, 5.0)
     run.begin("small", "say", 300)
-    assert run.outlook.left() == Remaining(task_s=300.0)
+    assert run.eta.left() == Remaining(task_s=300.0)
 
 
 def test_timings_are_told_once_one_was_made() -> None:
@@ -119,7 +119,7 @@ def test_a_task_that_is_asked_again_counts_twice() -> None:
     assert run.work(50, 50.0) == Remaining(task_s=50.0, run_s=70.0)
     run.work(50, 50.0)
     run.begin("full", "ask", 20)
-    assert run.outlook.left() == Remaining(task_s=20.0)
+    assert run.eta.left() == Remaining(task_s=20.0)
 
 
 def test_at_one_pace_the_estimate_is_exact() -> None:
@@ -139,4 +139,4 @@ def test_at_one_pace_the_estimate_is_exact() -> None:
             whole = left.task_s if left.run_s is None else left.run_s
             assert whole == pytest.approx(ends - run.clock.at)
             run.work(each.work / 2, pace * each.work / 2)
-            run.outlook.finish()
+            run.eta.finish()

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from harness.runner.eta import ITEMS, PAIRS, Amount, Part
+from harness.runner.eta import ITEMS, PAIRS, Amount, WorkItem
 from harness.runner.progress import Bars, Lines, Live, Reporter, reporter
 from tests.runner.test_eta import Clock
 
@@ -34,9 +34,9 @@ def test_time_left_goes_by_the_work() -> None:
 
 
 PARTS = [
-    Part(variant="fp32", task="ask", unit=ITEMS, work=1000.0),
-    Part(variant="fp32", task="say", unit=ITEMS, work=9000.0),
-    Part(variant="nf4", task="speed", unit=PAIRS, work=11.0),
+    WorkItem(variant="fp32", task="ask", unit=ITEMS, work=1000.0),
+    WorkItem(variant="fp32", task="say", unit=ITEMS, work=9000.0),
+    WorkItem(variant="nf4", task="speed", unit=PAIRS, work=11.0),
 ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from harness.runner.eta import Amount, Part
+from harness.runner.eta import Amount, WorkItem
 from harness.runner.progress import Silent
 from harness.runner.run_options import RunOptions
 from harness.runner.schedule import new_run_id, run_suite
@@ -23,7 +23,7 @@ class Noted(Silent):
         self.done: list[tuple[str, str, float]] = []
         self.said: list[str] = []
 
-    def expect(self, parts: Sequence[Part]) -> None:
+    def expect(self, parts: Sequence[WorkItem]) -> None:
         self.expected = [(part.variant, part.task, part.work) for part in parts]
 
     def say(self, text: str) -> None:
