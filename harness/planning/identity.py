@@ -7,6 +7,7 @@ import json
 
 from harness.checkpoints.contents import content_of
 from harness.checkpoints.resolve import Reference, resolve
+from harness.engines.registry import ENGINES
 from harness.records.evaluation_manifest import evaluation_key as evaluation_key
 from harness.suite.variant_model import Variant
 
@@ -19,10 +20,11 @@ def quantization_text(variant: Variant) -> str:
         "max_memory": variant.max_memory,
         "script": variant.script,
         "gguf_file": variant.gguf_file,
-        "endpoint": variant.endpoint.model_dump(mode="json", exclude_none=True)
-        if variant.endpoint is not None
-        else None,
-        "llama_cpp": variant.llama_cpp.model_dump(exclude_none=True) if variant.llama_cpp is not None else None,
+        **{
+            row.settings: block.model_dump(mode="json", exclude_none=True)
+            for row in ENGINES.values()
+            if row.settings is not None and (block := getattr(variant, row.settings)) is not None
+        },
         "environment": list(variant.environment) if isinstance(variant.environment, tuple) else variant.environment,
     }
     kept = {name: value for name, value in parts.items() if value is not None}
