@@ -126,8 +126,7 @@ def decision_word(verdict: Verdict, decision: Decision) -> str:
 
 def explain_command(verdict: Verdict, finding: Finding) -> str:
     """What shows how a finding came about."""
-    place = finding.gate.split(" ", 1)[0].removeprefix("gates[").removesuffix("]")
-    parts = ["quantgate", "explain", verdict.run, place, "--variant", finding.variant]
+    parts = ["quantgate", "explain", verdict.run, str(finding.position), "--variant", finding.variant]
     if finding.slice is not None:
         parts += ["--slice", finding.slice]
     return shlex.join(parts)
