@@ -12,6 +12,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from harness.forms import FORMS
+from harness.metrics.row import TextScore
+from harness.metrics.table import METRICS, computed_by
 from harness.suite.models import Suite
 from harness.suite.quantize_block import Calibration, Quantization
 from harness.suite.values import Spec
@@ -30,6 +32,10 @@ def suite_schema() -> dict[str, Any]:
             gate[key]["anyOf"].insert(0, PERCENT)
         if form.says:
             gate[key]["description"] = form.says
+    gate["metric"] |= {"description": "One of these, or a metric of an lm-eval task.", "examples": list(METRICS)}
+    one, several = schema["definitions"]["Generate"]["properties"]["metric"]["anyOf"]
+    for metric in (one, several["items"]):
+        metric["enum"] = list(computed_by(TextScore))
     schema["properties"]["base"]["anyOf"].insert(0, {"type": "string"})
     schema["properties"]["noise_floor"] |= {
         "anyOf": [{"type": "boolean"}, {"$ref": "#/definitions/NoiseFloor"}],

@@ -1,0 +1,1 @@
+"""An engine's folder, as one would be added to `harness/engines`."""
