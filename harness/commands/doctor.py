@@ -9,7 +9,6 @@ import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from harness.errors import UsageError
 
@@ -46,7 +45,7 @@ def examine(methods: tuple[str, ...], *, as_json: bool) -> int:
     return 0
 
 
-def _machine() -> dict[str, Any]:
+def _machine() -> dict[str, str]:
     from harness.checkpoints.contents import cache_folder
     from harness.runner.host import this_host
     from harness.worker.versions import library_versions
