@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from harness.metrics.row import Kind, StoredBytes
 from harness.metrics.table import computed_by, lookup
@@ -30,7 +30,7 @@ class MemoryPair:
     metric: str
     baseline: int | None
     candidate: int | None
-    names: tuple[str, str] = ("the baseline", "the candidate")
+    names: tuple[str, str] = field(default=("the baseline", "the candidate"), compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
