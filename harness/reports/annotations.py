@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator
 
 from harness.records.verdict import Verdict
 from harness.reports.blocks import Block, Headline, Lines, Outcome, Outcomes, Section, told
-from harness.reports.sections import arranged
+from harness.reports.sections import SECTIONS, Row, arranged
 from harness.shown import one_line, without_commands
 
 
-def annotations(verdict: Verdict) -> str:
+def annotations(verdict: Verdict, rows: tuple[Row, ...] = SECTIONS) -> str:
     """`::error title=…::…` lines, errors for what blocks and warnings for the rest; empty when all passed."""
-    return drawn(arranged(verdict, "annotations"))
+    return drawn(arranged(verdict, "annotations", rows))
 
 
 def drawn(sections: Iterable[Section]) -> str:

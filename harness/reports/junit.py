@@ -11,13 +11,13 @@ from collections.abc import Iterable
 
 from harness.records.verdict import Verdict
 from harness.reports.blocks import Outcome, Outcomes, Section
-from harness.reports.sections import arranged
+from harness.reports.sections import SECTIONS, Row, arranged
 from harness.shown import one_line
 
 
-def render_junit(verdict: Verdict) -> str:
+def render_junit(verdict: Verdict, rows: tuple[Row, ...] = SECTIONS) -> str:
     """A `testsuites` document with its declaration, UTF-8."""
-    return drawn(verdict, arranged(verdict, "junit"))
+    return drawn(verdict, arranged(verdict, "junit", rows))
 
 
 def drawn(verdict: Verdict, sections: Iterable[Section]) -> str:

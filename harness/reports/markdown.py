@@ -13,7 +13,7 @@ from harness.notation import EMOJI
 from harness.records.measures import Flip
 from harness.records.verdict import Verdict
 from harness.reports import blocks
-from harness.reports.sections import arranged
+from harness.reports.sections import SECTIONS, Row, arranged
 from harness.shown import one_line, visible
 
 FINDINGS_SHOWN = 20
@@ -22,9 +22,9 @@ _MARKUP = re.compile(r"([\\`*_{}\[\]()!|~$^])")
 _AT_START = re.compile(r"^(\s*)([-+]|\d+\.)(\s|$)")
 
 
-def render_markdown(verdict: Verdict) -> str:
+def render_markdown(verdict: Verdict, rows: tuple[Row, ...] = SECTIONS) -> str:
     """Verdict sentence, one table row per candidate, the reasons, the blocks.first flips."""
-    return "\n".join(line for section in arranged(verdict, "markdown") for line in drawn(section))
+    return "\n".join(line for section in arranged(verdict, "markdown", rows) for line in drawn(section))
 
 
 def drawn(section: blocks.Section) -> Iterator[str]:
@@ -66,7 +66,8 @@ def _block(block: blocks.Block) -> Iterator[str]:
             parts = [escape(part) + (f" ({escape(aside)})" if aside else "") for part, aside in block.parts]
             yield from (f"<sub>{' · '.join(parts)}</sub>", "")
         case blocks.Fold():
-            yield f"<details><summary>{html.escape(one_line(f'{block.summary} {block.note}'))}</summary>"
+            summary = html.escape(one_line(f"{block.summary} {block.note}")).replace("##", "&#35;#")
+            yield f"<details><summary>{summary}</summary>"
             yield ""
             for inner in block.blocks:
                 yield from _block(inner)

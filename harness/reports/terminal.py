@@ -16,7 +16,7 @@ from rich.text import Text
 from harness.notation import shortened
 from harness.records.verdict import Verdict
 from harness.reports import blocks
-from harness.reports.sections import arranged
+from harness.reports.sections import SECTIONS, Row, arranged
 from harness.shown import one_line, without_commands
 
 STYLES: dict[str, str] = {
@@ -39,9 +39,9 @@ def render_terminal(verdict: Verdict) -> str:
     return captured.get()
 
 
-def print_verdict(verdict: Verdict, console: Console) -> None:
+def print_verdict(verdict: Verdict, console: Console, rows: tuple[Row, ...] = SECTIONS) -> None:
     """One row per candidate, then every finding that is not PASS with its reason, then the verdict."""
-    draw(arranged(verdict, "terminal"), console, "terminal")
+    draw(arranged(verdict, "terminal", rows), console, "terminal")
 
 
 def print_measures(verdict: Verdict, console: Console) -> None:

@@ -9,12 +9,12 @@ from collections.abc import Iterable
 
 from harness.records.verdict import Verdict
 from harness.reports.blocks import Section
-from harness.reports.sections import arranged
+from harness.reports.sections import SECTIONS, Row, arranged
 
 
-def render_html(verdict: Verdict) -> str:
+def render_html(verdict: Verdict, rows: tuple[Row, ...] = SECTIONS) -> str:
     """The whole page. Equal verdicts give equal bytes."""
-    return drawn(f"{verdict.headline} · {verdict.suite} · {verdict.run}", arranged(verdict, "html"))
+    return drawn(f"{verdict.headline} · {verdict.suite} · {verdict.run}", arranged(verdict, "html", rows))
 
 
 def drawn(title: str, sections: Iterable[Section], *, links: bool = True) -> str:
