@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from harness.planning.around_tokenizer import AroundTokenizer
 from harness.planning.lm_eval.lm_eval_tasks import lm_evals_seeds
 from harness.planning.prompts.short_forms import Docs
-from harness.planning.tokens import AroundTokenizer, Tokenizer
+from harness.planning.tokens import Tokenizer
 
 
 class Watching(AroundTokenizer):

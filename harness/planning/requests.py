@@ -12,12 +12,12 @@ from typing import Any
 from harness.datafiles.rows import problem
 from harness.engines.protocol import GenerateRequest, ScoreRequest
 from harness.errors import EngineError, SuiteError
+from harness.planning.around_tokenizer import Remembering
 from harness.planning.lm_eval.lm_eval_tasks import first_cause, lm_evals_seeds
 from harness.planning.prompts.short_forms import Docs
 from harness.planning.task_plan import Request
 from harness.planning.tokens import (
     Encoded,
-    Remembering,
     Split,
     Tokenizer,
     UnsplitError,

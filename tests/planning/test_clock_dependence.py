@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from harness.engines.scripted import ScriptedTokenizer
+from harness.planning.around_tokenizer import AroundTokenizer, Remembering
 from harness.planning.clock_dependence import Watching
-from harness.planning.tokens import AroundTokenizer, Remembering
 
 
 class Dated(AroundTokenizer):

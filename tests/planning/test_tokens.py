@@ -11,14 +11,8 @@ from hypothesis import strategies as st
 
 from harness.engines.scripted import ScriptedTokenizer
 from harness.errors import EngineError
-from harness.planning.tokens import (
-    HfTokenizer,
-    Remembering,
-    adds_special_tokens,
-    encode_pair,
-    encode_prompt,
-    windows,
-)
+from harness.planning.around_tokenizer import Remembering
+from harness.planning.tokens import HfTokenizer, adds_special_tokens, encode_pair, encode_prompt, windows
 
 PAIRS = [
     ("Question: Where?\nAnswer:", " In the sea"),
