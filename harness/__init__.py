@@ -7,7 +7,7 @@ function shares its name with a package, as importing a package would replace it
 
 from __future__ import annotations
 
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ __all__ = ["Run", "compare", "explain", "gate", "history", "report", "run", "sta
 
 def __getattr__(name: str) -> object:
     if name == "__version__":
-        return metadata.version("quantgate")
+        from importlib.metadata import version  # slow to load, and seldom asked
+
+        return version("quantgate")
     if name == "stats":
         return import_module("harness.stats")
     if name in __all__:
