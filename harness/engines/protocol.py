@@ -8,7 +8,7 @@ All values cross the worker's pipe as JSON (`dataclasses.asdict`); large arrays 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Protocol
 
 from harness.engines.decoding import Decoding
@@ -210,6 +210,10 @@ class WindowScore:
     kl: tuple[float, ...] | None = None
     top1_agree: tuple[bool, ...] | None = None
     delta_p: tuple[float, ...] | None = None
+
+
+DIVERGENCES = tuple(each.name for each in fields(WindowScore) if each.name != "log_probs")
+"""The divergence fields."""
 
 
 @dataclass(frozen=True, kw_only=True)

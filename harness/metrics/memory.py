@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from harness.metrics.row import Headline, Metric, StoredBytes
 
+LOAD_PEAK = StoredBytes(field="process_peak_load_bytes", title="Process peak, load", label="Peak, load")
+"""Shown beside the metrics; it depends on how a checkpoint is read, so no gate looks at it."""
 
-def _bytes(
-    name: str, field: str, description: str, *, at_load: bool = False, headline: Headline | None = None
-) -> Metric:
+
+def _bytes(name: str, description: str, computed: StoredBytes, *, headline: Headline | None = None) -> Metric:
     return Metric(
         name=name,
         kind="memory",
         unit="B",
         description=description,
-        computed=StoredBytes(field=field, at_load=at_load),
+        computed=computed,
         neutral=1.0,
         headline=headline,
     )
@@ -22,14 +23,33 @@ def _bytes(
 MEMORY = (
     _bytes(
         "weight_bytes",
-        "weight_bytes",
         "bytes of resident weights",
-        at_load=True,
+        StoredBytes(field="weight_bytes", title="Weights, resident", label="Resident", at_load=True),
         headline=Headline(title="weights", rank=4),
     ),
-    _bytes("disk_bytes", "disk_bytes", "bytes of weights on disk", at_load=True),
-    _bytes("process_peak_bytes", "process_peak_inference_bytes", "peak memory of the process during inference"),
-    _bytes("allocator_peak_bytes", "allocator_peak_allocated_bytes", "peak allocated on the GPU during inference"),
-    _bytes("allocator_reserved_bytes", "allocator_peak_reserved_bytes", "peak reserved on the GPU by the allocator"),
-    _bytes("device_peak_bytes", "device_process_peak_bytes", "the process's VRAM as the driver counts it (NVML)"),
+    _bytes(
+        "disk_bytes",
+        "bytes of weights on disk",
+        StoredBytes(field="disk_bytes", title="Weights, on disk", label="On disk", at_load=True),
+    ),
+    _bytes(
+        "process_peak_bytes",
+        "peak memory of the process during inference",
+        StoredBytes(field="process_peak_inference_bytes", title="Process peak, inference", label="Peak, infer."),
+    ),
+    _bytes(
+        "allocator_peak_bytes",
+        "peak allocated on the GPU during inference",
+        StoredBytes(field="allocator_peak_allocated_bytes", title="GPU allocated", label="GPU alloc."),
+    ),
+    _bytes(
+        "allocator_reserved_bytes",
+        "peak reserved on the GPU by the allocator",
+        StoredBytes(field="allocator_peak_reserved_bytes", title="GPU reserved", label="GPU reserv."),
+    ),
+    _bytes(
+        "device_peak_bytes",
+        "the process's VRAM as the driver counts it (NVML)",
+        StoredBytes(field="device_process_peak_bytes", title="VRAM by driver", label="VRAM"),
+    ),
 )

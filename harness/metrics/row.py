@@ -117,6 +117,10 @@ class StoredBytes:
 
     field: str
     """Of `MemoryFigures`."""
+    title: str = ""
+    """Of its column in a report; the field where it is empty."""
+    label: str = ""
+    """The same on a narrow screen."""
     at_load: bool = False
     """Known once the model is loaded and the same on every machine: no timed workload is needed."""
 

@@ -20,6 +20,7 @@ from typing import Any
 from harness.checkpoints.contents import Stamp
 from harness.engines.decoding import sent
 from harness.engines.protocol import (
+    DIVERGENCES,
     SCRATCH,
     ContinuationScore,
     Facts,
@@ -147,9 +148,7 @@ class Worker:
         return [
             WindowScore(
                 log_probs=tuple(each["log_probs"]),
-                kl=_tuple(each["kl"]),
-                top1_agree=_tuple(each["top1_agree"]),
-                delta_p=_tuple(each["delta_p"]),
+                **{name: _tuple(each[name]) for name in DIVERGENCES},
             )
             for each in self._call("roll", args)
         ]

@@ -74,7 +74,7 @@ LOAD = Metric(
     kind="memory",
     unit="B",
     description="peak memory of the process while loading",
-    computed=StoredBytes(field="process_peak_load_bytes"),
+    computed=StoredBytes(field="process_peak_load_bytes", title="While it loads"),
     neutral=1.0,
 )
 OWN = (TEXT, P90, FAR, TOTAL, LOAD)
@@ -186,4 +186,5 @@ def test_a_run_is_judged_explained_and_shown_by_a_row_more(tmp_path: Path) -> No
     for row in (P90, FAR, TOTAL, LOAD):
         assert row.name in page
         assert row.name in history
+    assert "While it loads" in page
     assert "in all" in page

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from harness.metrics.memory import LOAD_PEAK
+from harness.metrics.row import StoredBytes
+from harness.metrics.table import computed_by
 from harness.notation import NONE, Notation, byte_size, level
 from harness.records.measures import SpeedRow
 from harness.records.timings import MemoryFigures
@@ -14,15 +19,6 @@ SPEED = titled(
     Column("Workload", kind="unbroken"),
     "Metric",
     *numbers("Baseline", "Candidate", "Ratio", "Bounds", "Pairs"),
-)
-MEMORY = (
-    ("weight_bytes", "Weights, resident", "Resident"),
-    ("disk_bytes", "Weights, on disk", "On disk"),
-    ("process_peak_load_bytes", "Process peak, load", "Peak, load"),
-    ("process_peak_inference_bytes", "Process peak, inference", "Peak, infer."),
-    ("allocator_peak_allocated_bytes", "GPU allocated", "GPU alloc."),
-    ("allocator_peak_reserved_bytes", "GPU reserved", "GPU reserv."),
-    ("device_process_peak_bytes", "VRAM by driver", "VRAM"),
 )
 
 
@@ -62,11 +58,18 @@ def _memory(verdict: Verdict) -> tuple[Block, ...]:
         return (Paragraph("Memory was not measured in this run."),)
     workload = next((memory.workload for memory in known if memory.workload), None)
     at = f"; inference figures at {workload}" if workload else ""
-    columns = [Column(title, label=label, kind="number") for _, title, label in MEMORY]
-    rows = tuple((name, *_bytes(memory)) for name, memory in measured)
+    figures = _figures()
+    columns = [Column(each.title or each.field, label=each.label, kind="number") for each in figures]
+    rows = tuple((name, *_bytes(memory, figures)) for name, memory in measured)
     return Paragraph(f"Bytes of one fresh process each{at}."), table(("Variant", *columns), *rows)
 
 
-def _bytes(memory: MemoryFigures | None) -> Row:
-    amounts = [None if memory is None else getattr(memory, field) for field, _, _ in MEMORY]
+def _figures() -> tuple[StoredBytes, ...]:
+    """What loading tells, the peak while it loads, and the rest."""
+    found = computed_by(StoredBytes).values()
+    return (*(each for each in found if each.at_load), LOAD_PEAK, *(each for each in found if not each.at_load))
+
+
+def _bytes(memory: MemoryFigures | None, figures: Sequence[StoredBytes]) -> Row:
+    amounts = [None if memory is None else getattr(memory, each.field) for each in figures]
     return tuple((NONE if amount is None else byte_size(amount)) for amount in amounts)
