@@ -14,20 +14,21 @@ import pytest
 from harness.stats import Decision, GradedDrop, graded_drop
 from harness.stats.bounded import BoundedMean
 
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "simulate.py"
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
-def _load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("simulate", SCRIPT)
+def _load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["simulate"] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 
 
-simulate = _load()
+_load("draws")  # which the other imports by this name, as a script does
+simulate = _load("simulate")
 SHORT = [
     each
     for each in simulate.cases(items=(100, 200), rates=(0.05, 0.10))
