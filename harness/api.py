@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from harness.records.run_manifest import RunManifest
 from harness.records.store import Store
 from harness.records.verdict import Verdict
-from harness.reports import FORMATS, write_reports
 from harness.runner.run_options import RunOptions, called_with
 
 if TYPE_CHECKING:
@@ -199,6 +198,8 @@ def report(
 ) -> Path:
     """Write a verdict in every format that has a file: `report.html`, `report.md`, `junit.xml`; returns the HTML
     file's path."""
+    from harness.reports import FORMATS, write_reports
+
     if isinstance(verdict, Run):
         verdict = verdict.verdict
     if not isinstance(verdict, Verdict):

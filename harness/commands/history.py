@@ -11,7 +11,7 @@ from rich.console import Console
 
 from harness import api
 from harness.errors import UsageError
-from harness.trends import Selection, history_csv, history_json, history_text, write_history
+from harness.trends import Selection, history_csv, history_json, history_text
 
 LAST = 20
 """Runs that the terminal shows without `--last`."""
@@ -39,5 +39,7 @@ def print_history(
         for skipped in found.skipped:
             print(f"skipped {skipped.reason}", file=sys.stderr)
     if page is not None:
+        from harness.trends.history_page import write_history
+
         write_history(found, page)
         print(f"plots    {page}", file=sys.stdout if form == "text" else sys.stderr)

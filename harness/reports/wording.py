@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from harness.forms import FORMS
 from harness.metrics.row import Headline, Kind, Metric, StoredBytes
 from harness.metrics.table import of_kind
 from harness.notation import Notation, level, shortened
@@ -16,6 +16,9 @@ from harness.records.findings import Decision, Finding
 from harness.records.measures import Measure, SpeedRow
 from harness.records.verdict import CandidateVerdict, Verdict
 from harness.shown import one_line
+
+if TYPE_CHECKING:
+    from harness.forms import Form
 
 _CHANGES = {
     "perplexity": Notation.PERCENT,
@@ -25,6 +28,13 @@ _CHANGES = {
 }
 
 
+def _form(key: str) -> Form | None:
+    """None for one that this version does not know."""
+    from harness.forms import FORMS  # a history needs none of them, and starts without
+
+    return FORMS.get(key)
+
+
 def change_of(kind: str) -> Notation:
     """How a change of such a metric is written."""
     return _CHANGES.get(kind, Notation.POINTS)
@@ -32,13 +42,14 @@ def change_of(kind: str) -> Notation:
 
 def notation(finding: Finding) -> Notation:
     """How its gate's form writes values, bounds and limits."""
-    form = FORMS.get(finding.form)
+    form = _form(finding.form)
     return Notation.LEVEL if form is None else form.notation
 
 
 def neutral(finding: Finding) -> float:
     """Where nothing changed."""
-    return FORMS[finding.form].neutral or 0.0
+    form = _form(finding.form)
+    return 0.0 if form is None else form.neutral or 0.0
 
 
 def limit(finding: Finding) -> str:
@@ -48,7 +59,7 @@ def limit(finding: Finding) -> str:
 
 def limit_of(key: str, amount: float, unit: str) -> str:
     """As `limit`, from its parts; a form that this version does not know is named as it is."""
-    form = FORMS.get(key)
+    form = _form(key)
     if form is None:
         return f"{key} {level(amount, unit)}"
     return form.rule(form.notation.amount(amount, unit))
@@ -66,7 +77,7 @@ def interval(finding: Finding) -> str:
 
 def is_loss(finding: Finding) -> bool:
     """Whether a gate looks at a loss of quality, or at what is kept: not at a level, and not at a cost's ratio."""
-    form = FORMS.get(finding.form)
+    form = _form(finding.form)
     return form is not None and form.neutral is not None and form.notation is not Notation.RATIO
 
 
@@ -82,7 +93,7 @@ def change_interval(measure: Measure) -> str:
 
 def is_of_base(finding: Finding) -> bool:
     """Whether a gate looks at what is kept of fine-tuning, and not at a loss against the baseline."""
-    form = FORMS.get(finding.form)
+    form = _form(finding.form)
     return form is not None and form.looks_at == "base"
 
 

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 from harness.reports.charts.lines import TOLD_RUNS
-from harness.trends import Skipped, collect, history_html, write_history
+from harness.trends import Skipped, collect
+from harness.trends.history_page import history_html, write_history
 from harness.trends.line_charts import charts
 from tests.reports.example import HOSTILE
 from tests.trends.runs import conditions, run, steps
