@@ -64,7 +64,7 @@ def run(asked: SuiteRun) -> Run:
 
 
 def run_reported(suite: str | Path | LoadedSuite, options: RunOptions, reporter: Reporter) -> Run:
-    """`run`, its progress told to `reporter`."""
+    """`run`, with its progress reported to `reporter`."""
     from harness.runner.schedule import run_suite
     from harness.suite.load import LoadedSuite, load_suite
 
@@ -128,7 +128,7 @@ def gate(
 def _unsealed(count: int) -> str:
     return (
         f"{count} of the records read carry no checksum, because an earlier version of quantgate wrote them: whether "
-        "they were changed since cannot be told."
+        "they were changed since then is unknown."
     )
 
 

@@ -27,7 +27,7 @@ TOO_LITTLE = {
     errno.ENOMEM: "memory ran out: raise the limit (ulimit -v) or free some",
     errno.EAGAIN: "no further process or thread may be started: raise the limit (ulimit -u)",
 }
-"""What a limit of the system is told as."""
+"""How a limit of the system is reported."""
 MEMORY_WORDS = ("cannot allocate memory", "failed to map segment", "can't start new thread", "can't allocate")
 LEAST_BYTES = 700 << 20
 """Address space that has to be left where it is limited: below it numpy's linear algebra waits for ever."""
@@ -94,7 +94,7 @@ def _say(text: str) -> None:
 
 
 def _flushed(code: int) -> int:
-    """What is left in the buffers goes out now, while a failure can still be told."""
+    """Flush the buffers now, while a failure can still be reported."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -137,7 +137,7 @@ def _make_room() -> None:
 
 
 def _crash(error: Exception) -> None:
-    """A limit of the system is told as one, and so is a file that cannot be had; anything unforeseen shows its
+    """A limit of the system is reported as one, and so is an unreadable file; anything unforeseen shows its
     traceback."""
     if (says := _limit(error)) is not None:
         _say(says)

@@ -1,4 +1,4 @@
-"""The error tree and the exit codes. Owns what a failure is called, and how foreign text stands in its words."""
+"""The error tree and the exit codes. Owns what a failure is called, and how foreign text is quoted in it."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class RecordError(RunError):
 
 
 def unwritable(path: object, error: OSError) -> str:
-    """What a person is told about a file that could not be written, a full disk above all."""
+    """The message for a file that could not be written, most often because the disk is full."""
     return (
         f"{path}: could not be written: {error.strerror or error}. What was stored before is kept: "
         "make room there or correct its permissions, then run the same command again to go on."

@@ -1,9 +1,8 @@
 """Secrets kept out of everything that is said or stored: keys of servers, passwords in addresses.
 
-Whoever comes by a secret tells it here (`keep`), and every exit asks `masked`: what a server's answer is read as, the
-worker's errors, what is printed. Addresses lose their passwords by their form alone (`redact`). Imports nothing of ours
-and needs the standard library only.
-"""
+Code that reads a secret registers it here (`keep`), and every output goes through `masked`: what a server's answer is
+read as, the worker's errors, what is printed. Addresses lose their passwords by their form alone (`redact`). Imports
+nothing of ours and needs the standard library only."""
 
 from __future__ import annotations
 
@@ -44,7 +43,7 @@ def keep_address(url: str) -> None:
 
 
 def secrets_in(url: str) -> Iterator[str]:
-    """What stands in an address and is nobody's business."""
+    """The confidential parts of an address."""
     found = _WHOLE_ADDRESS.fullmatch(url.strip())
     if found is None:
         return
@@ -85,7 +84,7 @@ def redact(text: str) -> str:
 
 
 def masked(text: str) -> str:
-    """A text without the secrets that were told, and without passwords in addresses."""
+    """The text without registered secrets and without passwords in addresses."""
     for secret in sorted(_kept, key=len, reverse=True):
         text = without(text, secret)
     return redact_within(text)

@@ -227,7 +227,7 @@ class Notation(Enum):
         return span(self.amount(lower, unit), self.amount(upper, unit))
 
     def scale(self, unit: str) -> Scale:
-        """For the ticks of an axis; a unit other than these stands in the chart's title."""
+        """For the ticks of an axis; any other unit belongs in the chart's title."""
         suffix = self._suffix(unit)
         return Scale(factor=100 if suffix in (" pp", " %") else 1, suffix=suffix)
 
@@ -246,7 +246,7 @@ class Notation(Enum):
 
 
 def _unusual(value: float) -> str:
-    """What stands for a value that is no number; empty for one that is."""
+    """The words for a value that is not a finite number; empty for one that is."""
     if math.isnan(value):
         return NONE
     return BEYOND if math.isinf(value) else ""

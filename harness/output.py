@@ -56,7 +56,7 @@ class Printed(io.TextIOBase):
 
     def write(self, text: str) -> int:
         if not isinstance(text, str):
-            raise TypeError(f"expected a text, got {type(text).__name__}")
+            raise TypeError(f"expected a string, got {type(text).__name__}")
         self.raw(self._harmless(text))
         return len(text)
 

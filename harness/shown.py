@@ -1,4 +1,4 @@
-"""Foreign text as it may be looked at: what a model wrote, what a server or a file said, what stands in a suite.
+"""Foreign text made safe to display: what a model wrote, what a server or a file said, what a suite contains.
 
 Nothing is dropped silently: a control or direction character is replaced by what shows it was there.
 Escaping for a format (HTML, XML, Markdown) is that format's own business and comes after. Imports nothing of ours.
@@ -49,7 +49,7 @@ def one_line(text: str, *, longest: int = 400) -> str:
 
 
 def name_in_line(text: str) -> str:
-    """A name or a path as it stands in a line of words: a line break in it is shown, not made."""
+    """A name or a path within a line of prose: a line break in it is shown, not made."""
     return showable(text.replace("\n", chr(_PICTURES + 10)).replace("\r", chr(_PICTURES + 13)))
 
 

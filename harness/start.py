@@ -2,7 +2,7 @@
 
     python -s start.py harness.worker.main --requests 3 --replies 4
 
-`harness` becomes importable from where this file lies, without its neighbours in site-packages. Whoever starts one
+`harness` becomes importable from this file's folder, without its neighbours in site-packages. The parent process
 asks `command`. Standard library only.
 """
 

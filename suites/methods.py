@@ -160,7 +160,7 @@ NOTES = """## What to know before reading it
   rows of `served` are llama.cpp's server on loopback: no weights and no whole distributions to be seen, only answers.
 - auto-round computes GPTQ and AWQ alike and lays them out differently: `gptq.b4.g32.no-sym` is `awq.g32`, and
   `awq.g32.no-zero-point` is `gptq.b4.g32`. Symmetric is the better one here: the weights of a layer are off by 7.5 %,
-  asymmetric ones by 8.1 %. hqq's zero point is no whole number and meets this model's grid exactly in groups of 32.
+  asymmetric ones by 8.1 %. hqq's zero point is not an integer and meets this model's grid exactly in groups of 32.
 - float16 is slow on a CPU without float16 arithmetic; prefill and decode above are torch's own. Scoring computes such
   products in float32 and rounds them: 512 tokens of gptq.b4.g-1 take 2 s instead of 42. In `dtype: bfloat16` that
   checkpoint's prefill of 64 tokens takes 0.36 s instead of 5.5, a decoding step the same 0.3 s.

@@ -1,2 +1,2 @@
-"""Which files a model reference means and what is in them. Standard library only: planning and every worker ask here,
-also in interpreters that have nothing else, so that both mean the same."""
+"""Which files a model reference means and what is in them. Standard library only: planning and every worker use it,
+also in bare interpreters, so that both agree."""

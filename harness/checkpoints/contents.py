@@ -1,7 +1,6 @@
-"""What is in the files of a checkpoint: hashes, remembered, and the marks by which a file is known to be as it was.
-
-Owns the memory of hashes in the user's cache. A modification time can be set to anything, so a file counts as
-unchanged only while size, both times, inode and device are what they were; who wants to be sure hashes again.
+"""What is in the files of a checkpoint: cached hashes, and the marks by which an unchanged file is recognised. Owns the
+cache of hashes in the user's cache folder. A modification time can be set to anything, so a file counts as unchanged
+only while size, both times, inode and device are the same; `fresh` hashes again.
 """
 
 from __future__ import annotations
@@ -57,8 +56,8 @@ class Stamp:
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """What a checkpoint holds. A folder goes by content: a copy elsewhere is the same, also beside other files.
-    A hub id goes by its commit, which what is cached of it is held against."""
+    """A checkpoint's contents. A folder is identified by content: a copy elsewhere is the same, also next to other
+    files. A hub id is identified by its commit, against which its cached files are checked."""
 
     weights: str
     """Of weights and of what decides how they are read, adapters included."""
@@ -114,7 +113,7 @@ class Hashes:
 
     @classmethod
     def read(cls, *, fresh: bool = False) -> Hashes:
-        """`fresh`: what is remembered is not believed."""
+        """`fresh`: ignore cached hashes."""
         place = cache_folder() / "hashes.json"
         try:
             entries = json.loads(place.read_text())
@@ -139,7 +138,8 @@ class Hashes:
         return f"sha256:{hashlib.sha256(''.join(lines).encode()).hexdigest()}" if lines else ""
 
     def named(self, place: Location, files: Iterable[Path]) -> str:
-        """What a location's files are called: by content, or by a hub's commit and what the cache cannot vouch for."""
+        """The identity of a location's files: by content, or by a hub's commit and the files that the cache cannot
+        vouch for."""
         if not place.is_hub:
             return self.digest(files)
         unnamed = [each for each in files if not self._vouched_for(each)]

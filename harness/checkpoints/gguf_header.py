@@ -124,7 +124,7 @@ class Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What stands before the weights."""
+    """Everything before the weights."""
 
     path: Path
     version: int
@@ -192,14 +192,14 @@ class _Reader:
         version = self._number("I")
         if version not in (2, 3):
             swapped = int.from_bytes(version.to_bytes(4, "little"), "big")
-            known = "is big-endian, which is not read here" if swapped in (2, 3) else "expected version 2 or 3"
+            known = "is big-endian, which is not supported" if swapped in (2, 3) else "expected version 2 or 3"
             raise self._broken(f"GGUF version {version}: {known}")
         tensors, keys = self._count("tensors"), self._count("metadata keys")
         metadata: dict[str, Value] = {}
         for _ in range(keys):
             key = self._string(LONGEST_NAME)
             if key in metadata:
-                raise self._broken(f"metadata key {key!r} stands there twice")
+                raise self._broken(f"metadata key {key!r} is repeated")
             metadata[key] = self._value(self._number("I"), 0)
         rows = [self._tensor_row() for _ in range(tensors)]
         alignment = metadata.get("general.alignment", ALIGNMENT)
@@ -208,7 +208,7 @@ class _Reader:
         start = -(-self._at // alignment) * alignment
         table = tuple(self._placed(*row, start=start, alignment=alignment) for row in rows)
         if len({each.name for each in table}) != len(table):
-            raise self._broken("a tensor's name stands there twice")
+            raise self._broken("a tensor's name is repeated")
         return Header(path=self._path, version=version, metadata=metadata, tensors=table, file_bytes=self._size)
 
     def _tensor_row(self) -> tuple[str, tuple[int, ...], int, int]:

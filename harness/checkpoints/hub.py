@@ -1,4 +1,4 @@
-"""Where the local hub cache holds a model. It asks no hub and downloads nothing."""
+"""Where the local hub cache holds a model. It queries no hub and downloads nothing."""
 
 from __future__ import annotations
 

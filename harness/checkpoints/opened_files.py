@@ -1,4 +1,4 @@
-"""Which files of a folder a loader opens: by its index and its configuration, never by what else lies there.
+"""Which files of a folder a loader opens: by its index and its configuration, never by what else is in it.
 
 The order is that of transformers 5.23 (`modeling_utils._get_resolved_checkpoint_files`) and peft 0.21
 (`load_peft_weights`): one whole safetensors file, then an index of shards, then the same as pickles.
@@ -15,7 +15,7 @@ from harness.errors import EngineError
 
 CONFIG, GENERATION, ADAPTER = "config.json", "generation_config.json", "adapter_config.json"
 WHOLE = (("model.safetensors", "model.safetensors.index.json"), ("pytorch_model.bin", "pytorch_model.bin.index.json"))
-"""A whole file and the index that stands in for it, the first pair that is there."""
+"""A whole file and the index that replaces it; the first pair that exists."""
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 SETTINGS = (
     CONFIG,
@@ -42,7 +42,7 @@ def read_json(file: Path) -> Mapping[str, object]:
     except OSError as error:
         raise EngineError(f"{file}: could not be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
-        raise EngineError(f"{file}: expected JSON that can be read: {error}") from error
+        raise EngineError(f"{file}: expected valid JSON: {error}") from error
     if not isinstance(found, dict):
         raise EngineError(f"{file}: expected a JSON mapping, got {type(found).__name__}")
     return found
@@ -88,10 +88,10 @@ def gguf_parts(file: Path) -> tuple[Path, ...]:
 
 
 def _named_by_config(folder: Path) -> str | None:
-    """The file that a configuration names itself; it has to lie in the folder."""
+    """The file that a configuration names itself; it must be in the folder."""
     try:
         named = read_json(folder / CONFIG).get("transformers_weights")
-    except EngineError:  # whoever loads it says so
+    except EngineError:  # the loader reports it
         return None
     return named if isinstance(named, str) and (folder / named).resolve().is_relative_to(folder.resolve()) else None
 
@@ -100,5 +100,5 @@ def _shards(index: Path) -> tuple[Path, ...]:
     """The files that an index names, sorted."""
     table = read_json(index).get("weight_map")
     if not isinstance(table, dict) or not all(isinstance(name, str) for name in table.values()):
-        raise EngineError(f"{index}: weight_map: expected names of tensors to names of files")
+        raise EngineError(f"{index}: weight_map: expected a mapping of tensor names to file names")
     return tuple(index.parent / name for name in sorted(set(table.values())))

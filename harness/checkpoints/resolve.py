@@ -1,5 +1,5 @@
 """The one place that turns a model reference into weights, base, adapters, tokenizer, context length and generation
-settings. Planning and every engine ask it. It loads nothing, asks no hub and refuses what cannot be told apart."""
+settings. Used by planning and every engine. It loads nothing, queries no hub and refuses what is ambiguous."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Location:
 
     @property
     def is_file(self) -> bool:
-        """A .gguf file by itself: what lies beside it is not its."""
+        """A .gguf file by itself: its neighbours do not belong to it."""
         return not self.is_hub and self.folder != Path(self.path)
 
 
@@ -162,7 +162,7 @@ def length_in(config: Mapping[str, object]) -> int | None:
 def resolve(reference: Reference) -> Checkpoint:
     """Find every part of a model. Raises `EngineError` for an adapter without a base, and for files that say nothing.
 
-    What is not there is left to whoever loads it, whose words are better.
+    A missing file is left to the loader, whose message is better.
     """
     first = locate(reference.path, is_hub=reference.is_hub, revision=reference.revision)
     base, adapters = _chain(first)

@@ -89,7 +89,7 @@ def _calibrations(loaded: LoadedSuite, plans: Sequence[TaskPlan], standing: tupl
         except (EngineError, SuiteError, ImportError) as error:
             if not standing:
                 raise
-            yield f"{name}: whether its calibration data is enough cannot be told without its tokenizer: {error}"
+            yield f"{name}: whether its calibration data is enough is unknown without its tokenizer: {error}"
         else:
             draw(loaded, spec, tokenizer, f"variants.{name}.quantize.calibration")
         for plan in plans:
@@ -104,7 +104,7 @@ def _calibrations(loaded: LoadedSuite, plans: Sequence[TaskPlan], standing: tupl
 def _plan(
     loaded: LoadedSuite, console: Console, limit: int | None, results: Path, standing: tuple[str, ...]
 ) -> Sequence[TaskPlan] | None:
-    """Items, tokens and certificates; None where the tokenizer cannot be had."""
+    """Items, tokens and certificates; None where the tokenizer is not available."""
     from harness.commands.plan import forecast, print_forecast, print_tasks
 
     try:

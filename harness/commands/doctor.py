@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from harness.errors import UsageError
+from harness.notation import byte_size
 
 
 def examine(methods: tuple[str, ...], *, as_json: bool) -> int:
@@ -59,5 +60,5 @@ def _machine() -> dict[str, str]:
         "processor": f"{host.processor}, {host.cores} cores, {host.memory_bytes / 2**30:.0f} GiB",
         "GPUs": ", ".join(host.accelerators) or "none visible",
         "libraries": ", ".join(f"{name} {value}" for name, value in libraries.items()),
-        "cache": f"{cache}, {shutil.disk_usage(cache).free / 1e9:.0f} GB free",
+        "cache": f"{cache}, {byte_size(shutil.disk_usage(cache).free)} free",
     }

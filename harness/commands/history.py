@@ -25,7 +25,7 @@ def print_history(
     Raises `UsageError` for a selection that fits nothing, `RecordError` when no run could be read.
     """
     if selection.last is not None and selection.last < 1:
-        raise UsageError(f"--last: expected a whole number from 1, got {selection.last}")
+        raise UsageError(f"--last: expected an integer of at least 1, got {selection.last}")
     found = api.history(suite, results=results, selection=selection)
     if form == "csv":
         print(history_csv(found), end="")

@@ -82,7 +82,7 @@ def forecast(loaded: LoadedSuite, results: Path, limit: int | None) -> Forecast:
     from harness.suite.missing_baseline import missing_baseline_warnings
 
     if limit is not None and limit < 1:
-        raise UsageError(f"--limit: expected a whole number from 1, got {limit}")
+        raise UsageError(f"--limit: expected an integer of at least 1, got {limit}")
     baseline = resolve_variant(loaded, loaded.suite.baseline, offline=False)
     tokenizer = suite_tokenizer(baseline)
     rules = rules_for(loaded, baseline.load, tokenizer)

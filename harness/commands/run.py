@@ -60,7 +60,7 @@ def _forget(outcome: Path) -> None:
 
 
 def _write_outcome(outcome: Path, verdict: Verdict, results: Path, folder: Path) -> None:
-    """What this run made, for whoever started it. Written last, by rename."""
+    """What this run made, for the calling process. Written last, by rename."""
     records = results / verdict.suite / "runs" / verdict.run
     says = {
         "run": verdict.run,

@@ -1,4 +1,4 @@
-"""What answers look like beside their scores: equal to the baseline's, all the same, cut off, blank. No judgement."""
+"""Properties of answers besides their scores: equal to the baseline's, all the same, cut off, blank. No judgement."""
 
 from __future__ import annotations
 

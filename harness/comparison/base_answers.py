@@ -1,4 +1,4 @@
-"""The model before fine-tuning beside the pairs of one task, read from the store for one finding."""
+"""The answers of the model before fine-tuning to the pairs of one task, read from the store for one finding."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.samples.pairs import PairedMetric, PairingError, Pairs, align
 
 @dataclass(frozen=True, kw_only=True)
 class BaseAnswers:
-    """The model before fine-tuning beside the pairs of one task."""
+    """The answers of the model before fine-tuning to the pairs of one task."""
 
     run: VariantRun
     answers: Answers

@@ -1,4 +1,4 @@
-"""A run's candidates beside its baseline, and beside the last promoted version where there is one."""
+"""Pairs a run's candidates with its baseline, and with the last promoted version where there is one."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class CandidateComparison:
     """`reference` without those and without the items that share passages with the promoted version's own calibration
     data; None where `clean` or `reference` is."""
     speed: SpeedRecord | None
-    """Of a run without timing what loading told: bytes of weights, and no workload."""
+    """Of a run without timing, what loading measured: bytes of weights, and no workload."""
     speed_pairs: tuple[SpeedPairs, ...]
     manifests: Mapping[str, EvaluationManifest]
 
@@ -67,7 +67,7 @@ class Comparison:
     noise: NoisePairs | None = None
     """The baseline against itself, where that was measured."""
     missing_slices: Mapping[str, MissingSlices] = field(default_factory=dict)
-    """Task to the slices nobody can be judged by, where there are any."""
+    """Task to its missing slices, where there are any."""
 
     @property
     def reference_version(self) -> Version | None:
@@ -137,10 +137,10 @@ def _manifests(store: Store, variant: VariantRun) -> dict[str, EvaluationManifes
 
 
 def _with_reference(items: Items, version: Version, variant: VariantRun, *, apart: bool = False) -> Paired | None:
-    """A candidate beside the last promoted version, on the tasks that asked both the same.
+    """A candidate paired with the last promoted version, on the tasks with the same requests for both.
 
     `apart`: without the items that share passages with the calibration data of either.
-    Without divergences: those are measured from the baseline's distributions, whatever stands on the left.
+    Without divergences: those are measured from the baseline's distributions, whatever is on the left.
     """
     if version.found is None:
         return None
@@ -220,7 +220,7 @@ def one_task(
 ) -> OneTask:
     """One task alone, as `compare_run` pairs it: with the baseline, or with the promoted version. Without flips.
 
-    Of a variant that was stopped early at this task, the items it was asked. `clean`: without the items that share
+    For a variant that was stopped early at this task, the items it answered. `clean`: without the items that share
     passages with the calibration data of the variant, and of the promoted version where that is the other side.
     Raises `PairingError`, also for a task that a side has not; `RecordError` for damaged records.
     """

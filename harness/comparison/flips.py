@@ -79,7 +79,7 @@ def margins(plan: PlanColumns, places: Indices, answers: Answers) -> Floats:
     item, option, likelihoods = answers.offered(whole)
     is_right = plan.is_right[plan.first_option[places[whole]][item] + option]
     right = np.full(whole.size, NONE)
-    right[item[is_right][::-1]] = likelihoods[is_right][::-1]  # the first one stays where an option stands twice
+    right[item[is_right][::-1]] = likelihoods[is_right][::-1]  # the first one stays where an option is repeated
     wrong = np.where(is_right | np.isnan(likelihoods), -np.inf, likelihoods)
     best = np.full(whole.size, -np.inf)
     np.maximum.at(best, item, wrong)

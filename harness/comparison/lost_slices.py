@@ -1,6 +1,6 @@
-"""Slices that are not there any more: every item too long to be asked, or in an earlier run's data and not in these.
+"""Slices that disappeared: every item too long for the context, or present in an earlier run's data and not in these.
 
-Owns which earlier runs are looked at. Judges nothing: whether a missing slice matters is the gate's business.
+Owns which earlier runs are considered. Judges nothing: whether a missing slice matters is for the gate to decide.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MOST_RUNS = 50
 
 @dataclass(frozen=True, kw_only=True)
 class MissingSlices:
-    """The slices of one task that nobody can be judged by."""
+    """The slices of one task that cannot be judged."""
 
     unasked: tuple[str, ...] = ()
     """`field=value` of slices whose every item is too long for the model's context."""
@@ -73,7 +73,7 @@ def _since(
 
 
 def _written_otherwise(plan: PlanColumns) -> set[str]:
-    """What earlier versions called slices that are there: items without a value, true and false as Python has them."""
+    """Names that earlier versions gave to slices: items without a value, `True` and `False` as in Python."""
     found = set()
     for field, labels in plan.slices.items():
         if (labels.codes < 0).any():

@@ -1,7 +1,7 @@
-"""The promoted versions of a suite as a run sees them: the reference, and the versions that came before it.
+"""The promoted versions of a suite as of a run: the reference, and the versions that came before it.
 
-Owns which of them a run may be compared with, and why not the others. What is gone is named and never raises: a deleted
-run must not keep a new one from being judged.
+Owns which of them a run may be compared with, and why not the others. Missing ones are named and never raise: a deleted
+run must not prevent judging a new one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from harness.records.timings import MemoryFigures, SpeedRecord
 from harness.samples.timed_pairs import memory_of_load
 
 MOST_VERSIONS = 12
-"""Versions of a series that are compared; what came before the first of them stands in its total."""
+"""Versions of a series that are compared; what came before the first of them is included in its total."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class Version:
     name: str
     """`variant@run`."""
     label: str
-    """What people call it: the name it was promoted under, `variant@label` of a run with one, or `variant@run`."""
+    """Its name for people: the one it was promoted under, `variant@label` of a run with one, or `variant@run`."""
     accepted: Accepted
     run: RunManifest | None
     found: VariantRun | None
@@ -41,7 +41,7 @@ class Version:
 def promoted_versions(store: Store, run: RunManifest) -> tuple[Version, ...]:
     """The versions that were promoted when the run was made, oldest first; the last is its reference.
 
-    A version that was promoted twice in a row stands once. Empty where none was promoted.
+    A version that was promoted twice in a row is listed once. Empty where none was promoted.
     """
     if run.reference is None or run.reference_variant is None:
         return ()
@@ -55,7 +55,8 @@ def promoted_versions(store: Store, run: RunManifest) -> tuple[Version, ...]:
 
 
 def _until(accepted: Sequence[Accepted], run: RunManifest) -> list[Accepted]:
-    """Up to the run's reference. Who was promoted again after the run was made (a rollback) does not count twice."""
+    """Up to the run's reference. A version that was promoted again after the run was made (a rollback) does not count
+    twice."""
     ended = datetime.fromisoformat(run.started_at) + timedelta(seconds=run.elapsed_s + 1)
     places = [
         place
@@ -141,7 +142,7 @@ def series_restart(store: Store, run: RunManifest, version: Version, task: str) 
 
 
 def _difference(before: EvaluationManifest | None, now: EvaluationManifest | None) -> str | None:
-    """What about the baseline is another thing, the weightiest first; None where it was only computed anew."""
+    """What about the baseline is another thing, the weightiest first; None where it was only recomputed."""
     if before is None or now is None:
         return "the records of the baseline are gone"
     old, new = before.identity, now.identity

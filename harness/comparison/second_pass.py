@@ -1,4 +1,4 @@
-"""The baseline's first pass beside its second: what the same model does in other batches."""
+"""Pairs the baseline's first pass with its second: the same model in other batches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.samples.timed_pairs import baseline_ratios
 
 @dataclass(frozen=True, kw_only=True)
 class NoisePairs:
-    """Both passes of the baseline, paired on the items that were asked twice."""
+    """Both passes of the baseline, paired on the items that were computed twice."""
 
     metrics: Mapping[tuple[str, str], PairedMetric]
     """(task, metric) to its pairs."""
@@ -74,7 +74,7 @@ def noise_pairs(
 
 
 def _pairs(store: Store, task: str, key: str, metrics: Sequence[str], whole: PlanColumns, first: Side) -> Pairs:
-    """The items of the second pass in both. The first pass is laid out by its own, whole plan."""
+    """The items of the second pass in both. The first pass is aligned by its own, whole plan."""
     manifest = store.evaluation(key)
     if manifest is None:
         raise RecordError(f"{store.evaluation_folder(key)}: the evaluation is missing or unfinished")

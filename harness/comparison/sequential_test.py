@@ -19,7 +19,7 @@ from harness.suite.gate_model import Gate
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A task that was stopped: what of it is there."""
+    """The part of a stopped task that was computed."""
 
     stop: EarlyStop
     largest: int
@@ -29,7 +29,7 @@ class Part:
 def can_stop(gate: Gate) -> bool:
     """Whether a variant can be stopped by this gate, or judged by it where it was stopped.
 
-    A drop of a whole task from the baseline, of a metric that lies between 0 and 1. Perplexity has no such bounds:
+    A drop of a whole task from the baseline, of a metric with values between 0 and 1. Perplexity has no such bounds:
     nothing can be bet on it without an assumption about documents not yet seen.
     """
     metric = lookup(gate.metric)
@@ -63,6 +63,6 @@ def largest_cluster(plan: PlanColumns) -> int:
 def asked_so_far(
     task: str, metric: str, plan: PlanColumns, baseline: Side, candidate: Side, *, higher_is_better: bool
 ) -> PairedMetric:
-    """The pairs of the items that the candidate was asked. Raises `PairingError`."""
+    """The pairs of the items that the candidate answered. Raises `PairingError`."""
     pairs = pair_items(task, plan, baseline, candidate, names=("the baseline", "the candidate"))
     return paired_metric(task, metric, pairs, higher_is_better=higher_is_better)

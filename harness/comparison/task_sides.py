@@ -1,4 +1,4 @@
-"""Two variants of a run side by side, on every task that both answered."""
+"""Pairs two variants of a run on every task that both answered."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class Paired:
     behaviours: Mapping[str, Behaviour]
     """Task to how both sides answered."""
     three_ways: Mapping[tuple[str, str], ThreeWay] = field(default_factory=dict)
-    """(task, metric) to both sides beside the model before fine-tuning, where there is one."""
+    """(task, metric) to both sides with the model before fine-tuning, where there is one."""
     base_unavailable: Mapping[str, str] = field(default_factory=dict)
-    """Task to why that model could not be set beside them."""
+    """Task to why that model could not be paired with them."""
     parts: Mapping[str, Part] = field(default_factory=dict)
-    """Task to what is there of it, where the variant was stopped early: its metrics are over that part alone."""
+    """Task to the part that was computed, where the variant was stopped early: its metrics cover that part alone."""
 
 
 NOTHING_PAIRED = Paired(metrics={}, documents={}, broken={}, flips=(), flips_total={}, behaviours={})
@@ -47,7 +47,7 @@ class Items:
     """A run's stored records. Reads each evaluation and each plan once, as columns."""
 
     def __init__(self, store: Store, run: RunManifest) -> None:
-        """Raises `RecordError` where an evaluation is another's than the run says."""
+        """Raises `RecordError` where an evaluation does not belong to the run's variant or task."""
         store.check_bound(run)
         self.store = store
         self.run = run
@@ -61,7 +61,7 @@ class Items:
         return self._sides[key, None]
 
     def asked(self, task: str, variant: VariantRun) -> Side:
-        """What a variant did on a task, or on the part of it that it was asked before it was stopped."""
+        """A variant's results on a task, or on the part of it that it answered before it was stopped."""
         stop = variant.stopped
         if stop is None or task in variant.evaluations:
             return self.side(task, variant.evaluations[task])
@@ -109,9 +109,8 @@ def pair_sides(
 ) -> Paired:
     """Pair two sides on every task both evaluated (or those of `tasks`). Slices and clusters come from the plan.
 
-    `without`: task to the items left out. `earlier`: the promoted version on one of the sides. What is wrong with its
-    records breaks its own pairs and nothing else, and its flips are not looked up. `base`: the model before
-    fine-tuning.
+    `without`: task to the items left out. `earlier`: the promoted version on one of the sides. Damage in its records
+    breaks only its own pairs, and its flips are not looked up. `base`: the model before fine-tuning.
     """
     found: dict[str, _Task] = {}
     broken: dict[str, str] = {}
@@ -207,7 +206,7 @@ def _task(
 def _triples(
     items: Items, task: str, pairs: Pairs, metrics: Sequence[PairedMetric], base: VariantRun | None
 ) -> tuple[tuple[ThreeWay, ...], str]:
-    """The model before fine-tuning beside the pairs, or why it could not be set there."""
+    """The model before fine-tuning joined with the pairs, or why it could not be."""
     if base is None or task not in base.evaluations:
         return (), ""
     try:

@@ -1,7 +1,7 @@
 """The formats of data files: JSON lines and lists, CSV, TSV, Parquet, and gzip around the first ones.
 
-Every reader gives the records with the line each begins in, or an error that names the line. Nothing is guessed: what
-could be read in two ways is refused, with what to write.
+Every reader returns the records with the line each begins on, or an error that names the line. Nothing is guessed:
+ambiguous input is refused, with advice.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ FOREIGN = (
     (b"PK\x03\x04", "a zip file or a workbook", "save the table as CSV in UTF-8"),
     (b"PAR1", "a Parquet file", "end its name with .parquet"),
 )
-"""Beginnings of files that are no UTF-8 text: what they are and what to do."""
+"""Magic bytes of files that are not UTF-8 text: what they are and what to do."""
 DIGITS = 4300
-"""Of the longest whole number: Python's own limit."""
+"""Of the longest integer: Python's own limit."""
 TOLD = 20
-"""Broken lines of one file that are told at once."""
+"""Broken lines of one file that are reported together."""
 QUOTED = re.compile(r'"((?:[^"]|"")*)"(?=\t|$)')
-"""A whole cell in quotes, as spreadsheets write one that holds a quote or a tab."""
+"""A quoted cell, as spreadsheets write one that contains a quote or a tab."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One record of a data file and where it stands."""
+    """One record of a data file and its location."""
 
     fields: Mapping[str, Value]
     place: str
@@ -49,7 +49,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A data file: its records and what it was made of."""
+    """A data file: its records and how many lines they came from."""
 
     rows: tuple[Row, ...]
     said: str
@@ -61,13 +61,13 @@ def problem(place: str, key: str, message: str) -> SuiteError:
 
 
 def ending(path: Path) -> tuple[str, bool]:
-    """The format's ending, and whether gzip lies around it."""
+    """The format's suffix, and whether the file is gzipped."""
     packed = path.suffix.lower() == ".gz"
     return (path.with_suffix("") if packed else path).suffix.lower(), packed
 
 
 def read(path: Path, shown: str) -> Table:
-    """The file's records. Raises `SuiteError` for what is in it, OSError and UnicodeDecodeError."""
+    """The file's records. Raises `SuiteError` for invalid content, OSError and UnicodeDecodeError."""
     kind, packed = ending(path)
     if kind == ".parquet":
         return _parquet(path, shown)
@@ -85,11 +85,11 @@ def _text(path: Path, shown: str, *, packed: bool, newline: str | None) -> str:
         with gzip.open(path, "rt", encoding="utf-8-sig", newline=newline) as stream:
             return stream.read()
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise problem(shown, "", f"expected a whole gzip file: {error}") from error
+        raise problem(shown, "", f"expected a complete gzip file: {error}") from error
 
 
 def not_utf8(shown: str, key: str, error: UnicodeDecodeError) -> SuiteError:
-    """What else the file seems to be, or the line with the first byte that is no UTF-8."""
+    """What the file seems to be instead, or the line with the first byte that is not UTF-8."""
     whole = bytes(error.object)
     for start, what, advice in FOREIGN:
         if whole.startswith(start):
@@ -108,7 +108,7 @@ def _said(lines: int, rows: int, *others: str) -> str:
 
 
 class _RepeatedKeyError(ValueError):
-    """A key that stands twice in one object."""
+    """A key that is repeated in one object."""
 
 
 def _object(pairs: list[tuple[str, Value]]) -> dict[str, Value]:
@@ -116,12 +116,12 @@ def _object(pairs: list[tuple[str, Value]]) -> dict[str, Value]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         again = next(name for name in names if names.count(name) > 1)
-        raise _RepeatedKeyError(f"the key {again!r} stands twice in one object")
+        raise _RepeatedKeyError(f"the key {again!r} is repeated in one object")
     return found
 
 
 def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _number(text: str) -> Number:
@@ -133,7 +133,7 @@ def _number(text: str) -> Number:
 
 def _whole(text: str) -> int:
     if len(text) > DIGITS:
-        raise ValueError(f"a number of {len(text):,} digits, {DIGITS:,} at most: write it as a text")
+        raise ValueError(f"a number of {len(text):,} digits, {DIGITS:,} at most: quote it to make it a string")
     return int(text)
 
 
@@ -143,7 +143,7 @@ _DECODER = json.JSONDecoder(
 
 
 def _json(text: str, shown: str) -> Table:
-    """One object a line, or one list of objects; told apart by what is in the file."""
+    """One object per line, or one list of objects; the file's content decides which."""
     start = len(text) - len(text.lstrip())
     if text.startswith("[", start) and (table := _json_list(text, start, shown)) is not None:
         return table
@@ -178,13 +178,13 @@ def _decoded(line: str) -> Value:
     except _RepeatedKeyError:
         raise
     except RecursionError:
-        raise ValueError("expected one JSON object a line: it is nested too deep to be read") from None
+        raise ValueError("expected one JSON object per line: it is nested too deeply") from None
     except ValueError as error:
-        raise ValueError(f"expected one JSON object a line: {error}") from error
+        raise ValueError(f"expected one JSON object per line: {error}") from error
     if line[end:].strip() == ",":
-        raise ValueError("expected one JSON object a line: there is a comma behind it, leave it out")
+        raise ValueError("expected one JSON object per line: remove the trailing comma")
     if line[end:].strip():
-        raise ValueError(f"expected one JSON object a line: extra data from column {end + 1} on")
+        raise ValueError(f"expected one JSON object per line: extra data from column {end + 1} on")
     return value
 
 
@@ -193,7 +193,7 @@ def _fields(value: Value, source: str) -> dict[str, Value]:
     if not isinstance(value, dict):
         raise ValueError(f"expected a JSON object, got a {type(value).__name__}")
     if "\\ud" in source.lower() and (lone := _lone_surrogate(value)):
-        raise ValueError(f"expected text, got half a character: {lone}")
+        raise ValueError(f"expected text, got a lone surrogate: {lone}")
     return value
 
 
@@ -208,16 +208,16 @@ def _json_list(text: str, start: int, shown: str) -> Table | None:
             value, end = _DECODER.raw_decode(text, at)
             rows.append(Row(fields=_fields(value, text[at:end]), place=place))
         except RecursionError:
-            raise problem(place, "", "expected a JSON object: it is nested too deep to be read") from None
+            raise problem(place, "", "expected a JSON object: it is nested too deeply") from None
         except ValueError as error:
             if line == 1 and "\n" in text.strip():
-                return None  # lines that are lists: each is told by its number
+                return None  # lines that are lists: each is reported with its number
             raise problem(place, "", f"expected a list of JSON objects: {error}") from error
         at = _skip(text, end)
         if text.startswith(",", at):
             at = _skip(text, at + 1)
         elif not text.startswith("]", at):
-            raise problem(place, "", "expected a comma or the end of the list behind this object")
+            raise problem(place, "", "expected a comma or the end of the list after this object")
     if text[at + 1 :].strip():
         return None
     return Table(rows=tuple(rows), said=f"a list of {len(rows):,} → {len(rows):,} row{'s' * (len(rows) != 1)}")
@@ -229,7 +229,7 @@ def _skip(text: str, at: int) -> int:
 
 
 def _one_value(text: str) -> str | None:
-    """What to say of a file that is one JSON object over several lines."""
+    """The message for a file with one JSON object over several lines."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -238,11 +238,11 @@ def _one_value(text: str) -> str | None:
         return None
     lists = [name for name, each in value.items() if isinstance(each, list)]
     inside = f"; the rows may be its {lists[0]!r}: write that list alone" if lists else ""
-    return f"expected one JSON object a line or one list of them, got a single object over several lines{inside}"
+    return f"expected one JSON object per line or one list of them, got a single object over several lines{inside}"
 
 
 def _lone_surrogate(value: object) -> str | None:
-    """An escape such as `\\ud83d` without its other half: JSON allows it, no tokenizer does."""
+    """An escape such as `\\ud83d` without its pair: JSON allows it, no tokenizer does."""
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
@@ -254,10 +254,10 @@ def _lone_surrogate(value: object) -> str | None:
 
 
 def _header(names: list[str], place: str, separator: str) -> list[str]:
-    """Raises `SuiteError` for a column that stands twice and for a file that is separated by something else."""
+    """Raises `SuiteError` for a repeated column name and for a file with another separator."""
     for number, name in enumerate(names):
         if name in names[:number]:
-            raise problem(place, "", f"expected columns that differ, {name!r} stands twice")
+            raise problem(place, "", f"expected distinct column names, {name!r} is repeated")
     if len(names) == 1:
         others = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
         for other, words in others.items():
@@ -293,7 +293,7 @@ def _csv(text: str, shown: str) -> Table:
 
 
 def _csv_cells(text: str, shown: str) -> Iterator[tuple[list[str], int]]:
-    """Cells of every record and the line it ends in. Cells may be of any length."""
+    """Cells of every record and the line it ends on. Cells may have any length."""
     limit = csv.field_size_limit(sys.maxsize)
     reader, before = csv.reader(io.StringIO(text, newline=""), strict=True), 0
     try:
@@ -310,8 +310,8 @@ def _csv_cells(text: str, shown: str) -> Iterator[tuple[list[str], int]]:
 
 
 def _tsv(text: str, shown: str) -> Table:
-    """No cell spans lines. Quotes are text, but where every cell that holds one is a whole cell in well-formed quotes:
-    a program that quotes its cells quotes all of those."""
+    """No cell spans lines. Quotes are text unless every cell with a quote is a well-formed quoted cell: a program that
+    quotes cells quotes all of those."""
     rows, blank = [], 0
     names: list[str] | None = None
     lines = re.split(r"\r\n|\n|\r", text)
@@ -335,7 +335,7 @@ def _tsv(text: str, shown: str) -> Table:
 
 
 def _quoted_cells(line: str) -> list[str] | None:
-    """The line's cells without their quotes; None where a quote is no more than text."""
+    """The line's cells without their quotes; None where a quote is plain text."""
     cells, at = [], 0
     while True:
         quoted = QUOTED.match(line, at)
@@ -369,7 +369,7 @@ def _parquet(path: Path, shown: str) -> Table:
     names = table.column_names
     for number, name in enumerate(names):
         if name in names[:number]:
-            raise problem(shown, "", f"expected columns that differ, {name!r} stands twice")
+            raise problem(shown, "", f"expected distinct column names, {name!r} is repeated")
     rows = tuple(
         Row(fields=fields, place=f"{shown}:row {number}") for number, fields in enumerate(table.to_pylist(), start=1)
     )

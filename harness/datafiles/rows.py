@@ -21,7 +21,7 @@ def read_rows(path: Path, shown: str, key: str) -> tuple[Row, ...]:
 
 
 def read_table(path: Path, shown: str, key: str) -> Table:
-    """A JSONL, JSON, CSV, TSV or Parquet file, all but the last also behind gzip, with what it was made of.
+    """A JSONL, JSON, CSV, TSV or Parquet file, all but the last also gzipped, with its line count.
 
     `shown`: the file as the suite names it; `key`: where the suite names it. Raises `SuiteError`.
     """
@@ -55,9 +55,9 @@ def file_hash(path: Path) -> str:
 
 
 def field_of(row: Row, name: str, key: str) -> Value:
-    """A field that must be there. `key`: where the suite names it."""
+    """A required field. `key`: where the suite names it."""
     if name not in row.fields:
-        raise problem(row.place, key, f"expected a field {name!r}, the row has {', '.join(map(repr, row.fields))}")
+        raise problem(row.place, key, f"expected a field {name!r}; the row has {', '.join(map(repr, row.fields))}")
     return row.fields[name]
 
 
@@ -78,14 +78,14 @@ def item_ids(rows: Sequence[Row], id_field: str | None, key: str) -> tuple[str, 
 
 
 def named_id(row: Row, id_field: str, key: str) -> str:
-    """The row's own id as text. Raises `SuiteError` for one that is missing or no text."""
+    """The row's own id as text. Raises `SuiteError` for one that is missing or not a string."""
     value = field_of(row, id_field, key)
     if is_missing(value):
-        raise problem(row.place, key, f"expected an id in {id_field!r}, got {'null' if value is None else 'no text'}")
+        raise problem(row.place, key, f"expected an id in {id_field!r}, got {'null' if value is None else 'no string'}")
     try:
         return text_of(value)
     except NotTextError as error:
-        raise problem(row.place, key, f"expected a text, got {error}") from error
+        raise problem(row.place, key, f"expected a string, got {error}") from error
 
 
 def content_id(fields: object) -> str:

@@ -1,8 +1,7 @@
-"""A value of a data file as text: one rule for prompts, answers, options, clusters, slices and ids.
-
-Text is what the file holds: a JSON number as it is written there, `true` and `false` as JSON has them. What has no text
-of its own (null, a list, a mapping, bytes, a number that was computed or stored in binary) is refused, never printed as
-Python would print it.
+"""A data file's value as text: one rule for prompts, answers, options, clusters, slices and ids. The text is what the
+file contains: a JSON number as it is written there, `true` and `false` as JSON has them. What has no text of its own
+(null, a list, a mapping, bytes, a number that was computed or stored in binary) is refused, never formatted as Python
+would.
 """
 
 from __future__ import annotations
@@ -12,11 +11,11 @@ from decimal import Decimal
 from typing import Self
 
 Value = object
-"""A cell: text, number, true or false, list, mapping or None, as the file has it."""
+"""A cell: string, number, boolean, list, mapping or None, as in the file."""
 
 
 class Number(float):
-    """A JSON number with a point or an exponent. Computes like a float and still knows its text."""
+    """A JSON number with a decimal point or exponent. Behaves like a float and keeps its text."""
 
     __slots__ = ("text",)
     text: str
@@ -31,7 +30,7 @@ class Number(float):
 
 
 class NotTextError(ValueError):
-    """A value that is no text. Says what it is and what to do, in words that follow `expected a text, got`."""
+    """A value that is not a string. Says what it is and what to do, to follow `expected a string, got`."""
 
 
 def text_of(value: Value) -> str:
@@ -65,5 +64,5 @@ def _refused(value: Value) -> str:
 
 
 def is_missing(value: Value) -> bool:
-    """Null, or a text without a visible character: an empty cell of a CSV file."""
+    """Null, or a string without a visible character: an empty cell of a CSV file."""
     return value is None or (isinstance(value, str) and not value.strip())

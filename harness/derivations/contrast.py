@@ -50,7 +50,7 @@ def score_of_gain(
         says = "of the gain; a share is defined where it exceeds z_q"
         sheet.step("z_g", says, formula, (won - lost) / (won + lost) ** 0.5)
     else:
-        sheet.counted("G", groups, "clusters; the record's `cluster`, an item without one stands alone")
+        sheet.counted("G", groups, "clusters; the record's `cluster`, an item without one is its own")
         sheet.student(test.quantile(alpha), "t_q")
     gain_bounds(sheet, found)
     mark = "" if found.unseen is None else "₀"

@@ -17,7 +17,7 @@ class Step:
     """One number: what it is, how it is computed, and what came out."""
 
     symbol: str
-    """As it stands in later formulas: `q`."""
+    """As it appears in later formulas: `q`."""
     says: str
     formula: str = ""
     """In symbols; empty for what was counted or read."""

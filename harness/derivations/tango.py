@@ -65,7 +65,7 @@ def cluster_robust(sheet: Sheet, values: Floats, labels: Indices, *, name: str, 
 
 def _effective_counts(sheet: Sheet, metric: PairedMetric, drop: PairedDrop) -> None:
     sheet.section("Clusters")
-    sheet.counted("G", drop.clusters or 1, "clusters; the record's `cluster`, an item without one stands alone")
+    sheet.counted("G", drop.clusters or 1, "clusters; the record's `cluster`, an item without one is its own")
     if drop.clusters == 1:
         sheet.counted("n′", 1, "one cluster says nothing about another, so nothing is decided")
         return

@@ -1,1 +1,1 @@
-"""What works on this machine, found out by doing it on a tiny model."""
+"""What works on this machine, determined by trying it on a tiny model."""

@@ -1,7 +1,7 @@
-"""Ways of loading that are no row of the methods' table, tried for real as the rows are: other libraries that read or
+"""Other ways of loading than the rows of the methods' table, tried in the same way: other libraries that read or
 make a method's checkpoints, adapters, servers, vLLM.
 
-Each uses the tiny model, and what it needs beside it is written here: a GGUF file, an adapter, a server on loopback.
+Each uses the tiny model, and creates here what else it needs: a GGUF file, an adapter, a server on loopback.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ WAYS: Mapping[str, Callable[[str, Path, Path], Attempt]] = {
     "served": _served,
     **{row.name: _engine for row in ENGINES.values() if row.trial is not None},
 }
-"""Name, model and scratch folder to what came of it."""
+"""Name, model and scratch folder to the outcome."""
 
 
 def attempt_loader(name: str, model: Path, scratch: Path) -> Attempt:

@@ -47,7 +47,7 @@ def relative_error(found: Sequence[float], expected: Sequence[float]) -> float:
 
 
 def tolerated(bits: float) -> float | None:
-    """The relative error up to which weights of these bits pass for the tiny model's; None where nothing can be told.
+    """The relative error up to which weights of these bits pass for the tiny model's; None where nothing can be said.
 
     Rounding gives about 4.5 · 2 ** -bits there (measured with hqq, quanto, AWQ and GGUF): 0.02 at 8 bits, 0.3 at 4, 0.6
     at 3. At 2 bits and less it is 0.8 to 1.4, no nearer than one value for every token.

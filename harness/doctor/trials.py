@@ -24,7 +24,7 @@ from harness.worker.versions import gpu_count
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """What came of one method."""
+    """The outcome of one method."""
 
     method: str
     state: str
@@ -59,9 +59,9 @@ def attempt(method: Method, block: Block, model: Path, scratch: Path) -> Attempt
 def tried(
     name: str, load: Callable[[], tuple[Facts, float | None]], *, block: Block, bits: float, note: str = ""
 ) -> Attempt:
-    """What comes of a load that gives facts and, where its answers should be the model's, their relative error.
+    """The outcome of a load: its facts and, where its answers should be the model's, their relative error.
 
-    `bits`: what is claimed. `note` stands behind what works.
+    `bits`: what is claimed. `note` follows the description of what works.
     """
     try:
         facts, off = load()

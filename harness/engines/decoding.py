@@ -151,7 +151,7 @@ def read_settings(given: Mapping[str, object]) -> Decoding:
 def _number(given: dict[str, object], name: str, neutral: float) -> float:
     value = given.pop(name, neutral)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-        raise ValueError(f"{name}: expected a number from 0, got {value!r}")
+        raise ValueError(f"{name}: expected a number of at least 0, got {value!r}")
     return float(value)
 
 

@@ -1,4 +1,4 @@
-"""What an engine is told to load, as a model reference."""
+"""The model reference that an engine loads."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ from harness.engines.decoding import Decoding
 
 Scalar = str | int | float | bool | None
 SCRATCH = "QUANTGATE_SCRATCH"
-"""Environment variable with a folder for an engine's temporary files. Whoever started the process removes it, also when
-the process is killed."""
+"""Environment variable with a folder for an engine's temporary files. The process that started this one removes it,
+also when the process is killed."""
 
 Span = tuple[int, int]
 """From this character of a text up to, and without, that one."""
@@ -98,7 +98,7 @@ class Facts:
     excepted_parameters: int = 0
     """Those that are not, because the configuration of the quantization names their modules."""
     claimed_bits: float | None = None
-    """Bits a weight that the checkpoint's own configuration claims."""
+    """Bits per weight that the checkpoint's own configuration claims."""
     weight_bytes: int | None = None
     """Bytes over distinct storages, quantization state included, wherever a device map put them; where that is more
     than one place, `notes` say how much lies where."""
@@ -239,7 +239,7 @@ class Timing:
 
 @dataclass(frozen=True, kw_only=True)
 class Memory:
-    """Bytes; None where a figure cannot be had, never 0."""
+    """Bytes; None where a figure is not available, never 0."""
 
     weight_bytes: int | None = None
     disk_bytes: int | None = None

@@ -1,4 +1,4 @@
-"""Which findings a person means by GATE, --variant and --slice. An unknown name lists those there are."""
+"""Selects findings by GATE, --variant and --slice. An unknown name lists the available ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.records.verdict import Verdict
 def choose(verdict: Verdict, gate: str, *, variant: str | None, slice_name: str | None) -> tuple[Finding, ...]:
     """The findings of `gates[2]`, `2`, a gate's name, `task/metric`, `task/metric/form` or a metric, in order.
 
-    Raises `UsageError` where none is meant, with what there is.
+    Raises `UsageError` where none matches, with the available ones.
     """
     every = (*verdict.baseline_findings, *(finding for each in verdict.candidates for finding in each.findings))
     known = (verdict.baseline, *(each.variant for each in verdict.candidates))

@@ -32,13 +32,13 @@ class Shown:
 
     flips: int = 10
     results: str = "results"
-    """As a person names the folder, for the commands."""
+    """The folder as the user named it, for the commands."""
 
 
 def explain_findings(
     store: Store, run: RunManifest, findings: Iterable[Finding], shown: Shown
 ) -> tuple[Explanation, ...]:
-    """One explanation each; what cannot be shown is a note. Raises `RecordError` for damaged records."""
+    """One explanation each; anything that cannot be shown becomes a note. Raises `RecordError` for damaged records."""
     tasks = reading(store, run)
     return tuple(_explained(store, run, finding, shown, tasks) for finding in findings)
 

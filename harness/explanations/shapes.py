@@ -25,7 +25,7 @@ class Change:
 
 
 class FlipBeside(Flip):
-    """A flip between the fine-tuned model and the candidate, and where the model before fine-tuning stands."""
+    """A flip between the fine-tuned model and the candidate, and the answer of the model before fine-tuning."""
 
     fine_tuned: str
     """The variant whose answer is `baseline_answer`."""
@@ -47,7 +47,7 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where an input lies in the store."""
+    """Where an input is stored."""
 
     what: str
     path: str
@@ -58,7 +58,7 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation:
-    """One finding, with everything one needs to reach it again by hand."""
+    """One finding, with everything needed to reproduce it by hand."""
 
     schema_version: int = SCHEMA
     suite: str

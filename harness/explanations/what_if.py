@@ -24,7 +24,7 @@ WRITTEN = 4
 
 
 def changes(basis: Basis) -> tuple[Change, ...]:
-    """Everything that is known of the kind, by what one could change. Where there is nothing to lose, that alone."""
+    """All known changes. Where there is nothing to lose, only that."""
     if isinstance(basis.sample, StoppedPart):
         return _of_stopped(basis, basis.sample)
     code = basis.judge(basis.finding.limit, basis.finding.alpha).code

@@ -1,1 +1,1 @@
-"""Before a run: what a suite can certify with its items, and about how long it takes. Judges nothing."""
+"""Before a run: what a suite can certify with its items, and roughly how long it takes. Judges nothing."""

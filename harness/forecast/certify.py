@@ -39,7 +39,7 @@ class Certificate(Certified):
 
     @property
     def gate(self) -> str:
-        """For people: the place, and the slice behind it."""
+        """For people: the gate, followed by the slice."""
         return f"{self.place} {self.part}".strip()
 
 

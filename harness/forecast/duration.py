@@ -1,4 +1,4 @@
-"""About how long a run takes, by the evaluations that this host stored before. Nothing is guessed from sizes."""
+"""Roughly how long a run takes, from evaluations that this host stored before. Nothing is guessed from sizes."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class VariantTime:
 
     variant: str
     seconds: float | None
-    """None where no task of it can be told."""
+    """None where no task of it can be estimated."""
     rough: bool
-    """Some of it goes by another variant's pace."""
+    """Part of it is estimated from another variant's pace."""
     unknown: tuple[str, ...]
-    """Tasks (and `speed`) that nobody was asked here before."""
+    """Tasks (and `speed`) without a stored evaluation on this host."""
 
 
 def durations(suite: Suite, plans: Sequence[TaskPlan], seen: PastRuns) -> tuple[VariantTime, ...]:
-    """One row per variant, by tokens a second of the largest stored evaluation of the same variant and task on this
+    """One row per variant, by tokens per second of the largest stored evaluation of the same variant and task on this
     host; by the slowest other variant where this one has none, which is marked as rough."""
     return tuple(_variant(name, suite, plans, seen) for name in suite.variants)
 

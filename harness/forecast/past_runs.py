@@ -1,6 +1,6 @@
 """What earlier runs of a suite showed: how much answers change, how much figures spread, how long it took.
 
-Reads stored runs and verdicts, newest last. A run or verdict that cannot be read shows nothing; it stops no plan.
+Reads stored runs and verdicts, newest last. An unreadable run or verdict is skipped; it never stops a plan.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Pace:
 
 @dataclass(frozen=True, kw_only=True)
 class PastRuns:
-    """Everything that planning takes from earlier runs. Empty where there are none."""
+    """Everything that planning uses from earlier runs. Empty where there are none."""
 
     measures: dict[tuple[str, str, str], PastMeasure] = field(default_factory=dict)
     """(variant, task, metric)."""

@@ -1,4 +1,4 @@
-"""The forms that a gate can take, one row each: what a new form is known by everywhere.
+"""The forms that a gate can take, one row each: everything else is derived from the row.
 
 Starts light: what a form needs to judge is loaded when it does.
 """
@@ -40,8 +40,8 @@ OWN_VALUE = tuple(key for key, form in FORMS.items() if form.looks_at == "own")
 
 
 def fitting(kind: Kind) -> tuple[str, ...]:
-    """Keys of the forms that fit a metric of this kind. Limits beside the baseline come first, and ceilings where less
-    is better."""
+    """Keys of the forms that fit a metric of this kind. Limits relative to the baseline come first, and ceilings where
+    less is better."""
     less = kind in ("perplexity", "divergence")
     fit = [form for form in FORMS.values() if kind in form.kinds]
     fit.sort(key=lambda form: (form.looks_at == "own", less and not form.ceiling))

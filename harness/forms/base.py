@@ -1,7 +1,7 @@
 """What a gate form is, and what a gate says of one estimate: the shapes, and the rule that every form comes down to.
 
 PASS when the whole one-sided interval lies on the limit's good side, FAIL when it lies on the bad side, otherwise
-INCONCLUSIVE. A value without bounds is exact and is compared as it is. Compares no form's name.
+INCONCLUSIVE. A value without bounds is exact and is compared directly. Compares no form's name.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ENDINGS = {"FAIL": BROKEN, "INCONCLUSIVE": ": the interval reaches across the li
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What was measured, in the terms of the gate's form."""
+    """The measured value, in the terms of the gate's form."""
 
     value: float
     lower: float | None
@@ -162,7 +162,7 @@ class Form:
     key: str
     """As the suite writes it, such as `max_drop`."""
     says: str = ""
-    """What the limit is, in a sentence for whoever writes a suite."""
+    """What the limit is, in a sentence for the author of a suite."""
     noun: str = ""
     """What is limited, in a word or two for a table; empty for the metric itself."""
     ceiling: bool
@@ -178,7 +178,7 @@ class Form:
     notation: Notation
     """How its values, bounds and limits are written."""
     looks_at: Literal["pairs", "base", "own"]
-    """The candidate beside the baseline; both beside the model before fine-tuning; or a value by itself."""
+    """The candidate relative to the baseline; both relative to the model before fine-tuning; or a value by itself."""
     judge: Judge
     derive: Derive
     certify: Certify
@@ -211,7 +211,7 @@ class Form:
         return None if whole is None else share * whole
 
     def rule(self, limit: str) -> str:
-        """`drop ≤ 2 pp`, `≥ 80 %`: what the gate asks, around a limit as it is written."""
+        """`drop ≤ 2 pp`, `≥ 80 %`: the gate's rule around a formatted limit."""
         return f"{self.noun} {'≤' if self.ceiling else '≥'} {limit}".lstrip()
 
     def looser(self, limit: float, before: float) -> bool:

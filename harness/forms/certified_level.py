@@ -10,7 +10,7 @@ import numpy as np
 from harness.forms.design import POWER_WORDS, UNKNOWN, Basis, Certified, Design
 from harness.metrics.row import TokenMaximum
 from harness.metrics.table import lookup
-from harness.notation import Notation
+from harness.notation import Notation, significant
 from harness.stats import mean_level
 from harness.stats.decision import normal_quantile
 from harness.stats.documents import FEW_DOCUMENTS
@@ -25,12 +25,12 @@ def certify_right(design: Design, limit: float, *, ceiling: bool) -> Certified:
         return Certified()
     labels, written = (
         None if sizes is None else np.repeat(np.arange(len(sizes)), sizes),
-        f"{'max' if ceiling else 'min'} {100 * limit:.3g} %",
+        f"{'max' if ceiling else 'min'} {Notation.PERCENT.limit(limit, '')}",
     )
     if mean_level(np.ones(design.count), alpha=design.alpha, clusters=labels).lower <= floor:
         return Certified.impossible(f" cannot PASS {written} whatever they show")
     need = certified_level(floor, sizes or (1,) * design.count, clustered=sizes is not None, alpha=design.alpha)
-    truth, side = f"{100 * (1 - need if ceiling else need):.3g} %", "up to" if ceiling else "from"
+    truth, side = f"{significant(100 * (1 - need if ceiling else need), 3)} %", "up to" if ceiling else "from"
     best = "" if sizes is None else " at best"
     says = f" certify {written} {side} a true {truth}{best} ({POWER_WORDS})"
     return Certified(says=says, certifies=f"{side} {truth}", basis=Basis(what="binomial"))
@@ -48,7 +48,7 @@ def certify_documents(design: Design) -> Certified | None:
     if design.seen is None:
         return UNKNOWN
     unit = metric.unit if metric is not None and metric.unit != "fraction" else ""
-    words, basis = f"{design.reach * design.seen.error:.2g} {unit}".strip(), design.seen.basis
+    words, basis = Notation.LEVEL.rough(design.reach * design.seen.error, unit), design.seen.basis
     says = f" certify to within {words} of the limit ({POWER_WORDS}, {basis})"
     return Certified(says=says, certifies=words, basis=basis)
 
@@ -62,7 +62,7 @@ def certify_rise(design: Design, limit: float) -> Certified:
     half = design.reach * design.seen.error
     certain, basis = math.expm1(half), design.seen.basis
     needs = max(FEW_DOCUMENTS, math.ceil(design.count * (half / math.log1p(limit)) ** 2))
-    loss, written = f"{100 * certain:.2g} %", f"{100 * limit:.3g} %"
+    loss, written = Notation.PERCENT.rough(certain, ""), Notation.PERCENT.limit(limit, "")
     found = Certified.against(
         f"a rise of {loss}", written, basis, enough=certain <= limit, needs=needs, needed=f"about {needs:,}"
     )

@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 
 from harness.forms.design import POWER_WORDS, UNKNOWN, Certified, Design, SeenError
+from harness.notation import Notation, significant
 from harness.stats import paired_recovery, zero_flip_items
 from harness.stats.promise import Sample, certified_loss
 
@@ -23,11 +24,12 @@ def certify_gain(design: Design, share: float) -> Certified:
     if design.kind != "binary":
         return Certified()
     drop = design.certain_drop()
-    gain, limit = drop / share, f"{100 * (1 - share):.3g} % retained"
-    says = f" certify a drop of {100 * drop:.2g} pp"
+    gain, limit = drop / share, f"{Notation.PERCENT.limit(1 - share, '')} retained"
+    says = f" certify a drop of {Notation.POINTS.rough(drop, 'fraction')}"
     if gain >= 1:
         return Certified(says=f"{says}, too little to show {limit} of any gain", enough=False)
-    return Certified(says=f"{says}, which shows {limit} where fine-tuning gained about {100 * gain:.2g} pp or more")
+    least = Notation.POINTS.rough(gain, "fraction")
+    return Certified(says=f"{says}, which shows {limit} where fine-tuning gained about {least} or more")
 
 
 def _flipping(design: Design, share: float, *, relative: bool) -> Certified:
@@ -35,23 +37,23 @@ def _flipping(design: Design, share: float, *, relative: bool) -> Certified:
     sizes, basis = design.sizes, design.flips.basis
     level = design.level if relative else 1.0
     allowed = share * level if level else share  # without a level: what a baseline of 100 % would be allowed
-    limit = f"{100 * share:.3g} {'%' if relative else 'pp'}"
+    limit = f"{significant(100 * share, 4)} {'%' if relative else 'pp'}"
     least = _fewest(share, design.alpha) if relative else zero_flip_items(share, design.alpha)
     if design.count < least:
         return Certified.impossible(f" cannot PASS {limit} even with no flip at all; {least} at least", least)
     if sizes is not None and len(sizes) == 1:
         return Certified.impossible(" in one cluster, which proves nothing about another")
     certain, unit = design.certain_drop(), "%" if relative and level else "pp"
-    best, where = f"{100 * certain / (level or 1):.2g}", ""
+    best, where = significant(100 * certain / (level or 1)), ""
     words = certifies = f"{best} {unit}"
     if sizes is not None:
         where = f" in {len(sizes)} clusters"
         if design.flips.correlation is None:
-            worst = f"{100 * design.certain_drop(1.0) / (level or 1):.2g}"
+            worst = significant(100 * design.certain_drop(1.0) / (level or 1))
             certifies = f"{best} to {worst} {unit}"
             words = f"{words} at best, {worst} where the items of a cluster flip together"
         else:
-            where += f" (design effect {design.flipping().design_effect:.2g} as seen)"
+            where += f" (design effect {significant(design.flipping().design_effect)} as seen)"
     if not level:
         unknown = "what share of the baseline's score that is, is unknown until the first run"
         return Certified(says=f"{where} certify {words} ({POWER_WORDS}, {basis}); {unknown}", basis=basis)
@@ -85,12 +87,12 @@ def _graded(design: Design, seen: SeenError, share: float, *, relative: bool) ->
     if not math.isfinite(certain):
         return Certified.impossible("; one item or cluster proves nothing about another")
     if not relative:
-        level, loss, limit = 1.0, f"{certain:.2g}", f"{share:.3g}"
+        level, loss, limit = 1.0, significant(certain), significant(share, 4)
     elif design.level:
         level = abs(design.level)
-        loss, limit = f"{100 * certain / level:.2g} %", f"{100 * share:.3g} %"
+        loss, limit = Notation.PERCENT.rough(certain / level, ""), Notation.PERCENT.limit(share, "")
     else:
-        says = f" certify {certain:.3g}; what share of the baseline's score that is, is unknown"
+        says = f" certify {significant(certain)}; what share of the baseline's score that is, is unknown"
         return Certified(says=says, basis=basis)
     enough, needs = certain <= share * level, design.times(sample, share * level)
     needs = None if needs is None else max(2, needs)
@@ -100,8 +102,8 @@ def _graded(design: Design, seen: SeenError, share: float, *, relative: bool) ->
 def _expected(design: Design, seen: SeenError) -> Sample:
     """What to expect of graded items. Half a change is added to those seen: none there is not none in the next run.
 
-    Verdicts of before the spread was kept do not tell how many items changed: enough of them is assumed, because their
-    error is from a bound that already counts with an unseen loss where they were few.
+    Verdicts from before the spread was stored do not say how many items changed: enough of them is assumed, because
+    their error is from a bound that already counts with an unseen loss where they were few.
     """
     units, spread = design.count if design.sizes is None else len(design.sizes), seen.spread
     if spread is None:

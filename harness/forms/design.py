@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from harness.notation import Notation
+
 if TYPE_CHECKING:
     from harness.metrics.row import Kind
     from harness.records.measures import Spread
@@ -20,7 +22,7 @@ POWER_WORDS = "80 % power"
 
 @dataclass(frozen=True, kw_only=True)
 class Basis:
-    """What a figure rests on, and the run it was seen in."""
+    """The basis of a figure, and the run it was seen in."""
 
     what: str
     run: str | None = None
@@ -78,7 +80,7 @@ class Flips:
     @property
     def basis(self) -> Basis:
         seen = "" if self.variant is None else f" seen with {self.variant}"
-        return Basis(what=f"{100 * self.share:.2g} % flips{seen}", run=self.run)
+        return Basis(what=f"{Notation.PERCENT.rough(self.share, '')} flips{seen}", run=self.run)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +90,7 @@ class SeenError:
     error: float
     run: str
     spread: Spread | None = None
-    """How many values changed there; None in verdicts of before that was kept."""
+    """How many values changed there; None in verdicts from before it was stored."""
 
     @property
     def basis(self) -> Basis:

@@ -12,7 +12,7 @@ from harness.suite.locations import resolve_file
 
 
 def changed_tasks(run: RunManifest, loaded: LoadedSuite) -> dict[str, str]:
-    """Task to what differs between the run and the suite now. A limit, a gate or a variant is no such change."""
+    """Task to what differs between the run and the current suite. Limits, gates and variants do not count."""
     changed = {}
     for name, task in run.tasks.items():
         if name not in loaded.suite.tasks:

@@ -1,4 +1,5 @@
-"""Under what a run was measured, as the verdict keeps it, so that history knows which figures are one series."""
+"""The conditions of a run's measurements, stored in the verdict, so that history knows which figures form one
+series."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ def _quantization(text: str) -> str:
 
 
 def task_facts(comparison: Comparison) -> tuple[TaskFacts, ...]:
-    """What was asked in each task of the run."""
+    """The requests of each task of the run."""
     found = comparison.baseline_manifests
     return tuple(
         TaskFacts(

@@ -114,7 +114,7 @@ def _memory(gate: Gate, record: SpeedRecord) -> Sample | Judgement:
     pair = memory_pair(record, gate.metric)
     if pair.candidate is not None and (pair.baseline or gate.row.looks_at == "own"):
         return pair
-    where = "could not be had on this machine" if record.workloads else "was not measured in this run"
+    where = "is not available on this machine" if record.workloads else "was not measured in this run"
     return Judgement.none(f"{gate.metric} {where}")
 
 
@@ -230,7 +230,7 @@ def _by_slice(
     parts = gate.parts(slices)
     if not parts:
         known = listed(tuple(slices)) or "no slices"
-        missing = Judgement.invalid(f"no item lies in slice {gate.slice!r}; the task has {known}")
+        missing = Judgement.invalid(f"no item is in slice {gate.slice!r}; the task has {known}")
         return (Evidence(sample=missing, slice=gate.slice),)
     return tuple(replace(evidence(name), slice=name) for name in parts)
 

@@ -110,9 +110,8 @@ def _apply(
 def _with_missing(
     found: Sequence[Judged], rule: Rule, variant: str, against: str, comparison: Comparison
 ) -> Sequence[Judged]:
-    """The findings, and an INVALID one for each slice the gate looks at that has nobody to judge it by.
-
-    A part of a run (`--limit`) is not held to an earlier run's slices.
+    """The findings, and an INVALID one for each slice of the gate that has no items. A partial run (`--limit`) is not
+    compared with an earlier run's slices.
     """
     missing, wanted = comparison.missing_slices.get(rule.gate.task or ""), rule.gate.slice
     if missing is None or wanted is None:
@@ -120,7 +119,7 @@ def _with_missing(
     why = dict.fromkeys(missing.unasked, "every item of the slice is longer than the model's context")
     if not comparison.run.partial:
         says = (
-            f"no item lies in it now, though run {missing.before} had some; bring them back, or accept the loss by "
+            f"no item is in it now, though run {missing.before} had some; bring them back, or accept the loss by "
             "promoting a run without them (--force)"
         )
         why |= dict.fromkeys(missing.gone, says)

@@ -147,7 +147,7 @@ def _settled(found: Sequence[Judged], suite: Suite, changes: Changes, today: dat
 
 
 def _both(judged: Judged, again: Sequence[Judged]) -> Judged:
-    """A finding held on all items and on those apart from the calibration data: both must pass (the worse counts)."""
+    """A finding judged on all items and on those without calibration overlap: both must pass (the worse counts)."""
     finding = judged.finding
     place = finding.gate, finding.slice, finding.workload
     clean = next(

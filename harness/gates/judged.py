@@ -12,13 +12,13 @@ from harness.suite.gate_model import Gate
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """A gate with its place in the suite and the alpha it works at."""
+    """A gate with its index in the suite and its alpha."""
 
     position: int
     gate: Gate
     alpha: float
     chances: int = 1
-    """Gates that could stop the variant: the early test of each works at its share of alpha."""
+    """Number of gates that could stop the variant: the early test of each gets its share of alpha."""
 
 
 @dataclass(frozen=True, kw_only=True)

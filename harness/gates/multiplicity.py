@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from harness.gates.judged import Judged
 from harness.metrics.table import lookup
+from harness.notation import significant
 from harness.records.measures import Exploratory, Measure, MovedSlice
 from harness.stats import benjamini_hochberg, holm
 
@@ -45,9 +46,9 @@ def _adjusted(judged: Judged, p_adjusted: float, together: int) -> Judged:
         p = finding.p or 0.0
         changes["decision"] = "INCONCLUSIVE"
         reason = replace(reason, ending="").noting(
-            f"its interval lies beyond the limit (p {p:.2g}), but of {together} limits judged together "
-            f"{_expected(together * p)} expected to look so by chance: Holm-adjusted p {p_adjusted:.2g}, not under "
-            f"{finding.alpha:g}"
+            f"its interval is beyond the limit (p {significant(p)}), but of {together} limits judged together "
+            f"{_expected(together * p)} expected to look so by chance: Holm-adjusted p {significant(p_adjusted)}, not "
+            f"under {finding.alpha:g}"
         )
     return Judged(finding=finding.model_copy(update=changes), reason=reason)
 
@@ -59,8 +60,8 @@ def _expected(count: float) -> str:
 def explored(measures: Sequence[Measure]) -> tuple[tuple[Measure, ...], Exploratory | None]:
     """The measures with a q for every slice, and the list of slices that moved; None where there are no slices.
 
-    One list for the candidate: every slice of every task and metric. Slices of one task overlap and its metrics lean
-    together; the procedure allows for such dependence (Benjamini and Yekutieli 2001, positive dependence).
+    One list for the candidate: every slice of every task and metric. Slices of one task overlap and its metrics are
+    correlated; the procedure allows for such dependence (Benjamini and Yekutieli 2001, positive dependence).
     """
     places = [
         (index, number)

@@ -1,5 +1,5 @@
 """The noise floor and the gates that are tighter than it. Flags, never decides: a limit below the noise is still a
-limit, and the bounds of a drop hold the noise already."""
+limit, and the bounds of a drop already include the noise."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NORMAL_MAD = 1.4826
 
 
 def noise_floor(comparison: Comparison, *, alpha: float) -> Noise | None:
-    """What the baseline does against itself; None where that was not measured."""
+    """The baseline against itself; None where that was not measured."""
     pairs = comparison.noise
     if pairs is None:
         return None
@@ -90,7 +90,7 @@ def _speed(pairs: NoisePairs) -> Iterator[NoiseSpeed]:
 def retained_gains(suite: Suite, comparison: Comparison, *, alpha: float) -> dict[str, float]:
     """`task/metric` to the upper bound of what fine-tuning gained, where a gate on the whole task asks for a share.
 
-    Only where it was measured soundly. The base and the baseline are the same beside every candidate.
+    Only where it was measured soundly. The base and the baseline are the same for every candidate.
     """
     wanted = {
         (gate.task or "", gate.metric) for gate in suite.gates if gate.row.looks_at == "base" and gate.slice is None
@@ -108,7 +108,7 @@ def retained_gains(suite: Suite, comparison: Comparison, *, alpha: float) -> dic
 
 @dataclass(frozen=True, kw_only=True)
 class Tight:
-    """A gate whose limit the baseline's own noise reaches."""
+    """A gate whose limit is within the baseline's own noise."""
 
     gate: str
     says: str
@@ -134,7 +134,7 @@ def noise_checks(
 def tight_gates(
     suite: Suite, noise: Noise, levels: Mapping[str, float], gains: Mapping[str, float] = NOTHING
 ) -> tuple[Tight, ...]:
-    """The gates whose limit lies below what the baseline does against itself, in words.
+    """The gates whose limit is below the baseline's own noise, as sentences.
 
     `levels`: `task/metric` to the baseline's value. `gains`: to the upper bound of what fine-tuning gained on the whole
     task, in the unit of `Retained.gain`.
@@ -221,6 +221,6 @@ def _tight_speed(gate: Gate, floor: NoiseSpeed, pairs: int, alpha: float) -> str
     if abs(math.log(gate.limit)) >= reach:
         return None
     return (
-        f"the limit of {ratio(gate.limit)} lies within the baseline's own noise: two adjacent runs of {floor.workload} "
+        f"the limit of {ratio(gate.limit)} is within the baseline's own noise: two adjacent runs of {floor.workload} "
         f"differ by {percent(floor.spread)}, which leaves {percent(reach)} over {pairs} pairs"
     )

@@ -1,8 +1,8 @@
-"""Has the baseline anything to lose? The one place where a limit on a loss is told to show nothing.
+"""Has the baseline anything to lose? The one place that decides whether a limit on a loss shows nothing.
 
-A loss, absolute, relative or as a share kept, can only be seen where there is something to lose. What lies at its floor
-is INVALID, whatever the numbers; what a model that knows nothing would hold is no PASS. In trials of non-inferiority
-this is assay sensitivity (ICH E10, 1.5). A limit on a level (`min`, `max`) is no limit on a loss.
+A loss, absolute, relative or as a share kept, can only be seen where there is something to lose. A value at its floor
+is INVALID, whatever the numbers; a limit that a model without knowledge would satisfy gives no PASS. In trials of
+non-inferiority this is assay sensitivity (ICH E10, 1.5). A limit on a level (`min`, `max`) is not a limit on a loss.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from harness.samples.given_answers import Given
 from harness.samples.pairs import PairedMetric
 
 NEARLY_ALL = 0.95
-"""One answer that is right on this share of a slice is what a good model says there, if it says others elsewhere."""
+"""One answer that is right on this share of a slice is a good model's answer there, if it gives others elsewhere."""
 HALF = 0.5
 """A baseline whose most frequent answer is no more usual does not explain one answer on nearly all items."""
 FEW_ITEMS = 20
-"""Under this many items nothing is said about shares: what they leave undecided stays so."""
+"""Below this many items shares decide nothing: undecided findings stay so."""
 ROUNDING = 1e-9
 
 
@@ -67,7 +67,8 @@ def floor_of(metric: PairedMetric, against: str = BASELINE) -> Nothing | None:
 
 
 def blind_level(metric: PairedMetric) -> float | None:
-    """What a model that knows nothing gets: chance, or the metric's worst; None where the metric has no known floor."""
+    """The score of a model without knowledge: chance, or the metric's worst; None where the metric has no known
+    floor."""
     if metric.chance is not None:
         return metric.chance if metric.higher_is_better else 1 - metric.chance
     both = np.concatenate([metric.baseline, metric.candidate])
@@ -88,7 +89,8 @@ def _all_worst(metric: PairedMetric) -> bool:
 
 
 def _one_answer(given: Given | None, metric: PairedMetric, values: np.ndarray) -> bool:
-    """One answer to every item, right on some and wrong on others: so the references differ, and it does not care."""
+    """One answer to every item, right on some and wrong on others: the references differ, and the model ignores
+    that."""
     if given is None or not given.constant or not np.ptp(values[~given.tied]) > 0:
         return False
     right = float(values.mean()) if metric.higher_is_better else 1 - float(values.mean())
@@ -98,7 +100,7 @@ def _one_answer(given: Given | None, metric: PairedMetric, values: np.ndarray) -
 def _nearly_one_answer(given: Given | None, baseline: Given | None) -> int | None:
     """How many items the candidate gives one answer, where that is nearly all and the baseline has no usual one.
 
-    Labels that are nearly all the same have a usual answer for both sides, and are no sign of anything.
+    Labels that are nearly all the same have a usual answer on both sides, which means nothing.
     """
     if given is None or baseline is None or given.said.size < FEW_ITEMS:
         return None
@@ -134,7 +136,7 @@ def _empty_pass(form: Form, metric: PairedMetric, terms: Terms) -> Nothing | Non
 
 
 def _blind_passes(form: Form, metric: PairedMetric, limit: float) -> bool:
-    """Whether a candidate that knows nothing would be expected inside the limit.
+    """Whether a candidate without knowledge would be expected inside the limit.
 
     It is the baseline's share on these very items that can be lost, so its value counts here and not a bound.
     """

@@ -1,4 +1,4 @@
-"""The gates beside those of the promoted run: a limit that moved is shown as moved. Pure; judges nothing.
+"""Compares the gates with those of the promoted run, so that a changed limit is shown. Pure; judges nothing.
 
 Gates are matched by name, else by what they look at (task, metric, form, slice, workload, against, on, variants), in
 order where several look at the same.
@@ -20,7 +20,7 @@ class PromotedGates:
     """The suite of the promoted run."""
 
     label: str
-    """What people call the promoted version."""
+    """The promoted version's name."""
     suite: Suite | None
     """None where the text that the run stored can no longer be read."""
 
@@ -74,7 +74,7 @@ def with_limits_before(findings: Sequence[Finding], changes: Changes) -> tuple[F
 
 
 def _matched(now: Sequence[Gate], old: Sequence[Gate]) -> tuple[dict[int, int], list[int]]:
-    """Place now to place before; and the places before that nothing matches."""
+    """Index now to index before; and the earlier indices without a match."""
     left = dict(enumerate(old))
     pairs: dict[int, int] = {}
     for index, gate in enumerate(now):
@@ -98,7 +98,7 @@ def _key(gate: Gate) -> tuple[object, ...]:
 
 
 def _differences(now: Gate, old: Gate, alphas: tuple[float, float]) -> list[tuple[str, bool | None]]:
-    """What differs, in words, and whether it lets more through."""
+    """The differences as sentences, and whether each lets more through."""
     found: list[tuple[str, bool | None]] = []
     if now.form != old.form:
         found.append((f"{_limit(now)}, was {_limit(old)}", None))

@@ -1,7 +1,7 @@
-"""The second anchor: findings against the last promoted version, and the loss over all promoted versions. Pure.
+"""Findings against the last promoted version, and the loss over all promoted versions. Pure.
 
 Bounds are never chained. Every step and every total is a paired estimate of its own; the gate against the
-full-precision baseline is what stops a loss that creeps, and this module shows it.
+full-precision baseline is what stops cumulative drift, and this module shows it.
 """
 
 from __future__ import annotations
@@ -102,7 +102,8 @@ def creep(
     *,
     alpha: float,
 ) -> tuple[CumulativeDrift, ...]:
-    """What the promoted versions and this candidate lost, by task and metric. Empty where none was promoted."""
+    """The cumulative drift of the promoted versions and this candidate, by task and metric. Empty where none was
+    promoted."""
     version = comparison.reference_version
     if version is None:
         return ()
@@ -148,7 +149,7 @@ def _creep(
     metric = paired.metrics.get(key)
     known = lookup(name)
     kind = metric.kind if metric is not None else "perplexity"
-    anew = comparison.starts_anew.get(task)
+    restart = comparison.starts_anew.get(task)
     of_drop = [each for each in findings if each.form in FORMS and FORMS[each.form].accumulates]
     total = next((each for each in of_drop if each.against == comparison.run.baseline), None)
     step = next((each for each in of_drop if each.against == comparison.reference_name), None)
@@ -162,7 +163,7 @@ def _creep(
         limit=total.limit if total is not None else None,
         step_decision=step.decision if step is not None else None,
         total_decision=total.decision if total is not None else None,
-        starts_anew=f"the series starts anew: {anew}" if anew is not None else None,
+        starts_anew=f"a new series starts: {restart}" if restart is not None else None,
         says="",
     )
     return whole.model_copy(update={"says": _says(whole, comparison.run.baseline)})

@@ -1,6 +1,5 @@
-"""Is a variant what it claims to be? The share of all parameters that is quantized, bits per weight, bytes beside the
-baseline's, held against the claim of `quantize:` or of the checkpoint's own configuration; and whether its weights are
-the baseline's."""
+"""Is a variant what it claims to be? Compares the share of quantized parameters, bits per weight and bytes with the
+claim of `quantize:` or of the checkpoint's own configuration; and checks whether its weights are the baseline's."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ from harness.suite.variant_model import FULL_BITS, Variant
 
 MOST_OVER = 1.5
 SPARE_BITS = 2.0
-"""A claim of b bits is not believed above 1.5 b + 2 resident bits per weight: 8 for 4, 14 for 8."""
+"""A claim of b bits is rejected above 1.5 b + 2 resident bits per weight: 8 for 4, 14 for 8."""
 LEAST = 0.5
 """Share of the weights of linear layers and experts that is quantized in a model that counts as quantized, whatever its
 configuration excepts. Embeddings and output layer, which most methods leave, are in the sentence and in no limit: they
@@ -21,7 +20,7 @@ WIDTHS = {"float32": 32.0, "float64": 64.0}
 
 
 def quantized_check(run: VariantRun, facts: EngineFacts, spec: Variant | None, baseline: EngineFacts | None) -> Check:
-    """Whether the claim holds; without one, what is there."""
+    """Whether the claim holds; without a claim, what was found."""
     found = f"{facts.quantized_modules} of {facts.linear_modules} linear modules are quantized"
     bits = "" if facts.bits_per_weight is None else f", {bits_per_weight(facts.bits_per_weight)}"
     if not (run.must_be_quantized or _says_so_itself(facts, spec)):
@@ -100,7 +99,7 @@ def kinds_of(facts: EngineFacts) -> str:
 
 
 def same_weights(one: EngineFacts, other: EngineFacts) -> bool | None:
-    """Whether two loaded models hold the same values; None where nobody can tell.
+    """Whether two loaded models hold the same values; None where that is unknown.
 
     Different digests prove different weights. Equal ones prove equal weights only where they cover every value.
     """
@@ -114,13 +113,13 @@ def same_weights(one: EngineFacts, other: EngineFacts) -> bool | None:
 
 
 def other_weights_check(run: VariantRun, facts: EngineFacts, baseline: EngineFacts) -> Check:
-    """Whether the candidate is another model than the baseline, as one that claims to be quantized has to be."""
+    """Whether the candidate differs from the baseline, as a variant that claims to be quantized must."""
     if facts.engine != baseline.engine:
-        says = f"loaded by {facts.engine}, the baseline by {baseline.engine}: their weights cannot be told apart here"
+        says = f"loaded by {facts.engine}, the baseline by {baseline.engine}: their weights cannot be compared here"
         return Check(name="another model", held=True, blocks=False, says=says)
     same = same_weights(facts, baseline)
     if same is None:
-        says = "no digest over all weights of both is stored, so it cannot be told whether they are the baseline's"
+        says = "no digest over all weights of both is stored, so whether they are the baseline's is unknown"
         return Check(name="another model", held=True, blocks=False, says=says)
     says = (
         "its weights equal the baseline's: it is the same model" if same else "its weights differ from the baseline's"

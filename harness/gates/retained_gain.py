@@ -13,10 +13,10 @@ from harness.suite.variant_model import Base
 
 
 def base_trouble(comparison: Comparison) -> Judgement | None:
-    """Why nothing can be said about what is retained on any task; None where nothing stands in the way.
+    """Why the retained gain is undefined for every task; None where nothing prevents it.
 
-    INCONCLUSIVE where the base was not had, because a later run may have it; INVALID where it is no model from
-    which this fine-tuning can be measured.
+    INCONCLUSIVE where the base was not available, because a later run may have it; INVALID where this fine-tuning
+    cannot be measured from it.
     """
     base = comparison.run.base
     if base is None:
@@ -41,7 +41,7 @@ def base_trouble(comparison: Comparison) -> Judgement | None:
 
 
 def base_facts(comparison: Comparison, named: Base | None) -> BaseModelFacts | None:
-    """What the verdict says of the base; None where neither suite nor run has one."""
+    """The verdict's entry on the base; None where neither suite nor run has one."""
     base = comparison.run.base
     if base is None and named is None:
         return None

@@ -1,6 +1,5 @@
-"""Is a result too good, or too odd, to be what it seems? Owns each rule's threshold; docs/judgement.md gives reasons.
-
-A check blocks where a PASS would rest on something that is not the candidate's quality; otherwise it is a note.
+"""Sanity checks: is a result too good, or too odd, to be true? Owns each rule's threshold; docs/judgement.md gives
+reasons. A check blocks where a PASS would not reflect the candidate's quality; otherwise it is a note.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from harness.samples.measures import ANY_MARGIN, drop_of, increase_of
 from harness.stats import mean_level, paired_drop
 
 GAIN = 0.02
-"""A gain whose lower bound lies above 2 pp, or 2 % of perplexity, is more than quantization does."""
+"""A gain whose lower bound is above 2 pp, or 2 % of perplexity, is more than quantization does."""
 FEW_ITEMS = 20
 """Under this many items nothing is said about shares of answers."""
 SAME = 0.05
@@ -48,7 +47,7 @@ def plausible_baseline(comparison: Comparison, *, alpha: float) -> tuple[Check, 
 
 
 def plausible_candidate(candidate: CandidateComparison, *, alpha: float) -> tuple[Check, ...]:
-    """What would make a candidate's result too good to be true, or the mark of a broken model."""
+    """Signs that a candidate's result is too good to be true, or that the model is broken."""
     paired, claims = candidate.paired, candidate.run.must_be_quantized
     if not paired.behaviours:
         return ()
@@ -68,7 +67,7 @@ def plausible_candidate(candidate: CandidateComparison, *, alpha: float) -> tupl
 
 
 Found = Iterator[tuple[str, bool]]
-"""What does not hold, and whether it blocks."""
+"""A failed check, and whether it blocks."""
 
 
 def _checks(name: str, found: Iterable[tuple[str, bool]], holds: str) -> list[Check]:
@@ -126,7 +125,7 @@ def _identical(behaviours: Mapping[str, Behaviour], *, claims: bool) -> Found:
 
 
 def _same_answer(behaviours: Iterable[Behaviour]) -> Found:
-    """Tasks on which the candidate answers always the same and the baseline does not."""
+    """Tasks on which the candidate always gives the same answer and the baseline does not."""
     for each in behaviours:
         if each.usual is None or each.baseline_usual is None or each.n < FEW_ITEMS:
             continue

@@ -15,7 +15,7 @@ from harness.records.run_manifest import EarlyStop
 from harness.records.verdict import CandidateVerdict
 
 UNJUDGED = "unjudged"
-"""Of a candidate that no blocking limit was set for."""
+"""For a candidate without a blocking limit."""
 ADVICE = "add gates, or use --report-only for a comparison without a verdict"
 
 
@@ -89,7 +89,7 @@ def run_sentence(candidates: tuple[CandidateVerdict, ...], decision: Decision, *
 
 
 def _named(candidate: CandidateVerdict) -> str:
-    """The variant; of one that passes under a waiver with a word about that."""
+    """The variant's name, with a remark where it passes under a waiver."""
     waived = any(finding.decision == "WAIVED" and finding.severity == "block" for finding in candidate.findings)
     return f"{candidate.variant} (under a waiver)" if waived and candidate.decision == "PASS" else candidate.variant
 

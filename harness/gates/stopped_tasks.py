@@ -10,7 +10,7 @@ from harness.records.run_manifest import EarlyStop
 
 
 def stop_check(stop: EarlyStop, skipped: tuple[str, ...]) -> Check:
-    """Which part of the suite the verdict stands on."""
+    """Which part of the suite the verdict is based on."""
     left = f"; not asked: {', '.join(skipped)}" if skipped else ""
     says = (
         f"{stop.task}: {stop.items} of {stop.planned} items ({percent(stop.items / stop.planned)}) sufficed for "

@@ -21,7 +21,7 @@ def leak_words(task: str, leak: Leak) -> str:
     """References in their own prompts: how many, where, and which."""
     named = ", ".join(map(repr, leak.first)) + (", …" if leak.items > len(leak.first) else "")
     count = f"{leak.items:,} of {leak.of:,} items"
-    return f"{task}: the reference stands in its own prompt for {count} ({named}), {leak.where}"
+    return f"{task}: the reference occurs in its own prompt for {count} ({named}), {leak.where}"
 
 
 def baseline_checks(comparison: Comparison) -> tuple[Check, ...]:
@@ -73,7 +73,7 @@ def candidate_checks(
             held=False,
             blocks=count == comparison.run.tasks[task].items,
             says=f"{task}: {count} of {comparison.run.tasks[task].items} items are longer than the model's "
-            "context; nobody was asked them and they are in no number here",
+            "context; they were skipped for every variant and count in no number here",
         )
         for task, count in too_long.items()
     )
@@ -81,7 +81,7 @@ def candidate_checks(
 
 
 def _leaks(comparison: Comparison) -> list[Check]:
-    """Tasks whose prompts give the answers away: what they measure is copying."""
+    """Tasks whose prompts give the answers away: they measure copying."""
     return [
         Check(
             name="answers apart",
@@ -114,7 +114,7 @@ def _engine_checks(run: VariantRun) -> list[Check]:
 
 
 def _calibration(run: VariantRun) -> list[Check]:
-    """Whether the variant was calibrated on what it is judged by, and how alike the two are."""
+    """Whether the variant was calibrated on evaluation items, and how similar the two are."""
     checks = []
     for each in run.calibration:
         alike = (
@@ -124,7 +124,7 @@ def _calibration(run: VariantRun) -> list[Check]:
         if each.exact:
             shown = ", ".join(each.exact_items[:3])
             says = (
-                f"{each.task}: {each.exact} of {each.items} items stand word for word in the calibration data "
+                f"{each.task}: {each.exact} of {each.items} items occur verbatim in the calibration data "
                 f"({shown}); calibrate on other text"
             )
             checks.append(Check(name="calibration apart", held=False, blocks=True, says=says))

@@ -1,7 +1,7 @@
 """Waivers applied to findings: a FAIL that the suite excuses becomes WAIVED until the waiver's date. Pure.
 
-Runs after everything else has decided. INVALID is never waived, for then nothing is known to be excused; nor is
-INCONCLUSIVE, for what is missing there is items and not leniency.
+Runs last. INVALID is never waived, because nothing is known that could be excused; nor is INCONCLUSIVE, which lacks
+items rather than leniency.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _excused(finding: Finding, waivers: Sequence[Waiver], today: date) -> Findin
 
 
 def uses(suite: Suite, findings: Sequence[Finding], today: date) -> tuple[WaiverUse, ...]:
-    """What became of every waiver, in suite order. `findings`: of all variants, after `excused`."""
+    """The outcome of every waiver, in suite order. `findings`: of all variants, after `excused`."""
     found = []
     for waiver in suite.waivers:
         gate = waived_gate(suite, waiver)

@@ -1,4 +1,4 @@
-"""Whether a checkpoint is quantized already. Quantizing it again would measure two methods at once: it is refused."""
+"""Whether a checkpoint is quantized already. Quantizing it again would measure two methods at once and is refused."""
 
 from __future__ import annotations
 
@@ -46,5 +46,5 @@ def _read(file: Path) -> Mapping[str, object]:
     try:
         found = json.loads(file.read_text())
     except (ValueError, OSError) as error:
-        raise EngineError(f"{file}: expected JSON that can be read: {error}") from error
+        raise EngineError(f"{file}: expected valid JSON: {error}") from error
     return found if isinstance(found, Mapping) else {}

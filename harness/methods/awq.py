@@ -61,13 +61,13 @@ def by_autoawq(recipe: Recipe) -> None:
 
 METHOD = Method(
     name="awq",
-    says="AWQ checkpoints, 4 bits, GEMM layout",
+    description="AWQ checkpoints, 4 bits, GEMM layout",
     parameters=(
         Parameter(name="bits", choices=(4,), default=4),
         Parameter(name="group_size", choices=(32, 64, 128), default=128),
-        Parameter(name="zero_point", kind=bool, default=True, says="Asymmetric, with a zero point a group."),
-        Parameter(name="tool", choices=("auto-round", "autoawq"), says="auto-round when left out."),
-        Parameter(name="iters", low=0, high=1000, says="auto-round only: tuning steps; 0 rounds to nearest."),
+        Parameter(name="zero_point", kind=bool, default=True, description="Asymmetric, with a zero point a group."),
+        Parameter(name="tool", choices=("auto-round", "autoawq"), description="auto-round when left out."),
+        Parameter(name="iters", low=0, high=1000, description="auto-round only: tuning steps; 0 rounds to nearest."),
     ),
     bits=bits_key,
     packages=("gptqmodel", "optimum"),

@@ -1,4 +1,4 @@
-"""What a quantization method has to say about itself. Standard library only: suites, workers and recipes read it."""
+"""A quantization method's row. Standard library only: suites, workers and recipes read it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Parameter:
     between: bool = False
     """The bounds themselves are not allowed."""
     default: Scalar = None
-    needed: bool = False
-    says: str = ""
+    required: bool = False
+    description: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Recipe:
     samples: Sequence[Sequence[int]] = ()
     """Calibration: token ids, one sequence a sample; empty for methods without calibration."""
     length: int = 0
-    """Tokens a sample."""
+    """Tokens per sample."""
     seed: int = 0
     device: str = "cpu"
     trust_remote_code: bool = False
@@ -62,12 +62,12 @@ class Method:
     """A row of the table. `load` methods quantize when the model is loaded; `make` methods first make a checkpoint."""
 
     name: str
-    says: str
+    description: str
     parameters: tuple[Parameter, ...]
     bits: Callable[[Block], float]
-    """Bits a weight the block claims; the loaded model is held to it."""
+    """Bits per weight that the block claims; the loaded model is checked against it."""
     packages: tuple[str, ...] = ()
-    """What the interpreter that loads the model must have, besides torch and transformers."""
+    """Packages required to load the model, besides torch and transformers."""
     other_readers: tuple[str, ...] = ()
     """What reads its checkpoints in other environments, in place of the packages. Versions of both are recorded."""
     extra: str | None = None
@@ -77,15 +77,15 @@ class Method:
     engine: str = "transformers"
     """What loads it: a name in the table of the engines."""
     rules: Callable[[Block], str | None] = lambda block: None
-    """What is wrong with a block whose parameters are each allowed."""
+    """Problems of a block whose parameters are individually valid."""
     not_here: Callable[[Block, bool], str | None] = lambda block, cuda: None
-    """Why this block cannot be had on this hardware; `cuda`: a GPU is visible."""
+    """Why this block is not available on this hardware; `cuda`: a GPU is visible."""
     config: Callable[[Block], Any] | None = None
     """transformers' quantization config, for methods it applies while loading."""
     apply: Callable[[Any, Block, str], Any] | None = None
     """Quantize a loaded model on a device; returns the model."""
     calibrates: Callable[[Block], bool] = lambda block: True
-    """Whether a block looks at calibration data, for methods that make checkpoints. One that does not takes none."""
+    """Whether a block uses calibration data, for methods that make checkpoints. One that does not accepts none."""
     tools: tuple[Tool, ...] = ()
     """The first is used unless the block's `tool` names another; empty for methods that make no checkpoint."""
     kernels: Mapping[str, str] = field(default_factory=dict)

@@ -41,13 +41,13 @@ def config(block: Block) -> Any:
 
 METHOD = Method(
     name="bitsandbytes",
-    says="LLM.int8 and 4-bit nf4 or fp4, while loading",
+    description="LLM.int8 and 4-bit nf4 or fp4, while loading",
     parameters=(
-        Parameter(name="bits", choices=(4, 8), needed=True),
-        Parameter(name="type", choices=("nf4", "fp4"), says="4-bit only; nf4 when left out."),
-        Parameter(name="double_quant", kind=bool, default=False, says="4-bit only: quantize the scales too."),
-        Parameter(name="compute_dtype", choices=("float32", "float16", "bfloat16"), says="4-bit only."),
-        Parameter(name="threshold", kind=float, low=0, says="8-bit only: outlier threshold of LLM.int8, 6.0."),
+        Parameter(name="bits", choices=(4, 8), required=True),
+        Parameter(name="type", choices=("nf4", "fp4"), description="4-bit only; nf4 when left out."),
+        Parameter(name="double_quant", kind=bool, default=False, description="4-bit only: quantize the scales too."),
+        Parameter(name="compute_dtype", choices=("float32", "float16", "bfloat16"), description="4-bit only."),
+        Parameter(name="threshold", kind=float, low=0, description="8-bit only: outlier threshold of LLM.int8, 6.0."),
     ),
     bits=bits_key,
     rules=rules,

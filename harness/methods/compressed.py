@@ -38,8 +38,8 @@ def by_llm_compressor(recipe: Recipe) -> None:
 
 METHOD = Method(
     name="compressed-tensors",
-    says="llm-compressor's W8A8, FP8_DYNAMIC, W8A16 and W4A16 checkpoints",
-    parameters=(Parameter(name="scheme", choices=tuple(BITS), needed=True),),
+    description="llm-compressor's W8A8, FP8_DYNAMIC, W8A16 and W4A16 checkpoints",
+    parameters=(Parameter(name="scheme", choices=tuple(BITS), required=True),),
     bits=lambda block: BITS[str(block["scheme"])],
     calibrates=lambda block: block["scheme"] not in DATA_FREE,
     packages=("compressed_tensors",),

@@ -16,7 +16,7 @@ def config(block: Block) -> Any:
 
 METHOD = Method(
     name="fp8",
-    says="block-wise float8 weights and activations, while loading; CUDA only",
+    description="block-wise float8 weights and activations, while loading; CUDA only",
     parameters=(),
     bits=lambda block: 8.0,
     not_here=lambda block, cuda: None if cuda else "block-wise float8 has kernels for CUDA only (8.9 and later)",

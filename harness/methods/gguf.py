@@ -32,8 +32,8 @@ def bits(block: Block) -> float:
 
 METHOD = Method(
     name="gguf",
-    says="GGUF files on llama.cpp itself, Q2_K to Q8_0 and F16",
-    parameters=(Parameter(name="type", choices=tuple(TYPES), needed=True),),
+    description="GGUF files on llama.cpp itself, Q2_K to Q8_0 and F16",
+    parameters=(Parameter(name="type", choices=tuple(TYPES), required=True),),
     bits=bits,
     packages=("llama_cpp",),
     environment="llama.cpp",

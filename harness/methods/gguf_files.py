@@ -5,7 +5,7 @@ Works in the interpreter of the llama.cpp environment, imported or as a script, 
     python gguf.py convert FOLDER OUT --outtype f32
     python gguf.py quantize IN OUT Q4_K_M --threads 2
 
-A file is there whole or not at all: it is written under another name and renamed at the end.
+A file exists completely or not at all: it is written under another name and renamed at the end.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def convert(folder: Path, out: Path, outtype: str, *, trust_remote_code: bool = 
             converter.main()
         except SystemExit as error:
             if error.code not in (0, None):
-                raise GgufError(f"{folder}: the converter refused it; its own words stand above") from error
+                raise GgufError(f"{folder}: the converter refused it; its own message is above") from error
         except Exception as error:
             traceback.print_exc()
             first = (str(error).splitlines() or [""])[0]
@@ -68,8 +68,8 @@ def convert(folder: Path, out: Path, outtype: str, *, trust_remote_code: bool = 
 def quantize(source: Path, out: Path, type_name: str, threads: int) -> None:
     """A quantized GGUF file from a full-precision one, by llama.cpp itself. Raises `GgufError`.
 
-    llama.cpp falls back to another type where a matrix does not fit: rows that are no multiple of 256 values take no
-    K-quant. What a file really holds is for `harness.checkpoints.gguf_header` to tell.
+    llama.cpp falls back to another type where a matrix does not fit: rows that are not a multiple of 256 values take no
+    K-quant. `harness.checkpoints.gguf_header` reads what a file really holds.
     """
     if type_name not in TYPES:
         raise GgufError(f"type {type_name!r}: expected one of {', '.join(TYPES)}")
@@ -107,7 +107,7 @@ def _imported(module: str, package: str) -> Any:
 
 @contextmanager
 def _whole(out: Path) -> Iterator[Path]:
-    """A name to write under; the file gets its own name when all went well, and goes away when not."""
+    """A temporary name to write under; the file gets its own name on success and is removed on failure."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         working = out.with_name(f".{out.stem}.{os.getpid()}.gguf")
@@ -124,7 +124,7 @@ def _whole(out: Path) -> Iterator[Path]:
 
 @contextmanager
 def _code_only_if(*, trusted: bool) -> Iterator[None]:
-    """The converter trusts the code beside every tokenizer. Here it does what was asked for."""
+    """The converter trusts the code beside every tokenizer. Here it trusts only what was allowed."""
     import transformers
 
     automatic: Any = transformers.AutoTokenizer

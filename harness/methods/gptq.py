@@ -83,23 +83,25 @@ def not_here(block: Block, cuda: bool) -> str | None:
 
 METHOD = Method(
     name="gptq",
-    says="GPTQ checkpoints, 2 to 8 bits",
+    description="GPTQ checkpoints, 2 to 8 bits",
     parameters=(
         Parameter(name="bits", choices=(2, 3, 4, 8), default=4),
-        Parameter(name="group_size", choices=(32, 64, 128, -1), default=128, says="-1: one group a row."),
-        Parameter(name="desc_act", kind=bool, says="Quantize columns by decreasing activation."),
-        Parameter(name="sym", kind=bool, default=True, says="Symmetric around zero."),
+        Parameter(name="group_size", choices=(32, 64, 128, -1), default=128, description="-1: one group a row."),
+        Parameter(name="desc_act", kind=bool, description="Quantize columns by decreasing activation."),
+        Parameter(name="sym", kind=bool, default=True, description="Symmetric around zero."),
         Parameter(
             name="damp_percent",
             kind=float,
             low=0,
             high=1,
             between=True,
-            says="Added to the Hessian's diagonal, as a share of its mean. Above 0 and below 1: the libraries take no "
-            "other. Left out: 0.05 with gptqmodel, 0.01 with auto-gptq.",
+            description="Added to the Hessian's diagonal, as a share of its mean, between 0 and 1. "
+            "Left out: 0.05 with gptqmodel, 0.01 with auto-gptq.",
         ),
-        Parameter(name="tool", choices=("auto-round", "gptqmodel", "auto-gptq"), says="auto-round when left out."),
-        Parameter(name="iters", low=0, high=1000, says="auto-round only: tuning steps; 0 rounds to nearest."),
+        Parameter(
+            name="tool", choices=("auto-round", "gptqmodel", "auto-gptq"), description="auto-round when left out."
+        ),
+        Parameter(name="iters", low=0, high=1000, description="auto-round only: tuning steps; 0 rounds to nearest."),
     ),
     bits=bits_key,
     rules=rules,

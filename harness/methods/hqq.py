@@ -19,11 +19,11 @@ def apply(model: Any, block: Block, device: str) -> Any:
 
 METHOD = Method(
     name="hqq",
-    says="1 to 8 bits without calibration, after loading",
+    description="1 to 8 bits without calibration, after loading",
     parameters=(
-        Parameter(name="bits", choices=(1, 2, 3, 4, 8), needed=True),
+        Parameter(name="bits", choices=(1, 2, 3, 4, 8), required=True),
         Parameter(name="group_size", choices=(8, 16, 32, 64, 128, 256), default=64),
-        Parameter(name="axis", choices=(0, 1), default=1, says="Which way groups run; fast kernels want 1."),
+        Parameter(name="axis", choices=(0, 1), default=1, description="Which way groups run; fast kernels want 1."),
     ),
     bits=bits_key,
     packages=("hqq", "termcolor", "einops"),

@@ -1,7 +1,7 @@
 """Versions of installed libraries by the names they are imported by, which their distributions need not share.
 
-`llama_cpp` comes from llama-cpp-python, `awq` from autoawq. Nothing is imported but the standard library, so that any
-interpreter can be asked: imported, or as a script that is given the names and prints JSON.
+`llama_cpp` comes from llama-cpp-python, `awq` from autoawq. Only the standard library is imported, so that this works
+in any interpreter: imported, or as a script that is given the names and prints JSON.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 BESIDE = "convert"
-"""Folder in an environment with libraries that stand apart from its others, see `harness.methods.gguf_files`."""
+"""Folder in an environment with libraries kept apart from its others, see `harness.methods.gguf_files`."""
 
 
 def installed_versions(names: Iterable[str]) -> dict[str, str]:
@@ -20,7 +20,7 @@ def installed_versions(names: Iterable[str]) -> dict[str, str]:
 
     A name is first taken for a distribution's, then for a module that one or more distributions bring. The second needs
     a look into every distribution, about half a second, and is left out where no name needs it. A dotted name is only
-    looked up as a distribution: a part of a namespace package says nothing of the other parts.
+    looked up as a distribution: one part of a namespace package says nothing about the others.
     """
     from importlib.metadata import distributions
 

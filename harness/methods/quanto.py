@@ -17,8 +17,8 @@ def config(block: Block) -> Any:
 
 METHOD = Method(
     name="quanto",
-    says="int8, int4, int2 and float8 weights, while loading",
-    parameters=(Parameter(name="weights", choices=tuple(BITS), needed=True),),
+    description="int8, int4, int2 and float8 weights, while loading",
+    parameters=(Parameter(name="weights", choices=tuple(BITS), required=True),),
     bits=lambda block: BITS[str(block["weights"])],
     packages=("optimum.quanto", "accelerate"),
     extra="quanto",

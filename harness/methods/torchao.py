@@ -48,10 +48,10 @@ def config(block: Block) -> Any:
 
 METHOD = Method(
     name="torchao",
-    says="int8, float8 and 4-bit weights, while loading",
+    description="int8, float8 and 4-bit weights, while loading",
     parameters=(
-        Parameter(name="type", choices=TYPES, needed=True),
-        Parameter(name="group_size", choices=(32, 64, 128, 256), says="4-bit types only."),
+        Parameter(name="type", choices=TYPES, required=True),
+        Parameter(name="group_size", choices=(32, 64, 128, 256), description="4-bit types only."),
     ),
     # 8da4w computes with 4-bit values that torchao keeps in bytes on a CPU: the claim is what is resident.
     bits=lambda block: 4.0 if block["type"] == "int4_weight_only" else 8.0,

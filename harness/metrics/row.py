@@ -1,4 +1,4 @@
-"""What a metric's row says: what it is, and how it is computed. Names no metric; the families do, one file each."""
+"""A metric's row: what it is, and how it is computed. Names no metric; the families do, one file each."""
 
 from __future__ import annotations
 

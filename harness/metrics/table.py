@@ -1,4 +1,4 @@
-"""The table of metrics: the one list of them. What each is and how it is computed stands in its family's file."""
+"""The table of metrics: the one list of them. What each is and how it is computed is in its family's file."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def likelihood(name: str) -> Likelihood:
 
 @contextmanager
 def added(*rows: Metric) -> Iterator[None]:
-    """These rows stand in the table too, for the length of a `with`. Raises ValueError for a name that is taken."""
+    """Adds these rows to the table for the length of a `with`. Raises ValueError for a name that is taken."""
     for row in rows:
         if row.name in METRICS:
             raise ValueError(f"there is a metric {row.name!r} already")

@@ -138,7 +138,7 @@ def normal_words(text: str) -> list[str]:
 
 
 def contains(answer: str, reference: str) -> float:
-    """1 when the reference's words stand in the answer in one run, with or without articles, else 0."""
+    """1 when the answer contains the reference's words in sequence, with or without articles, else 0."""
     if not words_of(reference):
         return float(answer.strip() == reference.strip())
     if _stands_in(normal_words(answer), normal_words(reference)):

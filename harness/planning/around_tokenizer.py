@@ -9,7 +9,7 @@ from harness.planning.tokens import Tokenizer
 
 
 class AroundTokenizer:
-    """A tokenizer around another one, which does all of it; whoever inherits changes a part."""
+    """A tokenizer around another one, which does all the work; subclasses change a part."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer

@@ -1,8 +1,9 @@
-"""The one order in which every variant is asked: blocks of shuffled items, batches sorted by length inside a block.
+"""The single order in which every variant answers the items: blocks of shuffled items, in each block batches sorted by
+length.
 
 Sorting all items by length pads least, but then the first batches hold the longest items and say little about the
 rest. Here the items are shuffled first, so that those of the first blocks are a fair sample of the task and a test
-between two blocks is valid; inside a block, where nobody looks, they are sorted. The order depends on nothing but
+between two blocks is valid; inside a block, where no test is made, they are sorted. The order depends on nothing but
 what is asked: it is the same for every variant, in every process, and whether or not a run may stop early.
 """
 
@@ -14,21 +15,21 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 FIRST = 64
-"""Items of the first block, at least. Every further one is as large as all before it together: a hopeless variant is
-seen after few items, and most items lie in blocks that are large enough to hold many of like length. A last block of
-fewer is none of its own."""
+"""Minimum items of the first block. Each further block is as large as all before it together: a hopeless variant is
+detected after few items, and most items are in blocks large enough to hold many of similar length. A smaller last block
+is merged into the one before."""
 TOGETHER = 16
 """Items with a prefix of their own that stay in one block, so that it is computed once. A prefix that more
 items share costs each of them little when every block computes it again."""
 PADDED_TOKENS = 4096
 ANSWERED_TOKENS = 8192
 """Padded tokens of a batch of answers, where every step reads all weights for as many rows as there are. An engine cuts
-it where their states do not fit. Twice as many would put an hour's work into one call where answers are made one by one
-and slowly, and a call of an hour is taken for stuck."""
+it where their states do not fit. Twice as many would put an hour's work into one call where answers are generated one
+by one and slowly, and a call of an hour counts as hung."""
 MOST_ITEMS = 64
 PADDING = 128
-"""Tokens of padding in a batch of scored options: more would cost more than the next batch does. Generation is not held
-to it, for there every batch repeats every step."""
+"""Tokens of padding in a batch of scored options: more would cost more than the next batch does. It does not apply to
+generation, where every batch repeats every step."""
 BATCHING, BATCHING_WHOLE = "blocks-1", "by-length-1"
 """Codes of the two orders: `in_blocks` with the figures above, and `in_one`. Part of every evaluation's identity: a
 change of an order or of a figure gives its code the next number."""
@@ -36,7 +37,7 @@ change of an order or of a figure gives its code the next number."""
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """Every item once: batches of item indices, and after which of them a block ends."""
+    """Every item once: batches of item indices, and the batches after which a block ends."""
 
     chunks: tuple[tuple[int, ...], ...]
     ends: tuple[int, ...]

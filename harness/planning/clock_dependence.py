@@ -1,8 +1,8 @@
 """Whether prompts depend on the clock: a chat template may write today's date into all of them (Llama 3, Granite).
 
-Such prompts are other items on another day, so that runs of two days cannot be paired. Found by rendering a prompt at
-two pretended times; that it is so is said, and the prompt stays as the template makes it. A task's own code cannot be
-shown another time: its prompt is made twice, which finds what asks a fine clock, the system's chance or a counter.
+Such prompts are different items on another day, so that runs of two days cannot be paired. Detected by rendering a
+prompt at two simulated times; it is reported, and the prompt stays as the template renders it. A task's own code cannot
+be given another time: its prompt is built twice, which detects a fine clock, system randomness or a counter.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Watching(AroundTokenizer):
 
 
 def unsteady(docs: Docs, position: int) -> bool:
-    """Whether the code that makes a task's prompts makes another one the second time."""
+    """Whether a task's code builds a different prompt the second time."""
     code = getattr(getattr(docs.task, "config", None), "doc_to_text", None)
     if not callable(code):
         return False

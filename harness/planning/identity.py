@@ -1,4 +1,4 @@
-"""What makes an evaluation another one: hashes of weights, tokenizer, requests and everything that computes."""
+"""What identifies an evaluation: hashes of weights, tokenizer, requests and everything that computes."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def quantization_text(variant: Variant) -> str:
 
 
 def weights_identity(path: str, *, is_hub: bool, revision: str | None, fresh: bool = False) -> str:
-    """Hash of everything that is read of a model: weights, configuration, tokenizer and generation settings, the base
+    """Hash of everything that is read from a model: weights, configuration, tokenizer and generation settings, the base
     behind an adapter included. A hub id goes by its commit, or by its name where that is not known.
 
-    `fresh`: files are hashed again, whatever is remembered of them. Raises `EngineError` for files that say nothing.
+    `fresh`: files are hashed again, ignoring remembered hashes. Raises `EngineError` for unusable files.
     """
     content = content_of(resolve(Reference(path=path, is_hub=is_hub, revision=revision)), fresh=fresh)
     if is_hub:

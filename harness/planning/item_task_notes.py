@@ -1,4 +1,4 @@
-"""What is said of a task's prompts and answers beside its items: where they are not lm-eval's, and what moves them."""
+"""Notes on a task's prompts and answers: where they differ from lm-eval's, and what makes them vary."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from harness.records.items import ItemRecord, PlannedItem
 from harness.suite.locations import resolve_file
 
 SHOWN = 20_000
-"""Characters of a prompt that are stored for people."""
+"""Characters of a prompt that are stored for display."""
 
 
 def plan_item_task(given: TaskInput, docs: Docs, watching: Watching) -> TaskPlan:
@@ -77,7 +77,8 @@ def plan_item_task(given: TaskInput, docs: Docs, watching: Watching) -> TaskPlan
 
 
 def _check_target(name: str, docs: Docs, position: int) -> None:
-    """lm-eval makes a text of whatever its template gives: null would be the answer `None`. Raises `SuiteError`."""
+    """lm-eval converts whatever its template returns to a string: null would become the answer `None`. Raises
+    `SuiteError`."""
     if docs.measures:
         return
     doc, place = docs.docs[position], docs.places[position]
@@ -87,7 +88,7 @@ def _check_target(name: str, docs: Docs, position: int) -> None:
     wrong = next((each for each in several if each is None or isinstance(each, Mapping | bytes)), "")
     if wrong != "" or ("None" in several and nulls):
         got = "null" if wrong is None else f"a {type(wrong).__name__}" if wrong != "" else f"null ({nulls[0]})"
-        raise problem(place, f"tasks.{name}", f"expected a text or the number of an option as the answer, got {got}")
+        raise problem(place, f"tasks.{name}", f"expected a string or an option's index as the answer, got {got}")
 
 
 def _with_shared_prefixes(requests: Sequence[tuple[Request, ...]]) -> tuple[tuple[Request, ...], ...]:
@@ -110,7 +111,7 @@ def _with_shared_prefix(request: Request, shared: int, root_prefix: int) -> Requ
 
 
 def _settings(docs: Docs, metrics: Sequence[str], rules: Mapping[str, object]) -> str:
-    """What decides a score beside the token ids: lm-eval's version, filters and metrics."""
+    """What determines a score besides the token ids: lm-eval's version, filters and metrics."""
     from importlib.metadata import version
 
     config = docs.task.config
@@ -129,7 +130,7 @@ def _settings(docs: Docs, metrics: Sequence[str], rules: Mapping[str, object]) -
 
 
 def _named(value: object) -> str:
-    """Functions by name: their default text holds an address, which differs in every process."""
+    """Functions by name: their default repr holds an address, which differs in every process."""
     return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}"
 
 
@@ -137,7 +138,7 @@ def _examples(name: str, docs: Docs) -> list[str]:
     notes = []
     if docs.apart is not None and docs.apart.replaced:
         count = f"{len(docs.apart.replaced):,} item{'s' * (len(docs.apart.replaced) != 1)}"
-        notes.append(f"{name}: {count} would be among the own examples; the next example stands there instead")
+        notes.append(f"{name}: {count} would be among the own examples; the next example is used instead")
     return notes
 
 

@@ -1,7 +1,7 @@
 """Clusters and slices of items, from the fields the suite names.
 
 Owns what a missing value is: null, an empty cell, a field that this row lacks. Such an item is a cluster of its own and
-lies in no slice; it is never the text `None`. 1 and "1" are one label, 1 and 1.0 in one column are refused.
+belongs to no slice; it is never the string `None`. 1 and "1" are one label, 1 and 1.0 in one column are refused.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Fields = Mapping[str, object]
 
 @dataclass(frozen=True, kw_only=True)
 class Labels:
-    """What every row is sorted by, by its position in the data."""
+    """The labels of every row, by its position in the data."""
 
     clusters: Sequence[str | None]
     slices: Mapping[str, Sequence[str | None]]
@@ -31,7 +31,8 @@ class Labels:
 
 
 def labels_of(name: str, task: Task, rows: Sequence[Fields], places: Sequence[str]) -> Labels:
-    """Clusters and slices of a task's rows. Raises `SuiteError` for a field that none has, and for what is no text."""
+    """Clusters and slices of a task's rows. Raises `SuiteError` for a field that no row has, and for values that are
+    not text."""
     notes: list[str] = []
     clusters: Sequence[str | None] = [None] * len(rows)
     if task.cluster_by is not None:
@@ -43,7 +44,7 @@ def labels_of(name: str, task: Task, rows: Sequence[Fields], places: Sequence[st
     for field in task.slice_by:
         slices[field] = _column(rows, places, field, f"tasks.{name}.slice_by")
         if missing := slices[field].count(None):
-            notes.append(f"{name}: {missing:,} of {len(rows):,} items have no {field} and lie in no slice of it")
+            notes.append(f"{name}: {missing:,} of {len(rows):,} items have no {field} and belong to no slice")
     return Labels(clusters=clusters, slices=slices, notes=tuple(notes))
 
 
@@ -61,7 +62,7 @@ def _column(rows: Sequence[Fields], places: Sequence[str], field: str, key: str)
         try:
             label = text_of(value)
         except NotTextError as error:
-            raise problem(place, key, f"expected a text in {field!r}, got {error}") from error
+            raise problem(place, key, f"expected a string in {field!r}, got {error}") from error
         if isinstance(value, int | Number) and not isinstance(value, bool):
             before, where = written.setdefault(float(value) if abs(value) < 2**53 else label, (label, place))
             if before != label:

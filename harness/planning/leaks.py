@@ -1,9 +1,9 @@
-"""References that stand in their own prompts.
+"""References that occur in their own prompts.
 
-That a reference occurs in its prompt means little: extractive questions are answered from the passage, a `5` stands in
-many a sum, labels are listed for the model to choose from. What gives an answer away is its place: nearly every prompt
-has its own reference there, and not another item's. Owns that rule; docs/suite.md says it in words, with what it was
-measured on. Judges nothing: the gate makes such a task INVALID.
+That a reference occurs in its prompt means little: extractive questions are answered from the passage, a `5` occurs in
+many sums, labels are listed for the model to choose from. What gives an answer away is its position: nearly every
+prompt has its own reference there, and not another item's. Owns that rule; docs/suite.md describes it and the data it
+was measured on. Judges nothing: the gate makes such a task INVALID.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from harness.records.items import PlannedItem
 from harness.records.run_manifest import GRAM, Leak
 
 NEARLY = 0.9
-"""Share of the items from which on a place holds the answer."""
+"""Share of the items from which a position counts as holding the answer."""
 OTHERS = 0.5
 """Of that share, how much may hold for another item's reference: a list of labels holds all of them everywhere."""
 BESIDE = 6
 """Characters before or behind a reference that make a place inside a prompt."""
 LOOKED_AT = 500
-"""Items, evenly spaced, that places are first looked for in."""
+"""Items, evenly spaced, in which positions are searched first."""
 OCCURRENCES = 20
 """Of one reference in one prompt that are looked at, from the beginning; the last one always is."""
 NAMED = 3
@@ -34,7 +34,7 @@ NAMED = 3
 
 
 class Side(IntEnum):
-    """Where in a prompt a reference stands."""
+    """Where in a prompt a reference occurs."""
 
     BEGINNING = 0
     END = 1
@@ -55,7 +55,7 @@ SAYS: Mapping[Side, str] = {
 
 @dataclass(frozen=True, order=True)
 class Spot:
-    """A place that can be held against other prompts: a side, and the characters that it is the side of."""
+    """A position that can be compared with other prompts: a side, and the characters that it is the side of."""
 
     side: Side
     beside: str = ""
@@ -140,7 +140,7 @@ def _leak(found: Sequence[Shown], of: int, where: str) -> Leak:
 
 
 def _places(prompt: str, reference: str) -> list[tuple[int, int]]:
-    """Where the reference stands as words of its own: the first occurrences and the last one."""
+    """Where the reference occurs as words of its own: the first occurrences and the last one."""
     found: list[tuple[int, int]] = []
     start = prompt.find(reference)
     while start >= 0 and len(found) < OCCURRENCES:
@@ -166,7 +166,7 @@ def _joins(char: str) -> bool:
 
 
 def _answered_above(shown: Sequence[Shown], of: int) -> Leak | None:
-    """Prompts whose last question stands in them before, with the reference behind it."""
+    """Prompts that contain their last question earlier, followed by the reference."""
     ending = len(_common_ending([each.prompt for each in shown]))
     found = [each for each in shown if any(_answered(each.prompt, ending, one) for one in each.references)]
     return _leak(found, of, "behind the same question, further up in the prompt") if found else None
@@ -220,8 +220,8 @@ def _own_spots(shown: Shown) -> set[Spot]:
 
 
 def _end_spots(shown: Shown) -> set[Spot]:
-    """Where labels are listed only the end tells, and only for a label that stands there once more: in a list of
-    options the right one may be the last."""
+    """Where labels are listed only the end counts, and only for a label that is repeated there: in a list of options
+    the right one may be the last."""
     if not _lists(shown):
         return _own_spots(shown)
     again = [one for one in shown.references if len(_places(shown.prompt, one)) > 1]
@@ -230,8 +230,8 @@ def _end_spots(shown: Shown) -> set[Spot]:
 
 
 def _spots(shown: Shown, reference: str) -> Iterator[Spot]:
-    """Where the reference stands, in a way that can be held against other prompts. A place inside a longer text of the
-    row is the row's business (a form has its fields in the same places), but where the prompt ends with it."""
+    """The position of the reference in a form that can be compared with other prompts. A place inside a longer text of
+    the row is the row's business (a form has its fields in the same places), but where the prompt ends with it."""
     prompt = shown.prompt
     for start, end in _places(prompt, reference):
         before, behind = prompt[max(start - BESIDE, 0) : start], prompt[end : end + BESIDE]
@@ -248,7 +248,7 @@ def _spots(shown: Shown, reference: str) -> Iterator[Spot]:
 
 
 def _inside(own: Sequence[str], prompt: str, start: int, end: int) -> bool:
-    """Whether these characters of the prompt lie in a longer text of the row, or in a part of one."""
+    """Whether these characters of the prompt belong to a longer text of the row, or to a part of one."""
     reference = prompt[start:end]
     for text in own:
         at = text.find(reference) if len(text) > end - start else -1
@@ -263,7 +263,7 @@ def _inside(own: Sequence[str], prompt: str, start: int, end: int) -> bool:
 
 
 def _anyones(held: Sequence[Shown], place: Spot) -> bool:
-    """Whether another item's reference stands there about as often: then the place does not tell them apart."""
+    """Whether another item's reference occurs there about as often: then the position does not distinguish them."""
     different = list(dict.fromkeys(each.references for each in held))
     count = 0
     for number, each in enumerate(held):
@@ -277,7 +277,7 @@ def _anyones(held: Sequence[Shown], place: Spot) -> bool:
 
 
 def _word_for_word(shown: Sequence[Shown], of: int) -> Leak | None:
-    """Nearly every prompt holds its reference, and that is too long to be there by chance."""
+    """Nearly every prompt contains its reference, which is too long to occur by chance."""
     found = [
         each
         for each in shown

@@ -6,7 +6,7 @@ import numbers
 
 
 def number(value: object) -> float | None:
-    """None for what is no number; numpy's booleans are no `Real`, but they are one."""
+    """None for what is not a number; numpy's booleans are not `Real`, but count as numbers."""
     if not isinstance(value, numbers.Real) and type(value).__module__ == "numpy" and getattr(value, "ndim", 1) == 0:
         value = value.item()  # type: ignore[attr-defined]  # every numpy scalar has it
     return float(value) if isinstance(value, numbers.Real) else None

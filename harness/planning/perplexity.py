@@ -53,7 +53,7 @@ def plan_perplexity(given: TaskInput) -> TaskPlan:
     for row, item in zip(table.rows, item_ids(table.rows, task.id, f"tasks.{name}.id"), strict=True):
         text = field_of(row, spec.field, f"{key}.field")
         if not isinstance(text, str) or not text.strip():
-            raise problem(row.place, f"{key}.field", f"expected a text in {spec.field!r}, got {text!r:.60}")
+            raise problem(row.place, f"{key}.field", f"expected a string in {spec.field!r}, got {text!r:.60}")
         size = len(text.encode())
         documents.append(Document(item=item, text=text, fields=row.fields, place=row.place, bytes=size))
     plan = plan_documents(
@@ -124,7 +124,7 @@ def _item(
 
 
 def document_record(item: PlannedItem, scores: Sequence[WindowScore]) -> ItemRecord:
-    """One document's sums over its windows. Anything not finite makes the whole document a failure (None)."""
+    """One document's sums over its windows. A value that is not finite makes the whole document a failure (None)."""
     log_probs = [value for score in scores for value in score.log_probs]
     nll: float | None = -math.fsum(log_probs)
     if not math.isfinite(nll or 0.0):

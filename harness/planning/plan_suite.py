@@ -1,4 +1,4 @@
-"""Every task of a suite into its plan. Owns which planner makes which kind of task."""
+"""Plans every task of a suite. Owns which planner makes which kind of task."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _docs(asked: TaskInput, tokenizer: Tokenizer) -> Docs:
 
 
 def _unknown_metrics(loaded: LoadedSuite, plans: Sequence[TaskPlan]) -> Iterator[Problem]:
-    """Gates on a metric their task does not give: known for an lm-eval task only once it is loaded."""
+    """Gates on a metric that their task does not have: known for an lm-eval task only once it is loaded."""
     by_name = {plan.name: plan for plan in plans}
     for index, gate in enumerate(loaded.suite.gates):
         plan = by_name.get(gate.task or "")

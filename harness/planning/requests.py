@@ -1,6 +1,5 @@
-"""One lm-eval document into token ids: its instances, our requests, and which answer belongs to which instance.
-
-Refuses to cut: what does not fit the model's context is said to be too long, never shortened.
+"""Turns one lm-eval document into token ids: its instances, our requests, and which answer belongs to which instance.
+Never truncates: what does not fit the model's context is reported as too long.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from harness.planning.tokens import (
 )
 
 DEFAULT_NEW_TOKENS = 256
-"""Where a task does not say how many tokens to generate: lm-eval's own default."""
+"""lm-eval's default, where a task does not say how many tokens to generate."""
 UNDERSTOOD = frozenset({"until", "max_gen_toks", "do_sample", "temperature"})
 """Generation settings that reach the engine; any other one is reported as ignored."""
 
@@ -53,7 +52,7 @@ class ItemRequests:
     moved: bool = False
     """A token spans the end of the prompt, so that its last characters are scored with the options."""
     differs: bool = False
-    """lm-eval's `hf` model would make other token ids of these texts."""
+    """lm-eval's `hf` model would produce other token ids for these texts."""
     unknown: bool = False
     """A prompt or an option holds text that the tokenizer does not know."""
 
@@ -80,11 +79,11 @@ def ask_documents(
     chat: bool,
     templated: bool,
 ) -> list[ItemRequests]:
-    """Every chosen document, with the examples that it has when all are asked.
+    """Every chosen document, with the examples that it has in a full run.
 
     `chat`: lm-eval wraps prompt and examples in the chat template, the examples as turns of their own (its default).
     `templated`: the prompts are out of a chat template, by lm-eval or before.
-    Raises `SuiteError` for a document that lm-eval cannot ask and a prompt or an option that no token stands for.
+    Raises `SuiteError` for a document without requests and for a prompt or an option without tokens.
     """
     wanted, asked = set(chosen), []
     for position in range(max(chosen, default=-1) + 1):
@@ -110,9 +109,8 @@ def ask_documents(
 
 
 def lm_evals_instances(name: str, docs: Docs, position: int, tokenizer: Tokenizer, *, chat: bool) -> tuple[Any, ...]:
-    """What lm-eval's `build_all_requests` makes of one document, argument by argument.
-
-    Where a task's code draws from the global generators, every document is drawn alike, whatever was asked before it.
+    """The result of lm-eval's `build_all_requests` for one document, argument by argument. Where a task's code draws
+    from the global generators, each document is drawn alike, whatever came before it.
     """
     doc, template = docs.docs[position], _template(tokenizer) if chat else None
     try:
@@ -132,12 +130,12 @@ def lm_evals_instances(name: str, docs: Docs, position: int, tokenizer: Tokenize
     except (SuiteError, EngineError):
         raise
     except Exception as error:  # a task is somebody's templates and Python
-        message = f"lm-eval cannot ask this document: {first_cause(error)}"
+        message = f"lm-eval cannot build a request from this document: {first_cause(error)}"
         raise problem(docs.places[position], f"tasks.{name}", message) from error
     instances = tuple(built) if isinstance(built, list | tuple) else (built,)
     for text in _texts(instances):
         if not isinstance(text, str):
-            raise problem(docs.places[position], f"tasks.{name}", f"expected a text to ask with, got {text!r:.60}")
+            raise problem(docs.places[position], f"tasks.{name}", f"expected a non-empty prompt, got {text!r:.60}")
     return instances
 
 
@@ -164,7 +162,7 @@ def _template(tokenizer: Tokenizer) -> Callable[..., str]:
 
 
 def _draw_past(docs: Docs, position: int) -> None:
-    """Draw the examples of a document that is not asked, so that the next one's are those of a whole run."""
+    """Draw the examples of a skipped document, so that the next one's are those of a full run."""
     if docs.num_few_shot == 0:
         return
     task, doc = docs.task, docs.docs[position]
@@ -237,7 +235,7 @@ def _at_the_end(tokenizer: Tokenizer, before: str, options: Sequence[str], *, te
 
 
 def _encoded(item: str, text: str, tokenizer: Tokenizer, *, plain: bool) -> Encoded:
-    """A text to hold other tokenizers against: with what is added around it where that is a part of what is asked."""
+    """A text to check other tokenizers against, with added special tokens where they are part of the request."""
     special = not plain and not tokenizer.trailing and adds_special_tokens(tokenizer, text)
     ids = tokenizer.encode(text, add_special_tokens=special)
     return Encoded(item=item, text=text, ids=ids, add_special_tokens=special)

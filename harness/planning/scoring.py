@@ -1,4 +1,4 @@
-"""Answers into records: lm-eval's filters and metrics, item by item, and which of them can be paired at all."""
+"""Turns answers into records: lm-eval's filters and metrics, item by item, and which of them can be paired at all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.records.items import Failed, ItemRecord, OptionAnswer, Outcome, Pla
 
 @dataclass(frozen=True, kw_only=True)
 class PairableMetrics:
-    """The metrics of a task that are a mean over items, and what is said about the others."""
+    """The metrics of a task that are a mean over items, and notes on the others."""
 
     names: tuple[str, ...]
     lower_is_better: tuple[str, ...]
@@ -28,7 +28,7 @@ class PairableMetrics:
 def pairable_metrics(place: str, name: str, docs: Docs, first: ItemRequests) -> PairableMetrics:
     """Found by scoring a neutral answer to the first document.
 
-    A metric that is no number per item, or that lm-eval aggregates by anything but the mean (corpus BLEU, F1 over
+    A metric that is not a number per item, or that lm-eval aggregates by anything but the mean (corpus BLEU, F1 over
     classes, the perplexity of a cloze task), cannot be paired. `place`: the suite. Raises `SuiteError` when none can.
     """
     from lm_eval.api.metrics import mean

@@ -1,7 +1,7 @@
 """The baseline's second pass: a sample of a task's items, in other batches than the first time.
 
-Batched arithmetic is not exact, so the same model answers a little differently in other company. How much, is the
-noise floor under every comparison. Owns which items are asked again and how they are batched; asks nothing.
+Batched arithmetic is not exact, so the same model answers a little differently in other batches. By how much, is the
+noise floor under every comparison. Owns which items are repeated and how they are batched; runs nothing.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from harness.records.items import ItemRecord
 from harness.suite.models import NoiseFloor
 
 ITEMS, DOCUMENTS = 64, 4
-"""The most that a second pass asks again of a task where the suite gives no number."""
+"""The most items of a task that a second pass repeats, where the suite gives no number."""
 SHARE = 4
 """Where the suite gives no number, at most one item in so many: a small task is not run twice for its noise."""
 FEWEST_ITEMS, FEWEST_DOCUMENTS = 8, 2
-"""The share of a small task is no less. Two documents can be asked together."""
+"""The least share of a small task. Two documents can share a batch."""
 WIDEST = 32
 """Items of a batch, where the first pass goes up to twice as many."""
 BATCHING, DOCUMENT_BATCHING = "second-pass-1", "second-pass-documents-1"
@@ -43,7 +43,7 @@ class SecondPass(TaskPlan):
 
 
 def second_pass(plan: TaskPlan, noise: NoiseFloor, seed: int) -> SecondPass | None:
-    """What the baseline is asked again of a task; None where no item fits the model's context."""
+    """The part of a task that the baseline repeats; None where no item fits the model's context."""
     askable = [index for index, item in enumerate(plan.items) if item.too_long is None]
     if not askable:
         return None
@@ -73,12 +73,13 @@ def second_pass(plan: TaskPlan, noise: NoiseFloor, seed: int) -> SecondPass | No
 
 
 def _wanted(there: int, asked: int | None, fewest: int, most: int) -> int:
-    """How many are asked again: as many as the suite says, or a share of them within bounds."""
+    """How many are repeated: as many as the suite says, or a share of them within bounds."""
     return min(asked if asked is not None else min(most, max(fewest, there // SHARE)), there)
 
 
 def _mixed(plan: TaskPlan, chosen: Sequence[int], seed: int) -> tuple[tuple[int, ...], ...]:
-    """Batches in a seeded order, so that items meet others than by length; in one where that is none of the first."""
+    """Batches in a seeded order, so that items are not grouped by length again; in one where that differs from the
+    first pass."""
     order = list(range(len(chosen)))
     random.Random(f"{seed}/{plan.name}/batches").shuffle(order)
     same = any(set(chunk) == set(chosen) for chunk in plan.chunks)
@@ -95,7 +96,7 @@ def _mixed(plan: TaskPlan, chosen: Sequence[int], seed: int) -> tuple[tuple[int,
 
 
 def _apart(plan: TaskPlan, chosen: Sequence[int]) -> tuple[tuple[int, ...], ...]:
-    """A document that was computed together with others is asked alone, and the other way round."""
+    """A document that was batched with others is computed alone, and vice versa."""
     company = {index: len(chunk) > 1 for chunk in plan.chunks for index in chunk}
     alone = [place for place, index in enumerate(chosen) if company[index]]
     together = [place for place, index in enumerate(chosen) if not company[index]]

@@ -1,8 +1,8 @@
-"""The decoding rules of a suite's generation tasks, as part of what is asked.
+"""The decoding rules of a suite's generation tasks, as part of the requests.
 
 Owns how an lm-eval task's own settings and the suite's `decoding:` block change the baseline's rules (the suite has the
-last word), and how the rules enter requests and hashes. Rules that are the usual ones (the likeliest token, up to the
-tokenizer's own end token) add nothing to a hash.
+last word), and how the rules enter requests and hashes. Default rules (greedy decoding up to the tokenizer's own end
+token) add nothing to a hash.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ NUMBERS = ("repetition_penalty", "no_repeat_ngram_size", "min_new_tokens")
 
 
 def suite_rules(loaded: LoadedSuite, own: Decoding | None, tokenizer: Tokenizer) -> Decoding | None:
-    """The rules that hold for everybody: the baseline's `own`, changed as the suite says.
+    """The rules for all variants: the baseline's `own`, changed as the suite says.
 
-    None where neither says anything (the scripted engine): every engine then goes by its model's files. Raises
-    `SuiteError` for a text that is not one token.
+    None where neither says anything (the scripted engine): every engine then uses its model's files. Raises
+    `SuiteError` for a string that is not one token.
     """
     asked = loaded.suite.decoding
     if own is not None and not own.end_tokens:

@@ -1,4 +1,4 @@
-"""What a planned task is: items, token ids, chunks, and how an answer becomes a record. Plans nothing itself."""
+"""A planned task: items, token ids, chunks, and how an answer becomes a record. Plans nothing itself."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class TaskPlan:
-    """One task, tokenised: what every variant is asked, in which batches, and how answers are scored."""
+    """One task, tokenised: the requests for every variant, their batches, and how answers are scored."""
 
     name: str
     kind: Literal["choice", "generate", "perplexity"]
@@ -48,7 +48,7 @@ class TaskPlan:
     scorer: Scorer
     source: str
     settings: str
-    """Everything beyond the token ids that decides a score, as canonical JSON."""
+    """Everything besides the token ids that determines a score, as canonical JSON."""
     divergence: bool = False
     data_file: str | None = None
     data_hash: str | None = None
@@ -56,12 +56,12 @@ class TaskPlan:
     said: tuple[str, ...] = ()
     """How the data was read, in words: lines and rows, what `answer` means."""
     leak: Leak | None = None
-    """References that stand in their own prompts, where the suite does not say that they belong there."""
+    """References that occur in their own prompts, where the suite does not say that they belong there."""
     batching: str = BATCHING
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 over items, requests and settings: the identity of what is asked."""
+        """SHA-256 over items, requests and settings: the identity of the plan."""
         digest = hashlib.sha256(self.settings.encode())
         for item in self.items:
             digest.update(item.model_dump_json().encode())

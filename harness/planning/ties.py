@@ -1,7 +1,6 @@
-"""Options that tie: exactly equal likelihoods, so the model has not decided. lm-eval takes the first of them.
-
-Here every tied option counts by its share: a metric is the mean over what it would be with each of them ahead. So an
-item with k tied options of which one is right is worth 1/k, in whichever order the data have them.
+"""Options that tie: exactly equal likelihoods, so the model has not decided. lm-eval takes the first of them. Here
+every tied option counts by its share: a metric is the mean of its values with each of them ahead. So an item with k
+tied options of which one is right is worth 1/k, in whichever order the data have them.
 """
 
 from __future__ import annotations

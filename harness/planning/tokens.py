@@ -1,12 +1,10 @@
-"""The baseline's tokenizer, used once for everybody: the one place where text becomes the ids asked and scored.
-
-Every id is one that the tokenizer gives to the whole text, and every character of it lies on exactly one side of the
-split. The rules are lm-eval's 0.4.13 (`api/model.py: _encode_pair`, `models/huggingface.py: tok_encode`,
-`utils.py: get_rolling_token_windows`) wherever those lose nothing, so that scores equal its `hf` model's: spaces at the
-end of a prompt belong to what follows, an empty prompt is the start token. Where a token spans the join lm-eval scores
-a part of the option; here the split moves back to the last token that prompt and all whole texts have in common, so
-that the same end of the prompt is scored with each option.
-Refuses an option that no token stands for. Nothing is cut silently.
+"""The baseline's tokenizer, used once for all variants: the one place where text becomes token ids. Every id is one
+that the tokenizer assigns in the whole text, and every character is on exactly one side of the split. The rules are
+lm-eval's 0.4.13 (`api/model.py: _encode_pair`, `models/huggingface.py: tok_encode`, `utils.py:
+get_rolling_token_windows`) wherever those lose nothing, so that scores equal its `hf` model's: spaces at the end of a
+prompt belong to what follows, an empty prompt is the start token. Where a token spans the join lm-eval scores a part of
+the option; here the split moves back to the last token that prompt and all whole texts have in common, so that the same
+end of the prompt is scored with each option. Refuses an option without tokens. Nothing is truncated silently.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ from harness.engines.protocol import Pieces, Window
 from harness.errors import EngineError, telling
 
 PROBES = ("a", "The", "1", ".", "\n", "é", "日本")
-"""Texts in which to see what a tokenizer adds around a text."""
+"""Texts that reveal what a tokenizer adds around a text."""
 VOCABULARY_PROBES = 100
 """Tokens of the vocabulary tried after them."""
 
@@ -32,7 +30,7 @@ CLOCK = "strftime_now"
 TIMES = tuple(f"{{% macro {CLOCK}(format) %}}{year}{{% endmacro %}}" for year in (1999, 2001))
 """What stands before a template so that it is another time; a macro takes the function's place."""
 ANCHORS = (".", ":", "a", "1", "日")
-"""Texts behind which to see the tokens of an option that follows anything."""
+"""Texts after which to see the tokens of an option that follows anything."""
 SILENT = frozenset("CMZ")
 """Unicode categories that a tokenizer may leave out: controls, marks that are composed, spaces."""
 
@@ -53,15 +51,15 @@ class Tokenizer(Protocol):
     identity: str
     """Hash of everything that decides how text becomes ids, chat template included."""
     prefix_token: int
-    """What stands before a text with no context: BOS, or EOS where there is no BOS."""
+    """The token before a text without context: BOS, or EOS where there is no BOS."""
     prefix_text: str
     eos_text: str | None
     leading: tuple[int, ...]
-    """What it puts before a text of its own accord."""
+    """The tokens that it prepends by itself."""
     trailing: tuple[int, ...]
-    """What it puts behind one: never part of a prompt or of an answer."""
+    """The tokens that it appends: never part of a prompt or of an answer."""
     unknown: int | None
-    """The token of what it does not know."""
+    """The unknown token."""
 
     def encode(self, text: str, *, add_special_tokens: bool) -> tuple[int, ...]: ...
 
@@ -72,7 +70,7 @@ class Tokenizer(Protocol):
     def chat(self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True) -> str: ...
 
     def moves(self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True) -> bool:
-        """Whether the chat template makes another text of these messages at another time."""
+        """Whether the chat template renders these messages differently at another time."""
         ...
 
 
@@ -100,7 +98,7 @@ class HfTokenizer:
         self._tokenizer = loaded
         prefix = loaded.bos_token_id if loaded.bos_token_id is not None else loaded.eos_token_id
         if prefix is None:
-            raise EngineError(f"{path}: the tokenizer has neither a BOS nor an EOS token to start a text with")
+            raise EngineError(f"{path}: the tokenizer has neither a BOS nor an EOS token to start a sequence with")
         self.prefix_token = int(prefix)
         self.prefix_text = str(loaded.decode([self.prefix_token]))
         self.eos_text = None if loaded.eos_token_id is None else str(loaded.decode([loaded.eos_token_id]))
@@ -173,7 +171,8 @@ def tokenizer_identity(tokenizer: Any) -> str:
 
 
 def _added(tokenizer: Any, path: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """What the tokenizer puts before and behind a text. Raises `EngineError` where that cannot be told."""
+    """The tokens that the tokenizer adds before and after a text. Raises `EngineError` where that cannot be
+    determined."""
     words = (tokenizer.decode([token]) for token in range(min(len(tokenizer), VOCABULARY_PROBES)))
     for probe in chain(PROBES, words):
         try:
@@ -184,11 +183,13 @@ def _added(tokenizer: Any, path: str) -> tuple[tuple[int, ...], tuple[int, ...]]
         places = [start for start in range(len(whole)) if whole[start : start + len(own)] == own]
         if own and len(places) == 1:
             return tuple(whole[: places[0]]), tuple(whole[places[0] + len(own) :])
-    raise EngineError(f"{path}: what the tokenizer adds around a text cannot be told from the text's own tokens")
+    raise EngineError(
+        f"{path}: the tokens that the tokenizer adds around a text cannot be distinguished from the text's own"
+    )
 
 
 class UnsplitError(Exception):
-    """No token ids can stand for this option; the text says why."""
+    """No token ids represent this option; the message says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,7 +199,7 @@ class Split:
     context: tuple[int, ...]
     continuations: tuple[tuple[int, ...], ...]
     moved: tuple[int, ...] = ()
-    """The prompt's last tokens, alone, where a token spans the join: their text is scored with every option."""
+    """The prompt's last tokens, where a token spans the join: their text is scored with every option."""
 
 
 def adds_special_tokens(tokenizer: Tokenizer, text: str) -> bool:
@@ -262,13 +263,13 @@ def encode_alone(tokenizer: Tokenizer, option: str) -> tuple[int, ...]:
 
 
 def unknown_in(tokenizer: Tokenizer, text: str) -> bool:
-    """Whether the tokenizer does not know a part of the text: it has one token for all such, or none at all."""
+    """Whether part of the text is unknown to the tokenizer: it has one token for all of that, or none at all."""
     known = tokenizer.unknown is None or tokenizer.unknown not in tokenizer.pieces(text).ids
     return not known or any(_dropped(tokenizer, text, 0))
 
 
 def lm_evals_pair(tokenizer: Tokenizer, context: str, continuation: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """What lm-eval's `hf` model would make of the same texts, lost characters and added tokens included."""
+    """The token ids of lm-eval's `hf` model for the same texts, lost characters and added tokens included."""
     stripped = context.rstrip()
     if stripped == "":
         return _from_nothing_pair(tokenizer, context + continuation)
@@ -277,7 +278,7 @@ def lm_evals_pair(tokenizer: Tokenizer, context: str, continuation: str) -> tupl
 
 
 def lm_evals_prompt(tokenizer: Tokenizer, text: str) -> tuple[int, ...]:
-    """What lm-eval's `hf` model would make of a prompt."""
+    """The token ids of lm-eval's `hf` model for a prompt."""
     own = tokenizer.pieces(text).ids
     return own if text.startswith(tokenizer.prefix_text) else tokenizer.leading + own + tokenizer.trailing
 
@@ -309,7 +310,7 @@ def _common(head: Sequence[int], whole: Sequence[int]) -> int:
 
 
 def _at_a_character(texts: Sequence[Pieces], shared: int) -> int:
-    """The most leading tokens, up to `shared`, that stand for the same whole characters in prompt and all texts.
+    """The most leading tokens, up to `shared`, that cover the same whole characters in prompt and all texts.
 
     Equal ids alone do not prove it: the token of unknown text swallows what follows, and a character of several
     bytes has several tokens.
@@ -333,7 +334,7 @@ def _refuse_dropped(tokenizer: Tokenizer, text: str, start: int, option: str) ->
 
 
 def _dropped(tokenizer: Tokenizer, text: str, start: int) -> Iterator[str]:
-    """Characters of the text from `start` on that no token stands for."""
+    """Characters of the text from `start` on that no token covers."""
     spans = tokenizer.pieces(text).spans
     if spans is None:
         return

@@ -1,1 +1,1 @@
-"""Quantized checkpoints made from the fine-tuned model, with how they were made."""
+"""Quantized checkpoints made from the fine-tuned model, with a card that says how."""

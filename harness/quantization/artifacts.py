@@ -1,4 +1,4 @@
-"""Checkpoints that quantgate makes: one folder per content, a card that says how, written whole or not at all."""
+"""Checkpoints that quantgate makes: one folder per content, with a card that says how, written atomically."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from typing import Any
 from harness.errors import EngineError
 from harness.methods import METHODS
 from harness.methods.base import Recipe
+from harness.notation import byte_size, duration
 from harness.quantization.calibration import CalibrationSet
 from harness.start import command
 from harness.suite.quantize_block import Quantization
@@ -32,7 +33,7 @@ TOKENIZER_FILES = ("tokenizer*", "special_tokens_map.json", "added_tokens.json",
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What to make, from what, and in which interpreter."""
+    """An order: what to make, from what, and in which interpreter."""
 
     quantization: Quantization
     source: Path
@@ -61,7 +62,7 @@ class Order:
 
 @dataclass(frozen=True, kw_only=True)
 class Artifact:
-    """A checkpoint that is there."""
+    """A finished checkpoint."""
 
     folder: Path
     card: Mapping[str, Any]
@@ -75,7 +76,7 @@ class Artifact:
 
 
 class Artifacts:
-    """The folder they lie in."""
+    """The folder they are in."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -95,7 +96,7 @@ class Artifacts:
         return Artifact(folder=folder, card=card)
 
     def make(self, order: Order, say: Callable[[str], None]) -> Artifact:
-        """Make it unless it is there. Raises `EngineError` with the end of the tool's own log."""
+        """Make it unless it exists. Raises `EngineError` with the end of the tool's log."""
         from filelock import FileLock
 
         if (found := self.find(order)) is not None:
@@ -112,7 +113,7 @@ class Artifacts:
         return self.root / f".{name}.lock"
 
     def _sweep(self) -> None:
-        """Remove what killed makers left. Nobody holds the lock of a checkpoint that nobody is making."""
+        """Remove the remains of killed makers. The lock of a checkpoint that is not being made is free."""
         from filelock import FileLock, Timeout
 
         for left in self.root.glob(f"{MAKING}*"):
@@ -172,7 +173,7 @@ class Artifacts:
         (working / "made.json").unlink()
         (working / CARD).write_text(json.dumps(card, indent=1))
         working.replace(final)
-        say(f"made {spec.method} in {made['seconds']:.0f} s, peak memory {made['peak_bytes'] / 1e9:.1f} GB")
+        say(f"made {spec.method} in {duration(made['seconds'])}, peak memory {byte_size(made['peak_bytes'])}")
         return Artifact(folder=final, card=card)
 
     def _run(self, order: Order, job: Path, log: Path) -> int:

@@ -38,7 +38,7 @@ def read_texts(loaded: LoadedSuite, spec: Calibration, key: str) -> tuple[str, .
         text = row.fields.get(spec.field)
         if not isinstance(text, str):
             known = ", ".join(row.fields)
-            raise problem(row.place, f"{key}.field", f"expected a text in field {spec.field!r}; the row has {known}")
+            raise problem(row.place, f"{key}.field", f"expected a string in field {spec.field!r}; the row has {known}")
         texts.append(text)
     return tuple(texts)
 

@@ -1,7 +1,7 @@
-"""How much calibration data and evaluation items have in common, and how alike they are.
+"""Overlap and similarity of calibration data and evaluation items.
 
-A model that was calibrated on the items it is judged by looks better than it is: an item that stands in the calibration
-data word for word makes a verdict INVALID.
+A model that was calibrated on the items it is judged by looks better than it is: an item that occurs verbatim in the
+calibration data makes a verdict INVALID.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from harness.planning.task_plan import TaskPlan
 from harness.records.run_manifest import GRAM, SHORT_GRAM, CalibrationOverlap
 
 LEAST_WORDS = 4
-"""Texts shorter than this say nothing when they are found elsewhere: `yes`, `Paris`."""
+"""Texts shorter than this mean nothing when they are found elsewhere: `yes`, `Paris`."""
 CHARACTERS_A_WORD = 2
 """In scripts without spaces a character stands for half a word: a text counts from 8 characters, a passage from 26
 (16 for short items). Chinese words are 1 to 2 characters long; Thai ones are longer, so there shorter passages count.

@@ -1,4 +1,5 @@
-"""Arrow columns in numpy's terms, and texts that stay in Arrow. Knows where a column's bits lie; no record's shape.
+"""Arrow columns as numpy arrays, and strings that stay in Arrow. Knows the memory layout of a column, but no record's
+shape.
 
 Arrow's own conversions load pandas where it is installed, which takes longer than a small run is compared in.
 """
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 
 class Texts:
-    """A text for each of n items, in half the memory of Python's, and looked up without making them."""
+    """A string for each of n items, in half the memory of Python's, looked up without creating them."""
 
     def __init__(self, column: Any) -> None:
         """Raises ValueError where a text is missing."""
@@ -36,7 +37,7 @@ class Texts:
         return len(self._column.unique())
 
     def places_of(self, wanted: Texts) -> NDArray[np.int64]:
-        """Where each wanted text first stands here; -1 where it does not."""
+        """The first position of each wanted text; -1 where it does not occur."""
         from pyarrow.compute import index_in
 
         found = index_in(wanted._column, value_set=self._column)
@@ -67,7 +68,7 @@ def _bits(column: Any, buffer: int) -> NDArray[np.bool_]:
 
 
 def in_memory(column: Any, kind: type[np.generic]) -> NDArray[Any]:
-    """Numbers as they lie there; null entries hold anything."""
+    """The numbers in place; null entries hold anything."""
     values = np.frombuffer(column.buffers()[1], dtype=kind)
     return values[column.offset : column.offset + len(column)]
 
@@ -85,7 +86,7 @@ def codes(column: Any) -> tuple[list[str], NDArray[np.int64]]:
 
 
 def field(column: Any, *path: str) -> Any:
-    """What lies under a path of names in a column of structs, in one piece."""
+    """The values under a path of names in a column of structs, in one piece."""
     import pyarrow
     from pyarrow.compute import struct_field
 

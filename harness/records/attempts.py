@@ -1,4 +1,4 @@
-"""Which attempt at an evaluation or a timing is the one to use, where it was computed more than once.
+"""Which attempt at an evaluation or a timing to use, where it was computed more than once.
 
 An evaluation never changes: `--fresh` computes another one beside it and notes here that it is the newer one. Earlier
 runs go on pointing at theirs.
@@ -15,7 +15,7 @@ class Attempts(Folder):
     """The part of a `Store` below `attempts/`."""
 
     def latest_attempt(self, key: str) -> str:
-        """The run that computed it last, under the key it has without an attempt; empty for the first computing.
+        """The run that computed it last, under the key without an attempt; empty for the first computation.
 
         Raises `RecordError` for a note that is damaged or another key's.
         """
@@ -27,7 +27,7 @@ class Attempts(Folder):
         return "" if found is None else found.attempt
 
     def save_attempt(self, key: str, attempt: str) -> None:
-        """From now on it is this run's."""
+        """Records this run as the newest."""
         self.save(_address(key), Attempt(key=key, attempt=attempt))
 
 

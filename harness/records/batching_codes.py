@@ -1,4 +1,4 @@
-"""Codes for which items were asked together, and the sentences that versions up to 0.1 stored in their place.
+"""Codes for how items were batched, and the sentences that versions up to 0.1 stored instead.
 
 Owns the reading of old records only; the codes are made where the order is.
 """
@@ -26,5 +26,5 @@ _SENTENCES: Mapping[str, str] = {
 
 
 def batching_code(stored: str) -> str:
-    """The code of a batching as it was stored; what is none of the old sentences stays as it is."""
+    """The code of a stored batching; anything but an old sentence is returned unchanged."""
     return _SENTENCES.get(stored, stored)

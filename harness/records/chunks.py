@@ -1,9 +1,9 @@
-"""The append-only item records of one evaluation, one line a chunk: a checksum, a space, JSON.
+"""The append-only item records of one evaluation, one line per chunk: a checksum, a space, JSON.
 
 The checksum is SHA-256 over the evaluation's key and the SHA-256 of the JSON, so that a chunk of another evaluation is
-not read here; versions before had the latter alone. Owns the checksums and what becomes of a writer killed in
-mid-write: readers leave its torn line out, the next writer cuts it off. Reads line by line, so that the largest file
-needs the memory of its largest chunk. It never interprets a record.
+not read here; versions before had the latter alone. Owns the checksums and recovery from a writer killed in mid-write:
+readers skip its torn line, the next writer truncates it. Reads line by line, so that memory is bounded by the largest
+chunk. It never interprets a record.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Chunks:
         self.path = path
         self._first = first
         self._end: int | None = None
-        """Bytes of all whole chunks; None before the file was read to its end."""
+        """Bytes of all complete chunks; None before the file was read to its end."""
         self.digests: list[str] = []
 
     def payloads(self) -> Iterator[tuple[int, bytes]]:
@@ -67,7 +67,7 @@ class Chunks:
         return [self.records(number, payload) for number, (_, payload) in enumerate(self.payloads(), start=1)]
 
     def records(self, number: int, payload: bytes) -> tuple[ItemRecord, ...]:
-        """The records of the chunk in line `number`. Raises `RecordError` for JSON that is none of our records."""
+        """The records of the chunk in line `number`. Raises `RecordError` for JSON that is not one of our records."""
         try:
             return _ITEMS.validate_json(payload)
         except ValidationError as error:
@@ -93,7 +93,7 @@ class Chunks:
         if checksum != self._checksum(digest) and checksum != digest.encode():
             raise RecordError(
                 f"{self.path}:{place}: the stored items do not match their checksum: they were changed, damaged, or "
-                "belong to another evaluation. Run the suite again with --fresh to measure this evaluation anew."
+                "belong to another evaluation. Run the suite again with --fresh to measure this evaluation again."
             )
         return digest, payload
 
@@ -104,10 +104,10 @@ class Chunks:
         return RecordError(f"{self.path}:{place}: {error.errors()[0]['msg']}; run the suite again with --fresh.")
 
     def append(self, items: Sequence[ItemRecord]) -> None:
-        """Add one chunk behind those read so far and force it to disk. Only whoever holds the folder does.
+        """Append a chunk to those read so far and sync it to disk. Only the process that holds the folder does.
 
-        Raises `RecordError` when that fails, and for a file that is a link; nothing is half-written: a torn line is cut
-        off here, or by the next `append` when this process is killed in mid-write.
+        Raises `RecordError` when that fails, and for a file that is a link; nothing is half-written: a torn line is
+        truncated here, or by the next `append` when this process is killed in mid-write.
         """
         if self._end is None:
             for _ in self.payloads():

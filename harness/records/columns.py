@@ -1,6 +1,6 @@
 """Items as columns, for tasks of a million of them: numbers in arrays, prompts and answers left on disk.
 
-Owns which parts of a record and of a plan a comparison computes with, and where the rest lies. Interprets nothing.
+Owns which parts of a record and of a plan a comparison computes with, and where to find the rest. Interprets nothing.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ Mask = NDArray[np.bool_]
 Objects = NDArray[np.object_]
 
 NONE = float("nan")
-"""In a column of numbers: there is none. Stored numbers are finite, so it is no one's value."""
+"""No value, in a column of numbers. Stored numbers are finite, so no value is equal to it."""
 NO_TEXT = 0
-"""In a column of texts: nothing was generated."""
+"""No value, in a column of strings: nothing was generated."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
-    """What a variant did on n items, without the items' names."""
+    """A variant's results on n items, without the items' ids."""
 
     metrics: Mapping[str, Floats]
     """Metric to its values, [n]; `NONE` where the harness has none."""
     unmeasured: Mapping[str, Mask]
-    """Metric to the items whose record does not know it at all, [n]."""
+    """Metric to the items whose record lacks it, [n]."""
     likelihoods: Floats
     """Log-likelihood in nats of every option of every item, one item's after the other's; `NONE` where not finite."""
     first_option: Indices

@@ -1,7 +1,7 @@
-"""The decision of a candidate and of a run, from the findings and checks beside it: one rule for judge and readers.
+"""The decision of a candidate and of a run, from its findings and checks: one rule for the judge and for readers.
 
-A decision that is read is held against it, so that nobody has to trust a summary over its parts. Owns the order of the
-decisions and what counts; says nothing about how a finding came about.
+A decision that is read is checked against it, so that nobody has to trust a summary more than its parts. Owns the order
+of the decisions and what counts; says nothing about how a finding came about.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def worst(decisions: Iterable[Decision]) -> Decision:
 
 
 def counted(finding: FindingPart) -> Decision:
-    """What a finding counts for: a waived FAIL holds nobody up."""
+    """What a finding counts as: a waived FAIL does not block."""
     return "PASS" if finding.decision == "WAIVED" else finding.decision
 
 
@@ -98,8 +98,8 @@ def decide(
 ) -> Decision:
     """A candidate's decision. INVALID where a check blocks, else the worst of its blocking findings and the baseline's.
 
-    Never PASS without a blocking finding of its own, for then nothing was judged of it: a limit on the baseline says
-    nothing about a candidate. Nor where it was stopped early, for PASS is given by whole tasks only.
+    Never PASS without a blocking finding of its own, because then nothing about it was judged: a limit on the baseline
+    says nothing about a candidate. Nor where it was stopped early, because only whole tasks can PASS.
     """
     if broken((*baseline_checks, *checks)):
         return "INVALID"
@@ -116,8 +116,8 @@ def decide_run(
 ) -> Decision:
     """A run's decision: the worst of its candidates' (each with whether a blocking finding of its own judged it).
 
-    One that no blocking limit looks at holds nobody up, unless it FAILs or is INVALID; where nobody was judged, the run
-    is INCONCLUSIVE. A run of the baseline alone is judged by the limits on the baseline.
+    A candidate without a blocking limit does not count, unless it FAILs or is INVALID; if none was judged, the run is
+    INCONCLUSIVE. A run of the baseline alone is judged by the limits on the baseline.
     """
     own = blocking(baseline_findings)
     if not candidates:

@@ -10,7 +10,7 @@ from pydantic import Field
 from harness.records.model import SCHEMA, Key, Model, Name
 
 IDENTITY_SCHEMA = 2
-"""Raised when an evaluation is decided by more than before, or more is checked when a model is loaded. 2: tokenizers,
+"""Increased when more inputs determine an evaluation, or more is checked when a model is loaded. 2: tokenizers,
 generation settings, indexes, bases and all parts of a model are part of it."""
 
 
@@ -66,7 +66,7 @@ class Host(Model):
 
 
 class Identity(Model):
-    """Everything that, when changed, makes it another evaluation. Its hash is the evaluation's key."""
+    """Everything that determines an evaluation. Its hash is the evaluation's key."""
 
     schema_version: int = IDENTITY_SCHEMA
     weights: str
@@ -91,9 +91,9 @@ class Identity(Model):
     generation: str = ""
     """Hash of the variant's own generation settings."""
     server: str = ""
-    """Hash of what a server says of itself; empty for a model that is loaded here."""
+    """Hash of what a server reports about itself; empty for a model that is loaded here."""
     attempt: str = ""
-    """The run that computed it although it was there (--fresh), or although its model could not be known before."""
+    """The run that computed it again (--fresh), or because its model could not be identified before."""
 
 
 class Attempt(Model):
@@ -101,20 +101,20 @@ class Attempt(Model):
 
     schema_version: int = SCHEMA
     key: Key
-    """As it is without an attempt."""
+    """The identity without its attempt."""
     attempt: Name
     """A run."""
 
 
 def evaluation_key(identity: Identity, *, stored: bool = False) -> str:
-    """SHA-256 of the canonical JSON of an identity. `stored`: it was read, and only the fields that stood there count,
+    """SHA-256 of the canonical JSON of an identity. `stored`: it was read, and only the fields that were stored count,
     so that an evaluation of a version that knew fewer keeps its key."""
     parts = identity.model_dump(mode="json", exclude_unset=stored)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 class BatchLimits(Model):
-    """What batches went by from one chunk of an evaluation on."""
+    """The batch limits from one chunk of an evaluation on."""
 
     chunk: int
     """The first chunk, counted from 0."""
@@ -133,7 +133,7 @@ class BatchLimits(Model):
 
 
 def batch_words(pass_tokens: int, cache_tokens: int, memory_budget: int) -> str:
-    """Limits of batches, for people."""
+    """The batch limits as a sentence."""
     return (
         f"at most {pass_tokens:,} padded tokens a pass and {cache_tokens:,} of states, "
         f"within {memory_budget / 2**20:,.0f} MiB"

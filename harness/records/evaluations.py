@@ -47,7 +47,7 @@ class Evaluations(Folder):
             return manifest
         raise RecordError(
             f"{self.evaluation_folder(key) / name}: is the record of evaluation {manifest.key[:16]}…, not of the "
-            "folder it lies in. Run the suite again with --fresh, or put back what was stored."
+            "folder it is in. Run the suite again with --fresh, or put back what was stored."
         )
 
     def save_stopped(self, manifest: EvaluationManifest) -> None:

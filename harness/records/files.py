@@ -1,4 +1,4 @@
-"""Files that are whole or not there. Owns how a file is written and which errors of the system become `RecordError`."""
+"""Atomic file writes. Owns how a file is written and which system errors become `RecordError`."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ Bound = Annotated[float | None, BeforeValidator(_said)]
 
 
 class WaiverUse(Model):
-    """One waiver of the suite, and what became of it in this verdict."""
+    """One waiver of the suite and its state in this verdict."""
 
     gate: str
     """As the suite names it: the gate's name, or `task/metric/form`."""
@@ -51,7 +51,7 @@ class WaiverUse(Model):
 
 
 class GateChange(Model):
-    """A gate that is not what it was when the last version was promoted."""
+    """A gate that changed since the last version was promoted."""
 
     gate: str
     """`gates[2]` of the suite now; of the promoted run's suite where it was removed."""
@@ -80,10 +80,10 @@ class Finding(Model):
     """What was measured, in the form's own terms: a drop, a ratio, a level."""
     lower: Bound
     upper: Bound
-    """One-sided bounds at 1 - alpha each; None where the value is exact or cannot be had."""
+    """One-sided bounds at 1 - alpha each; None where the value is exact or not available."""
     alpha: float
     p: float | None = None
-    """One-sided p of “the limit is not broken”: under alpha where the interval lies beyond the limit. None where
+    """One-sided p of “the limit is not broken”: under alpha where the interval is beyond the limit. None where
     nothing statistical is claimed (exact values, too few documents or pairs)."""
     p_adjusted: float | None = None
     """Holm's, over the limits of this candidate that are judged together."""
@@ -101,11 +101,11 @@ class Finding(Model):
     more_items: int | None = None
     """INCONCLUSIVE: about how many more items would decide, at the rates observed."""
     waiver: WaiverUse | None = None
-    """What excuses it, where the decision is WAIVED. `reason` says it too."""
+    """The waiver, where the decision is WAIVED. `reason` mentions it too."""
     limit_before: float | None = None
     """The limit when the last version was promoted, where it was another one."""
     code: InvalidCode | None = None
-    """INVALID for want of something to lose: why, for programs; None for every other reason."""
+    """Why INVALID, where there was nothing to lose, as a code; None for every other reason."""
     early_alpha: float | None = None
     """A FAIL of a variant that was stopped early: the share of alpha at which the anytime-valid test decided it."""
     items: Annotated[Literal["all", "clean"], Field(exclude_if=lambda items: items == "all")] = "all"

@@ -1,4 +1,5 @@
-"""A results folder: records at addresses below it. Owns that each is read with its checksum, and which have none."""
+"""A results folder: records at addresses below it. Owns that each is verified against its checksum, and which have
+none."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ class Folder:
         self.without_checksum: set[str] = set()
         """Addresses of the records read so far that an earlier version wrote, before records carried checksums."""
         self._looked_at: dict[str, tuple[int, ...]] = {}
-        """Address to what a file was like when its checksum was found right."""
+        """Address to the file's stat when its checksum was verified."""
 
     def load(self, address: str, model: type[M], *, path: Path | None = None, again: str = AGAIN) -> M | None:
         """A record; None where there is none. Raises `RecordError`; see `seal.load_record`."""

@@ -1,4 +1,4 @@
-"""Items as stored: what was planned to be asked, and what one variant answered."""
+"""Items as stored: the planned requests, and one variant's answers."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class PlannedItem(Model):
     bytes: int = 0
     """UTF-8 bytes of the scored text (perplexity)."""
     too_long: str | None = None
-    """Why the item cannot be asked within the model's context, when it cannot."""
+    """Why the item does not fit the model's context, if it does not."""
 
 
 class OptionAnswer(Model):
@@ -92,7 +92,7 @@ class DocumentScore(Model):
 
 
 class ItemRecord(Model):
-    """What one variant did on one item."""
+    """One variant's result on one item."""
 
     item: str
     prompt_hash: str

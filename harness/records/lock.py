@@ -1,4 +1,4 @@
-"""Locks of the results folder. Owns what a person is told when one cannot be had."""
+"""Locks of the results folder. Owns the message for one that is held elsewhere."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from harness.errors import RecordError, RunError
+from harness.notation import duration
 from harness.records.files import write_atomically
 
 WAIT_S = 60.0
-"""How long a short write waits for others."""
+"""How long a short write waits for the lock."""
 
 
 @contextmanager
@@ -30,7 +31,7 @@ def held_for_a_run(root: Path) -> Iterator[None]:
             f"{root}: in use by {who or 'another process'}. Wait for it, or choose another folder with --results."
         ) from None
     try:
-        with suppress(RecordError):  # a courtesy to whoever comes second
+        with suppress(RecordError):  # only so that the next process can name this one
             write_atomically(owner, f"quantgate run, process {os.getpid()} on {os.uname().nodename}".encode())
         yield
     finally:
@@ -40,7 +41,8 @@ def held_for_a_run(root: Path) -> Iterator[None]:
 
 @contextmanager
 def held_for_a_write(folder: Path, *, wait_s: float = WAIT_S) -> Iterator[None]:
-    """Hold a folder while a file in it is read, changed and written again. Waits; raises `RunError` when in vain."""
+    """Hold a folder while a file in it is read, changed and written again. Waits for the lock; raises `RunError` on a
+    timeout."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -49,7 +51,7 @@ def held_for_a_write(folder: Path, *, wait_s: float = WAIT_S) -> Iterator[None]:
     try:
         _acquire(lock)
     except Timeout:
-        raise RunError(f"{folder}: another process has been writing for {wait_s:.0f} s; try again later.") from None
+        raise RunError(f"{folder}: another process has been writing for {duration(wait_s)}; try again later.") from None
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""What was measured of a candidate, gates aside, as stored: levels, changes, slices, flips, speed, the noise floor.
+"""Stored measurements of a candidate, apart from gates: levels, changes, slices, flips, speed, the noise floor.
 
 Fractions everywhere (0.02 is 2 percentage points), seconds, bytes, nats. Nothing here decides.
 """
@@ -15,7 +15,7 @@ class DriftStep(Model):
     """One version of a series. Harm is positive: a drop, or a perplexity's relative rise."""
 
     version: str
-    """As people call it: the name it was promoted under, or `variant@run`."""
+    """Its display name: the name it was promoted under, or `variant@run`."""
     variant: str
     run: str
     promoted_at: str | None
@@ -71,11 +71,11 @@ class SliceMeasure(Model):
     """The same adjusted for looking at every slice of the candidate (Benjamini and Hochberg)."""
     certifies: float | None = None
     """The smallest drop (or relative increase) that this many items certify at 80 % power, at the share of flips seen;
-    None where none can be told."""
+None where there is none."""
 
 
 class MovedSlice(Model):
-    """A slice whose change stands out among all slices of a candidate."""
+    """A slice whose change is significant among all slices of a candidate."""
 
     task: str
     metric: str
@@ -91,7 +91,7 @@ class MovedSlice(Model):
 
 
 class Exploratory(Model):
-    """Which slices moved, for people who look for a reason. Decides nothing."""
+    """Which slices moved, for people investigating a change. Decides nothing."""
 
     slices: int
     """Changes looked at: slices times metrics."""
@@ -102,7 +102,7 @@ class Exploratory(Model):
 
 
 class Spread(Model):
-    """How much the differences of a graded metric vary: what a plan for the next run goes by."""
+    """Spread of the differences of a graded metric, which plans the next run."""
 
     error: float
     """Standard error of the mean difference, cluster-robust over clusters."""
@@ -115,7 +115,7 @@ class Spread(Model):
 
 
 class Measure(Model):
-    """One metric of one task, candidate beside baseline."""
+    """One metric of one task, for candidate and baseline."""
 
     task: str
     metric: str
@@ -127,7 +127,7 @@ class Measure(Model):
     design_effect: float | None = None
     """Binary over clusters: cluster-robust over independent variance, at least 1."""
     spread: Spread | None = None
-    """Graded metrics; None in verdicts of before this was kept."""
+    """Graded metrics; None in verdicts from before it was stored."""
     baseline: float | None
     candidate: float | None
     change: float | None
@@ -242,7 +242,7 @@ class NoiseSpeed(Model):
 
 
 class Noise(Model):
-    """The noise floor: what the baseline does against itself in other batches."""
+    """The noise floor: the baseline against itself in other batches."""
 
     measures: tuple[NoiseMeasure, ...]
     likelihoods: dict[str, float]

@@ -1,6 +1,6 @@
-"""What every stored shape shares: frozen, no unknown field, finite numbers, names that lead out of no folder.
+"""Base of every stored model: frozen, no unknown field, finite numbers, no names with path traversal.
 
-Names and keys that become parts of a path are refused here when they could lead anywhere else.
+Names and keys that become parts of a path are refused here if they could point elsewhere.
 """
 
 from __future__ import annotations

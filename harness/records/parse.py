@@ -1,6 +1,6 @@
 """Item records and plans into columns with Arrow's JSON reader: on every core, without an object for each number.
 
-Owns the shapes in which Arrow sees them, and that what does not fit is refused as the records' models refuse it. Needs
+Owns the Arrow schemas, and that records which do not fit are refused as the pydantic models refuse them. Needs
 the memory of the columns and of a batch, not that of prompts and answers.
 """
 
@@ -51,7 +51,7 @@ def read_items(chunks: Chunks, metrics: Sequence[str]) -> ItemColumns:
 
 
 def _item_columns(chunks: Chunks, metrics: Sequence[str]) -> ItemColumns:
-    """Raises ValueError for what no record of ours holds."""
+    """Raises ValueError for values that our records never hold."""
     from pyarrow.compute import list_flatten
 
     records, written, sizes, offsets = _records(chunks, metrics)
@@ -87,7 +87,7 @@ class _Written:
 
 
 def _written(answers: Any) -> _Written:
-    """Texts become numbers at once, so that a batch of them is in memory and not all."""
+    """Strings become numbers at once, so that only a batch of them is in memory."""
     if answers.null_count == len(answers):
         nothing = np.zeros(len(answers), dtype=np.int64)
         return _Written(texts=nothing + NO_TEXT, blank=nothing > 0, cut=nothing > 0)
@@ -101,7 +101,7 @@ def _written(answers: Any) -> _Written:
 
 
 def _number_of(text: str) -> int:
-    """63 bits of BLAKE2b and never `NO_TEXT`: two of a million texts are mixed up once in ten million runs."""
+    """63 bits of BLAKE2b and never `NO_TEXT`: among a million texts, two collide once in ten million runs."""
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little") >> 1 or 1
 
 

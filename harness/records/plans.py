@@ -1,6 +1,6 @@
-"""Plans in the results folder: the items of a task as they were asked. Owns their files, one checksum a file.
+"""Plans in the results folder: the planned items of a task. Owns their files, one checksum per file.
 
-A plan is called by the hash of everything it asks, so one that is there is never written anew unless it is damaged.
+A plan is named by the hash of all its requests, so an existing one is never rewritten unless it is damaged.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ class Plans(Folder):
     """The part of a `Store` below `plans/`."""
 
     def save_plan(self, plan_hash: str, items: Iterable[PlannedItem]) -> None:
-        """Keep a plan, unless it is there whole."""
+        """Store a plan, unless an intact one exists."""
         address = _address(plan_hash)
         try:
             with self._plan_lines(plan_hash):
                 return
-        except RecordError:  # missing or damaged: the items below are what stood there
+        except RecordError:  # missing or damaged: the items below are what was stored
             lines = "".join(item.model_dump_json() + "\n" for item in items)
             write_atomically(self.root / address, lines_with_checksum(lines.encode(), address))
 

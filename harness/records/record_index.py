@@ -1,7 +1,7 @@
-"""The records of an evaluation in the plan's order, one at a time. Owns where each record lies in its file.
+"""The records of an evaluation in the plan's order, one at a time. Owns the offset of each record in its file.
 
 Stored order is the order of work (longest first), so a reader in another order would have to hold every record. This
-holds two numbers an item instead, and reads a record when its turn comes.
+holds two numbers per item instead, and reads each record on demand.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class RecordIndex:
                     self._starts[place], self._lengths[place] = offset + CHECKSUM_BYTES + start, length
 
     def __iter__(self) -> Iterator[ItemRecord | None]:
-        """By place; None where the evaluation has no record of the item. Raises `RecordError` for none of ours."""
+        """By place; None where the evaluation has no record of the item. Raises `RecordError` for an invalid record."""
         if not self._lengths:
             return
         with self.chunks.path.open("rb") as stream:

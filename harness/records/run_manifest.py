@@ -21,7 +21,7 @@ class TokenDisagreement(Model):
 
 
 GRAM, SHORT_GRAM = 13, 8
-"""Words in a row that count as copied; the shorter for items of under `GRAM` words."""
+"""Consecutive words that count as copied; the shorter for items of under `GRAM` words."""
 
 
 class CalibrationOverlap(Model):
@@ -30,7 +30,7 @@ class CalibrationOverlap(Model):
     task: str
     items: int
     exact: int
-    """Items that stand in the calibration data word for word."""
+    """Items that occur verbatim in the calibration data."""
     exact_items: tuple[str, ...] = ()
     copied: int
     """Further items that share `GRAM` words in a row with it (`SHORT_GRAM` for short items)."""
@@ -43,7 +43,8 @@ class CalibrationOverlap(Model):
 
 
 class EarlyStop(Model):
-    """Where a variant was stopped because a limit could no longer be held. Its records stay, and are no evaluation.
+    """Where a variant was stopped because a limit could no longer hold. Its records stay, but are not a complete
+    evaluation.
 
     The test of `harness.stats.betting` over the first `chunks` chunks: whole blocks of the shuffled order.
     """
@@ -62,38 +63,38 @@ class EarlyStop(Model):
     digest: str
     """SHA-256 over the checksums of these chunks."""
     items: int
-    """Items asked."""
+    """Items answered."""
     planned: int
     """Items of the task."""
     drop: float
-    """Mean drop over the items asked, a fraction; positive is worse. What stopped early overstates it."""
+    """Mean drop over the items asked, a fraction; positive is worse. Early stopping overstates it."""
     wealth: float
-    """Of the bet against the limit; it stopped at 1 / alpha or more."""
+    """Wealth of the bet against the limit; it stopped at 1 / alpha or more."""
     saved_s: float | None = None
     """About how many seconds the rest of the variant's tasks would have taken, without its timing."""
 
 
 class VariantRun(Model):
-    """What a run knows of one variant: its evaluations, or why it has none."""
+    """A run's record of one variant: its evaluations, or why it has none."""
 
     variant: Name
     weights: str | None = None
     quantization: str | None = None
-    """As in `Identity`, of every evaluation of the variant; None in runs of before this was kept, and without any."""
+    """As in `Identity`, of every evaluation of the variant; None in runs from before it was stored, and without any."""
     evaluations: dict[Name, Key] = Field(default_factory=dict)
     """Task to evaluation key."""
     second_pass: dict[Name, Key] = Field(default_factory=dict)
     """The baseline's: task to the evaluation of a part of its items in other batches, for the noise floor."""
     second_pass_failure: str | None = None
-    """Why a second pass was wanted and is not there."""
+    """Why a requested second pass is missing."""
     stopped: EarlyStop | None = None
-    """Why the remaining tasks, and its timing, were left out."""
+    """Why the remaining tasks and the timing were skipped."""
     facts: EngineFacts | None = None
     speed: Key | None = None
     """Key of its speed record."""
     token_disagreement: TokenDisagreement | None = None
     failure: str | None = None
-    """The engine refused or died: what it said."""
+    """The engine's error, where it refused or died."""
     log: str | None = None
     must_be_quantized: bool = False
     environment: str | None = None
@@ -104,13 +105,13 @@ class VariantRun(Model):
 
     @property
     def answered(self) -> dict[str, str]:
-        """Task to the key under which its answers lie, that of an evaluation that was stopped early included."""
+        """Task to the key under which its answers are stored, that of an evaluation that was stopped early included."""
         part = {} if self.stopped is None else {self.stopped.task: self.stopped.evaluation}
         return part | self.evaluations
 
 
 class Leak(Model):
-    """References that stand in their own prompts where the prompt gives the answer away."""
+    """References that occur in their own prompts where the prompt gives the answer away."""
 
     items: int
     of: int
@@ -118,7 +119,7 @@ class Leak(Model):
     first: tuple[str, ...]
     """The first few of them."""
     where: str
-    """Where they stand: `behind 'Answer: '`."""
+    """Where they occur: `behind 'Answer: '`."""
 
     @property
     def matters(self) -> bool:
@@ -127,7 +128,7 @@ class Leak(Model):
 
 
 class TaskRun(Model):
-    """What a run knows of one task."""
+    """A run's record of one task."""
 
     task: Name
     plan: Key
@@ -148,7 +149,7 @@ class TaskRun(Model):
     data_hash: str | None = None
     """SHA-256 of the data file."""
     notes: tuple[str, ...] = ()
-    """What the plan says of its prompts and metrics, for people."""
+    """The plan's notes on prompts and metrics, for people."""
     leak: Leak | None = None
     """References in their own prompts, where the suite does not say that they belong there."""
 
@@ -162,7 +163,7 @@ class RunManifest(Model):
     suite_file: str
     suite_hash: str
     suite_text: str
-    """The suite as it was, so that a run can be judged again on its own terms."""
+    """The suite of the run, so that it can be judged again unchanged."""
     baseline: Name
     variants: dict[Name, VariantRun]
     base: VariantRun | None = None
@@ -177,7 +178,7 @@ class RunManifest(Model):
     limit: int | None = None
     """At most this many items of each task (--limit)."""
     label: str = ""
-    """The version as its makers call it (--label): a tag, a commit."""
+    """The version's label (--label): a tag, a commit."""
     reference: Name | None = None
     """Run of the last promoted version when this run was made."""
     reference_variant: Name | None = None

@@ -1,4 +1,4 @@
-"""Runs, verdicts, timings and promoted versions in the results folder. Owns which run a name means.
+"""Runs, verdicts, timings and promoted versions in the results folder. Owns how a name resolves to a run.
 
 A run's manifest binds each variant to its evaluations; `check_bound` holds those against what the run says of them.
 """
@@ -24,7 +24,7 @@ from harness.records.verdict import Verdict
 
 
 class _Named(BaseModel):
-    """What a run's manifest says that it is; the rest is left out."""
+    """The identifying fields of a run's manifest; the rest is ignored."""
 
     suite: Name
     run: Name
@@ -63,7 +63,8 @@ class Runs(Evaluations):
         return sorted(mine, key=lambda path: path.name)
 
     def run(self, suite: str, run: str) -> RunManifest:
-        """The manifest of a run of a suite. Raises `RecordError` when it is missing, damaged or another's."""
+        """The manifest of a run of a suite. Raises `RecordError` when it is missing, damaged or belongs to another
+        run."""
         return self._read_run(suite, run, self.root / _run_address(suite, run))
 
     def _read_run(self, suite: str, run: str, path: Path) -> RunManifest:
@@ -72,7 +73,7 @@ class Runs(Evaluations):
             raise RecordError(f"{path}: no such record")
         if (manifest.suite, manifest.run) != (suite, run):
             raise RecordError(
-                f"{path}: is the record of run {manifest.run} of {manifest.suite}, not of the folder it lies in. Put "
+                f"{path}: is the record of run {manifest.run} of {manifest.suite}, not of the folder it is in. Put "
                 "back what was stored, or run the suite again."
             )
         return manifest
@@ -100,7 +101,7 @@ class Runs(Evaluations):
         return self.run(found[0].parent.parent.name, found[0].name)
 
     def _run_in(self, folder: Path) -> RunManifest:
-        """The run in a folder anywhere, such as a copy; in a results folder it has to be the run of that place."""
+        """The run in a folder anywhere, such as a copy; in a results folder it has to be the run that belongs there."""
         place, path = folder.resolve(), folder / "run.json"
         if place.parent.name == "runs":
             return self._read_run(place.parents[1].name, place.name, path)
@@ -111,9 +112,8 @@ class Runs(Evaluations):
         return self._read_run(named.suite, named.run, path)
 
     def check_bound(self, run: RunManifest, *variants: VariantRun) -> None:
-        """Hold the stored evaluations of a run against what it says of them, all or those of `variants`.
-
-        Raises `RecordError` for one of another model or of another task. What is missing is left to who needs it.
+        """Check the stored evaluations of a run against its manifest, all or those of `variants`. Raises `RecordError`
+        for one of another model or task. Missing ones are left to their readers.
         """
         for variant in variants or (*run.variants.values(), *([] if run.base is None else [run.base])):
             for task, key in variant.evaluations.items():
@@ -144,7 +144,7 @@ class Runs(Evaluations):
     # -- verdicts
 
     def save_verdict(self, verdict: Verdict) -> Path:
-        """Whole or not at all; who judges the same run at the same time writes another whole one."""
+        """Written atomically; a process that judges the same run at the same time writes a complete one too."""
         return self.save(_verdict_address(verdict.suite, verdict.run), verdict)
 
     def verdict(self, suite: str, run: str) -> Verdict:
@@ -184,7 +184,7 @@ class Runs(Evaluations):
             raise RecordError(f"{path}: damaged: {error.errors()[0]['msg']}") from error
 
     def accept(self, suite: str, version: Accepted) -> None:
-        """Add a promoted version; who promotes at the same time waits. Raises `UsageError` for a name that is taken."""
+        """Add a promoted version; concurrent promotions wait. Raises `UsageError` for a name that is taken."""
         address = _accepted_address(suite)
         with held_for_a_write(self.root / suite):
             versions = self.accepted(suite)

@@ -1,8 +1,8 @@
-"""Checksums over a record and its address, so that a record that was changed, cut off or moved is not read.
+"""Checksums over a record and its address, so that a record that was changed, truncated or moved is refused.
 
 Owns their form. A JSON file ends with the key `checksum`; a file of JSON lines begins with a line that holds it. The
-checksum is SHA-256 over the file's address below the results folder and every other byte. It tells accidents, a wrong
-restore of a cache and edits by hand; whoever computes it anew is believed.
+checksum is SHA-256 over the file's address below the results folder and every other byte. It detects accidents, a
+wrongly restored cache and manual edits; a checksum that was recomputed on purpose is believed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def save_record(root: Path, address: str, record: BaseModel) -> Path:
 
 
 def load_record(root: Path, address: str, model: type[M], *, path: Path | None = None, again: str = AGAIN) -> M | None:
-    """The record at `address` below `root`; None where there is none. `path`: where it lies, if not there.
+    """The record at `address` below `root`; None where there is none. `path`: where it is, if not there.
 
     Raises `RecordError` naming the file when it is damaged, from elsewhere, without the checksum that its version has,
     or of a version that this quantgate does not know. `again`: what to do then.
@@ -56,7 +56,7 @@ def load_record(root: Path, address: str, model: type[M], *, path: Path | None =
 
 
 def version_of(record: BaseModel) -> int:
-    """Its schema version; 1 for records that tell none."""
+    """Its schema version; 1 for records without one."""
     found = getattr(record, "schema_version", 1)
     return found if isinstance(found, int) else 1
 
@@ -79,13 +79,13 @@ def opened(path: Path, content: bytes, address: str, again: str = AGAIN) -> tupl
 
 
 def lines_with_checksum(lines: bytes, address: str) -> bytes:
-    """JSON lines behind a line with their checksum."""
+    """JSON lines after a line with their checksum."""
     return b'{"checksum":"' + _checksum(address, [lines]).encode() + b'"}\n' + lines
 
 
 def open_lines(path: Path, stream: BinaryIO, address: str, *, known: bool = False, again: str = AGAIN) -> bool:
     """Go to the first line of records; whether they had a checksum. Raises `RecordError` where it does not fit, and for
-    an empty file, which nobody writes.
+    an empty file, which is never written.
 
     `known`: this very file was looked at before; it is not read again.
     """

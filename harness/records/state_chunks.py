@@ -1,7 +1,7 @@
-"""Stored hidden states of the baseline, gathered for other chunks than those they were written in.
+"""Stored hidden states of the baseline, regrouped from the chunks they were written in.
 
-Knows the layout that `engines/states.py` writes: an array a chunk, one row a scored position, and the output layer
-beside them.
+Knows the layout that `engines/states.py` writes: one array per chunk, one row per scored position, and the output layer
+next to them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from harness.records.files import write_atomically
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """Where one item's states lie: a chunk of the evaluation and its rows [start, end)."""
+    """Where one item's hidden states are: a chunk of the evaluation and its rows [start, end)."""
 
     chunk: int
     start: int
@@ -36,7 +36,7 @@ def state_file(chunk: int) -> str:
 
 def gather_states(source: Path, target: Path, chunks: Sequence[Sequence[Rows]]) -> None:
     """Write to the folder `target` one file for each of `chunks`, with the rows that it names of the files in
-    `source`, and the output layer. A file that is there is left as it is. Raises `RecordError`."""
+    `source`, and the output layer. Existing files are left alone. Raises `RecordError`."""
     try:
         for number, rows in enumerate(chunks):
             if not (target / state_file(number)).exists():
@@ -61,7 +61,7 @@ def _write(path: Path, array: Any) -> None:
 
 
 def _link(source: Path, target: Path) -> None:
-    """The output layer may be a gigabyte: a second name for it, a copy where the file system has no such thing."""
+    """The output layer may be a gigabyte: a hard link, or a copy where the file system has none."""
     try:
         os.link(source, target)
     except OSError:

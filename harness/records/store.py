@@ -2,7 +2,7 @@
 
 Owns the layout and the lock that keeps two runs apart. The parts are `evaluations.py`, `plans.py`, `runs.py` and
 `attempts.py`; `seal.py` binds every record to its address by a checksum; `chunks.py` and `parse.py` know the inside of
-an evaluation's items. Readers write nothing; whoever writes holds the folder, or replaces one file as a whole. It never
+an evaluation's items. Readers write nothing; a writer holds the folder's lock or replaces one file as a whole. It never
 interprets a record. Layout below the results folder:
 
     evaluations/KEY/chunks.jsonl     one checksummed line per chunk of items, append only
@@ -28,6 +28,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from harness.errors import RunError
+from harness.notation import byte_size
 from harness.records.attempts import Attempts
 from harness.records.files import write_atomically as write_atomically
 from harness.records.lock import held_for_a_run
@@ -42,7 +43,7 @@ class Store(Plans, Runs, Attempts):
     """A results folder."""
 
     def check_writable(self, needed_bytes: int) -> None:
-        """Find out before any model is loaded that the folder cannot hold the results. Raises `RunError`."""
+        """Check before any model is loaded that the folder can hold the results. Raises `RunError`."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.root) as probe:
@@ -57,7 +58,7 @@ class Store(Plans, Runs, Attempts):
         free = shutil.disk_usage(self.root).free
         if free < needed_bytes:
             raise RunError(
-                f"{self.root}: {free / 1e6:.0f} MB free, this run may need {needed_bytes / 1e6:.0f} MB. "
+                f"{self.root}: {byte_size(free)} free, this run may need {byte_size(needed_bytes)}. "
                 "Free some space or choose another folder with --results."
             )
 
@@ -65,7 +66,7 @@ class Store(Plans, Runs, Attempts):
     def locked(self) -> Iterator[None]:
         """Hold the folder for one run. Raises `RunError` at once when another run holds it.
 
-        Whoever holds it is alone, so temporary files in it are what a killed run left; they are removed.
+        The holder is the only writer, so temporary files in it are left over from a killed run; they are removed.
         """
         with held_for_a_run(self.root):
             for pattern in TEMPORARY:

@@ -1,7 +1,7 @@
-"""The figures of a stored verdict without its evidence: what history reads, so that hundreds of runs take a second.
+"""The figures of a stored verdict without its evidence: what the history reads, so that hundreds of runs take a second.
 
 The one place where unknown keys are left out instead of refused: these shapes are a view of `verdict.py`'s, whose
-flips, slices, reasons and charts nobody needs here; leaving them out makes reading four times as fast.
+flips, slices, reasons and charts are not needed here; skipping them makes reading four times as fast.
 """
 
 from __future__ import annotations

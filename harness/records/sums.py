@@ -1,4 +1,4 @@
-"""SHA-256 of the files of hidden states, which are written by the worker and too large to be read for nothing."""
+"""SHA-256 of the files of hidden states, which the worker writes and which are too large to read needlessly."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class WorkloadTimes(Model):
 
 
 class MemoryFigures(Model):
-    """Bytes of one fresh process; None where a figure cannot be had."""
+    """Bytes of one fresh process; None where a figure is not available."""
 
     weight_bytes: int | None = None
     disk_bytes: int | None = None

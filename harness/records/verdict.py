@@ -1,6 +1,6 @@
-"""The verdict's shape: the one source of every exit code, report and annotation.
+"""The verdict: the one source of every exit code, report and annotation.
 
-Every number a report prints stands here; reports format and never compute. Fractions everywhere
+Every number that a report prints is here; reports format and never compute. Fractions everywhere
 (0.02 is 2 percentage points), seconds, bytes, nats.
 """
 
@@ -24,13 +24,13 @@ class BaseModelFacts(Model):
     """As the suite names it."""
     facts: EngineFacts | None = None
     note: str | None = None
-    """Why nothing can be said about what is retained, where that is so for every task."""
+    """Why the retained gain is undefined, where that holds for every task."""
     log: str | None = None
 
 
 class Conditions(Model):
-    """What a variant was measured with. Figures of two runs are one series only under equal conditions; `weights`
-    is no condition but the version itself."""
+    """The conditions of a measurement. Figures of two runs form one series only under equal conditions; `weights` is
+    not a condition but the version itself."""
 
     weights: str
     quantization: str
@@ -52,7 +52,7 @@ class CandidateVerdict(Model):
     checks: tuple[Check, ...]
     measures: tuple[Measure, ...]
     retained: tuple[Retained, ...] = ()
-    """What is kept of the fine-tuning gain, where the suite names the model before fine-tuning."""
+    """The retained fine-tuning gain, where the suite names the model before fine-tuning."""
     reference_measures: tuple[Measure, ...] = ()
     """The same metrics paired with the last promoted version (`Verdict.reference`) instead of the baseline."""
     creep: tuple[CumulativeDrift, ...] = ()
@@ -68,7 +68,7 @@ class CandidateVerdict(Model):
     memory: MemoryFigures | None
     facts: EngineFacts | None
     quantization: str
-    """As the suite said it, for people: `bitsandbytes 4-bit nf4, double quantization`, `bfloat16`."""
+    """From the suite, for people: `bitsandbytes 4-bit nf4, double quantization`, `bfloat16`."""
     stopped: EarlyStop | None = None
     """Where the run stopped it early, and what that saved."""
     seconds: float | None = None
@@ -90,7 +90,7 @@ class TaskFacts(Model):
     metrics: tuple[str, ...]
     source: str
     plan: str = ""
-    """Hash of every token id, option and limit that was asked; empty in verdicts of before this was kept."""
+    """Hash of every token id, option and limit that was asked; empty in verdicts from before it was stored."""
     definition: str = ""
     """Hash of the task as the suite defined it."""
     data_hash: str | None = None
@@ -98,7 +98,7 @@ class TaskFacts(Model):
     batching: str = ""
     """How requests were put into batches."""
     notes: tuple[str, ...] = ()
-    """What the plan said of its prompts and metrics, each beginning with the task."""
+    """The plan's notes on prompts and metrics, each beginning with the task."""
 
 
 class Verdict(Model):
@@ -127,18 +127,18 @@ class Verdict(Model):
     elapsed_s: float
     partial: bool = False
     report_only: bool = False
-    """No verdict was asked for (`--report-only`): no gate was applied; `decision` tells at most that it is INVALID."""
+    """No verdict was asked for (`--report-only`): no gate was applied; `decision` is at most INVALID."""
     limit: int | None = None
     """At most this many items of each task (`--limit`)."""
     label: str = ""
-    """The version as its makers call it (`--label`)."""
+    """The version's label (`--label`)."""
     baseline_conditions: Conditions | None = None
     base: BaseModelFacts | None = None
     """The model before fine-tuning, where the suite names one."""
     reference: str | None = None
     """`variant@run` of the last promoted version, where there is one."""
     reference_label: str | None = None
-    """What people call that version: the name it was promoted under."""
+    """That version's name: the one it was promoted under."""
     gate_changes: tuple[GateChange, ...] = ()
     """Gates that changed since that version was promoted."""
     waivers: tuple[WaiverUse, ...] = ()
@@ -146,11 +146,11 @@ class Verdict(Model):
     noise: Noise | None = None
     """The baseline against itself, where that was measured."""
     method: tuple[str, ...]
-    """How it was judged, in plain sentences."""
+    """How it was judged, in sentences."""
 
     @property
     def headline(self) -> str:
-        """What stands over a report: the decision, or that none was asked."""
+        """The headline of a report: the decision, or that none was asked for."""
         return "REPORT ONLY" if self.report_only else self.decision
 
     @property

@@ -73,7 +73,7 @@ class Line:
     label: str = ""
     about: tuple[str, ...] = ()
     only: tuple[Audience, ...] = ()
-    """Who is told; empty for all."""
+    """The audiences that get it; empty for all."""
     annotation: str = ""
     """Title of the annotation it is; empty where it is none."""
 
@@ -314,7 +314,7 @@ def titled(*columns: Column | str) -> tuple[Column, ...]:
 
 
 def told(lines: Sequence[Line], audience: Audience) -> list[Line]:
-    """The lines that this audience is told."""
+    """The lines for this audience."""
     return [line for line in lines if not line.only or audience in line.only]
 
 

@@ -1,6 +1,6 @@
 """Blocks in a terminal, read in ten seconds. Decisions are words first and colours second.
 
-Columns that do not fit are left out, last the quality; nothing a model wrote is printed raw.
+Columns that do not fit are dropped, quality last; nothing a model wrote is printed raw.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def print_verdict(verdict: Verdict, console: Console, rows: tuple[Row, ...] = SE
 
 
 def print_measures(verdict: Verdict, console: Console) -> None:
-    """Every measure of every candidate beside the baseline, without a judgement."""
+    """Every measure of every candidate and the baseline, without a judgement."""
     draw(arranged(verdict, "compare"), console, "compare")
 
 

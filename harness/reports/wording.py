@@ -136,7 +136,7 @@ def decision_word(verdict: Verdict, decision: Decision) -> str:
 
 
 def explain_command(verdict: Verdict, finding: Finding) -> str:
-    """What shows how a finding came about."""
+    """The command that explains a finding."""
     parts = ["quantgate", "explain", verdict.run, str(finding.position), "--variant", finding.variant]
     if finding.slice is not None:
         parts += ["--slice", finding.slice]

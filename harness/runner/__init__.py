@@ -1,1 +1,1 @@
-"""The schedule of a run: which evaluations are missing, which worker does them, resume. Owns no judgement."""
+"""The schedule of a run: which evaluations are missing, which worker computes them, resume. Judges nothing."""

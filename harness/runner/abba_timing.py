@@ -49,7 +49,7 @@ class Timer:
         self._worker: Worker | None = None
 
     def measure(self, candidate: RunVariant, host: Host, reporter: Reporter) -> SpeedRecord:
-        """Time one candidate beside the baseline. When one of the two dies, both start anew: the pairs of a record
+        """Time one candidate beside the baseline. When one of the two dies, both start again: the pairs of a record
         come from the same processes. Raises `WorkerError` or `EngineError`."""
         return insist(lambda: self._measure(candidate, host, reporter), forget=self.close, say=reporter.say)
 

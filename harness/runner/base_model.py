@@ -14,12 +14,13 @@ from harness.suite.locations import resolve_model
 from harness.suite.variant_model import Base, Variant
 
 NAME = "base model"
-"""What messages, logs and records call it. A variant's name has no space, so none is called so."""
+"""Its name in messages, logs and records. Variant names have no space, so none is equal to it."""
 AUTO = "auto"
 
 
 def resolve_base(loaded: LoadedSuite, *, offline: bool, fresh: bool = False) -> RunVariant:
-    """The suite's `base`, with the baseline's engine, device and dtype. Raises `EngineError` when it cannot be had."""
+    """The suite's `base`, with the baseline's engine, device and dtype. Raises `EngineError` when it is not
+    available."""
     assert loaded.suite.base is not None
     try:
         spec = base_variant(loaded, loaded.suite.base)

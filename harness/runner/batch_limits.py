@@ -1,5 +1,5 @@
 """Under which limits the chunks of an evaluation were batched. A resumed run may have another budget than the one that
-began; the answers are used all the same, and which chunks had which limits is kept and said."""
+began; the answers are used all the same, and which chunks had which limits is recorded and reported."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class BatchLog:
         """Padded tokens of the largest batch, where memory ran out with a larger one."""
 
     def allowed(self, tokens: int | None) -> bool:
-        """Keep what memory allows, so that a later run need not find it again. Whether that is news."""
+        """Record what memory allows, so that a later run need not find it again. Returns whether that is new."""
         if tokens is None or tokens == self.tokens:
             return False
         self.tokens = tokens

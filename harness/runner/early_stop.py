@@ -1,4 +1,4 @@
-"""Early FAIL while a variant runs: which gates may stop it, the look at the end of each block, and what that saved.
+"""Early FAIL while a variant runs: which gates may stop it, the check at the end of each block, and what that saved.
 
 The baseline is complete by then. A stop leaves the evaluation unfinished in the store, so that a later run without
 it, or with a wider limit, goes on from there.
@@ -34,8 +34,8 @@ class Stopper:
 
 
 def stoppers(suite: Suite, variant: str, plan: TaskPlan) -> tuple[Stopper, ...]:
-    """The blocking gates whose limit on this task a variant can be seen to break before it was asked everything. Not
-    one that is waived today: its FAIL would hold nobody up."""
+    """The blocking gates on this task whose limit can be shown to be broken before the task is complete. Not one that
+    is waived today: its FAIL would not block."""
     today = datetime.now(UTC).date()
     together = max(1, chances(suite.gates, variant))
     return tuple(
@@ -151,7 +151,7 @@ class SequentialMonitor:
 
 
 def stop_words(stop: EarlyStop) -> str:
-    """For whoever watches the run; the verdict has its own."""
+    """For the run's log; the verdict has its own sentence."""
     saved = "" if stop.saved_s is None else f", about {stop.saved_s:.0f} s of asking saved"
     return (
         f"stopped after {stop.items} of {stop.planned} items, {stop.metric} fell by {100 * stop.drop:.1f} points where "

@@ -1,4 +1,4 @@
-"""How long a run still takes: the work that is left, at the pace of what was done. `progress.py` puts it into words.
+"""The remaining time of a run: the remaining work, at the pace so far. `progress.py` formats it.
 
 Nothing is taken from other runs, and loading is not counted. Work is in tokens, so items of any length count for what
 they cost; timed pairs have their own.
@@ -26,7 +26,7 @@ class Amount:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkItem:
-    """What one variant is asked in one task, or how it is timed."""
+    """One variant's work on one task, or its timing."""
 
     variant: str
     task: str
@@ -36,14 +36,14 @@ class WorkItem:
 
 @dataclass(frozen=True, kw_only=True)
 class Remaining:
-    """Seconds; None where there is no pace to go by yet."""
+    """Seconds; None where there is no estimate yet."""
 
     task_s: float | None = None
     """Of what goes on now."""
     run_s: float | None = None
     """Of the whole run; None too where nothing comes after what goes on now."""
     untold: bool = False
-    """There are timings to come which `run_s` does not hold, because none was made yet."""
+    """Timings are still to come that `run_s` leaves out, because none was made yet."""
 
 
 @dataclass(kw_only=True)
@@ -53,7 +53,7 @@ class _Done:
 
 
 class Eta:
-    """Is told what begins, goes on and ends, and knows what is left. `now`: a clock, in seconds."""
+    """Tracks what begins, progresses and ends, and estimates what is left. `now`: a clock, in seconds."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
@@ -64,7 +64,7 @@ class Eta:
         self._last = 0.0
 
     def expect(self, parts: Sequence[WorkItem]) -> None:
-        """What the run has to do, in its order by variant."""
+        """The run's work items, in its order by variant."""
         self._ahead = list(parts)
 
     def begin(self, variant: str, task: str, total: Amount, done: Amount, unit: str) -> None:
@@ -123,7 +123,7 @@ class Eta:
         return _over(of_variant) or _over(list(items.values()))
 
     def _ratio(self, variant: str, other: str) -> float:
-        """How many times as long the first takes as the second for the same items; 1 where nobody knows."""
+        """How many times as long the first takes as the second for the same items; 1 where unknown."""
         mine = theirs = 0.0
         for (name, task, unit), done in self._done.items():
             beside = self._done.get((other, task, unit))

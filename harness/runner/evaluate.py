@@ -1,4 +1,5 @@
-"""One variant on one task, chunk by chunk, each stored before the next is asked. Resume is reading what is there."""
+"""One variant on one task, chunk by chunk, each stored before the next is computed. Resuming means reading what is
+stored."""
 
 from __future__ import annotations
 
@@ -51,8 +52,8 @@ def evaluate(
     states: Path | None = None,
     watch: SequentialMonitor | None = None,
 ) -> EvaluationManifest:
-    """Run what is missing of one evaluation and declare it complete, or stop where `watch` sees a limit broken: then
-    what comes back is of the part up to there, and the evaluation stays unfinished.
+    """Compute the missing chunks of one evaluation and mark it complete, or stop where `watch` finds a limit broken:
+    then the result covers the part up to there, and the evaluation stays unfinished.
 
     `identity`: of this evaluation; `states`: the folder of those a divergence is measured from, where it is not that of
     `identity.baseline`. `keep_states`: this is the baseline and later variants will need its states. Raises
@@ -101,7 +102,7 @@ def evaluate(
 def _asking(
     run: RunSetting, session: Session, plan: TaskPlan, identity: Identity, *, keep_states: bool, states: Path | None
 ) -> _Asking:
-    """What asks the chunks of one evaluation, with what is stored of it so far."""
+    """Computes the chunks of one evaluation, given what is stored of it so far."""
     store, key, baseline = run.store, evaluation_key(identity), identity.baseline
     batches = BatchLog(store, key)
     session.remember(batches.tokens)
@@ -136,14 +137,14 @@ def _checked(store: Store, baseline: str) -> Callable[[str], None]:
 
 
 def _amount(plan: TaskPlan, first: int = 0, end: int | None = None) -> Amount:
-    """What lies in some chunks of a plan."""
+    """The records in some chunks of a plan."""
     chunks = plan.chunks[first:end]
     return Amount(items=sum(map(len, chunks)), work=work_of(plan, chunks))
 
 
 @dataclass(kw_only=True)
 class _Asking:
-    """Asks a worker the next chunk of an evaluation and scores the answers item by item."""
+    """Sends a worker the next chunk of an evaluation and scores the answers item by item."""
 
     session: Session
     plan: TaskPlan
@@ -151,7 +152,7 @@ class _Asking:
     batches: BatchLog
     say: Callable[[str], None]
     states_out: Path | None
-    """Folder for the states of this variant; None where nobody needs them."""
+    """Folder for the states of this variant; None where they are not needed."""
     states_in: Path | None
     """Folder of the baseline's states; None where no divergence is measured."""
     check_states: Callable[[str], None] | None
@@ -169,7 +170,7 @@ class _Asking:
         return records
 
     def keep_limits(self) -> None:
-        """What batches of the chunk just asked went by, before its answers are stored."""
+        """The batch limits of the chunk just computed, before its answers are stored."""
         self._keep_allowed()
         if said := self.batches.asked(len(self.chunks.digests), self.session.facts()):
             self.say(f"{self.session.variant.name} · {self.plan.name}: {said}")
@@ -201,7 +202,7 @@ def ask_worker(
     states_out: str | None = None,
     states_in: str | None = None,
 ) -> Answers:
-    """The answers to requests of a task, in their order. Raises `WorkerError` for fewer or more than were asked."""
+    """The answers to requests of a task, in their order. Raises `WorkerError` for fewer or more than were requested."""
     answers: Answers
     if not flat:
         answers = []

@@ -1,4 +1,4 @@
-"""Under which key each evaluation of a run is stored: what decides it, and the attempt that is the one to use."""
+"""The key under which each evaluation of a run is stored: what determines it, and which attempt to use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EARLIER = (
 
 
 def is_of_earlier_version(store: Store, suite: str) -> bool:
-    """Whether the newest run of a suite points at evaluations that this version does not use any more."""
+    """Whether the newest run of a suite points at evaluations that this version no longer uses."""
     try:
         newest = store.run(suite, store.runs(suite)[-1].name)
         found = [store.evaluation(key) for key in newest.variants[newest.baseline].evaluations.values()]
@@ -50,12 +50,12 @@ class Keys:
         return f"{plain}-{attempt}" if attempt else plain
 
     def timed(self, plain: str, key: str) -> None:
-        """A timing was stored: whoever comes later uses it."""
+        """A timing was stored: later variants reuse it."""
         if key == f"{plain}-{self._run}":
             self._store.save_attempt(plain, self._run)
 
     def begin(self, identity: Identity) -> None:
-        """An evaluation is computed now: whoever comes later uses it, or goes on with it."""
+        """An evaluation is being computed: later variants reuse it, or continue it."""
         if identity.attempt == self._run:
             self._store.save_attempt(evaluation_key(identity.model_copy(update={"attempt": ""})), self._run)
 

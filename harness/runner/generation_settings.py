@@ -1,4 +1,5 @@
-"""The generation settings in a model's own files: the baseline's hold for everybody, what others say is named.
+"""The generation settings in a model's own files: the baseline's apply to all variants, differences in others' are
+reported.
 
 They are read as transformers reads them: `generation_config.json`, or what `config.json` holds of them where that file
 is missing. Loads no weights.
@@ -29,7 +30,7 @@ TEXT_PARTS = ("text_config", "decoder", "generator")
 
 
 def own_rules(load: LoadSpec) -> Decoding | None:
-    """The rules in the model's own files; None where no files can be asked (scripted, a GGUF file alone, a server
+    """The rules in the model's own files; None where there are no such files (scripted, a GGUF file alone, a server
     without a tokenizer's folder). Raises `SuiteError` for settings that no model can have."""
     found = _own(load)
     return None if found is None else found.rules
@@ -37,7 +38,7 @@ def own_rules(load: LoadSpec) -> Decoding | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """The rules that hold for everybody, or why they cannot be read, which matters where something is generated."""
+    """The rules for all variants, or why they cannot be read, which matters only where something is generated."""
 
     decoding: Decoding | None
     unreadable: SuiteError | None = None
@@ -49,7 +50,7 @@ class Rules:
 
 
 def rules_for(loaded: LoadedSuite, baseline: LoadSpec, tokenizer: Tokenizer) -> Rules:
-    """The baseline's rules, changed as the suite says. Raises `SuiteError` for what the suite says wrongly."""
+    """The baseline's rules, changed as the suite says. Raises `SuiteError` for invalid rules in the suite."""
     try:
         own = own_rules(baseline)
     except SuiteError as error:
@@ -59,7 +60,7 @@ def rules_for(loaded: LoadedSuite, baseline: LoadSpec, tokenizer: Tokenizer) -> 
 
 @dataclass(frozen=True, kw_only=True)
 class _Settings:
-    """Generation settings as they stand in a file."""
+    """Generation settings as stored in a file."""
 
     file: Path | None
     given: Mapping[str, Any]
@@ -84,7 +85,7 @@ def _own(load: LoadSpec) -> _Settings | None:
 
 
 def decoding_notes(load: LoadSpec, rules: Decoding | None) -> tuple[str, ...]:
-    """What the variant's own file says otherwise, in words."""
+    """Differences in the variant's own file, as a sentence."""
     if rules is None:
         return ()
     kind = ENGINES[load.engine].model
@@ -140,13 +141,13 @@ def _settings(path: str, revision: str | None, *, only_generation: bool = False)
 
 
 def _from_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The settings that stand in a model's configuration; those of its text part where the whole says nothing."""
+    """The settings in a model's configuration; those of its text part where the top level has none."""
     part: Mapping[str, Any] = next((config[name] for name in TEXT_PARTS if isinstance(config.get(name), Mapping)), {})
     return {**part, **{name: value for name, value in config.items() if value is not None}}
 
 
 def _file(place: str, name: str, revision: str | None) -> Path | None:
-    """A file of a folder, or of a hub id: from the local cache, or from the hub where it may be asked."""
+    """A file of a folder, or of a hub id: from the local cache, or from the hub where that is allowed."""
     if Path(place).is_dir():
         return file if (file := Path(place) / name).is_file() else None
     from transformers.utils.hub import cached_file
@@ -166,7 +167,7 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        message = f"expected JSON that can be read: {type(error).__name__}: {error}"
+        message = f"expected valid JSON: {type(error).__name__}: {error}"
         raise SuiteError((Problem(place=str(file), key="", message=message),)) from error
     if not isinstance(found, dict):
         raise SuiteError((Problem(place=str(file), key="", message="expected a JSON object"),))

@@ -1,4 +1,5 @@
-"""Whether others keep this machine's processors busy, which decides how a worker's threads wait for each other.
+"""Whether other processes keep this machine's processors busy, which decides how a worker's threads wait for each
+other.
 
 Threads that spin a moment before they sleep, as OpenMP's do by default, score a quarter faster on idle processors;
 beside one busy process they are 1.6 times slower than threads that sleep at once (benchmarks/NOTES.md).
@@ -14,9 +15,9 @@ from pathlib import Path
 import psutil
 
 BUSY = 0.25
-"""Processors' worth of others' work from which on a run counts as in company."""
+"""Load by other processes, in processors, from which the host counts as busy."""
 SHORTEST_S = 0.3
-"""Seconds of looking that are enough to tell: the system counts in hundredths."""
+"""Seconds of observation that suffice: the system counts in hundredths."""
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """What a container may use, on Linux: microseconds of processor time, or `max`, in a period of microseconds."""
 

@@ -71,7 +71,7 @@ def making(method: Method, block: Mapping[str, object]) -> Runtime:
 def needed_environments(loaded: LoadedSuite, say: Callable[[str], None]) -> list[Environment]:
     """The environments that a suite's variants name, or need for what is not installed here.
 
-    `say` is told of a variant whose weights cannot be looked at, so that what reads them is unknown.
+    `say` gets a note for a variant whose weights cannot be inspected, so that its loader is unknown.
     """
     found: dict[str, Environment] = {}
     for name, variant in loaded.suite.variants.items():
@@ -90,7 +90,7 @@ def refuse_without_gpu(environment: Environment) -> None:
 
 
 def _loads_in(loaded: LoadedSuite, name: str, variant: Variant, say: Callable[[str], None]) -> Environment | None:
-    """The environment a variant is loaded in; None for none, and for one that cannot be told."""
+    """The environment a variant is loaded in; None for none, and for one that is unknown."""
     asked = variant.environment
     if isinstance(asked, str) and asked not in shipped():
         return None
@@ -102,7 +102,7 @@ def _loads_in(loaded: LoadedSuite, name: str, variant: Variant, say: Callable[[s
             source = Source(place=place, revision=revision_of(loaded.suite, variant))
         return _environment(loaded, variant, reader_of(variant, source).method)
     except SuiteError as error:
-        say(f"{name}: {error.problems[0].message}; what it needs to be loaded cannot be told before")
+        say(f"{name}: {error.problems[0].message}; which library loads it is not known before")
     except EngineError as error:
         say(f"{name}: {error}")
     return None

@@ -85,7 +85,7 @@ def _named(source: Source) -> str:
     try:
         config = json.loads(file.read_text())
     except (OSError, ValueError) as error:
-        raise EngineError(f"{file}: expected JSON that can be read: {error}") from error
+        raise EngineError(f"{file}: expected valid JSON: {error}") from error
     described = config.get("quantization_config") if isinstance(config, Mapping) else None
     if not described:
         return ""

@@ -20,7 +20,7 @@ from harness.worker.versions import device_type, gpu_count, library_versions
 
 
 def trusts(suite: Suite, spec: Variant) -> bool:
-    """Whether code that lies beside a variant's weights may run."""
+    """Whether code next to a variant's weights may run."""
     return suite.trust_remote_code if spec.trust_remote_code is None else spec.trust_remote_code
 
 
@@ -96,7 +96,7 @@ def make_checkpoint(
 
 
 def _apart(artifacts: Path, source: Path) -> Path:
-    """The folder of made checkpoints. Raises `UsageError` where they would lie among the weights they are made from."""
+    """The folder of made checkpoints. Raises `UsageError` where they would be among the weights they are made from."""
     root = artifacts.resolve()
     if root.is_relative_to(source.resolve()):
         raise UsageError(

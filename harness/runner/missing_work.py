@@ -1,5 +1,5 @@
 """What a run has to do, in its order: every evaluation and timing that is not stored. Said in advance, so that the time
-left of the whole run can be told."""
+left of the whole run can be estimated."""
 
 from __future__ import annotations
 

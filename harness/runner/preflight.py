@@ -20,7 +20,7 @@ from harness.worker.versions import gpu_count
 
 
 def preflight_problems(loaded: LoadedSuite) -> tuple[str, ...]:
-    """One sentence per thing that stands in the way, with what to do."""
+    """One sentence per obstacle, with what to do."""
     found: list[str] = []
     for name, variant in loaded.suite.variants.items():
         found.extend(f"{name}: {each}" for each in _variant(loaded, name, variant))
@@ -60,7 +60,7 @@ def _variant(loaded: LoadedSuite, name: str, variant: Variant) -> list[str]:
     if folder is not None and folder.is_dir():
         described = (folder / "config.json").is_file() or (folder / "adapter_config.json").is_file()
         if not described and variant.gguf_file is None:
-            found.append(f"{folder} has no config.json, so it is no model folder")
+            found.append(f"{folder} has no config.json, so it is not a model folder")
     if place is not None and variant.quantize is not None:
         found.extend(_told(partial(check_source, place, variant)))
     return [*found, *_method(loaded, variant, source)]

@@ -20,6 +20,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
+from harness.notation import duration
 from harness.runner.eta import Amount, Eta, Remaining, WorkItem
 from harness.shown import showable
 
@@ -28,10 +29,10 @@ QUIET_S = 10.0
 
 
 class Reporter(Protocol):
-    """What a run tells while it works."""
+    """A run's progress, as it works."""
 
     def expect(self, parts: Sequence[WorkItem]) -> None:
-        """What the run has to do, in its order by variant."""
+        """The run's work items, in its order by variant."""
         ...
 
     def say(self, text: str) -> None:
@@ -79,8 +80,8 @@ class _Items(ProgressColumn):
 
 
 class _Left(ProgressColumn):
-    """The time left of the task that goes on. rich's own goes by the last half minute, in which a slow task gives no
-    sign of life."""
+    """The remaining time of the current task. rich's own uses the last half minute, in which a slow task may not
+    advance."""
 
     def __init__(self, eta: Eta) -> None:
         super().__init__(table_column=Column(no_wrap=True))
@@ -88,7 +89,7 @@ class _Left(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         left_s = None if task.finished else self._eta.left().task_s
-        return Text("" if left_s is None else f"{_clock(left_s)} left", "cyan")
+        return Text("" if left_s is None else f"{duration(left_s)} left", "cyan")
 
 
 class Live(Progress):
@@ -184,7 +185,7 @@ class Lines:
         rate = (self._done - self._before) / (now - self._started)
         left = self._eta.left()
         words = [f"{self._done}/{self._total}", f"{rate:.1f} {self._unit}/s"]
-        words += [] if left.task_s is None else [f"about {_clock(left.task_s)} left"]
+        words += [] if left.task_s is None else [f"about {duration(left.task_s)} left"]
         whole = _whole(left)
         self.say(f"{self._name}: {', '.join(words)}{whole and '; '}{whole}")
 
@@ -193,21 +194,14 @@ class Lines:
         took = self._now() - self._started
         new = self._done - self._before
         rate = f", {new / took:.1f} {self._unit}/s" if new and took > 0 else ""
-        self.say(f"{self._name}: {self._done}/{self._total} in {_clock(took)}{rate}")
+        self.say(f"{self._name}: {self._done}/{self._total} in {duration(took)}{rate}")
 
 
 def _whole(left: Remaining) -> str:
-    """What is left of the run, in words; empty where nobody knows or nothing else is."""
+    """The remaining time of the run, as a phrase; empty where it is unknown or nothing else remains."""
     if left.run_s is None:
         return ""
-    return f"whole run: about {_clock(left.run_s)} left{', and its timings' if left.untold else ''}"
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+    return f"whole run: about {duration(left.run_s)} left{', and its timings' if left.untold else ''}"
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The baseline asked a second time, in other batches. A stored evaluation like others: done once, resumed, reused."""
+"""The baseline's second pass, in other batches. A stored evaluation like others: computed once, resumed, reused."""
 
 from __future__ import annotations
 
@@ -31,9 +31,8 @@ class SecondPasses:
 
 
 def second_passes(run: RunSetting, session: Session, first: Mapping[str, str], noise: NoiseFloor) -> SecondPasses:
-    """Ask the baseline again what is missing. `first`: task to its evaluation of the first pass.
-
-    A baseline that was asked everything once is a baseline: what fails here is said and stops no run.
+    """Compute the missing parts of the second pass. `first`: task to its evaluation of the first pass. A failure here
+    is reported and does not stop the run: one complete pass is enough for a baseline.
     """
     found: dict[str, str] = {}
     try:

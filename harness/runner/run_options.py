@@ -1,6 +1,6 @@
 """The options of a run, written once: `quantgate run`, `harness.run`'s keywords and the table in the docs follow.
 
-Owns their names, types, defaults and help, and what values of them are refused; what an option does is the runner's.
+Owns their names, types, defaults and help, and which values are refused; what an option does is up to the runner.
 Light, as the command line starts with it.
 """
 
@@ -27,7 +27,8 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """How a field of `RunOptions` stands on the command line. What other commands take too has none of its own."""
+    """How a field of `RunOptions` appears on the command line. Options shared with other commands have none of their
+    own."""
 
     help: str
     flag: str | None = None
@@ -42,7 +43,7 @@ def _shown(text: str, *, flag: str | None = None, size: str | None = None) -> Ma
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """What may be said about a run beside its suite."""
+    """Everything about a run that is not in its suite."""
 
     results: str | Path = Path("results")
     artifacts: str | Path = Path("artifacts")
@@ -83,7 +84,7 @@ class RunOptions:
                 if name not in known:
                     raise UsageError(f"{option} {name}: the suite has {', '.join(known)}")
         if self.limit is not None and self.limit < 1:
-            raise UsageError(f"--limit: expected a whole number from 1, got {self.limit}")
+            raise UsageError(f"--limit: expected an integer of at least 1, got {self.limit}")
         if self.stuck_after is not None and not self.stuck_after > 0:
             raise UsageError(f"--stuck-after: expected seconds, more than 0, got {self.stuck_after:g}")
         if len(self.label) > LONGEST_LABEL or not self.label.isprintable():

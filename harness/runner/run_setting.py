@@ -1,4 +1,4 @@
-"""What holds for every variant of one run: what is asked, of which baseline, and where the answers lie."""
+"""The setting shared by all variants of one run: which requests, which baseline, and where the answers are stored."""
 
 from __future__ import annotations
 

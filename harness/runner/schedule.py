@@ -49,8 +49,8 @@ def new_run_id(now: datetime) -> str:
 def run_suite(loaded: LoadedSuite, options: RunOptions, reporter: Reporter) -> RunManifest:
     """Run what is missing of a suite and store the run's manifest.
 
-    Raises `SuiteError` for data that is wrong, `RunError` when the run could not be done (the results folder, the
-    baseline), `RecordError` for damaged records. A candidate that fails is recorded in the manifest, not raised.
+    Raises `SuiteError` for data that is wrong, `RunError` when the run fails (the results folder, the baseline),
+    `RecordError` for damaged records. A candidate that fails is recorded in the manifest, not raised.
     """
     options.check(loaded.suite)
     if options.offline:
@@ -157,7 +157,7 @@ class _Run:
             raise RunError(f"the baseline {baseline.name} could not be run: {error}") from error
 
     def _base(self, evaluator: VariantEvaluator) -> VariantRun | None:
-        """The model before fine-tuning. That it cannot be had is recorded: only what is retained needs it."""
+        """The model before fine-tuning. That it is not available is recorded: only the retained gain needs it."""
         if self.loaded.suite.base is None:
             return None
         try:
@@ -173,7 +173,8 @@ class _Run:
         return replace(variant, load=replace(variant.load, memory_budget=self.options.memory_budget))
 
     def _resolve(self, name: str) -> RunVariant | EngineError:
-        """The variant ready to run, its checkpoint made; or why it cannot be had here, so that the others still run."""
+        """The variant ready to run, its checkpoint made; or why it is not available here, so that the others still
+        run."""
         try:
             return self._within(
                 resolve_variant(
@@ -214,8 +215,8 @@ class _Run:
         return run
 
     def _asked_who(self, variant: RunVariant) -> RunVariant:
-        """A served variant with what its server says of itself now. Where it answers otherwise than what is stored of
-        it, nothing of that is used."""
+        """A served variant with its server's current description. Where its answers differ from the stored ones, none
+        of those are used."""
         if variant.spec.engine_row.model != "address":
             return variant
         session = self.workers.session(variant)
@@ -225,7 +226,7 @@ class _Run:
                 chunks = self.setting.store.chunks(self.setting.key(variant, plan))
                 stored = {record.item: record for chunk in chunks.load() for record in chunk}
                 if not same_answers(session, plan, stored, self.run_id):
-                    says = "the server answers otherwise than is stored of it, so that all is asked anew"
+                    says = "the server's answers differ from those stored, so everything is computed again"
                     self.reporter.say(f"{variant.name} · {plan.name}: {says}")
                     self.setting.keys.renew(variant)
                     break

@@ -1,9 +1,9 @@
-"""Whether a served model is the one whose answers are stored: a few of them are asked again.
+"""Whether a served model is the one whose answers are stored: a few items are computed again.
 
-What stands behind an address cannot be read, and another model may answer there tomorrow. What a server says of itself
-is part of an evaluation's identity; a server that says nothing of it, or says what it was told to, is known by its
-answers alone. Owns which items are asked and how close answers have to be; a model that answers all of them alike is
-taken for the same.
+The weights behind an address cannot be read, and another model may answer there tomorrow. A server's description of
+itself is part of an evaluation's identity; a server that has none, or a configured one, is identified by its answers
+alone. Owns which items are repeated and how close answers must be; a model that answers all of them alike counts as the
+same.
 """
 
 from __future__ import annotations
@@ -20,16 +20,14 @@ from harness.runner.session import Session
 from harness.runner.tokenizer_agreement import first_disagreement
 
 PROBED = 8
-"""Items of each task that are asked again."""
+"""Items of each task that are repeated."""
 CLOSE_NATS = 0.01
-"""A log-likelihood over n tokens may move by so much times the square root of n: other batches move it by less."""
+"""Tolerance of a log-likelihood over n tokens, times the square root of n: other batches change it by less."""
 
 
 def same_answers(session: Session, plan: TaskPlan, stored: Mapping[str, ItemRecord], seed: str) -> bool:
-    """Whether the server answers some of the stored items as it did. `seed`: which ones; another one for every run, so
-    that no one part of a task stands for the whole for ever.
-
-    Raises `EngineError` and `WorkerError` where it cannot be asked.
+    """Whether the server answers some of the stored items as before. `seed`: which ones; different in every run, so
+    that different items are tried over time. Raises `EngineError` and `WorkerError` where it does not answer.
     """
     known = [place for place, item in enumerate(plan.items) if item.item in stored and plan.requests[place]]
     if not known:

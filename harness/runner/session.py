@@ -1,4 +1,4 @@
-"""A variant's worker over a run's faults: started when first needed, and again when it dies or hangs."""
+"""A variant's worker across faults: started when first needed, and again when it dies or hangs."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from harness.worker.client import LIMIT_S, Worker
 RESTARTS = 2
 """How often in a row a worker that died or hung is started again before the variant is given up."""
 FEWEST_S = 600.0
-"""The least that a chunk may take, however fast the ones before it were."""
+"""The minimum time limit of a chunk, however fast the earlier ones were."""
 TIMES_SLOWEST = 10.0
-"""A chunk that takes so many times as long as the slowest before it is taken for stuck. The first is the longest."""
+"""A chunk that takes so many times as long as the slowest before it counts as hung. The first is the longest."""
 T = TypeVar("T")
 
 
 def insist(attempt: Callable[[], T], *, forget: Callable[[], None], say: Callable[[str], None]) -> T:
-    """What `attempt` gives. After a `WorkerError` the dead worker is forgotten and the attempt made again, at most
+    """The result of `attempt`. After a `WorkerError` the dead worker is dropped and the attempt repeated, at most
     `RESTARTS` times."""
     for _ in range(RESTARTS):
         try:
@@ -36,7 +36,7 @@ def insist(attempt: Callable[[], T], *, forget: Callable[[], None], say: Callabl
 
 
 def load(worker: Worker, variant: RunVariant) -> Facts:
-    """Have a variant loaded, and its files held against what was hashed. Raises `EngineError`, `WorkerError`."""
+    """Load a variant, and check its files against what was hashed. Raises `EngineError`, `WorkerError`."""
     facts = worker.load(variant.load)
     if variant.content is not None:
         check_loaded(variant.content, worker.opened())
@@ -46,9 +46,8 @@ def load(worker: Worker, variant: RunVariant) -> Facts:
 
 
 class Session:
-    """A variant's worker. Counts on the store for where it was.
-
-    `stuck_after`: seconds that any one operation may take; None goes by what the chunks before it took.
+    """A variant's worker. Relies on the store for its progress. `stuck_after`: seconds that any one operation may take;
+    None derives it from earlier chunks.
     """
 
     def __init__(
@@ -65,15 +64,15 @@ class Session:
         self._facts: Facts | None = None
         self._loading = False
         self.batch_tokens: int | None = None
-        """Padded tokens of the largest batch that is asked, since a larger one did not fit."""
+        """Padded tokens of the largest batch, since a larger one did not fit."""
         self._told: int | None = None
 
     def ask(self, question: Callable[[Worker], T], batch: Sequence[Sized] = ()) -> T:
         """The answer of a live worker. Raises `WorkerError` when none lives long enough, `EngineError` when the engine
         refuses.
 
-        `batch`: the requests in the question. Where the system kills the worker because memory ran out, they are asked
-        again in batches of half the size, until each is alone; only then does it count as a death like others.
+        `batch`: the requests in the question. Where the system kills the worker because memory ran out, they are
+        repeated in batches of half the size, until each is alone; only then does it count as a death like others.
         """
         return insist(lambda: self._within_memory(question, batch), forget=self.close, say=self._say)
 
@@ -96,7 +95,7 @@ class Session:
             return answer
 
     def remember(self, tokens: int | None) -> None:
-        """Ask in batches of at most so many padded tokens from now on; None says nothing."""
+        """Use batches of at most so many padded tokens from now on; None changes nothing."""
         if tokens is not None:
             self.batch_tokens = min(tokens, self.batch_tokens or tokens)
 
@@ -110,13 +109,13 @@ class Session:
         return self.ask(lambda worker: worker.encode(texts, add_special_tokens=add_special_tokens))
 
     def limit_s(self, slowest_s: float | None) -> float:
-        """What the next chunk of a task may take, from the slowest one seen."""
+        """Time limit of the next chunk of a task, from the slowest one so far."""
         if self._stuck_after is not None:
             return self._stuck_after
         return LIMIT_S if slowest_s is None else max(FEWEST_S, TIMES_SLOWEST * slowest_s)
 
     def begin(self, *, beside: bool = False) -> None:
-        """Start loading, and come back at once. What goes wrong is told to whoever asks first."""
+        """Start loading, and come back at once. A failure is raised to the first caller that asks."""
         if self._worker is None:
             self._worker = self._start()
             self._loading = True
@@ -126,14 +125,15 @@ class Session:
                 self.close()
 
     def settle(self) -> None:
-        """Wait for a load that was begun, so that it disturbs no timing. What goes wrong waits for whoever asks."""
+        """Wait for a load that was begun, so that it disturbs no timing. A failure is raised to the next caller that
+        asks."""
         if self._loading:
             with suppress(WorkerError, EngineError):
                 self._live()
 
     @property
     def started(self) -> bool:
-        """Whether a worker was had at least once, so that its facts are known."""
+        """Whether a worker was loaded at least once, so that its facts are known."""
         return self._facts is not None
 
     def close(self) -> None:

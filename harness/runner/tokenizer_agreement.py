@@ -1,4 +1,4 @@
-"""Whether a variant's own tokenizer agrees with the plan, which every variant is asked by."""
+"""Whether a variant's own tokenizer agrees with the plan, which every variant uses."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""All that one variant is asked: its tasks, stored or asked now, up to where it is unfit or stopped early; and the
-baseline's second pass. Times nothing, and leaves what goes wrong to whoever asked for the variant."""
+"""All evaluations of one variant: its tasks, stored or computed now, up to where it is unfit or stopped early; and the
+baseline's second pass. Times nothing, and leaves errors to the caller."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from harness.suite.variant_model import Variant
 
 @dataclass(kw_only=True)
 class _Found:
-    """What one variant has shown so far."""
+    """One variant's state so far."""
 
     keys: dict[str, str] = field(default_factory=dict)
     """Task to its whole evaluation."""
@@ -44,7 +44,7 @@ class _Found:
 class VariantEvaluator:
     """Evaluates one variant after another.
 
-    `decoding_notes`: what a variant's own settings say otherwise; `stop_early`: whether candidates may be stopped.
+    `decoding_notes`: differences in a variant's own settings; `stop_early`: whether candidates may be stopped.
     """
 
     def __init__(
@@ -88,11 +88,11 @@ class VariantEvaluator:
         )
 
     def settle(self) -> None:
-        """Wait until nothing loads for later: loading disturbs timings."""
+        """Wait until nothing preloads: loading disturbs timings."""
         self._preload.settle()
 
     def _ask_tasks(self, variant: RunVariant, session: Session, found: _Found) -> None:
-        """What is stored of each task, and what is not is asked, up to where the variant is unfit or stopped."""
+        """Uses the stored evaluation of each task or computes it, up to where the variant is unfit or stopped."""
         watches = self._watches(variant)
         # The tasks that can stop it come first, so that it is asked as little as possible.
         for plan in sorted(self._run.plans, key=lambda plan: plan.name not in watches):
@@ -124,7 +124,7 @@ class VariantEvaluator:
             found.keys[plan.name] = key
 
     def _may_ask(self, session: Session, found: _Found) -> bool:
-        """Whether the variant's numbers can mean anything, by its weights and tokens. Loads it the first time."""
+        """Whether the variant's numbers are meaningful, by its weights and tokens. Loads it the first time."""
         spec, spins = session.variant.spec, self._workers.spins(session.variant)
         if not found.checked:
             found.facts, found.checked = stored_facts(self._preload.facts(session, spins=spins)), True
@@ -135,14 +135,14 @@ class VariantEvaluator:
         return found.fit(spec)
 
     def _second_passes(self, session: Session, first: dict[str, str]) -> SecondPasses:
-        """The baseline against itself, where the suite asks for it and the baseline was asked everything once."""
+        """The baseline against itself, where the suite enables it and the first pass is complete."""
         noise = self._run.suite.noise_floor
         if noise is None or not session.variant.spec.baseline or len(first) < len(self._run.plans):
             return SecondPasses(keys={})
         return second_passes(self._run, session, first, noise)
 
     def _watches(self, variant: RunVariant) -> dict[str, SequentialMonitor]:
-        """Task to who looks whether the candidate can be stopped there; in the order of the tasks."""
+        """Task to the monitor that may stop the candidate there; in the order of the tasks."""
         if not self._stop_early or variant.name not in self._run.suite.candidates:
             return {}
         gates = {plan.name: stoppers(self._run.suite, variant.name, plan) for plan in self._run.plans}
@@ -157,7 +157,7 @@ class VariantEvaluator:
 
     @cached_property
     def _baseline_manifests(self) -> dict[str, EvaluationManifest]:
-        """The baseline's evaluations by task; every one is complete before a candidate is asked."""
+        """The baseline's evaluations by task; every one is complete before a candidate starts."""
         keys = {plan.name: self._run.key(self._run.baseline, plan) for plan in self._run.plans}
         found = {task: self._run.store.evaluation(key) for task, key in keys.items()}
         return {task: manifest for task, manifest in found.items() if manifest is not None}
@@ -168,7 +168,7 @@ def _with(facts: EngineFacts | None, notes: tuple[str, ...]) -> EngineFacts | No
 
 
 def unfit(facts: EngineFacts, spec: Variant) -> bool:
-    """Weights that make every number about this variant meaningless; there is no point in asking it."""
+    """Weights that make every number of this variant meaningless; running it is pointless."""
     if spec.baseline:
         return bool(facts.non_finite)
     return bool(facts.non_finite) or (spec.must_be_quantized() and facts.quantized_modules == 0)

@@ -1,4 +1,4 @@
-"""A variant of the suite into what a worker is told to load, and into its identity."""
+"""Resolves a variant of the suite to what a worker loads, and to its identity."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class RunVariant:
 
     @property
     def _own_code(self) -> tuple[str, ...]:
-        """Classes that lie beside its weights, where they may run: without, the same files are another model."""
+        """Classes next to its weights, where they may run: without them, the same files are another model."""
         return self.checkpoint.code if self.checkpoint is not None and self.load.trust_remote_code else ()
 
 
@@ -133,7 +133,7 @@ def resolve_variant(
 def _load_spec(
     loaded: LoadedSuite, name: str, place: ModelLocation, versions: Mapping[str, str], *, made: bool, offline: bool
 ) -> LoadSpec:
-    """What a worker is told to load. `made`: the place is a checkpoint that was quantized when it was made."""
+    """What a worker loads. `made`: the place is a checkpoint that was quantized when it was made."""
     suite, spec = loaded.suite, loaded.suite.variants[name]
     adapter = resolve_model(loaded, spec.adapter, f"variants.{name}.adapter") if spec.adapter is not None else None
     return LoadSpec(
@@ -160,7 +160,7 @@ def _load_spec(
 
 
 def _found(load: LoadSpec) -> Checkpoint:
-    """Where the files are. A hub is asked for the commits that nothing cached tells, if it may be."""
+    """Where the files are. A hub is queried for commits that are not cached, if allowed."""
     found = resolve(reference_of(load))
     unknown = [each for each in found.places if each.is_hub and not is_commit(each.revision)]
     if load.offline or not unknown:
@@ -213,7 +213,7 @@ def _options(spec: Variant) -> Mapping[str, Scalar] | None:
 
 
 def suite_tokenizer(baseline: RunVariant) -> Tokenizer:
-    """The tokenizer that plans for everybody: the baseline's. Raises `EngineError`."""
+    """The tokenizer that plans for all variants: the baseline's. Raises `EngineError`."""
     if baseline.checkpoint is None:  # a served model is no baseline, so it is the engine's own
         own: Tokenizer = import_module(baseline.spec.engine_row.module).tokenizer()
         return own

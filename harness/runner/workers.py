@@ -13,7 +13,7 @@ from harness.worker.client import HANG_S, LIMIT_S, Worker
 
 
 class Workers:
-    """Starts workers. `logs`: their folder; `say`: for what goes wrong;
+    """Starts workers. `logs`: their folder; `say`: for failures;
     `stuck_after`: seconds without an answer after which a worker is started again, None for the defaults; `is_idle`:
     whether this machine's processors are free, which is asked once.
     """
@@ -38,7 +38,8 @@ class Workers:
         return self._start(variant, self.log(variant), spins=self.spins(variant))
 
     def timing(self, variant: RunVariant) -> Worker:
-        """A worker whose speed is measured. Its threads always sleep, so that runs compare whoever else was at work."""
+        """A worker whose speed is measured. Its threads always sleep, so that runs compare whatever else the machine
+        was doing."""
         return self._start(variant, self._logs / f"{variant.name}.speed.log")
 
     def log(self, variant: RunVariant) -> Path:
@@ -57,7 +58,7 @@ class Workers:
 
     @cached_property
     def _idle(self) -> bool:
-        """Found out once, before the first worker keeps processors busy itself."""
+        """Determined once, before the first worker keeps processors busy itself."""
         return self._is_idle()
 
     def _start(self, variant: RunVariant, log: Path, *, spins: bool = False) -> Worker:

@@ -1,4 +1,5 @@
-"""Base, fine-tuned model (the baseline) and candidate on the same items: what was gained, and what is kept of it.
+"""Base, fine-tuned model (the baseline) and candidate on the same items: what was gained, and how much of it is
+retained.
 
 Takes pairs that are already strict; owns arrays in memory, judges nothing.
 """
@@ -43,7 +44,7 @@ class ThreeWay:
     """Items on which the base or the baseline failed; they are not in the arrays."""
     candidate_failed: tuple[str, ...] = ()
     """Documents to which the candidate gave no finite likelihood; they are not in the arrays either. A failed answer to
-    an item is: it stands in `candidate` with the worst value."""
+    an item is: it is in `candidate` with the worst value."""
 
     @property
     def count(self) -> int:
@@ -64,7 +65,7 @@ class ThreeWay:
 
 
 def task_three_ways(task: str, pairs: Pairs, base: Side, metrics: Sequence[PairedMetric]) -> tuple[ThreeWay, ...]:
-    """The pairs of a task with the evaluation of the model before fine-tuning beside them, item by item.
+    """The pairs of a task joined with the evaluation of the model before fine-tuning, item by item.
 
     `metrics`: the task's own, none for perplexity. Raises `PairingError` when that evaluation does not fit the plan.
     """
@@ -130,7 +131,7 @@ def document_three_ways(task: str, pairs: Pairs, base: Answers) -> tuple[ThreeWa
 
 
 def retained_of(three_way: ThreeWay, *, alpha: float) -> RetainedShare:
-    """The share of the gain that is kept. The triple must not be empty."""
+    """The share of the gain that is retained. `three_way` must not be empty."""
     if three_way.weights is not None:
         return retained_documents(
             three_way.base, three_way.fine_tuned, three_way.candidate, three_way.weights, alpha=alpha
@@ -159,7 +160,7 @@ def levels(three_way: ThreeWay) -> tuple[float, float, float]:
 
 
 def retained_measure(three_way: ThreeWay, *, unit: str, alpha: float, note: str | None) -> Retained:
-    """The measure of a triple. `note`: why the share means nothing, whatever the numbers; there is none then."""
+    """The measure of a three-way comparison. `note`: why the share is undefined, whatever the numbers."""
     if not three_way.count:
         return Retained(
             task=three_way.task, metric=three_way.metric, unit=unit, n=0, note=note or "no item could be asked"

@@ -1,4 +1,4 @@
-"""Perplexity and divergence, document by document. The document is the unit: tokens of one text lean together."""
+"""Perplexity and divergence, document by document. The document is the unit: tokens of one document are correlated."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class DocumentPairs:
         return self.tokens.size
 
     def weights(self, likelihood: Likelihood) -> Floats:
-        """What a likelihood is a mean per unit of, [G]: tokens, or bytes in bits."""
+        """The weights of a likelihood, [G]: tokens, or bytes in bits."""
         return per_unit(likelihood, self.tokens, self.bytes)
 
 

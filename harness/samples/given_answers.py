@@ -10,7 +10,7 @@ from harness.metrics.table import per_character
 from harness.records.columns import NO_TEXT, Answers, Floats, Indices, Mask, PlanColumns
 
 UNKNOWN = 0
-"""In `Given.said`: no answer, or one that has no number."""
+"""In `Given.said`: no answer, or one without a number."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Paired numbers into the measures a report shows: value beside value, change, one-sided bounds."""
+"""Turns paired numbers into the measures a report shows: both values, change, one-sided bounds."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Strict pairing, once: the baseline's and the candidate's items of one task side by side.
+"""Strict pairing, once: the baseline's and the candidate's items of one task.
 
-A missing partner, a duplicate, a different prompt or a count that differs from the plan is a `PairingError`
-here; nothing downstream looks again. Owns arrays in memory, writes nothing.
+A missing partner, a duplicate, a different prompt or a count that differs from the plan is a `PairingError` here;
+nothing downstream checks again. Owns arrays in memory, writes nothing.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Misfit:
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """One evaluation beside its plan of n items."""
+    """One evaluation joined with its plan of n items."""
 
     answers: Answers
     """In stored order."""
@@ -83,14 +83,14 @@ class PairedMetric:
     slices: Mapping[str, Indices]
     """`field=value` to the pairs in it."""
     failing: Mask
-    """Items on which the candidate failed, [n]; they stand in `candidate` with the worst value."""
+    """Items on which the candidate failed, [n]; they are in `candidate` with the worst value."""
     guess: Floats | None
-    """What guessing scores on each item, [n]: one over its options. None where the items have none."""
+    """The score of guessing on each item, [n]: one over its options. None where the items have none."""
     baseline_failed: tuple[str, ...]
     """Items on which the baseline failed: the comparison is INVALID when there is one."""
     baseline_given: Given | None = None
     candidate_given: Given | None = None
-    """Which answers were given; None for documents and metrics without an answer to tell."""
+    """The answers given; None for documents and for metrics without a discrete answer."""
 
     @property
     def count(self) -> int:
@@ -109,7 +109,7 @@ class PairedMetric:
 
     @property
     def whole(self) -> bool:
-        """Whether every value is right or wrong; False where a tie counts by its share."""
+        """Whether every value is 0 or 1; False where a tie counts by its share."""
         return bool(np.isin(self.baseline, (0.0, 1.0)).all() and np.isin(self.candidate, (0.0, 1.0)).all())
 
     @property
@@ -157,7 +157,7 @@ class PairedMetric:
 
 
 def _whole(value: np.floating) -> float:
-    """The sum as a whole number where it is one."""
+    """The sum as an integer where it is one."""
     return int(value) if float(value).is_integer() else float(value)
 
 
@@ -220,7 +220,7 @@ def pair_items(
 
 
 def slice_members(plan: PlanColumns, places: Indices) -> dict[str, Indices]:
-    """`field=value` to which of the items at `places` of the plan lie in it, in order of first appearance.
+    """`field=value` to which of the items at `places` of the plan are in it, in order of first appearance.
 
     Linear in items times fields, however many values a field has.
     """

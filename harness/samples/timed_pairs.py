@@ -35,7 +35,7 @@ class SpeedPairs:
 
 
 def memory_of_load(facts: EngineFacts) -> MemoryFigures:
-    """What loading a model tells of its memory, timed or not."""
+    """The memory figures known from loading a model, timed or not."""
     return MemoryFigures(weight_bytes=facts.weight_bytes, disk_bytes=facts.disk_bytes)
 
 
@@ -103,8 +103,8 @@ def speed_rows(pairs: Sequence[SpeedPairs], *, alpha: float) -> tuple[SpeedRow, 
 def baseline_ratios(records: Sequence[SpeedRecord]) -> dict[tuple[str, str], Floats]:
     """(workload, metric) to the ratios of the baseline's own adjacent runs, later over earlier.
 
-    In ABBA order every pair BA is followed by a pair AB, so that two runs of the baseline stand side by side: the
-    baseline timed against itself, at no cost.
+    In ABBA order every pair BA is followed by a pair AB, so that two runs of the baseline are adjacent: the baseline
+    timed against itself, at no cost.
     """
     found: dict[tuple[str, str], list[float]] = {}
     for record in records:

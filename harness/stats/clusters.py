@@ -1,4 +1,4 @@
-"""Items that lean together: the variance of a mean or a ratio over independent units, and what it costs."""
+"""Correlated items: the variance of a mean or a ratio over independent units, and what it costs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FEW_CLUSTERS = 40
 def few_clusters(groups: int) -> str | None:
     """What to say of this number of clusters, if anything."""
     if groups == 1:
-        return "all items lie in one cluster, which proves nothing about another"
+        return "all items are in one cluster, which proves nothing about another"
     if groups < FEW_CLUSTERS:
         return f"only {groups} clusters; under {FEW_CLUSTERS} the bounds are optimistic"
     return None

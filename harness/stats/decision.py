@@ -14,7 +14,7 @@ TIED = 1e-12
 
 
 class Decision(StrEnum):
-    """PASS: the bound lies inside the limit. FAIL: it lies outside. INCONCLUSIVE: the limit is in between."""
+    """PASS: the bound is inside the limit. FAIL: it is outside. INCONCLUSIVE: the limit is in between."""
 
     PASS = "PASS"
     FAIL = "FAIL"
@@ -104,10 +104,10 @@ def check_scale(scale: float) -> None:
 
 
 def check_counts(n: int, right_to_wrong: float, wrong_to_right: float) -> None:
-    """Raises ValueError unless these are whole numbers, n >= 1 and the flips fit into n."""
+    """Raises ValueError unless these are integers, n >= 1 and the flips fit into n."""
     for name, value in (("n", n), ("right_to_wrong", right_to_wrong), ("wrong_to_right", wrong_to_right)):
         if not math.isfinite(value) or value != int(value) or value < 0:
-            raise ValueError(f"{name}: expected a whole number from 0, got {value}")
+            raise ValueError(f"{name}: expected an integer of at least 0, got {value}")
     if n < 1:
         raise ValueError("n: expected at least one pair, got 0")
     if right_to_wrong + wrong_to_right > n:

@@ -1,4 +1,4 @@
-"""Perplexity and divergence: ratios whose unit is the document, because tokens of one text lean together."""
+"""Perplexity and divergence: ratios whose unit is the document, because tokens of one document are correlated."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class PairedDrop:
     n: int
     right_to_wrong: float
     wrong_to_right: float
-    """Whole numbers, unless items count by a share (`shared_drop`)."""
+    """Integers, unless items count fractionally (`shared_drop`)."""
     margin: float
     alpha: float
     drop: float
@@ -156,7 +156,7 @@ def _differences(differences: ArrayLike, caller: str) -> NDArray[np.float64]:
 
 
 def _lost_and_won(sample: NDArray[np.float64]) -> tuple[float, float]:
-    """Sums of the losses and of the gains; whole numbers where no item counts by a share."""
+    """Sums of the losses and of the gains; integers where no item counts fractionally."""
     lost, won = (float(np.maximum(each, 0).sum()) for each in (sample, -sample))
     return (int(lost) if lost.is_integer() else lost), (int(won) if won.is_integer() else won)
 
@@ -215,7 +215,7 @@ def recounted(drop: PairedDrop, right_to_wrong: int, wrong_to_right: int) -> Pai
 
 
 def clustered_drop(differences: ArrayLike, clusters: ArrayLike, *, margin: float, alpha: float = 0.05) -> PairedDrop:
-    """`paired_drop` where several items lean together (one passage, one prompt sampled repeatedly).
+    """`paired_drop` where items are correlated within clusters (one passage, one prompt sampled repeatedly).
 
     `differences`: [n] of 1 (right to wrong), -1 (wrong to right) and 0, or shares between them as in `shared_drop`;
     `clusters`: [n] labels of any kind.
@@ -255,7 +255,7 @@ def clustered_drop(differences: ArrayLike, clusters: ArrayLike, *, margin: float
 def mcnemar_midp(right_to_wrong: int, wrong_to_right: int) -> float:
     """McNemar's exact test, two-sided, mid-p (Fagerland, Lydersen and Laake 2013); 1 with no flips.
 
-    Raises ValueError for counts that are not whole numbers from 0.
+    Raises ValueError for counts that are not integers of at least 0.
     """
     from scipy.special import bdtr
 

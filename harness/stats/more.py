@@ -71,7 +71,7 @@ def _more(n: int, z: float, quantile: float) -> int | None:
     if abs(z) < 1e-9 or not math.isfinite(quantile):
         return None
     needed = n * (quantile / z) ** 2
-    # Deciding takes strictly more than the quantile, hence one above the whole number below.
+    # Deciding takes strictly more than the quantile, hence one above the integer below.
     return None if needed > MOST else max(1, math.floor(needed) + 1 - n)
 
 

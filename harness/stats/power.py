@@ -16,7 +16,7 @@ DISCORDANCE_PRIORS: dict[int, float] = {16: 0.01, 8: 0.036, 4: 0.079, 3: 0.12, 2
 
 
 def zero_flip_items(margin: float, alpha: float = 0.05) -> int:
-    """The fewest items with which identical answers PASS: the first whole number above z^2 (1 - m) / m."""
+    """The fewest items with which identical answers PASS: the first integer above z^2 (1 - m) / m."""
     check_margin(margin)
     check_alpha(alpha)
     z = normal_quantile(1 - alpha)

@@ -249,8 +249,8 @@ def paired_recovery(
 def clustered_recovery(
     baseline: ArrayLike, candidate: ArrayLike, clusters: ArrayLike, *, alpha: float = 0.05
 ) -> Recovery:
-    """`paired_recovery` where items lean together; all [n], right (1) or wrong (0) or right by a share, and cluster
-    labels.
+    """`paired_recovery` where items are correlated within clusters; all [n], right (1) or wrong (0) or right by a
+    share, and cluster labels.
 
     z is divided by the root of the design effect of candidate - r * baseline, at least 1, and the quantile is t with
     G - 1 degrees of freedom; without a flip a cluster counts as one item; where few clusters changed, each bound is the

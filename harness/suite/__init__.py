@@ -1,1 +1,1 @@
-"""The suite as people write it: strict models, YAML with places, JSON Schema, a starter suite."""
+"""The suite as people write it: strict models, YAML with line numbers, JSON Schema, a starter suite."""

@@ -20,11 +20,11 @@ from harness.suite.waivers import waiver_problems
 Place = tuple[str | int, ...]
 Found = Iterator[tuple[Place, str]]
 SIZE = re.compile(r"\d+(\.\d+)?[KMG]i?B", re.IGNORECASE)
-"""Sizes that accelerate reads."""
+"""Sizes that accelerate accepts."""
 
 
 def cross_check(suite: Suite) -> Found:
-    """Every problem between parts, as (place, message)."""
+    """Every inconsistency between parts of the suite, as (location, message)."""
     yield from _variants(suite)
     yield from _before(suite)
     for name, task in suite.tasks.items():
@@ -35,7 +35,7 @@ def cross_check(suite: Suite) -> Found:
 
 
 def task_metrics(task: Task) -> tuple[str, ...] | None:
-    """The metrics a task gives; None for an lm-eval task, whose metrics are known once it is loaded."""
+    """The metrics of a task; None for an lm-eval task, whose metrics are known only once it is loaded."""
     if task.choice is not None:
         return tuple(computed_by(OptionScore))
     if task.generate is not None:
@@ -72,7 +72,7 @@ def _before(suite: Suite) -> Found:
 
 
 def _engine(variant: Variant) -> Iterator[tuple[str, str]]:
-    """Keys that do not go with the variant's engine."""
+    """Keys that do not apply to the variant's engine."""
     row = variant.engine_row
     for key in Variant.model_fields:
         owners = takers(key)
@@ -101,7 +101,7 @@ def _engine(variant: Variant) -> Iterator[tuple[str, str]]:
 
 
 def _placement(variant: Variant) -> Iterator[tuple[str, str]]:
-    """Limits that nothing would read, or that accelerate cannot."""
+    """Memory limits that nothing would use, or that accelerate does not accept."""
     if variant.max_memory is None:
         return
     if not isinstance(variant.device_map, str):
@@ -182,7 +182,7 @@ def _measured(where: Place, gate: Gate, metric: Metric, suite: Suite) -> Found:
     if gate.against == "reference" and metric.kind == "speed":
         yield (
             (*where, "against"),
-            f"{gate.metric} is timed beside the baseline, in turns; a run of another day is no partner. "
+            f"{gate.metric} is timed in turns with the baseline and cannot be paired with an earlier run's timing.  "
             "Leave against out",
         )
     at_load = isinstance(metric.computed, StoredBytes) and metric.computed.at_load

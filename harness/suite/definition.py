@@ -1,4 +1,4 @@
-"""What a task is, as a hash: two runs with equal definitions asked the same thing of equal data."""
+"""A task's definition as a hash: two runs with equal hashes asked the same questions about equal data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def task_definition(suite: Suite, task: str) -> str:
 
 
 def _as_first_written(task: Task) -> dict[str, object]:
-    """Keys that came later are left out where they are not set, so that a task stays what it was."""
+    """Keys added later are left out where they are not set, so that old tasks keep their hash."""
     found: dict[str, object] = task.model_dump(mode="json")
     if not task.reference_in_prompt:
         del found["reference_in_prompt"]

@@ -1,10 +1,11 @@
-"""A variant in words, for tables and reports."""
+"""Describes a variant for tables and reports."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from harness.notation import byte_size, duration
 from harness.suite.variant_model import Variant
 
 
@@ -26,7 +27,9 @@ def quantization_words(variant: Variant) -> str:
 def made_words(card: Mapping[str, Any]) -> str:
     """How a checkpoint was made: tool and versions, calibration data, time and memory."""
     versions = ", ".join(f"{name} {value}" for name, value in sorted(card["versions"].items()))
-    told = [f"by {card['tool']} in {card['seconds']:.0f} s, peak memory {card['peak_bytes'] / 1e9:.1f} GB ({versions})"]
+    told = [
+        f"by {card['tool']} in {duration(card['seconds'])}, peak memory {byte_size(card['peak_bytes'])} ({versions})"
+    ]
     if (data := card["calibration"]) is not None:
         told.append(
             f"calibrated on {data['samples']} samples of {data['length']} tokens of {data['data']}, "

@@ -1,4 +1,4 @@
-"""Gates and waivers as people write them: one limit each, and who excuses a FAIL until when.
+"""Gates and waivers as people write them: one limit each, and who excuses a FAIL until which date.
 
 The keys of the limits are the rows of `harness.forms.FORMS`.
 """
@@ -21,11 +21,11 @@ class LooksAt(Spec):
     metric: str
     task: str | None = None
     name: Name | None = None
-    """What waivers and people call this gate; a position in the list moves when a gate is added."""
+    """The name that waivers and people use for this gate; positions in the list change when a gate is added."""
 
 
 def _limit(form: Form) -> tuple[Any, None]:
-    """The key of a form: a number of its domain; a percentage too where it is a relative amount."""
+    """The key of a form: a number in its domain, or a percentage where it is a relative amount."""
     low, high = (bound if math.isfinite(bound) else None for bound in form.domain)
     kind: Any = Relative if form.percent else float
     kind = Annotated[kind, Field(gt=low, lt=high)]
@@ -42,7 +42,7 @@ class Gate(Limits):
     """One limit. Exactly one of the forms; fractions everywhere (0.02 is 2 percentage points)."""
 
     on: Literal["candidate", "baseline"] = "candidate"
-    """Whose value `min` and `max` look at."""
+    """The model whose value `min` and `max` apply to."""
     against: Literal["baseline", "reference"] = "baseline"
     """What a drop is measured from: the full-precision baseline, or the last promoted version."""
     slice: str | None = None
@@ -100,6 +100,6 @@ class Waiver(Spec):
     """Needed where the gate looks at several workloads."""
     reason: Words
     by: Words
-    """Who answers for it."""
+    """Who is responsible for it."""
     until: IsoDate
-    """From this day on, in UTC, it no longer counts."""
+    """From this day on (UTC) it no longer applies."""

@@ -1,4 +1,4 @@
-"""A suite file into a checked `Suite`. Every problem is named with file, line, column and key, all at once."""
+"""Loads a suite file into a checked `Suite`. Reports all problems at once, each with file, line, column and key."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Path_ = tuple[str | int, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedSuite:
-    """A suite with where it came from."""
+    """A suite and where it was loaded from."""
 
     suite: Suite
     path: Path
@@ -46,13 +46,13 @@ class LoadedSuite:
     shown: str
     """As the user typed it, for messages."""
     text: str
-    """As written, without the passwords in addresses: it is stored."""
+    """As written, but without passwords in URLs, because it is stored."""
     hash: str
     """SHA-256 of the content, comments, layout and passwords aside."""
 
     @property
     def folder(self) -> Path:
-        """What relative paths in the suite start from."""
+        """The folder that relative paths in the suite refer to."""
         return self.path.parent
 
 
@@ -79,7 +79,7 @@ def load_suite(path: Path) -> LoadedSuite:
 
 
 def parse_suite(text: str, path: Path) -> LoadedSuite:
-    """Check a suite's text; `path` is where it stands (or stood), for messages and relative paths."""
+    """Check a suite's text; `path` is where it is (or was) stored, for messages and relative paths."""
     shown = str(path)
     tree = _yaml(text, shown)
     try:
@@ -111,7 +111,7 @@ def parse_suite(text: str, path: Path) -> LoadedSuite:
 
 
 class _Texts(RoundTripConstructor):
-    """Dates stay as they are written: the models read them, and name the line of one that is none."""
+    """Dates stay as written: the models parse them and report the line of an invalid one."""
 
 
 _Texts.add_constructor("tag:yaml.org,2002:timestamp", RoundTripConstructor.construct_scalar)
@@ -146,7 +146,7 @@ def _yaml(text: str, shown: str) -> CommentedMap:
 
 
 class _UnfitError(Exception):
-    """A value that no key of a suite can have, with where it stands."""
+    """A value that no key of a suite can have, with its location."""
 
     def __init__(self, message: str, where: Path_) -> None:
         super().__init__(message)
@@ -156,7 +156,7 @@ class _UnfitError(Exception):
 def _plain(node: Any, where: Path_ = ()) -> Any:
     """Plain Python values of a round-trip tree. Tags become text, which the models then refuse.
 
-    Raises `_UnfitError` for texts that no file name can hold and for numbers that cannot be written down.
+    Raises `_UnfitError` for strings that no file name can hold and for numbers that cannot be written out.
     """
     if isinstance(node, Mapping):
         return {_text(str(key), where): _plain(value, (*where, str(key))) for key, value in node.items()}
@@ -165,7 +165,7 @@ def _plain(node: Any, where: Path_ = ()) -> Any:
     if isinstance(node, bool) or node is None:
         return node
     if isinstance(node, int) and node.bit_length() > MOST_BITS:
-        raise _UnfitError(f"expected a number of at most {MOST_BITS} bits, got one of {node.bit_length():,}", where)
+        raise _UnfitError(f"expected an integer of at most {MOST_BITS} bits, got one of {node.bit_length():,}", where)
     for kind in (int, float):
         if isinstance(node, kind):
             return kind(node)
@@ -175,7 +175,7 @@ def _plain(node: Any, where: Path_ = ()) -> Any:
 def _text(text: str, where: Path_) -> str:
     found = _UNWRITABLE.search(text)
     if found is not None:
-        raise _UnfitError(f"expected a text without U+{ord(found[0]):04X}", where)
+        raise _UnfitError(f"expected a string without U+{ord(found[0]):04X}", where)
     return text
 
 
@@ -223,14 +223,14 @@ def _sorted(problems: Sequence[Problem]) -> tuple[Problem, ...]:
 
 
 def _problem(error: ErrorDetails, tree: CommentedMap, shown: str) -> Problem:
-    """A pydantic error in our words."""
+    """A pydantic error as one of our messages."""
     where, method = _cleaned(error["loc"])
     message = _message(error, where, method)
     return Problem(place=_place(tree, where, shown), key=dotted(where), message=message)
 
 
 def _cleaned(location: Path_) -> tuple[Path_, str | None]:
-    """Without the tried members of unions, which are no keys of the file; and the quantization method among them."""
+    """The location without union members, which are not keys of the file; and the quantization method among them."""
     where: list[str | int] = []
     method = None
     for step in location:
@@ -258,7 +258,7 @@ def _message(error: ErrorDetails, where: Path_, method: str | None) -> str:
         tag = str(context.get("tag"))
         return f"unknown method {tag!r}{nearest(tag, MODELS)}; expected one of {', '.join(MODELS)}"
     if kind == "missing":
-        return "this key is needed"
+        return "required key missing"
     if kind == "literal_error":
         return f"expected {context.get('expected')}, got {got}{_near_literal(value, str(context.get('expected')))}"
     if kind == "value_error":
@@ -270,13 +270,13 @@ def _message(error: ErrorDetails, where: Path_, method: str | None) -> str:
         return f"expected {form.expects}, got {got}{_points_advice(form, value)}"
     bounds = {
         "greater_than": f"a number above {context.get('gt')}",
-        "greater_than_equal": f"a number from {context.get('ge')}",
+        "greater_than_equal": f"a number of at least {context.get('ge')}",
         "less_than": f"a number below {context.get('lt')}",
-        "less_than_equal": f"a number up to {context.get('le')}",
+        "less_than_equal": f"a number of at most {context.get('le')}",
         "string_pattern_mismatch": "a name of letters, digits, '.', '_' and '-'",
-        "string_type": "a text",
+        "string_type": "a string",
         "float_type": "a number",
-        "int_type": "a whole number",
+        "int_type": "an integer",
         "bool_type": "true or false",
         "dict_type": "a mapping",
         "model_type": "a mapping",
@@ -290,7 +290,7 @@ def _message(error: ErrorDetails, where: Path_, method: str | None) -> str:
 
 
 def _points_advice(form: Form, value: object) -> str:
-    """How a limit in percentage points is written, where a percentage or a whole number came instead."""
+    """How a limit in percentage points is written, where a percentage or an integer came instead."""
     if form.notation is not Notation.POINTS:
         return ""
     if isinstance(value, str) and value.strip().endswith("%"):

@@ -1,4 +1,4 @@
-"""What a name in a suite points at: files relative to the suite, model folders, hub ids."""
+"""Resolves names in a suite: files relative to the suite, model folders, hub ids."""
 
 from __future__ import annotations
 
@@ -43,9 +43,8 @@ def resolve_file(loaded: LoadedSuite, text: str) -> Path:
 
 
 def resolve_model(loaded: LoadedSuite, text: str, key: str) -> ModelLocation:
-    """A model folder or hub id. A text that starts with `.`, `/` or `~`, or that exists, is a folder.
-
-    Raises `SuiteError` for a folder that is not there or a text that can be neither.
+    """A model folder or hub id. A string that starts with `.`, `/` or `~`, or that exists, is a folder. Raises
+    `SuiteError` for a missing folder or a string that can be neither.
     """
     expanded = expand(text)
     local = loaded.folder / expanded

@@ -1,7 +1,7 @@
 """Gates against the last promoted version that have no gate from the full-precision model beside them. Pure.
 
-A step that is held release after release lets the loss add up; only a limit that does not move with the releases stops
-it. Decides which gates are such a limit for which, and nothing else.
+A gate on each step lets small losses add up over releases; only a limit that does not move with the releases stops
+that. Decides which gates are such a limit for which, and nothing else.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ Place = tuple[str | int, ...]
 
 
 def missing_baseline_warnings(suite: Suite) -> Iterator[tuple[Place, str]]:
-    """Gates with `against: reference` under which a loss can creep, as (place, message): none of them is an error."""
+    """Gates with `against: reference` that permit cumulative drift, as (location, message). These are warnings, not
+    errors."""
     for index, gate in enumerate(suite.gates):
         if gate.against == "reference" and (says := _unanchored(gate, suite)) is not None:
             yield ("gates", index), says
@@ -42,7 +43,8 @@ def _unanchored(gate: Gate, suite: Suite) -> str | None:
 
 
 def _anchors(other: Gate, gate: Gate) -> bool:
-    """Whether `other` limits the same figure by something that no promotion moves: the baseline, or a fixed level."""
+    """Whether `other` limits the same figure against something that promotions do not move: the baseline or a fixed
+    level."""
     return (
         (other.task, other.metric) == (gate.task, gate.metric)
         and other.against == "baseline"

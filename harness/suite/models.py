@@ -32,7 +32,7 @@ class Speed(Spec):
 
 
 class NoiseFloor(Spec):
-    """How much of each task the baseline is asked a second time, in other batches."""
+    """How much of each task the baseline computes a second time, in other batches."""
 
     items: Annotated[int, Field(ge=1)] | None = None
     """A seeded sample of this many; when left out 64, at most a quarter of the task, at least 8."""
@@ -41,19 +41,20 @@ class NoiseFloor(Spec):
 
 
 def _as_noise_floor(value: object) -> object:
-    """`true` is the defaults, `false` is none."""
+    """`true` means the defaults, `false` disables it."""
     if isinstance(value, bool):
         return NoiseFloor() if value else None
     if not isinstance(value, dict | NoiseFloor):
-        raise ValueError(f"expected true, false, or a mapping with items and documents, got {value!r}")
+        raise ValueError(f"expected true, false or a mapping with items and documents, got {value!r}")
     return value
 
 
 class DecodingRules(Spec):
-    """How answers are generated, for every variant on every engine alike. What is left out is the baseline's own."""
+    """How answers are generated, for every variant on every engine alike. Keys left out take the baseline's own
+    settings."""
 
     inherit: bool = True
-    """Start from the baseline's generation settings; false starts from the likeliest token and its end tokens."""
+    """Start from the baseline's generation settings; false starts from greedy decoding and its end tokens."""
     end_tokens: Annotated[tuple[int | str, ...], Field(strict=False)] | None = None
     """Ids or texts of single tokens that end an answer."""
     repetition_penalty: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
@@ -64,7 +65,7 @@ class DecodingRules(Spec):
 
 
 def _as_path(value: object) -> object:
-    """A text alone is the path."""
+    """A plain string is the path."""
     if value is not None and not isinstance(value, str | dict | Base):
         raise ValueError(f"expected a folder, a hub id, or a mapping with path, got {value!r}")
     return {"path": value} if isinstance(value, str) else value

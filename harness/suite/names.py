@@ -1,4 +1,4 @@
-"""Valid names and the nearest one to a mistake."""
+"""Valid names, and the closest one to a misspelt name."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _CHILDREN: dict[type[BaseModel], dict[str, type[BaseModel]]] = {
     Speed: {"workloads": SpeedWorkload},
 }
 _NAMED = {"variants", "tasks"}
-"""Keys whose children are named by the user before the model starts."""
+"""Keys whose children are named by the user."""
 
 
 def keys_at(where: Sequence[str | int], method: str | None = None) -> tuple[str, ...]:
-    """The keys that may stand at a place of a suite, such as ("variants", "int8", "quantize").
+    """The keys that are valid at a location of a suite, such as ("variants", "int8", "quantize").
 
     `method`: which quantization method's keys, where the place is its block.
     """

@@ -1,4 +1,4 @@
-"""A suite's text as it may be stored: the addresses in it without their passwords.
+"""A suite's text in the form that is stored: without the passwords in its URLs.
 
 The text is what a run keeps and reads again, so what is left has to be a suite that says the same of everything else.
 """
@@ -16,7 +16,7 @@ def without_passwords(text: str, plain: Any, *, read: Callable[[str], Any]) -> t
     """The text and its values without passwords, which are masked in whatever is said from now on.
 
     `read`: a text's values. Comments and layout are kept, unless a password is written in a way (escaped, folded over
-    lines) that only reading undoes; then the suite's values are written anew.
+    lines) that only parsing undoes; then the suite's values are written out again.
     """
     secrets = set()
     for value in _texts(plain):

@@ -1,4 +1,4 @@
-"""The `quantize` block of a variant, one pydantic model a method, built from the method's own table of parameters."""
+"""The `quantize` block of a variant, one pydantic model per method, built from the method's own table of parameters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.methods.base import Method, Parameter, Scalar
 
 
 class Calibration(BaseModel):
-    """Text that a method looks at while it quantizes. Keep it apart from what the suite evaluates."""
+    """Text that a method calibrates on while it quantizes. Keep it apart from what the suite evaluates."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -22,12 +22,12 @@ class Calibration(BaseModel):
     field: str = "text"
     samples: Annotated[int, Field(ge=1)] = 128
     length: Annotated[int, Field(ge=8)] = 512
-    """Tokens a sample."""
+    """Tokens per sample."""
     seed: int = 0
 
 
 class Quantization(BaseModel):
-    """What every `quantize` block has."""
+    """What all `quantize` blocks share."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
     row: ClassVar[Method]
@@ -42,7 +42,7 @@ class Quantization(BaseModel):
 
     @property
     def claimed_bits(self) -> float:
-        """Bits a weight that the block claims."""
+        """Bits per weight that the block claims."""
         return self.row.bits(self.block())
 
     @property
@@ -52,7 +52,7 @@ class Quantization(BaseModel):
 
     @property
     def calibrates(self) -> bool:
-        """Whether a checkpoint is made with an eye on text."""
+        """Whether a checkpoint is calibrated on text."""
         return self.makes and self.row.calibrates(self.block())
 
     @model_validator(mode="after")
@@ -71,11 +71,11 @@ def _field(parameter: Parameter) -> tuple[Any, Any]:
     if parameter.low is not None or parameter.high is not None:
         low, high = parameter.low, parameter.high
         kind = Annotated[kind, Field(gt=low, lt=high) if parameter.between else Field(ge=low, le=high)]
-    if parameter.needed:
-        return kind, Field(description=parameter.says or None)
+    if parameter.required:
+        return kind, Field(description=parameter.description or None)
     if parameter.default is None:
         kind = kind | None
-    return kind, Field(default=parameter.default, description=parameter.says or None)
+    return kind, Field(default=parameter.default, description=parameter.description or None)
 
 
 def _model(method: Method) -> type[Quantization]:
@@ -83,7 +83,7 @@ def _model(method: Method) -> type[Quantization]:
     fields: dict[str, Any] = {"method": (tag, ...), **{each.name: _field(each) for each in method.parameters}}
     name = "Quantize" + "".join(part.capitalize() for part in method.name.split("-"))
     made: type[Quantization] = create_model(
-        name, __base__=Quantization, __doc__=f"{method.name}: {method.says}.", **fields
+        name, __base__=Quantization, __doc__=f"{method.name}: {method.description}.", **fields
     )
     made.row = method
     return made

@@ -1,4 +1,4 @@
-"""What is no regular file is not read: a pipe waits for ever for its writer, a device may have no end."""
+"""Only regular files are read: a pipe waits for its writer forever, and a device may have no end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def unreadable(path: Path) -> str | None:
-    """What stands at `path` in the place of a file, in words; None for a file. Raises OSError where nothing is."""
+    """What `path` is if not a regular file, in words; None for a file. Raises OSError where nothing exists."""
     mode = path.stat().st_mode
     if stat.S_ISREG(mode):
         return None

@@ -23,8 +23,8 @@ PERCENT = {"type": "string", "pattern": r"^\s*[0-9.]+\s*%$"}
 
 
 def suite_schema() -> dict[str, Any]:
-    """Schema of a suite file; keys that take a relative amount also take a percentage, `base` also a text,
-    `noise_floor` also true or false."""
+    """Schema of a suite file; keys that take a relative amount also take a percentage, `base` also a string,
+    `noise_floor` also a boolean."""
     schema = _draft07(_described(Suite.model_json_schema()))
     gate = schema["definitions"]["Gate"]["properties"]
     for key, form in FORMS.items():
@@ -63,7 +63,7 @@ def _family(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 
 def _docstrings(cls: type) -> dict[str, str]:
-    """The text below each annotated name of a class of ours; none for classes that were put together at run time."""
+    """The docstring below each annotated name of one of our classes; none for classes created at run time."""
     if not cls.__module__.startswith("harness."):
         return {}
     try:

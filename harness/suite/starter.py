@@ -19,7 +19,7 @@ HELDOUT = '{"text": "Text as your model meets it. One document a line; at least 
 
 @dataclass(frozen=True, kw_only=True)
 class FolderFacts:
-    """What a model's config.json says."""
+    """The facts read from a model's config.json."""
 
     model_type: str | None
     dtype: str | None
@@ -27,7 +27,7 @@ class FolderFacts:
 
 
 def folder_facts(model: Path) -> FolderFacts:
-    """Read config.json; everything None when it is not there. Raises `SuiteError` for a file that is no JSON."""
+    """Read config.json; everything None when it does not exist. Raises `SuiteError` for a file that is not JSON."""
     path = model / "config.json"
     if not path.is_file():
         return FolderFacts(model_type=None, dtype=None, context=None)
@@ -44,7 +44,8 @@ def folder_facts(model: Path) -> FolderFacts:
 
 
 def write_starter(model: str, out: Path) -> tuple[Path, ...]:
-    """Write the suite and two example data files beside it; never over an existing suite. Raises `SuiteError`."""
+    """Write the suite and two example data files next to it; never overwrites an existing suite. Raises
+    `SuiteError`."""
     if out.exists():
         raise SuiteError((Problem(place=str(out), key="", message="exists already; choose another with --out"),))
     folder = Path(model)

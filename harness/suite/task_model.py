@@ -1,4 +1,4 @@
-"""Tasks as people write them: what is asked of every variant."""
+"""Tasks as people write them: the questions for every variant."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ class Choice(Spec):
     prompt: str | None = None
     """Jinja template over the row's fields."""
     messages: str | None = None
-    """Instead of `prompt`: a field (`"{{messages}}"`) with chat messages, put through the chat template."""
+    """Instead of `prompt`: a field (`"{{messages}}"`) with chat messages, rendered with the chat template."""
     choices: str | Names
     """Fixed options, or a template that names the field which holds them (`"{{options}}"`)."""
     answer: str | int
     """Template giving the right option's text or its zero-based index."""
     answer_is: Literal["text", "index"] | None = None
-    """Which of the two `answer` gives: the one that fits every row when left out; needed where both do and differ."""
+    """Whether `answer` is a text or an index; if left out, the one that fits every row. Required where both fit but
+    differ."""
     delimiter: str = " "
     """Between prompt and option."""
     few_shot: str | None = None
-    """File with worked examples of the same shape; `num_few_shot` of them stand in front of every prompt."""
+    """File with worked examples of the same shape; `num_few_shot` of them precede every prompt."""
     num_few_shot: Annotated[int, Field(ge=0)] = 0
 
 
@@ -63,7 +64,7 @@ class Perplexity(Spec):
 
 
 class Task(Spec):
-    """What is asked of every variant. Exactly one of choice, generate, perplexity, lm_eval."""
+    """The questions for every variant. Exactly one of choice, generate, perplexity, lm_eval."""
 
     choice: Choice | None = None
     generate: Generate | None = None
@@ -75,13 +76,13 @@ class Task(Spec):
     apply_chat_template: bool = False
     """lm_eval only: wrap prompts in the model's chat template."""
     id: str | None = None
-    """Field with the item's own id; when left out an item is named by its content."""
+    """Field with the item's own id; if left out, an item is identified by its content."""
     slice_by: Names = ()
     cluster_by: str | None = None
     limit: Annotated[int, Field(ge=1)] | None = None
     """A seeded sample of this many items, the same for every variant."""
     reference_in_prompt: bool = False
-    """The reference may stand in its own prompt, as in copying or extracting; otherwise that makes the task INVALID."""
+    """The reference may occur in its own prompt, as in copying or extracting; otherwise that makes the task INVALID."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> Task:

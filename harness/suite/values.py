@@ -1,4 +1,4 @@
-"""Kinds of values in a suite: names, fractions written as percent, dates; what every part of it shares."""
+"""Value types of a suite: names, fractions written as percentages, dates; and the base model of its parts."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
 class Spec(BaseModel):
-    """What every part of a suite shares: frozen, strict, no unknown keys."""
+    """Base of every part of a suite: frozen, strict, no unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 def _percent(value: object) -> object:
-    """`2%` is 0.02. Only where a relative amount is meant; anything else passes through unchanged."""
+    """`2%` is 0.02. For relative amounts only; anything else passes through unchanged."""
     if isinstance(value, str) and value.strip().endswith("%"):
         try:
             return float(value.strip()[:-1]) / 100
@@ -32,7 +32,7 @@ Scalar = str | int | float | bool | None
 
 
 def _iso_date(value: object) -> object:
-    """`2026-12-31` and no other way of writing a date."""
+    """`2026-12-31` and no other date format."""
     if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
         try:
             return date.fromisoformat(value)
@@ -45,7 +45,7 @@ def _iso_date(value: object) -> object:
 
 def _written(value: object) -> object:
     if isinstance(value, str) and not value.strip():
-        raise ValueError("is empty; whoever reads the report wants to know")
+        raise ValueError("must not be empty (it is shown in the report)")
     return value
 
 

@@ -13,12 +13,12 @@ from harness.suite.values import Names, Scalar, Spec
 
 
 def _variable_name(value: object) -> object:
-    """Not the key itself, which would be stored with the suite; what came is not shown."""
+    """Refuses the key itself, which would be stored with the suite; the value is not shown."""
     if isinstance(value, str):
         long = len(value) > LONGEST_VARIABLE and any(map(str.islower, value)) and any(map(str.isdigit, value))
         if long or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
             raise ValueError(
-                "expected the name of an environment variable, such as MY_SERVER_KEY; the key itself never stands in "
+                "expected the name of an environment variable, such as MY_SERVER_KEY; the key itself never goes into "
                 "a suite"
             )
     return value
@@ -34,10 +34,10 @@ else:
 
 
 class Endpoint(Spec):
-    """How a served model is talked to. The key itself never stands in a suite."""
+    """How to reach a served model. The key itself is never in a suite."""
 
     model: str | None = None
-    """Name to ask for; the server's first model when left out."""
+    """Model name to request; the server's first model if left out."""
     api_key_env: Annotated[str | None, BeforeValidator(_variable_name)] = None
     """Name of the environment variable that holds the key."""
     server: ServerName = "auto"
@@ -45,7 +45,7 @@ class Endpoint(Spec):
     timeout_s: Annotated[float, Field(gt=0)] = 120.0
     retries: Annotated[int, Field(ge=0)] = 4
     top_logprobs: Annotated[int, Field(ge=1)] | None = None
-    """How many of a position's best log-probabilities to ask for first, where a server gives no others."""
+    """How many top log-probabilities to request per position first, where a server gives no others."""
 
 
 class LlamaCpp(Spec):
@@ -56,12 +56,12 @@ class LlamaCpp(Spec):
     flash_attention: bool = False
     n_gpu_layers: int | None = None
     n_batch: Annotated[int, Field(ge=1)] | None = None
-    """Tokens of one decode."""
+    """Tokens per decode call."""
     shared_prefix: bool = False
 
 
 LONGEST_VARIABLE = 24
-"""A longer name with small letters and digits in it is a key."""
+"""A longer name with lower-case letters and digits is taken for a key."""
 FULL_BITS = 16
 """A method that claims as many bits per weight does not quantize (GGUF's F16)."""
 
@@ -74,7 +74,7 @@ class Variant(Spec):
     """When left out: llama.cpp for a `.gguf` file and for `quantize: {method: gguf}`, served with a `url`,
     transformers otherwise."""
     environment: str | Names | None = None
-    """Where it runs: a shipped environment, a list of requirements, or the path of a Python interpreter."""
+    """The environment it runs in: a shipped one, a list of requirements, or the path of a Python interpreter."""
     path: str | None = None
     """Folder, hub id, adapter or .gguf file with these weights; the suite's `model` when left out."""
     gguf_file: str | None = None
@@ -98,7 +98,7 @@ class Variant(Spec):
     max_memory: dict[str, str] | None = None
     trust_remote_code: bool | None = None
     script: dict[str, Scalar] | None = None
-    """Only for `engine: scripted` (tests): how the fake model answers."""
+    """Only for `engine: scripted` (tests): the fake model's script."""
 
     @property
     def engine_row(self) -> EngineRow:
@@ -124,7 +124,7 @@ class Base(Spec):
     """Folder or hub id; `auto` is the base that the fine-tuned model's PEFT adapter names."""
     revision: str | None = None
     tokenizer: str | None = None
-    """Folder or hub id of its tokenizer, where that is not beside its weights."""
+    """Folder or hub id of its tokenizer, if it is not stored with its weights."""
     dtype: Literal["float32", "float16", "bfloat16"] | None = None
     """The baseline's when left out."""
     script: dict[str, Scalar] | None = None

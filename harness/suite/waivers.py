@@ -1,7 +1,7 @@
-"""Waivers of a suite: which gate each means, and whether it counts on a day. Pure; reads no file.
+"""Waivers of a suite: which gate each applies to, and whether it is valid on a given day. Pure; reads no file.
 
-A waiver excuses one finding: one gate, one variant, one slice or workload. What it means is decided here and nowhere
-else, so that a gate that is added or moved can never take over the waiver of another.
+A waiver excuses one finding: one gate, one variant, one slice or workload. Which finding that is, is decided only here,
+so that a gate that is added or moved can never inherit another's waiver.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from harness.suite.names import nearest
 
 Place = tuple[str | int, ...]
 LONG = timedelta(days=366)
-"""A waiver for longer than this is warned about: it is a limit in disguise."""
+"""Waivers for longer than this cause a warning: they are changed limits in disguise."""
 
 
 def full_name(gate: Gate) -> str:
@@ -26,7 +26,7 @@ def full_name(gate: Gate) -> str:
 
 
 def waived_gate(suite: Suite, waiver: Waiver) -> int:
-    """Place in `gates` of the gate that a waiver of a checked suite means."""
+    """Index in `gates` of the gate that a waiver of a checked suite refers to."""
     found, _ = _resolve(suite, waiver)
     if found is None:
         raise ValueError(f"waiver of {waiver.gate!r}: the suite was not checked")
@@ -34,7 +34,7 @@ def waived_gate(suite: Suite, waiver: Waiver) -> int:
 
 
 def counts(waiver: Waiver, today: date) -> bool:
-    """Whether the waiver still excuses anything on this day (UTC)."""
+    """Whether the waiver is still valid on this day (UTC)."""
     return today < waiver.until
 
 
@@ -50,7 +50,7 @@ def active_waiver(suite: Suite, gate: int, variant: str, today: date, *, slice_n
 
 
 def waiver_problems(suite: Suite) -> Iterator[tuple[Place, str]]:
-    """What is wrong with the waivers and the names of gates, as (place, message)."""
+    """Problems with waivers and gate names, as (location, message)."""
     named: dict[str, int] = {}
     for index, gate in enumerate(suite.gates):
         if gate.name is not None and named.setdefault(gate.name, index) != index:
@@ -74,7 +74,7 @@ def waiver_problems(suite: Suite) -> Iterator[tuple[Place, str]]:
 
 
 def waiver_warnings(suite: Suite, today: date) -> Iterator[tuple[Place, str]]:
-    """Dates to look at, as (place, message): none of them is an error."""
+    """Warnings about dates, as (location, message)."""
     for index, waiver in enumerate(suite.waivers):
         where: Place = ("waivers", index, "until")
         if not counts(waiver, today):
@@ -84,7 +84,7 @@ def waiver_warnings(suite: Suite, today: date) -> Iterator[tuple[Place, str]]:
 
 
 def _resolve(suite: Suite, waiver: Waiver) -> tuple[int | None, tuple[str, str]]:
-    """The gate's place; or None with the key at fault and what is wrong."""
+    """The gate's index; or None with the offending key and a message."""
     named = [index for index, gate in enumerate(suite.gates) if waiver.gate in (gate.name, full_name(gate))]
     if not named:
         return None, ("gate", _unknown_gate(suite, waiver.gate))
@@ -110,7 +110,7 @@ def _unknown_gate(suite: Suite, name: str) -> str:
 
 
 def _misfit(suite: Suite, gate: Gate, waiver: Waiver) -> tuple[str, str] | None:
-    """Why this gate cannot be what the waiver means: the key at fault and a message."""
+    """Why this gate cannot be the one the waiver refers to: the offending key and a message."""
     looks_at = (suite.baseline,) if gate.on == "baseline" else gate.variants or suite.candidates
     if waiver.variant not in looks_at:
         return "variant", f"this gate does not look at {waiver.variant}; it looks at {', '.join(looks_at)}"

@@ -1,7 +1,7 @@
-"""How large and how deep a YAML text may be once its aliases are written out: looked at before anything is built.
+"""How large and how deep a YAML text may be once its aliases are expanded: checked before anything is built.
 
-Works on parsing events, of ruamel or of PyYAML, so that seven hundred bytes that stand for millions of nodes cost
-nothing, and so that no recursion is deeper than what is counted here.
+Works on parsing events, of ruamel or of PyYAML, so that 700 bytes that expand to millions of nodes cost nothing, and no
+recursion goes deeper than what is counted here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ DEEPEST = 64
 
 
 class UnboundedError(Exception):
-    """A text that is too large or too deep, with where (both from 1) that shows."""
+    """A document that is too large or too deep, with line and column (both from 1)."""
 
     def __init__(self, message: str, mark: Any) -> None:
         super().__init__(message)
@@ -29,7 +29,7 @@ class _Part:
     anchor: str | None = None
     nodes: int = 1
     depth: int = 0
-    """Of what lies in it."""
+    """Depth of its content."""
 
 
 @dataclass(kw_only=True)
@@ -39,11 +39,11 @@ class _Count:
     """Nodes and depth of every anchor that is complete."""
 
     def add(self, nodes: int, depth: int, mark: Any) -> None:
-        """To the innermost open part, and with it to all around it."""
+        """Adds to the innermost open part and to all that enclose it."""
         inner = self.open[-1]
         inner.nodes, inner.depth = inner.nodes + nodes, max(inner.depth, depth)
         if inner.nodes > MOST_NODES:
-            raise UnboundedError(f"stands for more than {MOST_NODES:,} values once its aliases are written out", mark)
+            raise UnboundedError(f"expands to more than {MOST_NODES:,} values once its aliases are expanded", mark)
         if len(self.open) - 1 + depth > DEEPEST:
             raise UnboundedError(f"nests lists and mappings more than {DEEPEST} deep", mark)
 
@@ -55,7 +55,7 @@ class _Count:
 
 
 def check_bounds(events: Iterable[Any]) -> None:
-    """Raises `UnboundedError`, and whatever the parser raises for what is no YAML."""
+    """Raises `UnboundedError`, and whatever the parser raises for invalid YAML."""
     count = _Count()
     for event in events:
         kind, mark = type(event).__name__, event.start_mark
@@ -71,5 +71,5 @@ def check_bounds(events: Iterable[Any]) -> None:
                 count.known[anchor] = (1, 0)
         elif kind == "AliasEvent":
             if any(part.anchor == anchor for part in count.open):
-                raise UnboundedError(f"*{anchor} stands inside of what it names", mark)
+                raise UnboundedError(f"*{anchor} is inside the node that it names", mark)
             count.add(*count.known.get(anchor, (1, 0)), mark)

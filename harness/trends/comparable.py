@@ -1,4 +1,4 @@
-"""What has to be equal for two runs' figures to be one series, and in words what was not.
+"""The conditions that must be equal for two runs' figures to form one series, and the differences as sentences.
 
 For quality: the task's definition, data and tokens, and for both sides the quantization, number format, device type,
 engine and the libraries that compute. For speed and memory: the host and Python too, and no task. The weights are not
@@ -53,12 +53,12 @@ def agree(one: Measured, other: Measured) -> bool:
 
 
 def joined(one: Measured, other: Measured) -> Measured:
-    """Two that agree, as one that knows what either knows."""
+    """Merges two compatible sets of conditions."""
     return Measured(groups={**one.groups, **other.groups}, task=other.task, variant=other.variant)
 
 
 def differences(before: Measured, after: Measured) -> tuple[str, ...]:
-    """What is not equal, each in a few words; the suite first."""
+    """The differences, each in a few words; the suite first."""
     said = []
     known = {name: (group, after.groups[name]) for name, group in before.groups.items() if name in after.groups}
     if SUITE in known:

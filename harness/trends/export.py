@@ -23,7 +23,7 @@ def history_csv(history: History) -> str:
 
 
 def history_json(history: History) -> str:
-    """`History` as JSON: numbers unrounded, null where one could not be had."""
+    """`History` as JSON: numbers unrounded, null where one is not available."""
     from pydantic import TypeAdapter
 
     return TypeAdapter(History).dump_json(history, indent=1, by_alias=True).decode() + "\n"

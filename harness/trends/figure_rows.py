@@ -70,7 +70,7 @@ _WORDS = PlainSerializer(lambda value: "" if value is None else str(value), retu
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryRow:
-    """One figure of one candidate in one run. Fractions, nats, seconds, bytes; None where it could not be had.
+    """One figure of one candidate in one run. Fractions, nats, seconds, bytes; None where it is not available.
 
     `change`, `lower`, `upper`: a drop (positive is worse), a perplexity's relative rise, a divergence's own
     value, or for speed and memory the ratio candidate / baseline.
@@ -101,7 +101,7 @@ class HistoryRow:
     host: str
     """Fingerprint: speed and memory are compared only between equal ones."""
     label: str
-    """The version as its makers call it; empty for none."""
+    """The version's label; empty for none."""
     model: str
     """Hash or name of the baseline's weights: another one is another fine-tune. Empty where it was not recorded."""
     alpha: float

@@ -118,7 +118,7 @@ def _shift(shift: Shift, labels: dict[str, str]) -> Row:
 
 
 def _series(history: History) -> Iterator[Section]:
-    """Newest first; a reason that several figures share is told once."""
+    """Newest first; a reason that several figures share is listed once."""
     found: dict[tuple[str, str, str], list[str]] = {}
     for row in history.figures:
         if row.series_event is not None:
@@ -133,7 +133,7 @@ def _series(history: History) -> Iterator[Section]:
         "Where a figure's conditions changed; it goes on in an earlier series when its conditions are back. "
         "Newest first."
     )
-    left_out = Paragraph(f"The newest {BREAKS_SHOWN} of {len(rows)}; all stand in the CSV.")
+    left_out = Paragraph(f"The newest {BREAKS_SHOWN} of {len(rows)}; all are in the CSV.")
     blocks: tuple[Block, ...] = (
         about,
         table(columns, *rows[:BREAKS_SHOWN]),
@@ -169,7 +169,7 @@ def _figures(history: History) -> Iterator[Section]:
     columns = titled(RUN, "Variant", "Figure", *numbers("Baseline", "Candidate", "Change"), "Series", "Gate")
     measured = [row for row in history.figures if row.kind != "none"]
     shown = measured[-ROWS_SHOWN:]
-    more = f"; {len(shown):,} of {len(measured):,}, all stand in the CSV and the JSON" if shown != measured else ""
+    more = f"; {len(shown):,} of {len(measured):,}, all are in the CSV and the JSON" if shown != measured else ""
     rows = table(columns, *(_figure(row) for row in reversed(shown)))
     if measured:
         about = Paragraph(f"Newest run first{more}.")

@@ -1,4 +1,4 @@
-"""Rows put into series, and the shifts of level in them. A shift changes no verdict and no exit code."""
+"""Groups rows into series, and finds shifts of level in them. A shift changes no verdict and no exit code."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Shift:
     runs_before: int
     runs_after: int
     model_changed: bool
-    """The baseline's weights are others from this run on: another fine-tune."""
+    """The baseline's weights differ from this run on: another fine-tune."""
 
 
 @dataclass(kw_only=True)
@@ -51,7 +51,7 @@ class _Known:
     last: int = -1
 
     def place(self, row: HistoryRow, measured: Measured) -> HistoryRow:
-        """The row in its series; another one where a condition differs, an earlier one where they are back."""
+        """The row in its series; a new one where a condition differs, an earlier one where they match again."""
         order = [self.last, *reversed(range(len(self.conditions)))] if self.conditions else []
         found = next((index for index in order if agree(measured, self.conditions[index])), None)
         event = None

@@ -49,7 +49,7 @@ def history_text(history: History, *, width: int) -> Text:
 
 
 def _widths(rows: Sequence[HistoryRow], width: int) -> _Widths:
-    """Names give way first, then the run ids' ends, then the bounds."""
+    """Names are shortened first, then the run ids, then the bounds."""
     from rich.cells import cell_len
 
     def longest(texts: Iterable[str]) -> int:
@@ -114,7 +114,7 @@ def _line(out: Text, row: HistoryRow, variant: str, widths: _Widths) -> None:
 
 
 def _state(row: HistoryRow) -> str:
-    """The gates' decision, then what else a person has to know about the row."""
+    """The gates' decision, then other remarks on the row."""
     marks = [" ★"] if row.accepted else []
     if row.verdict == "INVALID" and row.decision != "INVALID":
         marks.append(" INVALID run")
@@ -136,7 +136,7 @@ def _unmeasured(out: Text, rows: Sequence[HistoryRow], width: int) -> None:
 
 
 def _ending(history: History) -> Iterator[str]:
-    """What the marks mean, where there are any, and what is not shown."""
+    """A legend of the marks that occur, and what is not shown."""
     if any(row.accepted for row in history.figures):
         yield "★ promoted."
     codes = {row.outside.code for row in history.figures if row.outside is not None}

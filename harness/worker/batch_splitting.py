@@ -1,5 +1,5 @@
-"""How much is asked at once where memory ran out. Counted in padded tokens, which memory goes by, so that what one task
-or one worker found serves the others. Standard library only: the worker and its driver both go by it."""
+"""Batch sizes after memory ran out. Counted in padded tokens, which determine memory, so that one task's or worker's
+finding serves the others. Standard library only: the worker and its driver both use it."""
 
 from __future__ import annotations
 

@@ -35,18 +35,19 @@ from harness.engines.protocol import (
     Workload,
 )
 from harness.errors import EngineError, RunError, WorkerError, WorkerMemoryError, unwritable
+from harness.notation import duration
 from harness.start import command
 from harness.worker.meters import VMSTAT, memory_kills
 
 HANG_S = 120.0
-"""A worker that gives no sign of life for so long is taken for hung."""
+"""A worker that gives no sign of life for so long counts as hung."""
 LIMIT_S = 3600.0
-"""A single operation (a load, one batch) that takes longer is taken for stuck, even while the process lives."""
+"""A single operation (a load, one batch) that takes longer counts as stuck, even while the process lives."""
 POLL_S = 1.0
 LOG_LINES = 12
 """Lines of the log that go into an error."""
 DEFAULTS = {"PYTHONUNBUFFERED": "1"}
-"""What a worker's environment holds unless the user's own says otherwise."""
+"""A worker's default environment variables, which the user's own override."""
 SLEEPING = {"OMP_WAIT_POLICY": "PASSIVE"}
 """The same for threads that sleep while they wait: ones that spin take the processors from others, and from each other
 where several workers compute."""
@@ -71,7 +72,7 @@ class Worker:
         self.variant, self.log, self._hang_s = variant, log, hang_s
         self._vmstat, self._kills = vmstat, memory_kills(vmstat)
         self.limit_s = limit_s
-        """What the next operation may take."""
+        """Time limit of the next operation."""
         try:
             log.parent.mkdir(parents=True, exist_ok=True)
             opened = log.open("ab")
@@ -110,7 +111,7 @@ class Worker:
     # -- operations
 
     def begin_load(self, spec: LoadSpec) -> None:
-        """Have the model loaded while something else goes on; `load` then waits for it."""
+        """Start loading the model in the background; `load` then waits for it."""
         self._begin("load", {"spec": asdict(spec)})
 
     def load(self, spec: LoadSpec) -> Facts:
@@ -166,16 +167,16 @@ class Worker:
         return Memory(**self._call("memory", {}))
 
     def reset_peak(self) -> None:
-        """Start the peak counters anew, so that loading is not in the inference figure."""
+        """Reset the peak counters, so that the inference figure leaves loading out."""
         self._call("reset_peak", {})
 
     def batch_tokens(self) -> int | None:
-        """Padded tokens of the largest batch it asks, when a larger one did not fit."""
+        """Padded tokens of its largest batch, when a larger one did not fit."""
         found: int | None = self._call("batch_tokens", {})
         return found
 
     def limit_batches(self, tokens: int) -> None:
-        """Have it ask in batches of at most so many padded tokens, or one request."""
+        """Limit its batches to so many padded tokens, or one request."""
         self._call("limit_batches", {"tokens": tokens})
 
     # -- the pipe
@@ -199,7 +200,8 @@ class Worker:
                 if reply["beat"] - self._asked > self.limit_s:
                     self.kill()
                     raise self._stopped(
-                        f"{op} took over {self.limit_s:.0f} s and was stopped (--stuck-after allows more){self._tail()}"
+                        f"{op} took over {duration(self.limit_s)} and was stopped "
+                        f"(--stuck-after allows more){self._tail()}"
                     )
                 continue
             self._busy = False
@@ -221,13 +223,13 @@ class Worker:
 
     def _wait(self, op: str, reading: Sequence[int], writing: Sequence[int]) -> None:
         """Until the pipe is ready. Silence is counted in waits, so that time in which the driver itself was stopped
-        is not held against the worker."""
+        does not count against the worker."""
         waits = 0
         while not any(select.select(reading, writing, (), POLL_S)):
             waits += 1
             if waits * POLL_S > self._hang_s:
                 self.kill()
-                silent = f"gave no sign of life for {self._hang_s:.0f} s during {op}"
+                silent = f"gave no sign of life for {duration(self._hang_s)} during {op}"
                 raise self._stopped(f"the worker {silent} and was stopped{self._tail()}")
 
     def _reply(self, op: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Interpreters that variants run in: shipped ones with exact pins, requirement lists, and ones the user has.
+"""Interpreters that variants run in: shipped ones with exact pins, requirement lists, and the user's own.
 
-An environment is a virtual environment in quantgate's cache, keyed by what it is made of. It counts as built when
-its mark is there, which is written last; a build holds a lock, and what a killed build left is removed by the next.
+An environment is a virtual environment in quantgate's cache, keyed by its contents. It counts as built when its marker
+exists, which is written last; a build holds a lock, and the remains of a killed build are removed by the next.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import EngineError
+from harness.notation import byte_size, duration
 
 MARK = "quantgate.json"
 ROOMS = ("methods", "engines")
 SHIPPED = "environment.toml"
-"""Stands beside what an environment serves, and names it. `steps` are one call of pip each, with pip's own `options`;
+"""Stored next to what an environment serves, and names it. `steps` are one call of pip each, with pip's own `options`;
 `variables` are set for the build and for every worker in the environment. The exact versions of everything are in
 `pins.txt` beside it, which pip is given as constraints."""
 TAIL = 15
-"""Lines of pip's output that a failed build shows."""
+"""Lines of pip's output shown for a failed build."""
 LEAST_FREE = 3 << 30
 """Bytes that have to be free: an environment with torch takes about two gigabytes."""
 
@@ -55,9 +56,9 @@ class Environment:
     """pip's constraints: the exact version of everything."""
     needs_cuda: bool = False
     minutes: int = 2
-    """About how long a build takes."""
+    """Approximate duration of a build."""
     suite: str | None = None
-    """The suite that writes it down, as a shell takes it; None for a shipped one."""
+    """The suite that defines it, quoted for a shell; None for a shipped one."""
 
     @property
     def asked(self) -> str:
@@ -66,7 +67,7 @@ class Environment:
 
     @property
     def shown(self) -> str:
-        """What messages call it: its name, or the requirements that a suite writes down."""
+        """Its name in messages: the name, or the requirements listed in a suite."""
         return self.name if self.suite is None else f"of {', '.join(self.steps[0].requirements)}"
 
     @property
@@ -107,7 +108,7 @@ def _read(file: Path) -> Environment:
 
 
 def from_requirements(requirements: tuple[str, ...], *, suite: str) -> Environment:
-    """An environment that a suite writes down itself. `suite`: its path, for messages."""
+    """An environment defined in a suite. `suite`: its path, for messages."""
     return Environment(name="suite", steps=(Step(requirements=requirements),), variables={}, suite=suite)
 
 
@@ -127,7 +128,7 @@ class Environments:
         return python if (folder / MARK).is_file() and python.exists() else None
 
     def build(self, environment: Environment, say: Callable[[str], None] = lambda text: None) -> Path:
-        """Build it unless it is there; returns its interpreter. Raises `EngineError` with pip's own words."""
+        """Build it unless it is there; returns its interpreter. Raises `EngineError` with pip's own message."""
         from filelock import FileLock, Timeout
 
         folder = self.folder(environment)
@@ -147,8 +148,8 @@ class Environments:
             free = shutil.disk_usage(self.root).free
             if free < self._least_free:
                 raise EngineError(
-                    f"environment {environment.name}: {free / 1e9:.1f} GB are free in {self.root}, expected at least "
-                    f"{self._least_free / 1e9:.0f}; free some, or set QUANTGATE_CACHE to another disk"
+                    f"environment {environment.name}: {byte_size(free)} are free in {self.root}, expected at least "
+                    f"{byte_size(self._least_free)}; free some, or set QUANTGATE_CACHE to another disk"
                 )
             return self._build(environment, folder, say)
         finally:
@@ -179,12 +180,11 @@ class Environments:
         mark = {"name": environment.name, "seconds": round(time.monotonic() - started), "packages": frozen}
         (folder / f".{MARK}").write_text(json.dumps(mark, indent=1))
         (folder / f".{MARK}").replace(folder / MARK)
-        say(f"{environment.name}: built in {time.monotonic() - started:.0f} s")
+        say(f"{environment.name}: built in {duration(time.monotonic() - started)}")
         return python
 
     def _cache(self, python: Path) -> list[str]:
-        """pip's own cache; where that is off, one beside the environments: what took minutes to compile is compiled
-        once."""
+        """pip's own cache; where that is off, one beside the environments: slow compilations happen only once."""
         command = [str(python), "-m", "pip", "cache", "dir", "--disable-pip-version-check"]
         own = subprocess.run(command, capture_output=True, check=False).returncode == 0
         return [] if own else ["--cache-dir", str(self.root / "pip")]

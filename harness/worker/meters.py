@@ -1,4 +1,4 @@
-"""What a process used, from the operating system and the driver. A figure that cannot be had is None."""
+"""What a process used, from the operating system and the driver. A figure that is not available is None."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def process_peak_bytes() -> int | None:
 
 
 def reset_process_peak() -> None:
-    """Start the peak anew. Linux only, and not in every container; elsewhere the peak keeps the load in it."""
+    """Reset the peak. Linux only, and not in every container; elsewhere the peak includes loading."""
     try:
         _CLEAR.write_text("5")
     except OSError:

@@ -1,4 +1,5 @@
-"""The operations a worker answers. Turns JSON into the seam's types and back, and halves a batch that does not fit."""
+"""The operations that a worker implements. Converts JSON to the protocol's types and back, and halves a batch that does
+not fit."""
 
 from __future__ import annotations
 
@@ -61,7 +62,7 @@ class Server:
         return operations[op](args)
 
     def describe(self, error: Exception) -> dict[str, str | None]:
-        """An error as data; known ones keep their type and whose they are."""
+        """An error as data; known ones keep their type and owner."""
         if isinstance(error, OutOfMemoryError):
             error = EngineError(f"out of memory: {error}")
         kind, message, about = "exception", named(error), None
@@ -124,11 +125,11 @@ class Server:
         return [vars(score) for score in scores]
 
     def _limit_batches(self, args: dict[str, Any]) -> None:
-        """Go by what another worker found."""
+        """Use a limit that another worker found."""
         self._fits = min(args["tokens"], self._fits or args["tokens"])
 
     def _halving(self, requests: Sequence[Q], ask: Callable[[Sequence[Q]], list[A]]) -> list[A]:
-        """Ask in the largest batches that fit; a batch that does not is halved, and that is remembered."""
+        """Process in the largest batches that fit; a batch that does not fit is halved, which is remembered."""
         answers: list[A] = []
         while len(answers) < len(requests):
             rest = requests[len(answers) :]

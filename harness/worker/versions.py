@@ -1,4 +1,4 @@
-"""What is installed where, without importing it, and which device `auto` is."""
+"""What is installed in an interpreter, without importing it, and which device `auto` means."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def test_filters_and_formats(store: Store, tmp_path: Path, capsys: pytest.Captur
         (("--metric", "accuracy"), "--metric accuracy: the runs have acc, "),
         (("--task", "none"), "--task none: the runs have 1x256"),
         (("--variant", "int9"), "--variant int9: the runs have bf16, fake, int8, nf4"),
-        (("--last", "0"), "--last: expected a whole number from 1, got 0"),
+        (("--last", "0"), "--last: expected an integer of at least 1, got 0"),
         (("--csv", "--json"), "--csv and --json: give one of them"),
     ],
 )

@@ -75,7 +75,7 @@ def test_a_suite_without_gates_says_so(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_a_limit_of_nothing_is_refused(tmp_path: Path) -> None:
     """As `run`."""
-    with pytest.raises(UsageError, match="--limit: expected a whole number from 1, got 0"):
+    with pytest.raises(UsageError, match="--limit: expected an integer of at least 1, got 0"):
         plan_command(write(tmp_path), results=tmp_path / "r", limit=0, as_json=False)
 
 

@@ -34,10 +34,10 @@ def test_a_jsonl_row_knows_its_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "line", "expected"),
     [
-        ('{"a": 1}\n{"a": \n', 2, "expected one JSON object a line"),
+        ('{"a": 1}\n{"a": \n', 2, "expected one JSON object per line"),
         ('{"a": 1}\n[1]\n', 2, "expected a JSON object, got a list"),
-        ('{"a": NaN}\n', 1, "NaN is no JSON number"),
-        ('{"a": "\\ud83d"}\n', 1, "half a character"),
+        ('{"a": NaN}\n', 1, "NaN is not a JSON number"),
+        ('{"a": "\\ud83d"}\n', 1, "a lone surrogate"),
     ],
 )
 def test_a_broken_line_is_named_by_number(tmp_path: Path, content: str, line: int, expected: str) -> None:
@@ -116,7 +116,7 @@ def test_a_file_that_is_no_data(tmp_path: Path, name: str, content: bytes | None
 def test_a_missing_field_lists_what_the_row_has() -> None:
     """The message names the line, the field and the fields there are."""
     row = Row(fields={"text": "a", "label": "b"}, place="x.jsonl:7")
-    with pytest.raises(SuiteError, match=r"x\.jsonl:7: k: expected a field 'answer', the row has 'text', 'label'"):
+    with pytest.raises(SuiteError, match=r"x\.jsonl:7: k: expected a field 'answer'; the row has 'text', 'label'"):
         field_of(row, "answer", "k")
 
 

@@ -132,7 +132,9 @@ class Disk:
         assert code == 3, driver.said
         said = driver.said.splitlines()[-1]
         assert str(self.folder) in said or "a temporary file: " in said, driver.said
-        assert any(words in said for words in ("could not be written: ", "cannot be written: ", " MB free, "))
+        assert any(
+            words in said for words in ("could not be written: ", "cannot be written: ", " free, this run may need ")
+        )
         assert "make room there" in said or "Free some space" in said
         self.assert_whole()
         return True

@@ -23,7 +23,7 @@ CHOICE: dict[str, Any] = {**GENERATE, "choices": ["{{a}}", "{{b}}"]}
 SHOTS: dict[str, Any] = {"few_shot": "rows.jsonl", "num_few_shot": 2}
 
 
-@pytest.mark.fault("T11", "the data file as the file of examples", "the next example stands there")
+@pytest.mark.fault("T11", "the data file as the file of examples", "the next example is used")
 @pytest.mark.parametrize("kind", ["choice", "generate"])
 def test_an_item_is_never_its_own_example(tmp_path: Path, kind: str) -> None:
     """The first two rows get the third one in their place, all others the first two, and it is said."""
@@ -33,11 +33,11 @@ def test_an_item_is_never_its_own_example(tmp_path: Path, kind: str) -> None:
         wanted = [each for each in (0, 1, 2) if each != number][:2]
         shots = "".join(f"Question: What is town {each}?\nAnswer: {NAMES[each]}\n\n" for each in wanted)
         assert item.prompt == f"{shots}Question: What is town {number}?\nAnswer:"
-    assert "t: 2 items would be among the own examples; the next example stands there instead" in plan.notes
+    assert "t: 2 items would be among the own examples; the next example is used instead" in plan.notes
     assert plan.leak is None
 
 
-@pytest.mark.fault("T11", "an example with the item's id and another wording", "the next example stands there")
+@pytest.mark.fault("T11", "an example with the item's id and another wording", "the next example is used")
 def test_an_example_with_the_items_id_is_the_item(tmp_path: Path) -> None:
     """Where there are others to take its place."""
     shots = [{**row, "q": f"Town {n}, what is it?"} for n, row in enumerate(ROWS[:3])]
@@ -131,7 +131,7 @@ def test_a_leaking_run_is_invalid(tmp_path: Path) -> None:
     done = run_saying(tmp_path, task, ROWS, "Paris", "Paris")
     assert done.exit_code == 12
     (check,) = [each for each in done.verdict.candidates[0].checks if each.name == "answers apart"]
-    assert check.says.startswith("t: the reference stands in its own prompt for 40 of 40 items (")
+    assert check.says.startswith("t: the reference occurs in its own prompt for 40 of 40 items (")
     judged = run_saying(tmp_path, {**task, "reference_in_prompt": True}, ROWS, "Paris", "Paris")
     assert not [each for each in judged.verdict.candidates[0].checks if each.name == "answers apart"]
 

@@ -80,10 +80,10 @@ def test_a_long_cell_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
-        ("x.csv", "q,a,a\n1,yes,no\n", "x.csv:1: expected columns that differ, 'a' stands twice"),
-        ("x.tsv", "q\ta\ta\n1\tyes\tno\n", "x.tsv:1: expected columns that differ, 'a' stands twice"),
-        ("x.jsonl", '{"q": 1}\n{"a":"yes","a":"no"}\n', "x.jsonl:2: the key 'a' stands twice in one object"),
-        ("x.jsonl", '{"q": {"b": 1, "b": 1}}\n', "x.jsonl:1: the key 'b' stands twice in one object"),
+        ("x.csv", "q,a,a\n1,yes,no\n", "x.csv:1: expected distinct column names, 'a' is repeated"),
+        ("x.tsv", "q\ta\ta\n1\tyes\tno\n", "x.tsv:1: expected distinct column names, 'a' is repeated"),
+        ("x.jsonl", '{"q": 1}\n{"a":"yes","a":"no"}\n', "x.jsonl:2: the key 'a' is repeated in one object"),
+        ("x.jsonl", '{"q": {"b": 1, "b": 1}}\n', "x.jsonl:1: the key 'b' is repeated in one object"),
         (
             "x.json",
             '[{"q": 1},\n{"a":"yes","a":"no"}]\n',
@@ -116,14 +116,14 @@ def test_other_shapes_of_the_same_rows(tmp_path: Path) -> None:
         assert rows_of(path) == rows, path.name
     broken = tmp_path / "broken.jsonl.gz"
     broken.write_bytes(gzip.compress(jsonl.encode())[:-9])
-    assert told(broken).startswith("broken.jsonl.gz: expected a whole gzip file")
+    assert told(broken).startswith("broken.jsonl.gz: expected a complete gzip file")
     (tmp_path / "semi.csv").write_text("q;a\nx;1\n")
     assert told(tmp_path / "semi.csv").startswith(
         "semi.csv:1: expected columns separated by a comma, this header has a semicolon between its names"
     )
     (tmp_path / "one.json").write_text(json.dumps({"version": 1, "data": rows}, indent=1))
     assert told(tmp_path / "one.json") == (
-        "one.json: expected one JSON object a line or one list of them, got a single object over several lines; "
+        "one.json: expected one JSON object per line or one list of them, got a single object over several lines; "
         "the rows may be its 'data': write that list alone"
     )
     (tmp_path / "bad.json").write_text('[{"q": 1},\n {"q": 2}\n {"q": 3}]')
@@ -153,7 +153,7 @@ def test_numbers_and_booleans_are_options(tmp_path: Path) -> None:
     assert (plan.items[0].options, plan.items[0].expected) == (("10", "2.50", "true"), "true")
     told = refusal(tmp_path, {"choice": spec}, [{"q": "x", "o": ["no", "yes"], "a": True}])
     assert told.endswith("got True; write which option it is: {{ 'yes' if field else 'no' }}")
-    assert "choices[1]: expected a text, got null" in refusal(
+    assert "choices[1]: expected a string, got null" in refusal(
         tmp_path, {"choice": spec}, [{"q": "x", "o": ["a", None]}]
     )
 
@@ -227,7 +227,7 @@ def test_deep_nesting_is_a_rows_mistake(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(f'[{{"a": 1}},\n{deep}]' if name.endswith("n") else f'{{"a": 1}}\n{deep}\n')
     message = told(tmp_path / name)
     assert message.startswith(f"{name}:2: expected ")
-    assert "nested too deep to be read" in message
+    assert "nested too deeply" in message
 
 
 cells = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp")), max_size=10)
@@ -276,11 +276,11 @@ FOREIGN = [
     ),
     ("d.csv", b"PK\x03\x04\x14\x00\x06\x00\xff", "d.csv: KEY: expected UTF-8 text, this is a zip file or a workbook"),
     ("d.csv", "q,a\nx,1\ncafé,2\n".encode("cp1252"), "d.csv:3: KEY: expected UTF-8 text, got the byte 0xe9"),
-    ("d.jsonl", b'{"q": "x", "a": 1},\n', "d.jsonl:1: expected one JSON object a line: there is a comma behind it"),
+    ("d.jsonl", b'{"q": "x", "a": 1},\n', "d.jsonl:1: expected one JSON object per line: there is a comma behind it"),
     (
         "d.jsonl",
         b'{"a": ' + b"9" * 5000 + b"}\n",
-        "d.jsonl:1: expected one JSON object a line: a number of 5,000 digits",
+        "d.jsonl:1: expected one JSON object per line: a number of 5,000 digits",
     ),
     ("d.csv", b'"q";"a"\n"x, y";1\n', "d.csv:1: expected columns separated by a comma, this header has a semicolon"),
     ("d.csv", b'q,a\nw,1\n"x,1\ny,2\nz,3\n', "d.csv:3: broken CSV: a quote opens in this record and never ends"),

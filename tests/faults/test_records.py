@@ -156,7 +156,7 @@ def test_a_manifest_made_for_another_place(copy: Kept) -> None:
     del source["checksum"]
     for key in (source["key"], copy.run.variants["bad"].evaluations["ask"]):
         (copy.results / address).write_bytes(with_checksum(json.dumps({**source, "key": key}).encode(), address))
-        assert "not of the folder it lies in" in refused(copy, "manifest.json")
+        assert "not of the folder it is in" in refused(copy, "manifest.json")
 
 
 @pytest.mark.fault("F28", "the run's evaluations of a bad variant point at a good one's", "refused by the checksum")

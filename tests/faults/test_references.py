@@ -68,12 +68,12 @@ def test_other_references_are_another_task(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        (None, "expected a text, got null"),
-        ({"text": "A"}, "expected a text, got a mapping with text; name one of its fields: {{ field.text }}"),
+        (None, "expected a string, got null"),
+        ({"text": "A"}, "expected a string, got a mapping with text; name one of its fields: {{ field.text }}"),
         ([], "expected at least one reference answer, got an empty list"),
-        ([["A"]], "expected a text, got a list of 1"),
-        (["A", None], "generate.answer[1]: expected a text, got null"),
-        (["A", " "], "expected a reference answer, got an empty text"),
+        ([["A"]], "expected a string, got a list of 1"),
+        (["A", None], "generate.answer[1]: expected a string, got null"),
+        (["A", " "], "expected a reference answer, got an empty string"),
     ],
 )
 def test_a_reference_that_is_no_text_is_refused(tmp_path: Path, value: object, expected: str) -> None:
@@ -92,7 +92,7 @@ def test_null_is_never_the_word_none(tmp_path: Path, prompt: str) -> None:
     told = refusal(
         tmp_path, {"generate": {**GENERATE, "prompt": prompt}}, [{"q": "x", "a": "1"}, {"q": None, "a": "2"}]
     )
-    assert told.startswith("rows.jsonl:2: tasks.t.generate.prompt: expected a text, got null")
+    assert told.startswith("rows.jsonl:2: tasks.t.generate.prompt: expected a string, got null")
 
 
 def test_what_a_parquet_file_holds_in_binary_is_refused(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_what_a_parquet_file_holds_in_binary_is_refused(tmp_path: Path) -> None:
     for value, what in ((b"ab", "bytes"), (0.1, "the number 0.1")):
         parquet.write_table(pyarrow.table({"q": ["x"], "a": [value]}), tmp_path / "rows.parquet")
         told = refusal(tmp_path, {"generate": {**GENERATE, "data": "rows.parquet"}})
-        assert told.startswith("rows.parquet:row 1: tasks.t.generate.answer: expected a text, got " + what)
+        assert told.startswith("rows.parquet:row 1: tasks.t.generate.answer: expected a string, got " + what)
 
 
 @pytest.mark.parametrize("number", ["1.0", "1e3", "0.10", "-0.5", "7", "123456789012345678901234567890"])
@@ -189,7 +189,7 @@ def test_lm_evals_gold_is_no_null_either(tmp_path: Path, target: str) -> None:
     (tmp_path / "task.yaml").write_text(YAML.format(folder=tmp_path, target=target))
     told = refusal(tmp_path, {"lm_eval": "task.yaml"}, rows)
     number, got = (0, "a dict") if target == "m" else (1, "null")
-    assert told.startswith(f"task.yaml, document {number}: tasks.t: expected a text or the number of an option")
+    assert told.startswith(f"task.yaml, document {number}: tasks.t: expected a string or an option's index")
     assert f"got {got}" in told
 
 

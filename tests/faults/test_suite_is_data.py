@@ -113,12 +113,12 @@ SMALL = json.dumps(SUITE)
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (BOMB, "stands for more than 200,000 values"),
+        (BOMB, "expands to more than 200,000 values"),
         ("x: " + "[" * 3000 + "]" * 3000, "more than 64 deep"),
         ("x: " + "{a: " * 3000 + "1" + "}" * 3000, "more than 64 deep"),
         ("".join(" " * depth + "a:\n" for depth in range(3000)), "more than 64 deep"),
-        ("x: &x [*x]", "stands inside of what it names"),
-        ("x: &x {y: {z: *x}}", "stands inside of what it names"),
+        ("x: &x [*x]", "is inside the node that it names"),
+        ("x: &x {y: {z: *x}}", "is inside the node that it names"),
         (
             "a: &a [[[[[[[[[[]]]]]]]]]]\n"
             + "".join(f"{n}: &{n} {'[' * 9}*{b}{']' * 9}\n" for b, n in zip("abcdefg", "bcdefgh", strict=True)),
@@ -128,8 +128,8 @@ SMALL = json.dumps(SUITE)
         ("suite: s\n---\nsuite: t\n", "2:1: not valid YAML: expected a single document, but found another"),
         ("suite: " + "9" * 5000, "not valid YAML: "),
         ("suite: 0x" + "f" * 50000, "suite: expected a number of at most 64 bits, got one of 200,000"),
-        ('suite: "a\\0b"', "suite: expected a text without U+0000"),
-        ('model: "\\ud800"', "model: expected a text without U+D800"),
+        ('suite: "a\\0b"', "suite: expected a string without U+0000"),
+        ('model: "\\ud800"', "model: expected a string without U+D800"),
     ],
 )
 def test_a_suite_that_is_too_much_is_refused_at_once(tmp_path: Path, text: str, words: str) -> None:

@@ -284,7 +284,7 @@ def test_messages_typed_as_a_text_are_refused(tmp_path: Path, quote: str) -> Non
     """Braces around the field only: the list would be what the user says."""
     messages = "[{'role': 'user', 'content': '{{q}}'}]".replace("'", quote)
     told = refusal(tmp_path, {"generate": {"data": "rows.jsonl", "messages": messages, "answer": "x"}}, ROWS)
-    assert "expected a list of messages, got one written as a text" in told
+    assert "expected a list of messages, got one written as a string" in told
     listed = "{{ [{'role': 'user', 'content': q}] }}"
     spec = {"data": "rows.jsonl", "messages": listed, "answer": "x"}
     assert planned(tmp_path, {"generate": spec}, ROWS).items[0].prompt == "<user>question 0\n<assistant>"

@@ -50,7 +50,7 @@ def test_the_whole_a_slice_or_each() -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"slice": "half=c"}, "INVALID: no item lies in slice 'half=c'; the task has half=a, half=b"),
+        ({"slice": "half=c"}, "INVALID: no item is in slice 'half=c'; the task has half=a, half=b"),
         ({"metric": "f1"}, "INVALID: t has no metric 'f1'; it has acc"),
         ({"task": "other"}, "INCONCLUSIVE: other was not measured in this run"),
         ({"task": "broken"}, "INVALID: items differ"),

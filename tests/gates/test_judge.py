@@ -297,7 +297,7 @@ def test_items_in_the_calibration_data_are_invalid(tmp_path: Path) -> None:
     bench = binary_bench(tmp_path, 300, 0, 0, calibration=overlap(exact=1, exact_items=("i7",)))
     candidate = one(bench.verdict(DROP))
     assert candidate.decision == "INVALID"
-    assert "1 of 300 items stand word for word in the calibration data (i7)" in candidate.sentence
+    assert "1 of 300 items occur verbatim in the calibration data (i7)" in candidate.sentence
 
 
 def test_gates_hold_without_copied_passages_too(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_another_baseline_starts_a_new_series(tmp_path: Path) -> None:
     bench.variants["fp32"] = fresh
     creep = series(bench.verdict(TOTAL))
     assert [step.version for step in creep.steps] == ["now"]
-    assert creep.starts_anew == "the series starts anew: the baseline's weights changed since v2"
+    assert creep.starts_anew == "a new series starts: the baseline's weights changed since v2"
     assert creep.steps[0].step == creep.steps[0].total == pytest.approx(0.009)
     release(bench, "r-3", "later", 10, label="v3")
     candidate(bench, "last", 12)

@@ -246,8 +246,7 @@ def test_weights_of_two_engines_are_not_told_apart(tmp_path: Path) -> None:
     bench = binary_bench(tmp_path, 200, 0, 0, facts=QUANTIZED.model_copy(update={"engine": "llama.cpp"}))
     says = {check.name: check.says for check in one(bench.verdict(DROP)).checks}
     assert (
-        says["another model"]
-        == "loaded by llama.cpp, the baseline by scripted: their weights cannot be told apart here"
+        says["another model"] == "loaded by llama.cpp, the baseline by scripted: their weights cannot be compared here"
     )
 
 

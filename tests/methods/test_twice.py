@@ -45,5 +45,5 @@ def test_where_it_is_named(tmp_path: Path, file: str, content: dict[str, object]
 def test_a_broken_description_is_an_error(tmp_path: Path, content: str) -> None:
     """Not taken for full precision."""
     (tmp_path / "config.json").write_text(content, encoding="latin-1")
-    with pytest.raises(EngineError, match=r"config\.json: expected JSON that can be read"):
+    with pytest.raises(EngineError, match=r"config\.json: expected valid JSON"):
         named_method(tmp_path)

@@ -71,8 +71,8 @@ def test_window_stride_and_divergence_belong_to_the_plan(suite_of: LoadSuite, wr
 @pytest.mark.parametrize(
     ("row", "spec", "expected"),
     [
-        ({"text": "  "}, {}, "rows.jsonl:4: tasks.t.perplexity.field: expected a text in 'text', got '  '"),
-        ({"text": 3}, {}, "rows.jsonl:4: tasks.t.perplexity.field: expected a text in 'text', got 3"),
+        ({"text": "  "}, {}, "rows.jsonl:4: tasks.t.perplexity.field: expected a string in 'text', got '  '"),
+        ({"text": 3}, {}, "rows.jsonl:4: tasks.t.perplexity.field: expected a string in 'text', got 3"),
         ({}, {"field": "body"}, "rows.jsonl:1: tasks.t.perplexity.field: expected a field 'body'"),
         ({"id": "d4"}, {"window": 65}, "tasks.t.perplexity.window: expected at most the model's context of 64, got 65"),
     ],

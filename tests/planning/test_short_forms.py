@@ -123,9 +123,9 @@ def test_options_that_look_like_numbers_need_a_word(suite_of: LoadSuite, write_r
         ({"label": True}, {}, "got True"),
         ({}, {"prompt": "{{missing}}"}, "rows.jsonl:1: tasks.t.choice.prompt: 'missing' is undefined; the row has"),
         ({}, {"prompt": "{{text"}, "tasks.t.choice.prompt: the template is broken"),
-        ({}, {"choices": "{{options}}"}, "expected a field 'options', the row has 'id'"),
+        ({}, {"choices": "{{options}}"}, "expected a field 'options'; the row has 'id'"),
         ({"options": "a, b"}, {"choices": "{{options}}"}, "expected a field 'options'"),
-        ({}, {"choices": "{{text}}"}, "expected a list of texts, got 'Item 0'"),
+        ({}, {"choices": "{{text}}"}, "expected a list of strings, got 'Item 0'"),
         ({}, {"choices": ["one"]}, "expected at least two options, got 1"),
         ({}, {"choices": ["a", "a"]}, "expected options that differ and are not empty"),
     ],
@@ -145,7 +145,7 @@ def test_a_missing_slice_cluster_or_id_is_named_with_its_line(
     """The first row without the field, and the fields it has."""
     write_rows("rows.jsonl", ROWS)
     told = refusal(suite_of({"t": {"choice": CHOICE, key: value}}))
-    assert told.startswith(f"rows.jsonl:1: tasks.t.{key}: expected a field 'topic', the ")
+    assert told.startswith(f"rows.jsonl:1: tasks.t.{key}: expected a field 'topic'; the row")
 
 
 def test_examples_stand_before_every_prompt(suite_of: LoadSuite, write_rows: WriteRows) -> None:

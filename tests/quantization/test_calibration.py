@@ -43,8 +43,8 @@ def test_samples_are_equal_for_equal_seeds(tmp_path: Path) -> None:
     [
         ([{"text": "short"}], r"expected 4 samples of 16 tokens, that is 64 tokens; c\.jsonl has 6, enough for 0"),
         ([], "expected at least one item"),
-        ([{"body": "x"}], r"c\.jsonl:1: .*field: expected a text in field 'text'; the row has body"),
-        ([{"text": 3}], "expected a text in field 'text'"),
+        ([{"body": "x"}], r"c\.jsonl:1: .*field: expected a string in field 'text'; the row has body"),
+        ([{"text": 3}], "expected a string in field 'text'"),
     ],
 )
 def test_bad_data_is_named(tmp_path: Path, rows: list[dict[str, object]], says: str) -> None:

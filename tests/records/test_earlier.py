@@ -42,5 +42,5 @@ def test_what_could_be_told_then_is_told_now(results: Path) -> None:
     keys = {name: variant.evaluations["ask"] for name, variant in Store(results).find_run("latest").variants.items()}
     for name in ("chunks.jsonl", "manifest.json"):
         shutil.copyfile(*(results / "evaluations" / keys[variant] / name for variant in ("full", "small")))
-    with pytest.raises(RecordError, match="not of the folder it lies in"):
+    with pytest.raises(RecordError, match="not of the folder it is in"):
         api.gate("latest", results=results)

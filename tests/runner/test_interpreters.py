@@ -118,7 +118,7 @@ def test_what_reads_a_folder(tmp_path: Path, config: object, packages: tuple[str
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("{", "expected JSON that can be read"),
+        ("{", "expected valid JSON"),
         ('{"quantization_config": "gptq"}', 'quantization_config: expected a mapping, got "gptq"'),
     ],
 )

@@ -367,7 +367,7 @@ def test_unwritable_results_are_found_before_any_model(write_suite: Write, tmp_p
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("{broken", r"data/choice.jsonl:91: expected one JSON object a line"),
+        ("{broken", r"data/choice.jsonl:91: expected one JSON object per line"),
         ('{"id": "x"}', r"data/choice.jsonl:91: tasks.ask.choice.choices: expected a field 'options'"),
         ('{"id": "q1", "question": "?", "topic": "a", "options": ["a", "b"], "answer": 0}', "same id 'q1' as data/"),
         ('{"id": "x", "question": "?", "topic": "a", "options": ["a", "b"], "answer": "c"}', "expected one of ['a', "),

@@ -95,7 +95,7 @@ def test_run_says_what_is_shared_with_other_commands_too() -> None:
     [
         (RunOptions(variants=("tiny",)), "--variant tiny: the suite has full, small"),
         (RunOptions(tasks=("told",)), "--task told: the suite has ask"),
-        (RunOptions(limit=0), "--limit: expected a whole number from 1, got 0"),
+        (RunOptions(limit=0), "--limit: expected an integer of at least 1, got 0"),
         (RunOptions(stuck_after=0.0), "--stuck-after: expected seconds, more than 0, got 0"),
         (RunOptions(label="a\nb"), "--label: expected at most 64 printable characters on one line, got 3: 'a\\nb'"),
     ],

@@ -128,7 +128,7 @@ def test_a_smaller_alpha_widens_the_interval() -> None:
         (10, 6, 5, 0.02, 0.05, "6 \\+ 5 flips do not fit n = 10"),
         (10, -1, 0, 0.02, 0.05, "right_to_wrong"),
         (10, 0, -1, 0.02, 0.05, "wrong_to_right"),
-        (-3, 0, 0, 0.02, 0.05, "n: expected a whole number"),
+        (-3, 0, 0, 0.02, 0.05, "n: expected an integer"),
         (10, math.nan, 0, 0.02, 0.05, "right_to_wrong"),
         (10, 0, math.inf, 0.02, 0.05, "wrong_to_right"),
         (10, 1.5, 0, 0.02, 0.05, "right_to_wrong"),

@@ -82,9 +82,9 @@ def test_a_good_suite_loads() -> None:
         ("dtype: float32", "device_map: {'': cpu}, max_memory: {cpu: 2GB}", "max_memory: limits what device_map: auto places"),
         ("dtype: float32", "device_map: auto, max_memory: {cpu: lots}", "max_memory: expected a size such as 20GiB or 500MB for cpu, got 'lots'"),
         ("dtype: float32", "device_map: auto, max_memory: {gpu: 2GB}", "max_memory: expected cpu or a GPU's number as key, got 'gpu'"),
-        ("model: ./m\n", "", "model: this key is needed"),
+        ("model: ./m\n", "", "model: required key missing"),
         ('prompt: "{{q}}", ', "", "tasks.ask.choice: expected exactly one of prompt and messages"),
-        ("speed: {workloads: [{batch: 1, prompt_tokens: 64, new_tokens: 16}]}\n", "speed: {pairs: 10}\n", "speed.workloads: this key is needed"),
+        ("speed: {workloads: [{batch: 1, prompt_tokens: 64, new_tokens: 16}]}\n", "speed: {pairs: 10}\n", "speed.workloads: required key missing"),
         ("- {task: ask, metric: acc, max_drop: 0.02}", "- {metric: acc, max_drop: 0.02}", "gates[0]: acc needs a task: one of ask, read"),
         ("- {task: ask, metric: acc, max_drop: 0.02}", "- {task: ask, metric: weight_bytes, max_ratio: 0.5}", "gates[0].task: weight_bytes is measured once per variant, not per task"),
         ("max_drop: 0.02", "max_drop: 0.02, min: 0.5", "expected exactly one limit"),
@@ -93,12 +93,12 @@ def test_a_good_suite_loads() -> None:
         ("max_drop: 0.02", "min_retained: 95", "gates[0].min_retained: expected a fraction from 0 to 1 or a percentage"),
         ("suite: s\n", "suite: s\nbase: [a]\n", "base: expected a folder, a hub id, or a mapping with path, got ['a']"),
         ("suite: s\n", "suite: s\nbase: {pth: b}\n", "base.pth: unknown key, did you mean path?"),
-        ("suite: s\n", "suite: s\nnoise_floor: {items: 0}\n", "noise_floor.items: expected a number from 1, got 0"),
-        ("suite: s\n", "suite: s\nnoise_floor: often\n", "noise_floor: expected true, false, or a mapping with items"),
+        ("suite: s\n", "suite: s\nnoise_floor: {items: 0}\n", "noise_floor.items: expected a number of at least 1, got 0"),
+        ("suite: s\n", "suite: s\nnoise_floor: often\n", "noise_floor: expected true, false or a mapping with items"),
         ("suite: s\n", "suite: s\nbase: {path: b, script: {}}\n", "base.script: belongs to a baseline with engine: scripted"),
         ("suite: s\n", "suite: s\nsuite: t\n", "s.yaml:2:1: not valid YAML: found duplicate key"),
         ("tasks:\n", "tasks: [\n", "not valid YAML"),
-        ("batch: 1", "batch: yes", "speed.workloads[0].batch: expected a whole number, got 'yes'"),
+        ("batch: 1", "batch: yes", "speed.workloads[0].batch: expected an integer, got 'yes'"),
     ],
 )  # fmt: skip
 def test_mistakes_are_named(old: str, new: str, expected: str) -> None:
@@ -153,7 +153,7 @@ def test_the_schema_agrees_with_the_models() -> None:
     assert gate["max_drop"]["description"].startswith("Largest absolute loss")
     assert schema["required"] == ["suite", "model", "variants", "tasks"]
     calibration = schema["definitions"]["Calibration"]["properties"]
-    assert calibration["length"]["description"] == "Tokens a sample."
+    assert calibration["length"]["description"] == "Tokens per sample."
     assert "description" not in calibration["seed"]
 
 

@@ -98,10 +98,10 @@ def test_each_slice_needs_its_slice() -> None:
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("{gate: step, variant: nf4, by: Ann, until: 2026-12-31}", "waivers[0].reason: this key is needed"),
-        ("{gate: step, variant: nf4, reason: ' ', by: Ann, until: 2026-12-31}", "waivers[0].reason: is empty"),
-        ("{gate: step, variant: nf4, reason: r, until: 2026-12-31}", "waivers[0].by: this key is needed"),
-        ("{gate: step, variant: nf4, reason: r, by: Ann}", "waivers[0].until: this key is needed"),
+        ("{gate: step, variant: nf4, by: Ann, until: 2026-12-31}", "waivers[0].reason: required key missing"),
+        ("{gate: step, variant: nf4, reason: ' ', by: Ann, until: 2026-12-31}", "waivers[0].reason: must not be empty"),
+        ("{gate: step, variant: nf4, reason: r, until: 2026-12-31}", "waivers[0].by: required key missing"),
+        ("{gate: step, variant: nf4, reason: r, by: Ann}", "waivers[0].until: required key missing"),
         ("{gate: step, variant: nf4, reason: r, by: Ann, until: 2027-02-30}", "expected a date such as 2026-12-31"),
         ("{gate: step, variant: nf4, reason: r, by: Ann, until: soon}", "expected a date such as 2026-12-31"),
         ("{gate: step, variant: nf4, reason: r, by: Ann, until: 20261231}", "expected a date such as 2026-12-31"),

@@ -65,7 +65,7 @@ def test_many_runs_stay_light() -> None:
     assert not charts(found)[0].told
     assert charts(collect("s", steps([0.01] * TOLD_RUNS)))[0].told
     assert len(page) < 1_500_000
-    assert "400 of 3,300, all stand in the CSV and the JSON" in page
+    assert "400 of 3,300, all are in the CSV and the JSON" in page
 
 
 def test_one_run_and_none() -> None:

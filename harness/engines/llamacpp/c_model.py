@@ -170,7 +170,7 @@ class Model:
             self._open(shape)
 
     def room(self, tokens: int) -> int:
-        """A length that serves requests of about this many tokens: contexts are made anew for a few lengths only."""
+        """A length that serves requests of about this many tokens: contexts are created for a few lengths only."""
         length = max(LEAST, 1 << (tokens - 1).bit_length())
         limits = [limit for limit in (self._long_from, self.context_length) if limit is not None and tokens <= limit]
         return max(tokens, min([length, *limits]))

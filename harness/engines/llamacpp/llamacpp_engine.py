@@ -113,7 +113,7 @@ def _whole(spec: LoadSpec, name: str, default: int, *, least: int) -> int:
     if value is None:
         return default
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise EngineError(f"{spec.path}: option {name}: expected a whole number from {least}, got {value!r}")
+        raise EngineError(f"{spec.path}: option {name}: expected an integer of at least {least}, got {value!r}")
     return value
 
 

@@ -60,7 +60,8 @@ def wide(array: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def output_lm_head(model: Model, headers: Sequence[Header]) -> StoredLmHead:
-    """The model's output layer, held against its own logits. Raises `EngineError` where that cannot be had."""
+    """The model's output layer, checked against its own logits. Raises `EngineError` where they cannot be
+    reproduced."""
     none = f"{model.path}: keeps no states to measure divergence from"
     weight = _tensor(headers, "output.weight", "token_embd.weight")
     if weight is None:

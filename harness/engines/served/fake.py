@@ -1,4 +1,4 @@
-"""A model server on loopback for trials and tests: answers pages as it is told, and misbehaves where that is asked.
+"""A model server on loopback for trials and tests: serves the pages it is given, and misbehaves on request.
 
 Owns the wire alone; what a page says is the caller's.
 """

@@ -106,7 +106,7 @@ class Reply:
 
     def integer(self) -> int:
         if isinstance(self.value, bool) or not isinstance(self.value, int):
-            raise self.wrong("a whole number")
+            raise self.wrong("an integer")
         return self.value
 
     def integers(self) -> tuple[int, ...]:

@@ -84,7 +84,7 @@ class LlamaCpp:
             "stepwise": f"scored one request per token among the likeliest tokens, because {self._why}",
             "none": self._why,
         }
-        return ("prompts are sent as token ids and computed anew each time (cache_prompt off)", ways[self._way])
+        return ("prompts are sent as token ids and computed again each time (cache_prompt off)", ways[self._way])
 
     def encode(self, text: str, *, add_special_tokens: bool) -> tuple[int, ...]:
         body = {"content": text, "add_special": add_special_tokens, "parse_special": True}

@@ -37,7 +37,7 @@ def check_causal(path: str, model: Any, tokenizer: Any, *, quantized: bool) -> N
             for rows in (kept, later, earlier)
         )
     if not all(bool(torch.isfinite(each).all()) for each in (own, moved, other)):
-        return  # judged by the facts: a weight that is no number
+        return  # judged by the facts: a weight that is not a number
     by_later = float((own - moved).abs().mean(-1).median())
     by_earlier = float((own - other).abs().mean(-1).median())
     kind = str(core_of(model).dtype).removeprefix("torch.")

@@ -20,7 +20,7 @@ from harness.engines.transformers.prefix_cache import PrefixCache
 Stopped = Callable[[Sequence[Sequence[int]]], Sequence[bool]]
 """Which of several answers so far have come to a stop string."""
 SHRINK = 0.75
-"""The batch is packed anew once no more than this share of its rows is alive."""
+"""The batch is packed again once at most this share of its rows is still generating."""
 
 
 @dataclass(kw_only=True)

@@ -121,7 +121,7 @@ def loading_threads(spec: LoadSpec) -> Iterator[None]:
 def _keywords(
     spec: LoadSpec, path: str, revision: str | None, method: Method | None, scratch: str | None
 ) -> dict[str, Any]:
-    """What `from_pretrained` is told."""
+    """The arguments of `from_pretrained`."""
     old = int(version("transformers").partition(".")[0]) < 5
     local = Path(path).is_dir()
     keywords: dict[str, Any] = {
@@ -200,7 +200,7 @@ def _check_folder(folder: Path, *, allow_pickle: bool, gguf_file: str | None) ->
     if gguf_file is not None and not (folder / gguf_file).is_file():
         raise EngineError(f"{folder}: no file {gguf_file} in this folder")
     if gguf_file is None and not (folder / "config.json").is_file():
-        raise EngineError(f"{folder}: no config.json, so this is no model folder that transformers can load")
+        raise EngineError(f"{folder}: no config.json, so this is not a model folder that transformers can load")
     if any(folder.glob("*.safetensors")) or gguf_file is not None:
         return
     pickled = sorted(path.name for pattern in PICKLED for path in folder.glob(pattern))

@@ -37,7 +37,7 @@ class Held:
     """Equal for tensors that share their bytes."""
 
     def values(self) -> Any:
-        """The tensor with its values. Those kept on disk are read anew at every call."""
+        """The tensor with its values. Those kept on disk are read again at every call."""
         return values_of(self.module, self.name) if self.name else self.tensor
 
 
@@ -97,10 +97,10 @@ def places_note(sizes: Mapping[str, int], runs: str) -> str | None:
 
 @contextmanager
 def device_placement(spec: LoadSpec) -> Iterator[str | None]:
-    """What goes wrong with a model that a device map places is told with the keys that placed it.
+    """Errors of a model placed by a device map name the keys that placed it.
 
     Yields a new folder for weights that the map puts on disk and that no file has as they are needed, None without a
-    map. It is removed when the block fails; after that whoever holds the model removes it.
+    map. It is removed when the block fails; after that the model's owner removes it.
     """
     if spec.device_map is None:
         yield None

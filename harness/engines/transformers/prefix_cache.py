@@ -27,7 +27,7 @@ class PrefixCache:
 
         `root_prefix`: leading tokens of `head` to compute apart, since other prefixes have them too. A layer has the
         prefix and the rows' own tokens together only while it is computed. `extended`: it keeps the own ones, as `own`.
-        `apart`: it never has them together, and `attention_apart` is told of the prefix.
+        `apart`: it never has them together, and `attention_apart` gets the prefix.
         """
         found = _spread(self._states(head, root_prefix), rows)
         for layer in found.layers:

@@ -148,7 +148,7 @@ class Scorer:
         last = min(LONG_TARGETS, length // 2)
         drawn = _draw(int(config.vocab_size), length + last, seed=3)
         context = tuple(drawn[: length - last])
-        # Two of them, since a window counted along the row is wrong only where one stands behind the other.
+        # Two of them, since a window counted along the row is wrong only where one follows the other.
         options = tuple(drawn[length - last : length]), tuple(drawn[length:])
         row = ScoreRequest(context=context, continuations=options, shared=len(context) // 2)
         expected = plain.score([row])

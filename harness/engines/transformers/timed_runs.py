@@ -17,7 +17,7 @@ STATES = ("past_key_values", "cache_params", "state")
 def time_workload(model: Any, workload: Workload) -> Timing:
     """Prefill and one-token steps with the model's own cache over random tokens; end of text is ignored.
 
-    A model that keeps nothing reads everything anew at every step, as it does when it answers.
+    A model without a cache reads everything again at every step, as it does when it answers.
     """
     import torch
 
@@ -57,7 +57,7 @@ def _last_position(core: Any) -> dict[str, int]:
 
 
 def _wait(device: Any) -> None:
-    """Until the device has done what it was told; CUDA runs behind the clock otherwise."""
+    """Wait until the device has finished; CUDA is asynchronous otherwise."""
     import torch
 
     if device.type == "cuda":

@@ -1,4 +1,4 @@
-"""lm-eval's own tasks: by name, or from a YAML of the suite's."""
+"""lm-eval's own tasks, by name, and tasks from a local YAML."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SUPPORTED = ("multiple_choice", "loglikelihood", "generate_until", "loglikelihoo
 
 
 def lm_eval_docs(loaded: LoadedSuite, name: str, task: Task) -> Docs:
-    """The documents of an lm-eval task. Raises `SuiteError` when there is no such task or its data cannot be had."""
+    """The documents of an lm-eval task. Raises `SuiteError` when there is no such task or its data is not available."""
     assert task.lm_eval is not None
     quiet_lm_eval()
     before = _code(loaded, task.lm_eval)
@@ -62,7 +62,7 @@ def lm_eval_docs(loaded: LoadedSuite, name: str, task: Task) -> Docs:
 
 
 def _code(loaded: LoadedSuite, asked: str, of: Collection[Path] | None = None) -> dict[Path, bytes]:
-    """The files that a local YAML brings in, as they are now; before it is loaded, so that no older text of them runs.
+    """The current files that a local YAML depends on; read before it is loaded, so that no stale version runs.
     `of`: these files only."""
     if not _is_file(asked):
         return {}
@@ -74,7 +74,7 @@ def _code(loaded: LoadedSuite, asked: str, of: Collection[Path] | None = None) -
 
 @contextmanager
 def lm_evals_seeds() -> Iterator[None]:
-    """The seeds under which lm-eval loads a task, for code that shuffles as it likes; afterwards all is as it was."""
+    """Sets the seeds under which lm-eval loads a task, for code that shuffles; restores the state afterwards."""
     import numpy as np
 
     ours, theirs = random.getstate(), np.random.get_state()
@@ -92,11 +92,11 @@ def _is_file(asked: str) -> bool:
 
 
 def _load(loaded: LoadedSuite, name: str, asked: str) -> Any:
-    """The one task of this name. What its data set or code raises is told as the suite's problem."""
+    """The one task of this name. What its data set or code raises is reported as a problem of the suite."""
     import datasets
     from lm_eval.tasks import TaskManager
 
-    if not sys.stderr.isatty():  # a bar is drawn anew in every line of a log
+    if not sys.stderr.isatty():  # a bar is redrawn on a new line of a log each time
         datasets.disable_progress_bars()
     key = f"tasks.{name}.lm_eval"
     try:
@@ -157,7 +157,7 @@ def first_cause(error: BaseException) -> str:
 
 
 def where_in_task(error: BaseException) -> str:
-    """Which key of the task lm-eval was reading, and in which document: it tries a task with the first."""
+    """The key of the task that lm-eval was reading, and the document: it tries a task with the first."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     for frame in reversed(frames):
         if not frame.f_code.co_filename.endswith(LM_EVALS_TASK):
@@ -174,7 +174,7 @@ def where_in_task(error: BaseException) -> str:
 
 
 def _refused(built: Any) -> str | None:
-    """Why quantgate will not ask this task, in words that follow its name."""
+    """Why quantgate does not support this task, to follow its name."""
     if built.OUTPUT_TYPE not in SUPPORTED:
         return f"has the output type {built.OUTPUT_TYPE}; expected one of {', '.join(SUPPORTED)}"
     if getattr(built, "UNSAFE_CODE", False):
@@ -187,7 +187,7 @@ def _refused(built: Any) -> str | None:
 
 def _definition(loaded: LoadedSuite, asked: str, rows: Sequence[Mapping[str, Any]] = ()) -> str:
     """Hash of a local YAML's folder of YAML and Python, of what these bring in from elsewhere, and of documents that
-    their ids do not stand for; lm-eval's own tasks are covered by its version."""
+    their ids do not identify; lm-eval's own tasks are covered by its version."""
     if not _is_file(asked):
         return ""
     yaml = resolve_file(loaded, asked)
@@ -209,7 +209,7 @@ def _counts(file: Path, suite: Path) -> bool:
 
 
 def _belongs(file: Path, suite: Path) -> bool:
-    """The suite itself may lie in the same folder; a changed limit must not make it another task."""
+    """The suite itself may be in the same folder; a changed limit must not change the task."""
     return file.resolve() != suite.resolve()
 
 
@@ -221,9 +221,9 @@ def _near(asked: str, known: list[str]) -> str:
 
 
 def _ids(loaded: LoadedSuite, name: str, task: Task, docs: tuple[dict[str, Any], ...]) -> tuple[str, ...]:
-    """The named field, which must tell documents apart, or a hash of the document.
+    """The named field, which must identify documents, or a hash of the document.
 
-    Equal documents of a public data set are no mistake of the suite's: they are told apart by their position.
+    Equal documents of a public data set are no mistake of the suite: their position distinguishes them.
     """
     if task.id is not None:
         return _named_ids(loaded, f"tasks.{name}.id", task.id, docs)

@@ -15,7 +15,7 @@ from harness.planning.task_plan import TaskPlan
 BYTE_METRICS = ("bits_per_byte", "byte_perplexity")
 """lm-eval's metrics whose weight is a number of bytes."""
 PROBE = -1.0
-"""A log-likelihood, to see what a task makes of one."""
+"""A log-likelihood, to see how a task processes one."""
 DEFAULT_WINDOW = 2048
 """For a model that does not say how long its context is."""
 
@@ -35,9 +35,9 @@ def _document(name: str, docs: Docs, position: int) -> Document:
         text = docs.task.doc_to_target(doc)
         measured = docs.task.process_results(doc, (PROBE,)) if isinstance(text, str) else {}
     except Exception as error:  # a task is somebody's templates and Python
-        raise problem(place, key, f"lm-eval cannot ask this document: {first_cause(error)}") from error
+        raise problem(place, key, f"lm-eval cannot build a request from this document: {first_cause(error)}") from error
     if not isinstance(text, str) or not text:
-        raise problem(place, key, f"expected a text to score, got {text!r:.60}")
+        raise problem(place, key, f"expected text to score, got {text!r:.60}")
     return Document(
         item=docs.ids[position],
         text=text,

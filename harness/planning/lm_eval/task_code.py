@@ -1,8 +1,8 @@
-"""Python that a local lm-eval YAML brings along: found by reading the YAML, before any of it is imported.
+"""Python that a local lm-eval YAML refers to: found by reading the YAML, before any of it is imported.
 
 Code that belongs to a task runs only with `allow_task_code: true` in the suite. lm-eval's own tasks are code of an
-installed package like any other and need no leave. Refuses what would be code without a function tag too: Python tags
-of YAML, metrics that Hugging Face's `evaluate` would fetch and run, data sets that are pickles.
+installed package like any other and need no permission. Also refuses code without a function tag: Python tags of YAML,
+metrics that Hugging Face's `evaluate` would fetch and run, data sets that are pickles.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from harness.suite.yaml_limits import UnboundedError, check_bounds
 
 PYTHON_TAG = "tag:yaml.org,2002:python/"
 PICKLED = frozenset({"pandas"})
-"""Kinds of data set whose files are unpickled, which runs what they hold."""
+"""Kinds of data set whose files are unpickled, which runs arbitrary code."""
 MOST_BYTES = 5_000_000
 
 
@@ -34,8 +34,8 @@ class Code:
 
 
 def check_task_code(loaded: LoadedSuite, key: str, file: Path) -> None:
-    """Raises `SuiteError` for a YAML that brings Python along without the suite's leave, and for one that is too large
-    or too deep to be read."""
+    """Raises `SuiteError` for a YAML that refers to Python without the suite's permission, and for one that is too
+    large or too deep."""
     found = list(task_code(loaded, key, file))
     if not found or loaded.suite.allow_task_code:
         return
@@ -50,7 +50,7 @@ def check_task_code(loaded: LoadedSuite, key: str, file: Path) -> None:
 
 
 def task_code(loaded: LoadedSuite, key: str, file: Path) -> Iterator[Code]:
-    """What runs Python in the YAML, in what it includes, and for a group in the folder its members come from."""
+    """Everything that runs Python in the YAML, in its includes, and for a group in its members' folder."""
     pending, seen = [file.resolve()], set[Path]()
     metrics: list[Code] = []
     scores_itself = False
@@ -82,7 +82,7 @@ def _is_lm_evals(path: Path) -> bool:
 
 
 def _tree(loaded: LoadedSuite, key: str, path: Path) -> Any:
-    """The YAML's nodes, nothing constructed; None for a file that is not there, which lm-eval will say."""
+    """The YAML's nodes, nothing constructed; None for a missing file, which lm-eval reports."""
     import yaml
 
     if not path.is_file():
@@ -117,7 +117,7 @@ def _mapping(node: Any) -> dict[str, Any]:
 
 
 def _texts(node: Any) -> list[str]:
-    """A text or a list of texts."""
+    """A string or a list of strings."""
     if node is None:
         return []
     parts = node.value if type(node).__name__ == "SequenceNode" else [node]
@@ -125,7 +125,7 @@ def _texts(node: Any) -> list[str]:
 
 
 def _tags(path: Path, tree: Any) -> Iterator[Code]:
-    """Every node with a tag that makes it Python."""
+    """Every node with a Python tag."""
     pending, seen = [(tree, "")], set[int]()
     while pending:
         node, key = pending.pop(0)

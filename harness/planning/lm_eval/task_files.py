@@ -1,7 +1,6 @@
-"""Which files a task's own YAML brings in: what it includes, the Python it names, and what that imports.
-
-Owns the search and that the newest text of each file is what runs. It runs nothing; what Python finds
-by names that only a running program knows is found among the modules that were loaded.
+"""The files that a task's own YAML depends on: its includes, the Python it names, and what that imports. Owns the
+search, and that the newest version of each file is the one that runs. It runs nothing; dynamic imports are found among
+the loaded modules.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ _INCLUDE = re.compile(
 )
 _FUNCTION = re.compile(r"!function[ \t]+[\"']?([\w./-]+)")
 MOST = 2000
-"""Files of one task; whoever has more brings in something else."""
+"""Files of one task; a task with more pulls in something that is not its own."""
 
 
 def task_files(yaml: Path) -> tuple[Path, ...]:
-    """The YAML file and every local file that it brings in, sorted. A file that cannot be read brings in nothing."""
+    """The YAML file and every local file that it depends on, sorted. An unreadable file adds nothing."""
     found: dict[Path, None] = {}
     waiting = [yaml.resolve()]
     while waiting and len(found) < MOST:
@@ -112,7 +111,7 @@ def _file_of(module: object) -> Path | None:
 
 
 def _is_local(place: Path) -> bool:
-    """Not Python's own, not an installed package, and not quantgate: versions stand for those."""
+    """Neither the standard library, an installed package nor quantgate: their versions identify those."""
     found = place.resolve()
     return not any(found.is_relative_to(each) for each in _installed())
 

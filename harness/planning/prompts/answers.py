@@ -1,7 +1,7 @@
-"""Options, right answers and references of the short forms: from rows to texts.
+"""Options, right answers and references of the short forms, from rows.
 
 Owns what `answer` means. For `choice` it is the option's text or its index, one of the two for the whole task; for
-`generate` it is a text, or a list of texts each of which counts.
+`generate` it is a text, or a list of strings, each of which is accepted.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ Meaning = Literal["text", "index"]
 SAID = {"text": "the option's text", "index": "the option's index, from 0"}
 LETTER = re.compile(r"\(?[A-Ha-h][).]?")
 FEW = 20
-"""Items from which on it is said that none has the index 0."""
+"""Items from which a note says that none has the index 0."""
 
 
 def value(template: str, row: Row, key: str) -> Value:
-    """What a template stands for: a field as it is in the row, `{{choices.text}}`, or the text it makes."""
+    """A template's value: a field as it is in the row, `{{choices.text}}`, or the rendered text."""
     inner = template.strip()
     if inner.startswith("{{") and inner.endswith("}}") and inner[2:-2].strip().isidentifier():
         return field_of(row, inner[2:-2].strip(), key)
@@ -37,7 +37,7 @@ def value(template: str, row: Row, key: str) -> Value:
 
 
 def options_of(spec: Choice, row: Row, key: str) -> tuple[str, ...]:
-    """The row's options as texts. Raises `SuiteError` for fewer than two, equal or empty ones."""
+    """The row's options as strings. Raises `SuiteError` for fewer than two, equal or empty ones."""
     where = f"{key}.choices"
     if not isinstance(spec.choices, str):
         options: Value = [render(option, row, where) if "{{" in option else option for option in spec.choices]
@@ -47,9 +47,9 @@ def options_of(spec: Choice, row: Row, key: str) -> tuple[str, ...]:
         options = field_of(row, spec.choices, where)
     if isinstance(options, Mapping):
         hint = "{{ field.values() | list }} gives its values"
-        raise problem(row.place, where, f"expected a list of texts, got a mapping with {', '.join(options)}; {hint}")
+        raise problem(row.place, where, f"expected a list of strings, got a mapping with {', '.join(options)}; {hint}")
     if not isinstance(options, list | tuple):
-        raise problem(row.place, where, f"expected a list of texts, got {options!r:.80}")
+        raise problem(row.place, where, f"expected a list of strings, got {options!r:.80}")
     texts = tuple(text(option, row, f"{where}[{number}]") for number, option in enumerate(options))
     if len(texts) < 2:
         raise problem(row.place, where, f"expected at least two options, got {len(texts)}")
@@ -60,7 +60,7 @@ def options_of(spec: Choice, row: Row, key: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Offered:
-    """One row's options and its answer in both readings; None where the answer cannot be read so."""
+    """One row's options and its answer in both readings; None where the answer has no such reading."""
 
     row: Row
     options: tuple[str, ...]
@@ -93,8 +93,8 @@ def offered(spec: Choice, row: Row, key: str) -> Offered:
 def meaning_of(spec: Choice, rows: Sequence[Offered], key: str) -> Meaning:
     """Whether `answer` gives the option's text or its index, the same for every row. Raises `SuiteError`.
 
-    What the file can hold decides, never the type a format gives it, so that a CSV and a JSONL file of the same data
-    are read alike. Where every row could be read in both ways and they differ, the suite has to say.
+    The values decide, never the type a format gives them, so that a CSV and a JSONL file of the same data are read
+    alike. Where both readings fit every row and differ, the suite must say which.
     """
     meaning = _fixed(spec) or _fitting(rows, key)
     wrong = [each for each in rows if each.read(meaning) is None]
@@ -106,14 +106,14 @@ def meaning_of(spec: Choice, rows: Sequence[Offered], key: str) -> Meaning:
 
 
 def said_of(rows: Sequence[Offered], meaning: Meaning) -> str:
-    """What `answer` means, for people; indices that never are 0 were perhaps counted from 1."""
+    """What `answer` means, as a note; indices that are never 0 may count from 1."""
     none = meaning == "index" and len(rows) >= FEW and not any(each.by_index == 0 for each in rows)
     counted = "; no item has the index 0: where they count from 1, write {{ field | int - 1 }}" if none else ""
     return f"answer: {SAID[meaning]}{counted}"
 
 
 def right_option(found: Offered, meaning: Meaning, key: str) -> int:
-    """The row's right option. Raises `SuiteError` where the answer is none in the task's meaning."""
+    """The row's right option. Raises `SuiteError` where the answer is not an option under the task's reading."""
     index = found.read(meaning)
     if index is None:
         raise SuiteError((_misfit(found, meaning, key, others="", said=True),))
@@ -173,13 +173,13 @@ def references_of(spec: Generate, row: Row, key: str) -> tuple[str, ...]:
         several = [text(found, row, where).strip()]
     for each in several:
         if not each:
-            raise problem(row.place, where, "expected a reference answer, got an empty text")
+            raise problem(row.place, where, "expected a reference answer, got an empty string")
         _check_left(spec, each, row, where)
     return tuple(dict.fromkeys(several))
 
 
 def strictness_of(spec: Generate) -> Strictness:
-    """How the task wants texts compared."""
+    """How the task compares texts."""
     return Strictness(ignore_case=spec.ignore_case, ignore_punctuation=spec.ignore_punctuation)
 
 
@@ -195,5 +195,5 @@ def _check_left(spec: Generate, reference: str, row: Row, where: str) -> None:
 
 
 def shown_references(references: Sequence[str]) -> str:
-    """Several accepted answers as one text for people."""
+    """Several accepted answers as one string for display."""
     return " | ".join(references)

@@ -1,7 +1,7 @@
 """Few-shot examples that are never the item itself.
 
 lm-eval leaves an item out of its own examples only where a task names the same split for both; where it falls back to
-the items, or where a file of examples holds some, the answer would stand in the prompt. Here the next example of the
+the items, or where a file of examples holds some, the answer would be in the prompt. Here the next example of the
 pool takes its place.
 """
 
@@ -40,7 +40,7 @@ class Apart:
     def __init__(self, inner: Any, same: Same, place: str, key: str) -> None:
         self._inner, self._same, self._place, self._key = inner, same, place, key
         self.item: Doc | None = None
-        """The next draw is for it."""
+        """Sets the item of the next draw."""
         self.replaced: list[Doc] = []
         """The items that were among their own examples."""
 

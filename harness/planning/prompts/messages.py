@@ -2,8 +2,8 @@
 
 Messages are {role, content}, or {from, value} with their own names of the speakers (ShareGPT).
 
-Refuses a conversation that ends with the assistant's turn (the answer would stand in its own prompt), content that is
-no text, and a template that reads nothing of the row.
+Refuses a conversation that ends with the assistant's turn (the answer would be in its own prompt), content that is not
+text, and a template that reads no field of the row.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from harness.planning.tokens import Tokenizer
 from harness.suite.task_model import Choice, Generate
 
 ANSWERING = frozenset(("assistant", "model", "gpt", "bot", "chatgpt", "ai"))
-"""Names of the speaker whose answer is asked for, in small letters."""
+"""Names of the speaker whose answer is requested, in lower case."""
 SPEAKERS = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bing": "assistant", "bard": "assistant"}
 """What ShareGPT's `from` is called as a role; any other name is a role."""
 MANY = 0.1
-"""Share of items with the prompt of another one from which on that is said."""
+"""Share of items with another's prompt from which that is reported."""
 ALL = 10
-"""Items from which on they are refused where all have the same one."""
+"""Items from which they are refused if all have the same prompt."""
 Turn = dict[str, Any]
-"""A message as the chat template gets it: role and content as texts, anything else as the row has it."""
+"""A message as the chat template gets it: role and content as strings, anything else as in the row."""
 
 
 def prompt_of(spec: Choice | Generate, row: Row, key: str, tokenizer: Tokenizer) -> str:
@@ -43,7 +43,7 @@ def prompt_of(spec: Choice | Generate, row: Row, key: str, tokenizer: Tokenizer)
     if isinstance(messages, str):
         if re.match(r"\s*\[\s*\{\s*[\"'](role|from|content|value)[\"']", messages):
             message = (
-                "expected a list of messages, got one written as a text: store it as a list, in JSONL or Parquet, or "
+                "expected a list of messages, got one written as a string: store it as a list, in JSONL or Parquet, or "
                 "write it as one expression: {{ [{'role': 'user', 'content': field}] }}"
             )
             raise problem(row.place, where, message)
@@ -113,7 +113,7 @@ def _chat(turns: list[Turn], row: Row, where: str, tokenizer: Tokenizer) -> str:
 
 
 def check_reads(spec: Choice | Generate, rows: Sequence[Row], key: str, shown: str) -> None:
-    """Templates that were meant to read a field of the row, and read none. Raises `SuiteError`."""
+    """Templates that were meant to read a field of the row but read none. Raises `SuiteError`."""
     fields = frozenset(name for row in rows for name in row.fields)
     _check_prompt(spec, rows, fields, key, shown)
     plain = [("answer", spec.answer)] if isinstance(spec.answer, str) else []
@@ -134,7 +134,7 @@ def _in_single(template: str, fields: frozenset[str]) -> list[str]:
 
 
 def _check_prompt(spec: Choice | Generate, rows: Sequence[Row], fields: frozenset[str], key: str, shown: str) -> None:
-    """A prompt that is the same for every item asks the same question again and again. Raises `SuiteError`.
+    """Refuses a prompt that is the same for every item. Raises `SuiteError`.
 
     A choice may have it where the options are the row's own, as in pairs of sentences.
     """
@@ -156,7 +156,7 @@ def _check_prompt(spec: Choice | Generate, rows: Sequence[Row], fields: frozense
 
 
 def asked_alike(docs: Sequence[Mapping[str, Any]], key: str, shown: str) -> tuple[str, ...]:
-    """What to say where many items have the same prompt and options. Raises `SuiteError` where all have."""
+    """The note where many items have the same prompt and options. Raises `SuiteError` where all have."""
     different = len({(doc["prompt_"], *doc.get("choices_", ())) for doc in docs})
     if different == 1 and len(docs) >= ALL:
         message = (
@@ -169,7 +169,7 @@ def asked_alike(docs: Sequence[Mapping[str, Any]], key: str, shown: str) -> tupl
 
 
 def _asks(template: str) -> bool:
-    """Whether it asks for any name; one that is not there, or a broken template, is told with its row."""
+    """Whether it asks for any name; one that is missing, or a broken template, is reported with its row."""
     try:
         return bool(names_read(template))
     except (jinja2.TemplateSyntaxError, RecursionError):

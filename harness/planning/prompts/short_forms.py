@@ -37,7 +37,7 @@ from harness.suite.task_model import Choice, Generate
 WHOLE_ANSWER = "(?s)(.*)"
 """Takes the whole answer; lm-eval's regex filter strips it."""
 WORDS = 2
-"""Version of what words are compared by; evaluations that were scored by another one are not used again."""
+"""Version of the word comparison; evaluations scored by another version are not reused."""
 Measure = Callable[[str, str], float]
 
 
@@ -51,18 +51,18 @@ class Docs:
     rows: tuple[Mapping[str, object], ...]
     ids: tuple[str, ...]
     places: tuple[str, ...]
-    """Where each document stands, for messages: `data/intents.jsonl:17`."""
+    """The location of each document, for messages: `data/intents.jsonl:17`."""
     num_few_shot: int
     measures: Mapping[str, Measure] = field(default_factory=dict)
     """The metrics of the `generate` short form, in the order asked for: of an answer and one reference."""
     scored_by: Mapping[str, object] = field(default_factory=dict)
-    """What decides a score of these beside lm-eval's configuration."""
+    """What determines a score of these besides lm-eval's configuration."""
     definition: str = ""
     """Hash of the code and configuration behind a task of the suite's own, which no version number covers."""
     said: tuple[str, ...] = ()
-    """How the data was read, in words: lines and rows, and what `answer` means."""
+    """A description of how the data was read: lines and rows, and what `answer` means."""
     apart: Apart | None = None
-    """Who keeps items out of their own examples."""
+    """The sampler that keeps items out of their own examples."""
 
     def references(self, doc: Mapping[str, Any]) -> tuple[str, ...]:
         """Every accepted answer of a document of the `generate` short form."""
@@ -70,7 +70,7 @@ class Docs:
 
 
 def quiet_lm_eval() -> None:
-    """lm-eval logs what it guesses; everything here is said explicitly. Its templates get a sandbox."""
+    """lm-eval logs its guesses; everything is explicit here. Its templates get a sandbox."""
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     sandbox_lm_eval()
 
@@ -116,7 +116,7 @@ def choice_docs(loaded: LoadedSuite, name: str, spec: Choice, id_field: str | No
 
 
 def generate_docs(loaded: LoadedSuite, name: str, spec: Generate, id_field: str | None, tokenizer: Tokenizer) -> Docs:
-    """A generation task. Raises `SuiteError` for rows that do not fit or a metric there is not."""
+    """A generation task. Raises `SuiteError` for rows that do not fit or an unknown metric."""
     key = f"tasks.{name}.generate"
     measures = _measures(loaded, spec, key)
     _check_regex(loaded, spec, key)
@@ -205,7 +205,7 @@ def _measure(metric: TextScore, strictness: Strictness) -> Measure:
 
 
 def _scored_by(spec: Generate, docs: Sequence[Mapping[str, Any]], measures: Mapping[str, Measure]) -> dict[str, object]:
-    """Nothing for plain equality with one reference, so that such tasks stay what they were."""
+    """Nothing for plain equality with one reference, so that such tasks keep their hash."""
     found: dict[str, object] = {}
     if spec.ignore_case or spec.ignore_punctuation or set(measures) != {EXACT_MATCH.name}:
         found["words"] = WORDS
@@ -279,7 +279,7 @@ def _few_shot(loaded: LoadedSuite, spec: Choice | Generate, key: str) -> tuple[R
     if count == 0:
         return ()
     if spec.messages is not None:
-        message = "expected no num_few_shot beside messages: put the examples into the messages as turns"
+        message = "num_few_shot cannot be combined with messages: put the examples into the messages as turns"
         raise problem(loaded.shown, f"{key}.num_few_shot", message)
     if path is None:
         raise problem(loaded.shown, f"{key}.few_shot", f"num_few_shot is {count}: expected a file of examples")

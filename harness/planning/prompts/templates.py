@@ -1,8 +1,8 @@
 """Jinja templates of a suite over the fields of a row, in a sandbox.
 
-Owns how a template becomes a text or a value. The dialect is lm-eval's (StrictUndefined, kept newlines,
-`regex_replace`); what it adds: nothing but a text is ever printed (`values.text_of`), wherever Jinja would call
-`str()`, and no template reaches Python, draws at random, or works without end.
+Owns how a template becomes a string or a value. The dialect is lm-eval's (StrictUndefined, kept newlines,
+`regex_replace`); what it adds: only strings are ever printed (`values.text_of`), wherever Jinja would call `str()`, and
+no template reaches Python, draws random numbers or runs forever.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from harness.datafiles.values import NotTextError, text_of
 from harness.errors import SuiteError
 
 SECONDS = 5.0
-"""The longest that a regular expression may take for one text."""
+"""Time limit of a regular expression on one string."""
 MOST = 10_000_000
-"""The longest text a template may make, in characters, and the largest number a call in it may be given."""
+"""The longest string a template may produce, in characters, and the largest number a call in it may take."""
 BITS = 10_000
 """Of the largest number a template may compute."""
 ROUNDS = 1_000_000
-"""Rounds of all the loops of one rendering and its calls together, so that loops inside loops end too."""
+"""Iterations of all loops and calls of one rendering together, so that nested loops end too."""
 PRINTING = (
     "string", "upper", "lower", "capitalize", "title", "trim", "replace", "truncate", "wordwrap", "indent", "center",
     "escape", "e", "forceescape", "striptags", "urlencode", "wordcount", "format", "safe",
 )  # fmt: skip
-"""Filters that make a text of what they are given."""
+"""Filters that convert their input to a string."""
 COUNTED = "counted "
 """Name of our own filter; the blank keeps it out of templates."""
 LEFT_OUT = ("pprint", "random", "xmlattr", "urlize")
-"""Filters that print Python's notation, or another thing each time."""
+"""Filters whose output is Python's notation, or differs each time."""
 A_CALL = 10
-"""Rounds that a call counts as: it takes longer."""
+"""Iterations that a call counts as: it takes longer."""
 CONVERSION = re.compile(r"%(?:\((?P<name>[^)]*)\))?[-#0 +]*(?P<size>[\d.*]*)[hlL]?(?P<kind>.)", re.DOTALL)
 
 
@@ -52,7 +52,7 @@ def printed(value: object) -> str:
 
 
 class Templates(ImmutableSandboxedEnvironment):
-    """The one environment."""
+    """The shared environment."""
 
     intercepted_binops = frozenset(("+", "*", "**", "%"))
 
@@ -166,7 +166,7 @@ def _check_size(operator: str, left: Any, right: Any) -> None:
 
 
 def _check_method(text: str, name: str, args: Sequence[Any]) -> None:
-    """Methods of a text that multiply its length."""
+    """String methods that multiply its length."""
     if name == "replace" and len(args) > 1 and isinstance(args[0], str) and isinstance(args[1], str):
         _check_length(len(text) + text.count(args[0]) * len(args[1]))
     elif name == "join" and args and isinstance(args[0], list | tuple | str):
@@ -184,7 +184,7 @@ def _check_numbers(values: Iterable[Any]) -> None:
 
 
 def _regex_replace(text: str, pattern: str, repl: str, count: int = 0) -> str:
-    """lm-eval's filter, `re.sub`, for expressions that end."""
+    """lm-eval's filter, `re.sub`, with a time limit."""
     try:
         return str(regex.sub(pattern, repl, text, count=count, timeout=SECONDS))
     except TimeoutError:
@@ -255,7 +255,7 @@ def _expression(text: str) -> Callable[..., Any] | None:
 
 
 def names_read(template: str) -> frozenset[str]:
-    """The fields a template asks for. Raises jinja2's error for a broken template."""
+    """The fields that a template reads. Raises jinja2's error for a broken template."""
     asked = meta.find_undeclared_variables(environment().parse(template))
     return frozenset(asked - environment().globals.keys())
 
@@ -267,7 +267,7 @@ def render(template: str, row: Row, key: str) -> str:
 
 
 def value_of(template: str, row: Row, key: str) -> object:
-    """What a template that is one expression stands for, whatever its type; the text of any other template."""
+    """The value of a template that is one expression, whatever its type; the string of any other template."""
 
     def make() -> object:
         expression = _expression(template)
@@ -287,7 +287,7 @@ def _names(row: Row) -> dict[str, object]:
 
 
 def _other_names(row: Row) -> str:
-    """How to write a field whose name is no word of a template."""
+    """How to write a field whose name is not an identifier."""
     odd = next((name for name in row.fields if not name.isidentifier()), None)
     return f"; a field whose name is no single word is {{{{ row[{odd!r}] }}}}" if odd else ""
 
@@ -306,7 +306,7 @@ def _tried(make: Callable[[], object], row: Row, key: str) -> object:
     try:
         return make()
     except NotTextError as error:
-        raise problem(row.place, key, f"expected a text, got {error}") from error
+        raise problem(row.place, key, f"expected a string, got {error}") from error
     except jinja2.TemplateSyntaxError as error:
         raise problem(row.place, key, f"the template is broken: {error.message}{_other_names(row)}") from error
     except SecurityError as error:
@@ -325,7 +325,7 @@ def text(value: object, row: Row, key: str) -> str:
     try:
         return text_of(value)
     except NotTextError as error:
-        raise problem(row.place, key, f"expected a text, got {error}") from error
+        raise problem(row.place, key, f"expected a string, got {error}") from error
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Where a value lies on a chart's axis, as a percentage of its width, and where the ticks are.
+"""Where a value is on a chart's axis, as a percentage of its width, and where the ticks are.
 
 Charts place marks in percent across and in pixels down, so they fill any width without stretching their text.
 """
@@ -17,7 +17,7 @@ FROM, TO = 2.0, 98.0
 
 @dataclass(frozen=True, kw_only=True)
 class Tick:
-    """A round value: its place, in percent or pixels, and what stands there."""
+    """A round value: its position, in percent or pixels, and its label."""
 
     at: float
     text: str

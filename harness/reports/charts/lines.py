@@ -13,7 +13,7 @@ HEIGHT_PX, TOP_PX, BOTTOM_PX = 216, 24, 186
 APART = 1.2
 """Percent between the variants of one run at most, so that bars do not hide each other."""
 COLOURS = 6
-"""Variants beyond these share colours; their names stand beside the lines' keys."""
+"""Variants beyond these share colours; their names are next to the lines' keys."""
 TOLD_RUNS = 60
 """With more runs than this the dots of a chart carry no text of their own, which would make the page heavy."""
 BREAKS_LISTED = 6

@@ -1,4 +1,4 @@
-"""Blocks as one HTML file: no script, no outside address, light and dark, for paper and phones.
+"""Blocks as one HTML file: no script, no outside address, light and dark, for print and phones.
 
 Jinja escapes everything (autoescape, undefined names are errors); charts are SVG in the page's own colours.
 """

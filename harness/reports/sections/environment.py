@@ -81,7 +81,7 @@ def _engine(facts: EngineFacts | None) -> Pairs:
 
 
 def _batches(facts: EngineFacts) -> str:
-    """Limits on batches, of engines that go by some."""
+    """Batch limits, of engines that have them."""
     if facts.pass_tokens is None or facts.cache_tokens is None or facts.memory_budget is None:
         return ""
     return batch_words(facts.pass_tokens, facts.cache_tokens, facts.memory_budget)

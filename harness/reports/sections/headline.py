@@ -1,4 +1,4 @@
-"""The decision and its sentence, and for whoever is told FAIL or INCONCLUSIVE the command that explains it."""
+"""The decision and its sentence, and below a FAIL or INCONCLUSIVE the command that explains it."""
 
 from __future__ import annotations
 

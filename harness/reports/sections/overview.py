@@ -1,6 +1,6 @@
 """The few figures a person wants first, one column each, and a card per candidate.
 
-Owns which figures those are; a figure that a gate looks at comes before one that no gate looks at.
+Owns which figures those are; gated figures come before others.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def _moved(candidate: CandidateVerdict, *, is_open: bool) -> Block:
     found = candidate.exploratory
     assert found is not None
     if not found.moved:
-        text = f"of {found.slices:,} changes on slices none stands out (q at most {found.level})."
+        text = f"of {found.slices:,} changes on slices none is significant (q at most {found.level})."
         return Paragraph(f"{candidate.variant}: {text}")
     rows = tuple(
         (wording.slice_name(each.slice), each.task, *_figures(each, each.p, each.q))
@@ -102,7 +102,7 @@ def moved_words(candidate: CandidateVerdict) -> str:
 
 
 def kept_slices(measure: Measure, most: int) -> tuple[tuple[SliceMeasure, ...], int]:
-    """At most so many in their order, and how many are left out: what moved least goes first."""
+    """At most so many in their order, and how many are left out: those that moved least are dropped first."""
     order = [(2.0 if row.q is None else row.q, -abs(row.change or 0.0)) for row in measure.slices]
     return first(measure.slices, order, most)
 

@@ -1,4 +1,4 @@
-"""Quality against speed, memory as the area of the mark: what quantization buys and what it costs."""
+"""Quality against speed, with memory as the area of the mark: benefits and costs of quantization."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def section(verdict: Verdict) -> Section | None:
     about = Paragraph(
         "Every promoted version and then the candidate: the change from the version before, and in all from "
         f"{verdict.baseline}. Each is paired over the same items with bounds of its own; bounds are never added up. "
-        f"The gate against {verdict.baseline} is what stops a loss that creeps."
+        f"The gate against {verdict.baseline} is what stops cumulative drift."
     )
     folds = [_fold(candidate, is_open=candidate is drifted[0]) for candidate in drifted]
     found = Section(name="versions", title="Loss over versions", link="Versions", blocks=(about, *folds))

@@ -308,7 +308,7 @@ def test_broken_files_are_refused(python: Path, files: dict[str, Path], tmp_path
             worker.load(spec(other))
         with pytest.raises(EngineError, match=r"none\.gguf: no such"):
             worker.load(spec(tmp_path / "none.gguf"))
-        with pytest.raises(EngineError, match="option threads: expected a whole number from 1, got 0"):
+        with pytest.raises(EngineError, match="option threads: expected an integer of at least 1, got 0"):
             worker.load(spec(files["Q8_0"], threads=0))
         with pytest.raises(EngineError, match="no GPU support"):
             worker.load(spec(files["Q8_0"], n_gpu_layers=-1))

@@ -340,7 +340,7 @@ def test_first_failure_stops_the_rest(serve: Serve, connect: Connect) -> None:
     ("body", "message"),
     [
         ({"choices": [], "usage": {"prompt_tokens": 3}}, r"answer\.choices: expected 0 in it, got \[\]"),
-        ({"choices": [{"text": 5}], "usage": {"prompt_tokens": 3}}, r"choices\[0\]\.text: expected a text, got 5"),
+        ({"choices": [{"text": 5}], "usage": {"prompt_tokens": 3}}, r"choices\[0\]\.text: expected a string, got 5"),
         ({"choices": [{"text": ""}], "usage": {"prompt_tokens": 4}}, "expected 3 prompt tokens, got 4"),
         ([], "expected 'choices' in it"),
     ],

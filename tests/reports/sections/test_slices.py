@@ -122,7 +122,7 @@ def test_the_list_of_moved_slices_is_shown_and_so_is_its_absence(tmp_path: Path)
     quiet = Exploratory(slices=8, level=0.1, moved=())
     candidate = shown.candidates[-2].model_copy(update={"exploratory": quiet})
     none = shown.model_copy(update={"candidates": (*shown.candidates[:-2], candidate, shown.candidates[-1])})
-    assert "of 8 changes on slices none stands out" in render_html(none)
+    assert "of 8 changes on slices none is significant" in render_html(none)
     assert "these moved" not in terminal(none)
     (tmp_path / "page.html").write_text(render_html(verdict()))
 
