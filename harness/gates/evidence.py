@@ -15,8 +15,8 @@ from harness.derivations.shapes import Derivation
 from harness.forms import Form, fitting
 from harness.forms.base import BASELINE, Judgement, Recount, Terms
 from harness.forms.sequential import derive_stopped, judge_stopped, stopped_at, undecided_at
+from harness.gates.base_model import unsound
 from harness.gates.nothing_to_lose import held_to_floor
-from harness.gates.retained_gain import unsound
 from harness.metrics.row import Kind
 from harness.metrics.table import lookup
 from harness.notation import listed

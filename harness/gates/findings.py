@@ -9,10 +9,10 @@ from harness.comparison.candidates import CandidateComparison, Comparison
 from harness.comparison.sequential_test import chances
 from harness.comparison.task_sides import Paired
 from harness.forms.base import BASELINE, Judgement
+from harness.gates.base_model import base_trouble
 from harness.gates.evidence import select
 from harness.gates.judged import Judged, Rule, judged
 from harness.gates.promoted_reference import no_reference, reference_memory, unsound
-from harness.gates.retained_gain import base_trouble
 from harness.metrics.table import lookup
 from harness.suite.gate_model import Gate
 

@@ -9,6 +9,7 @@ from datetime import date
 from harness.comparison.candidates import CandidateComparison, Comparison
 from harness.comparison.slice_rows import document_measures_with_slices, measure_with_slices
 from harness.comparison.task_sides import Paired
+from harness.gates.base_model import base_facts, retained_measures
 from harness.gates.conditions import conditions, task_facts
 from harness.gates.findings import baseline_findings, candidate_findings, rules
 from harness.gates.judged import Judged, Rule
@@ -16,7 +17,6 @@ from harness.gates.multiplicity import explored, judged_together
 from harness.gates.noise_floor import noise_checks, noise_floor, retained_gains
 from harness.gates.promoted_gates import Changes, PromotedGates, gate_changes, with_limits_before
 from harness.gates.promoted_reference import creep, promoted_steps
-from harness.gates.retained_gain import base_facts, retained_measures
 from harness.gates.sanity_checks import plausible_baseline, plausible_candidate
 from harness.gates.sentences import METHOD, candidate_sentence, run_sentence
 from harness.gates.stopped_tasks import without_interval

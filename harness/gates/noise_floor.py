@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.comparison.candidates import Comparison
 from harness.comparison.second_pass import NoisePairs
-from harness.gates.retained_gain import base_trouble, unsound
+from harness.gates.base_model import base_trouble, unsound
 from harness.metrics.table import METRICS, likelihood, lookup, of_kind
 from harness.notation import Notation, number, percent, points, ratio
 from harness.records.findings import Check
