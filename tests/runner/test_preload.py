@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
+import subprocess
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import harness
 from harness.engines.protocol import LoadSpec
 from harness.errors import EngineError
 from harness.runner.interpreters import Runtime
@@ -174,3 +180,36 @@ def test_room_is_for_local_models_that_fit_twice_beside_what_is_needed(tmp_path:
     assert not fits_beside(variant("v", tmp_path), PLENTY)
     assert not fits_beside(variant("v", tmp_path / "model.safetensors", engine="llama.cpp"), PLENTY)
     assert fits_beside(variant("v", tmp_path), 2 * PLENTY + SPARE_BYTES)
+
+
+@pytest.mark.slow
+def test_a_model_that_was_there_before_a_timing_is_looked_at_all_the_same(
+    write_suite: Callable[..., Path], tmp_path: Path
+) -> None:
+    """A timing waits for what loads ahead; what it loaded has its tokens compared as every other. In a copy of the
+    package whose scripted engine may be loaded ahead."""
+    tree = tmp_path / "tree"
+    shutil.copytree(Path(harness.__file__).parent, tree / "harness", ignore=shutil.ignore_patterns("__pycache__"))
+    with (tree / "harness" / "engines" / "registry.py").open("a") as file:
+        file.write("\nfrom dataclasses import replace\n")
+        file.write('ENGINES = {**ENGINES, "scripted": replace(ENGINES["scripted"], preload=True)}\n')
+    small, late = ({"quantized_modules": 12}, {"quantized_modules": 12, "digest": "late", "tokens": "shift"})
+    variants = {
+        "full": {"engine": "scripted", "baseline": True, "script": {}},
+        "small": {"engine": "scripted", "quantized": True, "script": small},
+        "late": {"engine": "scripted", "quantized": True, "script": late},
+    }
+    speed = {"workloads": [{"batch": 1, "prompt_tokens": 8, "new_tokens": 4}], "pairs": 2}
+    path = write_suite(variants=variants, speed=speed)
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "run", path, "--results", tmp_path / "r", "--reports", tmp_path / "reports"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tree,
+        env={**os.environ, "PYTHONPATH": str(tree)},
+    )
+    assert done.returncode == 12, done.stdout + done.stderr
+    verdict = json.loads(next((tmp_path / "r").rglob("verdict.json")).read_text())
+    disagree = {each["variant"]: "its tokenizer disagrees" in each["sentence"] for each in verdict["candidates"]}
+    assert disagree == {"small": False, "late": True}
