@@ -2,8 +2,9 @@
 #
 #   make demo      install what the demo needs, make its model, run suites/demo.yaml, say where the report is
 #   make test      install what development needs, then lint, types and every test, those with the model too
-#   make quick     the tests that need no model
-#   make environments  the environments that tests run in (minutes, the first time only; make test does it too)
+#   make quick     the tests that load no model and start no process (two minutes)
+#   make thorough  the tests on more inputs that `make test` leaves out
+#   make environments  the environments that tests run in (minutes, the first time only; make test does it meanwhile)
 #   make lint      ruff and mypy
 #   make model     the demo's model and texts only
 #   make methods   every quantization method on the demo's model, into docs/methods.md (an hour and more)
@@ -17,7 +18,7 @@
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := demo
-.PHONY: demo test quick lint model environments faults methods bench simulate clean
+.PHONY: demo test quick thorough lint model environments faults methods bench simulate clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -86,14 +87,18 @@ lint: $(HAVE_DEV)
 	$(VENV)/bin/mypy
 
 quick: $(HAVE_DEV)
-	$(PYTHON) -m pytest -m "not model" $(ARGS)
+	$(PYTHON) -m pytest -m quick -n $(JOBS) $(ARGS)
 
 # What is built already costs nothing. One that cannot be built stops nothing: its tests fail with pip's reason.
 environments: $(HAVE_DEV)
 	$(PYTHON) -m tests.environments
 
-test: lint environments $(MODEL) $(TEXTS)
-	OMP_WAIT_POLICY=PASSIVE $(PYTHON) -m pytest -n $(JOBS) $(SPREAD) $(ARGS)
+# Environments that are missing are built while the tests run that need none.
+test: lint $(MODEL) $(TEXTS)
+	OMP_WAIT_POLICY=PASSIVE $(PYTHON) -m tests.whole -n $(JOBS) $(SPREAD) $(ARGS)
+
+thorough: environments $(MODEL) $(TEXTS)
+	OMP_WAIT_POLICY=PASSIVE $(PYTHON) -m pytest -m thorough -n $(JOBS) $(SPREAD) $(ARGS)
 
 # Faults at random moments are repeated three times as often as in `make test`.
 faults: environments $(MODEL) $(TEXTS)

@@ -1,7 +1,10 @@
-"""Limits of time: a test that takes too long fails by name, and the run goes on to its summary.
+"""Limits of time, and which tests are quick.
 
-pytest-timeout interrupts a test at its limit. Where nothing can interrupt it, as in native code that waits for a lock,
-a watchdog ends the whole process a little later: pytest-xdist then says in which test, and starts another.
+A test that takes too long fails by name, and the run goes on to its summary. pytest-timeout interrupts a test at its
+limit. Where nothing can interrupt it, as in native code that waits for a lock, a watchdog ends the whole process a
+little later: pytest-xdist then says in which test, and starts another.
+
+`-m quick` reads the files of `QUICK` alone, so that no model library is imported for a test that is not run.
 """
 
 from __future__ import annotations
@@ -10,14 +13,27 @@ import faulthandler
 import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.engines.served.fake import FakeServer, Pages
 
+if TYPE_CHECKING:
+    from tests.environments import Interpreter
+
+ROOT = Path(__file__).parent
 LONG_S = 2700
 """Limit of a test that is `slow` or needs the `model` and says no other; of all else, pyproject.toml's `timeout`."""
 LONG = ("slow", "model")
+QUICK = (
+    "checkpoints", "comparison", "datafiles", "explanations", "forecast", "forms", "gates", "golden", "metrics",
+    "records", "reports", "samples", "stats", "suite", "trends", "test_demo_data.py", "test_notation.py",
+    "test_architecture.py",
+)  # fmt: skip
+"""Rooms and files whose tests load no model and start no worker, but for what is marked."""
+NOT_QUICK = ("slow", "model", "environment", "thorough", "fault")
 STDERR = pytest.StashKey[int]()
 """Standard error as it is while nothing is captured."""
 
@@ -30,10 +46,32 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     os.close(config.stash[STDERR])
 
 
+def quick_place(path: Path) -> bool:
+    return path.relative_to(ROOT).parts[0] in QUICK
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """What cannot be quick is not even imported; None leaves it to the others to say."""
+    asked = config.option.markexpr == "quick" and collection_path.is_relative_to(ROOT) and collection_path != ROOT
+    return True if asked and not quick_place(collection_path) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if "interpreter" in getattr(item, "fixturenames", ()):
+            item.add_marker("environment")
+        if quick_place(item.path) and not any(map(item.get_closest_marker, NOT_QUICK)):
+            item.add_marker("quick")
         if item.get_closest_marker("timeout") is None and any(map(item.get_closest_marker, LONG)):
             item.add_marker(pytest.mark.timeout(LONG_S))
+
+
+@pytest.fixture(scope="session")
+def interpreter() -> Interpreter:
+    """The Python of an environment by its name. Whoever asks for it carries the mark `environment`."""
+    from tests.environments import built
+
+    return built
 
 
 @pytest.hookimpl(wrapper=True)

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -29,6 +29,8 @@ SHIPPED = ("llama.cpp", "gptqmodel", "llm-compressor", "autoawq", "auto-gptq")
 """The longest first. vllm needs CUDA; its tests run in an interpreter that is named to them."""
 XLLAMACPP = "xllamacpp==2026.10.11549"
 AT_A_TIME = 2
+Interpreter = Callable[[str], Path]
+"""What the fixture `interpreter` is: `built`."""
 
 
 def needed() -> Mapping[str, Environment]:
@@ -40,7 +42,7 @@ def needed() -> Mapping[str, Environment]:
     }
 
 
-def interpreter(name: str, tried: Path = TRIED) -> Path:
+def built(name: str, tried: Path = TRIED) -> Path:
     """The Python of a built environment. Without it the test fails with pip's reason, or is skipped where nobody
     tried to build it."""
     environment = needed()[name]

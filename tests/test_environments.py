@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.methods import METHODS
-from tests.environments import build_in_time, interpreter, limit_s, needed
+from tests.environments import build_in_time, built, limit_s, needed
 
 ROOT = Path(__file__).parents[1]
 
@@ -25,12 +25,12 @@ def test_what_could_not_be_built_fails_with_its_reason(tmp_path: Path) -> None:
     """A failure by name, never a silent skip; where nobody tried, a skip that names the command."""
     tried = tmp_path / "tried.json"
     with pytest.raises(pytest.skip.Exception, match="autoawq is not built here: make environments"):
-        interpreter("autoawq", tried)
+        built("autoawq", tried)
     tried.write_text(json.dumps({needed()["gptqmodel"].key: "No matching distribution"}))
     with pytest.raises(pytest.skip.Exception, match="autoawq is not built here"):
-        interpreter("autoawq", tried)
+        built("autoawq", tried)
     with pytest.raises(pytest.fail.Exception, match=r"gptqmodel could not be built .*: No matching distribution"):
-        interpreter("gptqmodel", tried)
+        built("gptqmodel", tried)
 
 
 def test_a_build_has_a_limit() -> None:

@@ -13,7 +13,7 @@ from harness.methods import METHODS, gguf_files, installed
 from harness.methods.installed import installed_versions
 from harness.worker.environments import shipped
 from harness.worker.versions import library_versions
-from tests.environments import interpreter
+from tests.environments import Interpreter
 
 
 def distribution(site: Path, name: str, version: str, *modules: str) -> None:
@@ -99,7 +99,7 @@ def test_the_converters_folder_is_the_one_it_is_installed_into() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())
-def test_every_tool_has_a_version_in_its_environment(method: object) -> None:
+def test_every_tool_has_a_version_in_its_environment(method: object, interpreter: Interpreter) -> None:
     """Each library that a row names is found in the built environment it names; nothing is left out of a key."""
     from harness.methods.base import Method
 

