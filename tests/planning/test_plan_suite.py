@@ -81,8 +81,8 @@ def test_batches_hold_every_item_once_within_the_policy(suite_of: LoadSuite, wri
         assert (len(plan.order.ends) == 1) == (plan.kind == "perplexity")
         for first, end in pairwise([0, *plan.order.ends]):
             block = [index for chunk in plan.chunks[first:end] for index in chunk]
-            for head in {plan._head(index) for index in block}:
-                flat = [plan.length(index) for index in block if plan._head(index) == head]
+            for prefix in {plan._shared_prefix(index) for index in block}:
+                flat = [plan.length(index) for index in block if plan._shared_prefix(index) == prefix]
                 assert flat == sorted(flat, reverse=True)
         assert plan.batch_tokens == (ANSWERED_TOKENS if plan.kind == "generate" else PADDED_TOKENS)
         assert plan.batching == (BATCHING_WHOLE if plan.kind == "perplexity" else BATCHING)
