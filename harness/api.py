@@ -198,7 +198,7 @@ def report(
 ) -> Path:
     """Write a verdict in every format that has a file: `report.html`, `report.md`, `junit.xml`; returns the HTML
     file's path."""
-    from harness.reports import FORMATS, write_reports
+    from harness.reports.formats import FORMATS, write_reports
 
     if isinstance(verdict, Run):
         verdict = verdict.verdict

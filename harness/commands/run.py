@@ -14,7 +14,7 @@ from harness import api
 from harness.errors import RunError, UsageError, unwritable
 from harness.output import commands
 from harness.records.verdict import Verdict
-from harness.reports import FORMATS
+from harness.reports.formats import FORMATS
 from harness.runner.run_options import RunOptions
 
 

@@ -16,7 +16,7 @@ from harness.records.store import Store
 
 def print_comparison(run: str, results: Path) -> None:
     """All measures of a run, no judgement."""
-    from harness.reports import print_measures
+    from harness.reports.terminal import print_measures
 
     print_measures(api.gate(run, results=results, save=False), Console())
 

@@ -1,4 +1,5 @@
-"""The report formats, a row each: what a run leaves in its folder, and what it prints."""
+"""The report formats, a row each: what a run leaves in its folder, and what it prints. A renderer is loaded when it
+draws."""
 
 from __future__ import annotations
 
@@ -7,11 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.records.verdict import Verdict
-from harness.reports.annotations import annotations as render_annotations
-from harness.reports.html import render_html
-from harness.reports.junit import render_junit
-from harness.reports.markdown import render_markdown
-from harness.reports.terminal import render_terminal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,14 +21,44 @@ class Format:
     """Printed only where this environment variable is `true`, for a CI that acts on it; empty: for people, always."""
 
 
+def _markdown(verdict: Verdict) -> str:
+    from harness.reports.markdown import render_markdown
+
+    return render_markdown(verdict)
+
+
+def _html(verdict: Verdict) -> str:
+    from harness.reports.html import render_html
+
+    return render_html(verdict)
+
+
+def _junit(verdict: Verdict) -> str:
+    from harness.reports.junit import render_junit
+
+    return render_junit(verdict)
+
+
+def _terminal(verdict: Verdict) -> str:
+    from harness.reports.terminal import render_terminal
+
+    return render_terminal(verdict)
+
+
+def _annotations(verdict: Verdict) -> str:
+    from harness.reports.annotations import annotations
+
+    return annotations(verdict)
+
+
 FORMATS: Mapping[str, Format] = {
     row.name: row
     for row in (
-        Format(name="markdown", render=render_markdown, file="report.md"),
-        Format(name="html", render=render_html, file="report.html"),
-        Format(name="junit", render=render_junit, file="junit.xml"),
-        Format(name="terminal", render=render_terminal),
-        Format(name="annotations", render=render_annotations, ci="GITHUB_ACTIONS"),
+        Format(name="markdown", render=_markdown, file="report.md"),
+        Format(name="html", render=_html, file="report.html"),
+        Format(name="junit", render=_junit, file="junit.xml"),
+        Format(name="terminal", render=_terminal),
+        Format(name="annotations", render=_annotations, ci="GITHUB_ACTIONS"),
     )
 }
 

@@ -61,7 +61,10 @@ ROWS = {
         ),
     ),
     "reports/formats.py": (
-        ("from harness.reports.terminal", "from harness.reports.one_line import render\nfrom harness.reports.terminal"),
+        (
+            "from harness.records.verdict import Verdict\n",
+            "from harness.records.verdict import Verdict\nfrom harness.reports.one_line import render\n",
+        ),
         (
             '        Format(name="terminal"',
             '        Format(name="line", render=render, file="verdict.txt"),\n        Format(name="terminal"',

@@ -15,7 +15,7 @@ from harness.records.decisions import counted, derived, held_to_its_parts, worst
 from harness.records.findings import Check, Finding, FindingDecision
 from harness.records.summary import summary_of
 from harness.records.verdict import CandidateVerdict, Verdict
-from harness.reports import render_markdown
+from harness.reports.markdown import render_markdown
 from tests.gates.handmade import DROP, Bench, binary_bench, one
 
 WARN: list[dict[str, object]] = [{**DROP[0], "severity": "warn"}]

@@ -24,8 +24,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import harness
-from harness import reports
 from harness.cli import app
+from harness.reports.annotations import annotations as github_annotations
+from harness.reports.terminal import print_verdict
 from tests.golden import inputs
 from tests.reports.example import example
 
@@ -117,9 +118,9 @@ def verdict(folder: Path) -> Files:
     whole, console = example(), Console(file=StringIO(), width=120, color_system=None)
     page = harness.report(whole, reports=folder)
     found = {name: (page.parent / name).read_text() for name in ("report.md", "report.html", "junit.xml")}
-    reports.print_verdict(whole, console)
+    print_verdict(whole, console)
     assert isinstance(console.file, StringIO)
-    return found | {"terminal.txt": console.file.getvalue(), "annotations.txt": reports.annotations(whole)}
+    return found | {"terminal.txt": console.file.getvalue(), "annotations.txt": github_annotations(whole)}
 
 
 def history(folder: Path) -> Files:

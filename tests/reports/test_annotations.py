@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from harness.reports import annotations as github_annotations
+from harness.reports.annotations import annotations as github_annotations
 from tests.reports.example import HOSTILE, candidate, example
 
 COMMAND = re.compile(r"::(error|warning|notice) title=([^:,\r\n]*)::(.*)")

@@ -7,10 +7,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from harness import reports
 from harness.records.verdict import Verdict
+from harness.reports.annotations import annotations as github_annotations
 from harness.reports.blocks import Line, Lines, Section
+from harness.reports.formats import FORMATS, write_reports
+from harness.reports.html import render_html
+from harness.reports.junit import render_junit
+from harness.reports.markdown import render_markdown
 from harness.reports.sections import SECTIONS, Row, arranged
+from harness.reports.terminal import print_verdict
 from tests.reports.example import example
 
 
@@ -24,8 +29,8 @@ OWN = (*SECTIONS, Row(_own, {"html": 99, "markdown": 99, "junit": 99, "annotatio
 def test_a_new_section_is_in_every_report() -> None:
     """Its file and one row are all that it takes: each format draws its blocks."""
     out = io.StringIO()
-    reports.print_verdict(example(), Console(file=out, width=120, color_system=None), OWN)
-    formats = (reports.render_html, reports.render_markdown, reports.render_junit, reports.annotations)
+    print_verdict(example(), Console(file=out, width=120, color_system=None), OWN)
+    formats = (render_html, render_markdown, render_junit, github_annotations)
     drawn = [render(example(), OWN) for render in formats]
     for text in (*drawn, out.getvalue()):
         assert "20260301-101500-a1b2 was sunny" in text
@@ -34,10 +39,10 @@ def test_a_new_section_is_in_every_report() -> None:
 
 def test_each_format_that_has_a_file_is_written(tmp_path: Path) -> None:
     """Under its name; the others are printed, one of them only where a CI reads it."""
-    reports.write_reports(example(), tmp_path)
+    write_reports(example(), tmp_path)
     written = {path.name: path.read_text() for path in tmp_path.iterdir()}
-    assert written == {each.file: each.render(example()) for each in reports.FORMATS.values() if each.file}
-    assert [(each.name, each.ci) for each in reports.FORMATS.values() if not each.file] == [
+    assert written == {each.file: each.render(example()) for each in FORMATS.values() if each.file}
+    assert [(each.name, each.ci) for each in FORMATS.values() if not each.file] == [
         ("terminal", ""),
         ("annotations", "GITHUB_ACTIONS"),
     ]

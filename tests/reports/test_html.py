@@ -12,7 +12,8 @@ import pytest
 
 from harness.errors import RecordError
 from harness.records.verdict import Verdict
-from harness.reports import render_html, write_reports
+from harness.reports.formats import write_reports
+from harness.reports.html import render_html
 from tests.reports.example import LONG, example
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}

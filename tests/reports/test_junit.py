@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.reports import render_junit, write_reports
+from harness.reports.formats import write_reports
+from harness.reports.junit import render_junit
 from tests.reports.example import candidate, example
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from harness.reports import render_markdown
-from harness.reports.markdown import escape
+from harness.reports.markdown import escape, render_markdown
 from tests.reports.example import HOSTILE, example
 
 

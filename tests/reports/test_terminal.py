@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from harness.reports import print_measures, print_verdict
+from harness.reports.terminal import print_measures, print_verdict
 from tests.reports.example import example
 
 

@@ -10,8 +10,11 @@ from rich.console import Console
 from harness.records.findings import WaiverUse
 from harness.records.summary import summary_of
 from harness.records.verdict import Verdict
-from harness.reports import annotations as github_annotations
-from harness.reports import print_verdict, render_html, render_junit, render_markdown
+from harness.reports.annotations import annotations as github_annotations
+from harness.reports.html import render_html
+from harness.reports.junit import render_junit
+from harness.reports.markdown import render_markdown
+from harness.reports.terminal import print_verdict
 from harness.trends import collect, history_csv, history_text
 from tests.reports.example import HOSTILE, candidate, example
 

@@ -8,9 +8,9 @@ from rich.console import Console
 
 from harness.records.measures import Noise, NoiseMeasure, NoiseSpeed
 from harness.records.verdict import Verdict
-from harness.reports import print_verdict
 from harness.reports.html import render_html
 from harness.reports.markdown import render_markdown
+from harness.reports.terminal import print_verdict
 from tests.reports.example import HOSTILE, example
 
 FLOOR = Noise(
