@@ -51,7 +51,7 @@ def labels_of(name: str, task: Task, rows: Sequence[Fields], places: Sequence[st
 def _column(rows: Sequence[Fields], places: Sequence[str], field: str, key: str) -> list[str | None]:
     if not any(field in row for row in rows):
         have = ", ".join(map(repr, rows[0]))
-        raise problem(places[0], key, f"expected a field {field!r}, the item has {have}")
+        raise problem(places[0], key, f"expected a field {field!r}; the item has {have}")
     found: list[str | None] = []
     written: dict[float | str, tuple[str, str]] = {}
     for row, place in zip(rows, places, strict=True):

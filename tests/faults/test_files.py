@@ -87,7 +87,7 @@ def test_a_long_cell_is_read(tmp_path: Path) -> None:
         (
             "x.json",
             '[{"q": 1},\n{"a":"yes","a":"no"}]\n',
-            "x.json:2: expected a list of JSON objects: the key 'a' stands",
+            "x.json:2: expected a list of JSON objects: the key 'a' is repeated",
         ),
     ],
 )
@@ -185,7 +185,7 @@ def test_messages_written_as_a_text_are_refused(tmp_path: Path) -> None:
     """A CSV cell with the JSON of a conversation is not what a user says."""
     spec = {"data": "rows.jsonl", "messages": "{{m}}", "answer": "x"}
     told = refusal(tmp_path, {"generate": spec}, [{"m": json.dumps([{"role": "user", "content": "Hi"}])}])
-    assert "rows.jsonl:1: tasks.t.generate.messages: expected a list of messages, got one written as a text" in told
+    assert "rows.jsonl:1: tasks.t.generate.messages: expected a list of messages, got one written as a string" in told
 
 
 @pytest.mark.fault("T33", "chat content in parts", "read where all are text")
@@ -276,7 +276,7 @@ FOREIGN = [
     ),
     ("d.csv", b"PK\x03\x04\x14\x00\x06\x00\xff", "d.csv: KEY: expected UTF-8 text, this is a zip file or a workbook"),
     ("d.csv", "q,a\nx,1\ncafé,2\n".encode("cp1252"), "d.csv:3: KEY: expected UTF-8 text, got the byte 0xe9"),
-    ("d.jsonl", b'{"q": "x", "a": 1},\n', "d.jsonl:1: expected one JSON object per line: there is a comma behind it"),
+    ("d.jsonl", b'{"q": "x", "a": 1},\n', "d.jsonl:1: expected one JSON object per line: remove the trailing comma"),
     (
         "d.jsonl",
         b'{"a": ' + b"9" * 5000 + b"}\n",

@@ -145,7 +145,7 @@ def test_a_missing_slice_cluster_or_id_is_named_with_its_line(
     """The first row without the field, and the fields it has."""
     write_rows("rows.jsonl", ROWS)
     told = refusal(suite_of({"t": {"choice": CHOICE, key: value}}))
-    assert told.startswith(f"rows.jsonl:1: tasks.t.{key}: expected a field 'topic'; the row")
+    assert told.startswith(f"rows.jsonl:1: tasks.t.{key}: expected a field 'topic'; the ")
 
 
 def test_examples_stand_before_every_prompt(suite_of: LoadSuite, write_rows: WriteRows) -> None:
