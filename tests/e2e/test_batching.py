@@ -13,9 +13,9 @@ from harness.engines.protocol import ContinuationScore, LoadSpec, ScoreRequest, 
 from harness.worker.client import Worker
 
 pytestmark = pytest.mark.model
-ITEMS = 24
+ITEMS = 12
 MOST_FLIPS = 2
-"""Of 24 picks in bfloat16, whose rounding depends on the shape of a product. How many were seen is printed."""
+"""Of the picks in bfloat16, whose rounding depends on the shape of a product. How many were seen is printed."""
 WINDOWS = (512, 300, 512, 61, 200, 512, 130, 40)
 
 

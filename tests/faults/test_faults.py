@@ -1,7 +1,7 @@
 """Runs under faults at random moments: the same command again comes to equal records and an equal verdict.
 
-The short form always runs. The long form is slow: each fault several times, also on a tiny real model. `make faults`
-repeats it more often.
+The short form always runs, and so does that on a tiny real model. The long form, each fault several times and all of
+them on a machine that others load, is `thorough`. `make faults` runs both and repeats them more often.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ def test_one_fault_after_the_other(calm: Calm, disk: Disk) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("fault", "times"), [(kill_driver, 5), (kill_worker, 5), (terminate, 2), (interrupt, 2), (stop_worker, 2)]
 )
@@ -45,6 +46,7 @@ def test_one_fault_again_and_again(calm: Calm, tmp_path: Path, fault: Fault, tim
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.fault("kind: kills", "the same on a machine whose cores and disk others want too", EQUAL)
 def test_faults_under_load(calm: Calm, disk: Disk) -> None:
     """On a machine whose cores and disk others want too, everything takes longer and happens in other orders: a kill

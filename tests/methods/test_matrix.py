@@ -35,6 +35,20 @@ CASES = [
 ]
 
 
+def kind(method: Method, block: Block) -> tuple[object, ...]:
+    """What its code path is chosen by: tool and names of formats. Bits, group sizes and switches are not in it."""
+    return method.name, *sorted(item for item in block.items() if isinstance(item[1], str))
+
+
+def with_thorough() -> list[object]:
+    """The cases; all but the first of a kind are thorough."""
+    rows = [kind(method, block) for method in METHODS.values() for block in method.examples]
+    return [
+        pytest.param(*case.values, id=case.id, marks=pytest.mark.thorough) if own in rows[:number] else case
+        for number, (case, own) in enumerate(zip(CASES, rows, strict=True))
+    ]
+
+
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_model(tmp_path_factory.mktemp("tiny") / "model")
@@ -47,7 +61,7 @@ def needed(method: Method, block: Block) -> set[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("method", "block"), CASES)
+@pytest.mark.parametrize(("method", "block"), with_thorough())
 def test_method(method: Method, block: Block, model: Path, tmp_path: Path, interpreter: Interpreter) -> None:
     """It works, or this hardware cannot have it; holding no quantized module is not working."""
     whole = filled(method.name, block)
