@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -12,8 +13,10 @@ from pathlib import Path
 import pytest
 
 import harness
+from tests.conftest import QUICK
 
 ROOT = Path(__file__).parent.parent / "harness"
+TESTS = Path(__file__).parent
 VOCABULARY = {
     "errors",
     "engines.decoding",
@@ -131,6 +134,35 @@ def module_imports(known: dict[str, Path]) -> dict[str, set[str]]:
                 found |= (inside & set(known)) or {node.module}
         graph[name] = found & set(known) - {name}
     return graph
+
+
+def test_tests_mirror_the_rooms() -> None:
+    """Each package has its tests in a folder of its name."""
+    rooms = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert {room for room in rooms if not list((TESTS / room).rglob("test_*.py"))} == set()
+
+
+def test_nothing_is_patched() -> None:
+    """What reads the machine or a library is handed another one; only variables and the working folder are set."""
+    patches = re.compile(r"monkeypatch\.(?:setattr|delattr|setitem|delitem)\b|\bMagicMock\b|\bunittest\.mock\b")
+    found = [path for path in TESTS.rglob("*.py") if path != Path(__file__) and patches.search(path.read_text())]
+    assert found == []
+
+
+def test_quick_tests_import_no_model_library() -> None:
+    """`make quick` reads their files in a second: what some of them need of torch is imported inside the test."""
+    heavy = {"torch", "transformers", "tokenizers", "datasets", "lm_eval", "peft"}
+    places = [TESTS / name for name in QUICK]
+    assert [place for place in places if not place.exists()] == []
+    files = [path for place in places for path in ([place] if place.suffix else place.rglob("*.py"))]
+    assert [path for path in files if heavy & top_imports(path)] == []
+
+
+def top_imports(path: Path) -> set[str]:
+    """Packages that a file imports when it is read."""
+    body = ast.parse(path.read_text()).body
+    plain = {alias.name for node in body if isinstance(node, ast.Import) for alias in node.names}
+    return {name.split(".")[0] for name in plain | {n.module or "" for n in body if isinstance(n, ast.ImportFrom)}}
 
 
 def test_no_import_circle() -> None:

@@ -16,16 +16,19 @@ BEFORE = "_quantgate_before"
 """Attribute of the keys that an attention layer is given: keys and values of what lies before them."""
 
 
-def attends_apart(model: Any) -> bool:
+def attends_apart(model: Any, library: object = None) -> bool:
     """Whether a model attends by transformers' `sdpa` on the processor. What it makes of it, a trial has to show.
 
-    An older transformers, which auto-gptq needs, has no table of attention functions to put another into."""
+    An older transformers, which auto-gptq needs, has no table of attention functions to put another into.
+    `library`: its `modeling_utils`, where it is not the one that is installed."""
     from transformers import modeling_utils
 
     from harness.engines.transformers.loading import core_of, input_device
 
+    library = library or modeling_utils
+
     sdpa = getattr(core_of(model).config, "_attn_implementation", None) == "sdpa"
-    return sdpa and hasattr(modeling_utils, "ALL_ATTENTION_FUNCTIONS") and input_device(model).type == "cpu"
+    return sdpa and hasattr(library, "ALL_ATTENTION_FUNCTIONS") and input_device(model).type == "cpu"
 
 
 def put_before(keys: Any, before: tuple[Any, Any]) -> Any:
