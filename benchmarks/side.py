@@ -127,8 +127,7 @@ def our_side(model: Model, workload: dict[str, Any], *, at_once: bool = False) -
     from harness.records.store import Store
     from harness.runner.evaluate import evaluate
     from harness.runner.evaluation_keys import Keys
-    from harness.runner.host import this_host
-    from harness.runner.host_load import Usage, is_idle
+    from harness.runner.host import Usage, is_idle, this_host
     from harness.runner.progress import Silent
     from harness.runner.run_setting import RunSetting
     from harness.runner.session import Session

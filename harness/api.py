@@ -103,7 +103,7 @@ def gate(
     """
     from harness.comparison import compare_run
     from harness.gates import judge
-    from harness.gates.changed_tasks import changed_tasks
+    from harness.gates.conditions import changed_tasks
     from harness.suite.load import LoadedSuite, load_suite, parse_suite
 
     store = Store(Path(results))

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.checkpoints.hub import is_commit, named_hash
+from harness.checkpoints.opened_files import is_commit, named_hash
 from harness.checkpoints.resolve import Checkpoint, Location
 from harness.errors import EngineError
 

@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 
 from harness.checkpoints.gguf_header import read_header
-from harness.checkpoints.hub import commit_of, snapshot_of
 from harness.checkpoints.opened_files import (
     ADAPTER,
     ANY_WEIGHTS,
@@ -18,10 +17,12 @@ from harness.checkpoints.opened_files import (
     SETTINGS,
     TOKENIZER,
     adapter_files,
+    commit_of,
     gguf_parts,
     has_tokenizer,
     matching,
     read_json,
+    snapshot_of,
     weight_files,
 )
 from harness.errors import EngineError

@@ -19,7 +19,7 @@ from harness.notation import duration
 
 if TYPE_CHECKING:
     from harness.forecast.certify import Certificate
-    from harness.forecast.duration import VariantTime
+    from harness.forecast.past_runs import VariantTime
     from harness.gates.noise_floor import Tight
     from harness.planning.task_plan import TaskPlan
     from harness.suite.load import LoadedSuite
@@ -70,16 +70,15 @@ def plan_command(path: Path, *, results: Path, limit: int | None, as_json: bool)
 def forecast(loaded: LoadedSuite, results: Path, limit: int | None) -> Forecast:
     """Plan the suite and hold its gates against what earlier runs in `results` showed."""
     from harness.forecast.certify import certificates
-    from harness.forecast.duration import durations
-    from harness.forecast.past_runs import history
+    from harness.forecast.past_runs import durations, history
     from harness.gates.noise_floor import tight_gates
     from harness.planning.plan_suite import plan_suite
     from harness.records.store import Store
     from harness.runner.generation_settings import rules_for
     from harness.runner.host import this_host
     from harness.runner.variants import context_length, resolve_variant, suite_tokenizer
+    from harness.suite.crosscheck import missing_baseline_warnings
     from harness.suite.load import dotted
-    from harness.suite.missing_baseline import missing_baseline_warnings
 
     if limit is not None and limit < 1:
         raise UsageError(f"--limit: expected an integer of at least 1, got {limit}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.datafiles.formats import ENDINGS, Row, Table, ending, not_utf8, problem, read
 from harness.datafiles.values import NotTextError, Value, is_missing, text_of
 from harness.errors import Problem, SuiteError
-from harness.suite.regular_files import unreadable
+from harness.suite.input_limits import unreadable
 
 __all__ = ["Row", "Table", "Value", "field_of", "file_hash", "item_ids", "problem", "read_rows", "read_table"]
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 from harness.datafiles.rows import problem
 from harness.engines.protocol import ContinuationScore, Generation
-from harness.planning.metric_values import number
 from harness.planning.prompts.short_forms import Docs
 from harness.planning.requests import ItemRequests
 from harness.planning.task_plan import Answer
-from harness.planning.ties import shared_among_ties
+from harness.planning.ties import number, shared_among_ties
 from harness.records.items import Failed, ItemRecord, OptionAnswer, Outcome, PlannedItem, TextAnswer, outcome
 
 

@@ -1,15 +1,15 @@
 """Options that tie: exactly equal likelihoods, so the model has not decided. lm-eval takes the first of them. Here
-every tied option counts by its share: a metric is the mean of its values with each of them ahead. So an item with k
-tied options of which one is right is worth 1/k, in whichever order the data have them.
+every tied option counts by its share: a metric is the mean of its values with each of them ahead. So an item with
+k tied options of which one is right is worth 1/k, in whichever order the data have them.
 """
 
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Callable, Mapping, Sequence
 
 from harness.metrics.table import per_character
-from harness.planning.metric_values import number
 
 AHEAD = 1e-12
 """By this share of its log-likelihood one of the tied options is put ahead."""
@@ -68,3 +68,10 @@ def _ahead(responses: Sequence[Likelihood], place: int) -> list[Likelihood]:
     total, greedy = moved[place]
     moved[place] = (total + max(abs(total), SAME) * AHEAD, greedy)
     return moved
+
+
+def number(value: object) -> float | None:
+    """None for what is not a number; numpy's booleans are not `Real`, but count as numbers."""
+    if not isinstance(value, numbers.Real) and type(value).__module__ == "numpy" and getattr(value, "ndim", 1) == 0:
+        value = value.item()  # type: ignore[attr-defined]  # every numpy scalar has it
+    return float(value) if isinstance(value, numbers.Real) else None

@@ -3,6 +3,8 @@
 An evaluation's folder is called by its key, which is the hash of its identity; one whose manifest says otherwise is
 another's and is refused. Everything else in the folder is bound to it by its checksums. Nothing is ever removed or
 written over: runs point at it.
+
+Where an evaluation or a timing was computed more than once, the latest attempt counts.
 """
 
 from __future__ import annotations
@@ -15,14 +17,20 @@ from pydantic import TypeAdapter, ValidationError
 from harness.errors import RecordError
 from harness.records.chunks import Chunks
 from harness.records.columns import Answers, ItemColumns
-from harness.records.evaluation_manifest import BatchLimits, BatchParts, EvaluationManifest, MemoryLimit, evaluation_key
-from harness.records.files import read_whole
-from harness.records.folder import Folder
+from harness.records.evaluation_manifest import (
+    Attempt,
+    BatchLimits,
+    BatchParts,
+    EvaluationManifest,
+    MemoryLimit,
+    evaluation_key,
+)
+from harness.records.files import check_file, file_sums, read_whole
 from harness.records.items import ItemRecord
 from harness.records.parse import read_items
 from harness.records.record_index import RecordIndex
 from harness.records.run_manifest import EarlyStop
-from harness.records.sums import check_file, file_sums
+from harness.records.seal import Folder
 
 _OLD_BATCHES = TypeAdapter(tuple[BatchLimits, ...])
 
@@ -181,3 +189,27 @@ def _check_whole(manifest: EvaluationManifest, chunks: Chunks, items: int) -> No
             f"{chunks.path}: holds {items} items in {len(chunks.digests)} chunks, the manifest says "
             f"{manifest.items} in {manifest.chunks}; run the suite again with --fresh."
         )
+
+
+class Attempts(Folder):
+    """The part of a `Store` below `attempts/`."""
+
+    def latest_attempt(self, key: str) -> str:
+        """The run that computed it last, under the key without an attempt; empty for the first computation.
+
+        Raises `RecordError` for a note that is damaged or another key's.
+        """
+        found = self.load(_address(key), Attempt)
+        if found is not None and found.key != key:
+            raise RecordError(
+                f"{self.root / _address(key)}: is the note of {found.key[:16]}…. Run the suite again with --fresh."
+            )
+        return "" if found is None else found.attempt
+
+    def save_attempt(self, key: str, attempt: str) -> None:
+        """Records this run as the newest."""
+        self.save(_address(key), Attempt(key=key, attempt=attempt))
+
+
+def _address(key: str) -> str:
+    return f"attempts/{key}.json"

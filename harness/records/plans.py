@@ -15,10 +15,9 @@ from pydantic import ValidationError
 from harness.errors import RecordError
 from harness.records.columns import PlanColumns
 from harness.records.files import unreadable, write_atomically
-from harness.records.folder import Folder
 from harness.records.items import PlannedItem
 from harness.records.parse import read_plan
-from harness.records.seal import lines_with_checksum, open_lines
+from harness.records.seal import Folder, lines_with_checksum, open_lines
 
 
 class Plans(Folder):

@@ -3,6 +3,8 @@
 Owns their form. A JSON file ends with the key `checksum`; a file of JSON lines begins with a line that holds it. The
 checksum is SHA-256 over the file's address below the results folder and every other byte. It detects accidents, a
 wrongly restored cache and manual edits; a checksum that was recomputed on purpose is believed.
+
+`Folder` is a results folder: it verifies each record against its checksum, and knows which have none.
 """
 
 from __future__ import annotations
@@ -136,3 +138,25 @@ def _misshapen(path: Path, content: bytes, model: type[BaseModel], error: Valida
         f"{path}: {where + ': ' if where else ''}{first['msg']}. The record is damaged or was written by another "
         f"version of quantgate. {again}"
     )
+
+
+class Folder:
+    """What every part of a `Store` shares."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.without_checksum: set[str] = set()
+        """Addresses of the records read so far that an earlier version wrote, before records carried checksums."""
+        self._looked_at: dict[str, tuple[int, ...]] = {}
+        """Address to the file's stat when its checksum was verified."""
+
+    def load(self, address: str, model: type[M], *, path: Path | None = None, again: str = AGAIN) -> M | None:
+        """A record; None where there is none. Raises `RecordError`; see `seal.load_record`."""
+        record = load_record(self.root, address, model, path=path, again=again)
+        if record is not None and version_of(record) < SEALED:
+            self.without_checksum.add(address)
+        return record
+
+    def save(self, address: str, record: BaseModel) -> Path:
+        """Write a record with its checksum. Raises `RecordError`."""
+        return save_record(self.root, address, record)

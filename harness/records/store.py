@@ -29,7 +29,7 @@ from contextlib import contextmanager
 
 from harness.errors import RunError
 from harness.notation import byte_size
-from harness.records.attempts import Attempts
+from harness.records.evaluations import Attempts
 from harness.records.files import write_atomically as write_atomically
 from harness.records.lock import held_for_a_run
 from harness.records.plans import Plans

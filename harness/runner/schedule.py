@@ -20,8 +20,7 @@ from harness.runner.abba_timing import Timer, speed_key
 from harness.runner.base_model import NAME, resolve_base
 from harness.runner.evaluation_keys import EARLIER, Keys, is_of_earlier_version
 from harness.runner.generation_settings import decoding_notes, rules_for
-from harness.runner.host import this_host
-from harness.runner.host_load import Usage, is_idle
+from harness.runner.host import Usage, is_idle, this_host
 from harness.runner.missing_work import missing_work
 from harness.runner.preload import Preload
 from harness.runner.progress import Reporter
@@ -31,7 +30,7 @@ from harness.runner.served_probe import same_answers
 from harness.runner.variant_evaluator import VariantEvaluator, unfit
 from harness.runner.variants import RunVariant, context_length, resolve_variant, suite_tokenizer
 from harness.runner.workers import Workers
-from harness.suite.definition import task_definition
+from harness.suite.describe import task_definition
 from harness.suite.load import LoadedSuite
 from harness.suite.models import Suite
 

@@ -1,15 +1,20 @@
-"""A variant's worker across faults: started when first needed, and again when it dies or hangs."""
+"""A variant's worker across faults: started when first needed, and again when it dies or hangs.
+
+A worker must have loaded the files that were hashed before, so that answers are stored under what gave them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
+from harness.checkpoints.contents import Content, Stamp, file_hash
+from harness.checkpoints.opened_files import named_hash
 from harness.engines.protocol import Facts
 from harness.errors import EngineError, WorkerError, WorkerMemoryError
-from harness.runner.loaded_files import check_loaded
 from harness.runner.variants import RunVariant
 from harness.worker.batch_splitting import Sized, halved
 from harness.worker.client import LIMIT_S, Worker
@@ -157,3 +162,23 @@ class Session:
             self._worker.limit_batches(self.batch_tokens)
             self._told = self.batch_tokens
         return self._worker
+
+
+def check_loaded(content: Content, opened: Sequence[Stamp]) -> None:
+    """`content`: what was hashed; `opened`: the files as the worker found them once it had loaded them.
+
+    A file that was only touched is hashed again. Raises `EngineError` naming the file that is another one, is gone or
+    has come, unless a hub's commit vouches for what has come.
+    """
+    now = {each.path: each for each in opened}
+    for before in content.stamps:
+        found = now.pop(before.path, None)
+        if found is None or (found != before and file_hash(Path(before.path)) != content.hashes[before.path]):
+            raise _other(before.path, "changed between hashing and loading")
+    for path in now:
+        if named_hash(Path(path)) is None:
+            raise _other(path, "came between hashing and loading")
+
+
+def _other(path: str, what: str) -> EngineError:
+    return EngineError(f"{path}: {what}, so that nobody can say what was loaded; run again when nothing writes there")

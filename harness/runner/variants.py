@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 from harness.checkpoints.contents import Content, content_of
-from harness.checkpoints.hub import is_commit
+from harness.checkpoints.opened_files import is_commit
 from harness.checkpoints.resolve import Checkpoint, Reference, length_in, resolve
 from harness.engines.load_reference import reference_of
 from harness.engines.protocol import LoadSpec, Scalar

@@ -23,12 +23,11 @@ from harness.forms import FORMS, Form
 from harness.forms.share import MAX_RELATIVE_DROP
 from harness.notation import Notation
 from harness.suite.crosscheck import cross_check
+from harness.suite.input_limits import UnboundedError, check_bounds, unreadable
 from harness.suite.models import Suite
 from harness.suite.names import keys_at, nearest
 from harness.suite.passwords import without_passwords
 from harness.suite.quantize_block import MODELS
-from harness.suite.regular_files import unreadable
-from harness.suite.yaml_limits import UnboundedError, check_bounds
 
 MOST_BYTES = 5_000_000
 MOST_BITS = 64

@@ -20,7 +20,7 @@ from harness.checkpoints.contents import Content, Stamp, content_of, opened_file
 from harness.checkpoints.resolve import Reference, resolve
 from harness.errors import EngineError
 from harness.masking import without_secrets
-from harness.runner.loaded_files import check_loaded
+from harness.runner.session import check_loaded
 
 WEIGHTS, TOKENIZER, GENERATION = "weights", "tokenizer", "generation"
 

@@ -11,8 +11,7 @@ import pytest
 
 from harness.engines.scripted import ScriptedTokenizer
 from harness.forecast.certify import Certificate, certificates
-from harness.forecast.duration import durations
-from harness.forecast.past_runs import Pace, PastMeasure, PastRuns, PastSpeed, history
+from harness.forecast.past_runs import Pace, PastMeasure, PastRuns, PastSpeed, durations, history
 from harness.planning.plan_suite import plan_suite
 from harness.planning.task_plan import TaskPlan
 from harness.records.measures import Measure, Noise, NoiseSpeed

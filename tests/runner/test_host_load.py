@@ -10,7 +10,7 @@ import pytest
 
 from harness.engines.protocol import LoadSpec
 from harness.runner import host_load
-from harness.runner.host_load import Usage, is_idle, limited, others
+from harness.runner.host import Usage, is_idle, limited, others
 from harness.runner.interpreters import Runtime
 from harness.runner.variants import RunVariant
 from harness.runner.workers import Workers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.suite.missing_baseline import missing_baseline_warnings
+from harness.suite.crosscheck import missing_baseline_warnings
 from harness.suite.models import Suite
 
 STEP = {"task": "t", "metric": "acc", "max_drop": 0.01, "against": "reference"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import SuiteError
-from harness.suite.definition import task_definition
+from harness.suite.describe import task_definition
 from harness.suite.load import parse_suite
 from harness.suite.models import Suite
 from harness.suite.waivers import active_waiver, counts, full_name, waived_gate, waiver_warnings

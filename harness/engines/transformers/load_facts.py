@@ -8,14 +8,13 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from harness.engines.protocol import Facts
-from harness.engines.transformers.compute_dtype import rounds_to
-from harness.engines.transformers.config_claims import claimed_by_config
 from harness.engines.transformers.generate import Generator
 from harness.engines.transformers.lm_head import LmHead
 from harness.engines.transformers.loading import Loaded, core_of, input_device
 from harness.engines.transformers.matmul import Processor, products_notes
 from harness.engines.transformers.packed_weights import (
     bits_a_weight,
+    inspect,
     left_plain,
     parameters,
     parts_of,
@@ -24,9 +23,8 @@ from harness.engines.transformers.packed_weights import (
     tensors_of,
 )
 from harness.engines.transformers.placement import places, places_note, runs_on
-from harness.engines.transformers.safetensors_files import packed_modules
+from harness.engines.transformers.safetensors_files import claimed_by_config, packed_modules
 from harness.engines.transformers.score import Scorer
-from harness.engines.transformers.weight_digest import inspect
 from harness.methods import kernel_of
 
 LIBRARIES = (
@@ -161,3 +159,25 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def rounds_to(layer: Any, width: int, device: Any) -> str | None:
+    """`bfloat16` or `float16` where every product of a layer that is asked in float32 comes as such a number.
+
+    bitsandbytes, for one, multiplies in bfloat16 on processors that have it, whatever its compute type says. `width`:
+    features that go in. None for a layer that keeps float32, answers in another format, or cannot be asked alone.
+    """
+    import torch
+
+    values = torch.randn(2, width, generator=torch.Generator().manual_seed(0)).to(device)
+    try:
+        with torch.no_grad():
+            product = layer(values)
+    except Exception:  # noqa: BLE001  # a layer that cannot be asked alone tells nothing; scoring asks the whole model
+        return None
+    if product.dtype != torch.float32 or not torch.isfinite(product).all() or not product.any():
+        return None
+    for coarse in (torch.bfloat16, torch.float16):
+        if torch.equal(product, product.to(coarse).float()):
+            return str(coarse).removeprefix("torch.")
+    return None

@@ -1,4 +1,7 @@
-"""Loading with transformers: folders, hub ids, adapters, bitsandbytes; pickles and remote code only on request."""
+"""Loading with transformers: folders, hub ids, adapters, bitsandbytes; pickles and remote code only on request.
+
+Architectures that cannot answer text tasks are refused in one sentence.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,8 @@ from harness.engines.load_reference import reference_of
 from harness.engines.protocol import LoadSpec
 from harness.engines.transformers.adapter import with_adapter
 from harness.engines.transformers.checkpoint_keys import check_keys
-from harness.engines.transformers.config_claims import described
-from harness.engines.transformers.model_class import model_class
 from harness.engines.transformers.placement import check_places, is_moved, runs_on
-from harness.engines.transformers.safetensors_files import Stored, check_claim, stored_tensors
+from harness.engines.transformers.safetensors_files import Stored, check_claim, described, stored_tensors
 from harness.errors import EngineError
 from harness.methods import METHODS
 from harness.methods.already_quantized import refuse_requantization
@@ -244,3 +245,35 @@ def core_of(model: Any) -> Any:
 def input_device(model: Any) -> Any:
     """Where token ids have to be."""
     return runs_on(core_of(model).get_input_embeddings())
+
+
+CAUSAL = "AutoModelForCausalLM"
+WITH_IMAGES = "AutoModelForImageTextToText"
+
+
+def model_class(path: str, keywords: dict[str, Any]) -> Any:
+    """The auto class that loads it: a causal language model, or one with images that is asked text alone.
+
+    `keywords`: of `from_pretrained`. Raises `EngineError` for encoder-decoders and for what is no language model.
+    """
+    import transformers
+
+    if keywords.get("gguf_file") is not None:
+        return transformers.AutoModelForCausalLM
+    config = transformers.AutoConfig.from_pretrained(
+        path, revision=keywords.get("revision"), trust_remote_code=keywords.get("trust_remote_code", False)
+    )
+    kind = str(config.model_type)
+    if getattr(config, "is_encoder_decoder", False):
+        raise EngineError(
+            f"{path}: {kind} is an encoder-decoder, which reads a prompt whole and answers elsewhere; quantgate "
+            "compares causal language models, which go on from a prompt"
+        )
+    remote = getattr(config, "auto_map", None) or {}
+    for name in (CAUSAL, WITH_IMAGES):
+        found: Any = getattr(transformers, name, None)
+        if found is not None and (type(config) in found._model_mapping or name in remote):
+            return found
+    raise EngineError(
+        f"{path}: {kind} is not a causal language model: transformers has no {CAUSAL} and no {WITH_IMAGES} for it"
+    )

@@ -14,8 +14,8 @@ from typing import Any
 
 from harness.datafiles.rows import problem
 from harness.errors import SuiteError
+from harness.suite.input_limits import UnboundedError, check_bounds
 from harness.suite.load import LoadedSuite
-from harness.suite.yaml_limits import UnboundedError, check_bounds
 
 PYTHON_TAG = "tag:yaml.org,2002:python/"
 PICKLED = frozenset({"pandas"})

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from harness.engines.transformers.compute_dtype import rounds_to
+from harness.engines.transformers.load_facts import rounds_to
 
 
 class Layer:

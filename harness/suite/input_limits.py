@@ -1,13 +1,18 @@
-"""How large and how deep a YAML text may be once its aliases are expanded: checked before anything is built.
+"""What is not read at all: a YAML text that is too large or too deep once its aliases are expanded, and a file that
+is not regular.
 
-Works on parsing events, of ruamel or of PyYAML, so that 700 bytes that expand to millions of nodes cost nothing, and no
-recursion goes deeper than what is counted here.
+Works on parsing events, of ruamel or of PyYAML, so that 700 bytes that expand to millions of nodes cost nothing, and
+no recursion goes deeper than what is counted here.
+
+A pipe waits for its writer forever, and a device may have no end.
 """
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 MOST_NODES = 200_000
@@ -73,3 +78,12 @@ def check_bounds(events: Iterable[Any]) -> None:
             if any(part.anchor == anchor for part in count.open):
                 raise UnboundedError(f"*{anchor} is inside the node that it names", mark)
             count.add(*count.known.get(anchor, (1, 0)), mark)
+
+
+def unreadable(path: Path) -> str | None:
+    """What `path` is if not a regular file, in words; None for a file. Raises OSError where nothing exists."""
+    mode = path.stat().st_mode
+    if stat.S_ISREG(mode):
+        return None
+    kinds = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a pipe", stat.S_ISSOCK: "a socket"}
+    return next((words for is_kind, words in kinds.items() if is_kind(mode)), "a device")
