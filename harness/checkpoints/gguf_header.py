@@ -23,7 +23,6 @@ from typing import BinaryIO
 from harness.errors import EngineError
 
 MAGIC = b"GGUF"
-SUFFIX = ".gguf"
 MOST = 1 << 20
 """Tensors or metadata keys that a file may claim; real ones have some thousands."""
 MOST_DIMENSIONS = 4

@@ -12,11 +12,6 @@ METHODS: Mapping[str, Method] = {
 }
 
 
-def method_of(block: Block) -> Method:
-    """The row of a `quantize` block."""
-    return METHODS[str(block["method"])]
-
-
 def filled(method: str, block: Block) -> Block:
     """A block with its method's name and defaults, as a validated suite holds it."""
     defaults = {each.name: each.default for each in METHODS[method].parameters if each.default is not None}
