@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.engines.protocol import LoadSpec
-from harness.runner import host_load
+from harness.runner import host
 from harness.runner.host import Usage, is_idle, limited, others
 from harness.runner.interpreters import Runtime
 from harness.runner.variants import RunVariant
@@ -43,7 +43,7 @@ def test_a_limited_container_is_not_idle(tmp_path: Path) -> None:
     assert not is_idle(usage(20, 100, 5), usage(30, 100, 5), quota=tmp_path / "cpu.max")
 
 
-@pytest.mark.parametrize(("ago", "least", "most"), [(10.0, 0.0, 0.2), (0.0, host_load.SHORTEST_S - 0.01, 60.0)])
+@pytest.mark.parametrize(("ago", "least", "most"), [(10.0, 0.0, 0.2), (0.0, host.SHORTEST_S - 0.01, 60.0)])
 def test_usage_is_looked_at_for_long_enough(ago: float, least: float, most: float) -> None:
     """No longer where enough time has passed already."""
     started = time.monotonic()
