@@ -47,7 +47,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def quick_place(path: Path) -> bool:
-    return path.relative_to(ROOT).parts[0] in QUICK
+    return path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in QUICK
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

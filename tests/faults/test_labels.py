@@ -53,7 +53,7 @@ def test_missing_slices_are_in_no_slice(tmp_path: Path) -> None:
     assert [item.slices for item in plan.items] == [
         {}, {"lang": "None"}, {}, {"lang": "en"}, {"lang": "1"}, {"lang": "1"},
     ]  # fmt: skip
-    assert "t: 2 of 6 items have no lang and lie in no slice of it" in plan.notes
+    assert "t: 2 of 6 items have no lang and belong to no slice" in plan.notes
     told = refusal(tmp_path, {"generate": GENERATE, "slice_by": ["lang"]}, [*rows, {"q": "z", "lang": 1.0}])
     assert told.startswith("rows.jsonl:7: tasks.t.slice_by: 'lang' is 1.0 here and 1 in rows.jsonl:5")
 

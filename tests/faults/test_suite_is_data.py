@@ -127,7 +127,7 @@ SMALL = json.dumps(SUITE)
         ("- a\n- b\n", "expected a mapping with suite, model, variants, tasks, got a list"),
         ("suite: s\n---\nsuite: t\n", "2:1: not valid YAML: expected a single document, but found another"),
         ("suite: " + "9" * 5000, "not valid YAML: "),
-        ("suite: 0x" + "f" * 50000, "suite: expected a number of at most 64 bits, got one of 200,000"),
+        ("suite: 0x" + "f" * 50000, "suite: expected an integer of at most 64 bits, got one of 200,000"),
         ('suite: "a\\0b"', "suite: expected a string without U+0000"),
         ('model: "\\ud800"', "model: expected a string without U+D800"),
     ],

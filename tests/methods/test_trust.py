@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 
-import harness.quantization
 from harness.methods import METHODS, filled
 from harness.methods.base import Recipe
+from harness.start import command
 from tests.environments import Interpreter
 
-MAKE = Path(harness.quantization.__file__).with_name("make.py")
 CODE = """
 import pathlib, transformers
 pathlib.Path({mark!r}).touch()
@@ -70,7 +69,7 @@ def test_remote_code_runs_only_when_trusted(
     (tmp_path / "job.json").write_text(json.dumps({"method": method, **asdict(recipe)}))
     variables = {**os.environ, "HF_MODULES_CACHE": str(tmp_path / "modules"), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
-        [str(python), "-s", str(MAKE), str(tmp_path / "job.json")],
+        [*command(python, "harness.quantization.make"), str(tmp_path / "job.json")],
         capture_output=True, text=True, cwd=tmp_path, env=variables, check=False, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert done.returncode != 0

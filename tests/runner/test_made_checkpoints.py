@@ -108,7 +108,7 @@ def test_without_a_model_the_rest_is_checked(tiny: Path, capsys: pytest.CaptureF
     assert check_suite(path, limit=None, results=tiny.parent / "r") == 3
     said = " ".join(capsys.readouterr().out.split())
     assert "no model folder at ./nowhere" in said
-    assert "v: whether its calibration data is enough cannot be told without its tokenizer" in said
+    assert "v: whether its calibration data is enough is unknown without its tokenizer" in said
     assert "v: calibration and t: 50 equal texts" in said
 
 

@@ -101,7 +101,7 @@ class Reply:
 
     def text(self) -> str:
         if not isinstance(self.value, str):
-            raise self.wrong("a text")
+            raise self.wrong("a string")
         return masked(self.value)
 
     def integer(self) -> int:
