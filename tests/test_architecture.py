@@ -211,7 +211,7 @@ def test_light_modules_load_no_model_library(module: str) -> None:
 
 
 def test_the_worker_needs_only_the_standard_library_to_start() -> None:
-    """The package, the seam and the errors load without pydantic, numpy or anything else installed."""
+    """The package, the protocol and the errors load without pydantic, numpy or anything else installed."""
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import harness.errors, harness.engines.protocol, "
         "harness.checkpoints.contents; print(*sys.modules)"

@@ -1,4 +1,4 @@
-"""The rules of greedy decoding that hold for every variant of a suite: a name for things, like the seam.
+"""The rules of greedy decoding that hold for every variant of a suite: a name for things, like the protocol.
 
 Owns which of a model's generation settings change a greedy answer, and what a rule is called. The planner reads them
 once, from the baseline; every engine follows them or refuses them by name (`unable`). Sampling settings are no part

@@ -1,4 +1,4 @@
-"""The narrow seam between quantgate and a runtime: what every engine is asked and what it answers.
+"""The narrow protocol between quantgate and a runtime: what every engine is asked and what it answers.
 
 Owns the vocabulary only. It needs nothing but the standard library, because the worker process that
 imports it may live in an interpreter that has numpy and the engine's library and nothing else.

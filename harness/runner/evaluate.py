@@ -38,7 +38,7 @@ Answers: TypeAlias = list[tuple[ContinuationScore, ...]] | list[Generation] | li
 
 
 def stored_facts(facts: Facts) -> EngineFacts:
-    """The seam's facts in the shape that is stored."""
+    """The engine's facts in the shape that is stored."""
     return EngineFacts.model_validate(asdict(facts))
 
 

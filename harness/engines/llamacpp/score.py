@@ -109,7 +109,7 @@ def _context(model: Model, tokens: Sequence[int]) -> Logits:
 def score_windows(
     model: Model, headers: Sequence[Header], windows: Sequence[Window], *, states_out: str | None, states_in: str | None
 ) -> list[WindowScore]:
-    """Score windows one after the other. See `seam.Engine.roll`."""
+    """Score windows one after the other. See `protocol.Engine.score_windows`."""
     stored = None if states_in is None else _stored(model, states_in, windows)
     kept: list[NDArray[np.float32]] | None = None
     if states_out is not None:

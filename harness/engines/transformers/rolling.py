@@ -31,7 +31,7 @@ def score_windows(
     states_in: str | None,
     known: int,
 ) -> list[WindowScore]:
-    """Score windows, those of like length in one pass. See `seam.Engine.roll`.
+    """Score windows, those of like length in one pass. See `protocol.Engine.score_windows`.
 
     `known`: ids below it are tokens of the model's tokenizer.
     """
