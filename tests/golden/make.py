@@ -13,9 +13,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import chdir
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
@@ -38,6 +38,7 @@ RUNNER = CliRunner()
 PLAIN = {"COLUMNS": "120", "NO_COLOR": "1", "TERM": "dumb", "GITHUB_ACTIONS": "", "TZ": "UTC"}
 TIMES = ("elapsed_s", "load_s", "seconds", "saved_s", "started_at", "judged_at", "measured_at")
 MACHINE = ("host", "versions", "quantgate", "memory_budget", "log", "python", "checksum")
+MOMENT = r"\b(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?)(?:\+00:00|Z| UTC)?)?"
 PEAKS = ("process_peak_load_bytes", "process_peak_inference_bytes")
 
 
@@ -225,17 +226,24 @@ SCENES: Mapping[str, Callable[[Path], Files]] = {
 
 def outputs(scene: str, folder: Path) -> Files:
     """The files of a scene, without what differs between machines and days."""
-    begun = datetime.now(UTC).date()
+    begun = datetime.now(UTC)
     with chdir(folder):  # what is printed and where its lines break depends on the length of paths
         found = SCENES[scene](Path("results"))
-    days = {begun, datetime.now(UTC).date()}
-    return {name: normalised(text, days) for name, text in found.items()}
+    ended = datetime.now(UTC)
+    return {name: normalised(text, begun, ended) for name, text in found.items()}
 
 
-def normalised(text: str, days: Iterable[date]) -> str:
-    """Times of day and our own version by their names."""
-    for day in days:
-        text = re.sub(rf"{day}(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:\+00:00|Z| UTC)?)?", "<now>", text)
+def normalised(text: str, begun: datetime, ended: datetime) -> str:
+    """Moments between the scene's two ends and our own version by their names; a stored run of today keeps its own."""
+
+    def name(moment: re.Match[str]) -> str:
+        day, time = moment.groups()
+        if time is None:
+            return "<now>" if begun.date().isoformat() <= day <= ended.date().isoformat() else moment.group()
+        at = datetime.fromisoformat(f"{day}T{time}+00:00")
+        return "<now>" if begun - timedelta(minutes=1) <= at <= ended else moment.group()
+
+    text = re.sub(MOMENT, name, text)
     return text.replace(f"quantgate {version('quantgate')}", "quantgate <version>")
 
 
