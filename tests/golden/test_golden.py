@@ -9,11 +9,12 @@ from __future__ import annotations
 import difflib
 import math
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.golden.make import SCENES, outputs, stored
+from tests.golden.make import SCENES, normalised, outputs, stored
 
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w.])")
 LONG = 13
@@ -97,3 +98,20 @@ def _cut(line: str, place: int) -> str:
 def test_only_the_last_digits_may_differ(before: str, now: str, equal: bool) -> None:
     """A number as people read it is compared as text."""
     assert same(before, now) is equal
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("at 2026-11-30T19:14:15+00:00", "at 2026-11-30T19:14:15+00:00"),
+        ("at 2026-11-30 19:14", "at 2026-11-30 19:14"),
+        ("at 2026-11-30T21:00:02+00:00", "at <now>"),
+        ("at 2026-11-30 21:00 UTC", "at <now>"),
+        ("on 2026-11-30", "on <now>"),
+        ("on 2026-11-29", "on 2026-11-29"),
+    ],
+)
+def test_a_moment_of_the_same_day_is_not_now(text: str, named: str) -> None:
+    """A stored run keeps its moments on the day it was made; only those of the scene itself are named."""
+    begun = datetime(2026, 11, 30, 21, 0, 1, tzinfo=UTC)
+    assert normalised(text, begun, begun + timedelta(seconds=9)) == named
