@@ -100,6 +100,8 @@ def _row(task: str, marks: Mapping[str, Cell], planned: PlannedItem, record: Ite
         row["text"] = record.answer.text
         row["tokens"] = record.answer.tokens
         row["finish"] = record.answer.finish
+    if record.repeats:
+        row["repeats"] = [each.text for each in record.repeats]
     if record.document is not None:
         row["nll"] = record.document.nll
         row["tokens"] = record.document.tokens

@@ -39,11 +39,12 @@ class Answers:
     options: Indices
     """How many options an item has, [n]."""
     texts: Indices
-    """A number for the generated text, [n]: equal for equal texts, others for others; `NO_TEXT` for no answer."""
+    """A number for the generated text, or for all of an item's, [n]: equal for equal texts, others for others;
+    `NO_TEXT` for no answer."""
     blank: Mask
-    """A generated answer without a visible character, [n]."""
+    """A generated answer without a visible character, [n]; of several, at least half."""
     cut: Mask
-    """A generated answer that ended at the token limit, [n]."""
+    """A generated answer that ended at the token limit, [n]; of several, at least half."""
     documents: Objects
     """`DocumentScore` or None, [n]."""
     chunks: Indices

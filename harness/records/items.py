@@ -98,6 +98,14 @@ class ItemRecord(Model):
     prompt_hash: str
     options: tuple[OptionAnswer, ...] = ()
     answer: TextAnswer | None = None
+    """The generated answer; of several to the same question, the first."""
+    repeats: Annotated[tuple[TextAnswer, ...], Field(exclude_if=lambda repeats: not repeats)] = ()
+    """The further answers of a question that is asked several times."""
     document: DocumentScore | None = None
     metrics: dict[str, Outcome]
-    """Per-item value of every metric of the task."""
+    """Per-item value of every metric of the task; of several answers, their mean."""
+
+    @property
+    def answers(self) -> tuple[TextAnswer, ...]:
+        """Every generated answer, in the order in which they were asked for."""
+        return () if self.answer is None else (self.answer, *self.repeats)

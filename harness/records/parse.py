@@ -86,8 +86,28 @@ class _Written:
     cut: Mask
 
 
-def _written(answers: Any) -> _Written:
-    """Strings become numbers at once, so that only a batch of them is in memory."""
+def _written(answers: Any, repeats: Any) -> _Written:
+    """Strings become numbers at once, so that only a batch of them is in memory. `repeats`: the further answers."""
+    from pyarrow.compute import list_flatten
+
+    first = _of_each(answers)
+    counts = lengths(repeats)
+    if not counts.any():
+        return first
+    further = _of_each(list_flatten(repeats))
+    ends = np.cumsum(counts)
+    several = np.flatnonzero(counts)
+    texts, blank, cut = first.texts.copy(), first.blank.copy(), first.cut.copy()
+    for place in several.tolist():
+        part = slice(int(ends[place] - counts[place]), int(ends[place]))
+        texts[place] = _number_of(f"{texts[place]} {' '.join(map(str, further.texts[part].tolist()))}")
+        half = (1 + counts[place]) / 2
+        blank[place] = first.blank[place] + further.blank[part].sum() >= half
+        cut[place] = first.cut[place] + further.cut[part].sum() >= half
+    return _Written(texts=texts, blank=blank, cut=cut)
+
+
+def _of_each(answers: Any) -> _Written:
     if answers.null_count == len(answers):
         nothing = np.zeros(len(answers), dtype=np.int64)
         return _Written(texts=nothing + NO_TEXT, blank=nothing > 0, cut=nothing > 0)
@@ -115,20 +135,22 @@ def _records(chunks: Chunks, metrics: Sequence[str]) -> tuple[Any, list[_Written
     from pyarrow.compute import list_flatten
 
     number, text = pyarrow.float64(), pyarrow.string()
+    answer = pyarrow.struct({"text": text, "finish": text})
     shape = pyarrow.struct(
         {
             "item": text,
             "prompt_hash": text,
             "options": pyarrow.list_(pyarrow.struct({"log_likelihood": number})),
-            "answer": pyarrow.struct({"text": text, "finish": text}),
+            "answer": answer,
+            "repeats": pyarrow.list_(answer),
             "document": pyarrow.struct(
                 {name: text if name == "kl_values" else number for name in DocumentScore.model_fields}
             ),
             "metrics": pyarrow.struct(dict.fromkeys(metrics, pyarrow.struct({"kind": text, "value": number}))),
         }
     )
-    kept = [each for each in shape if each.name != "answer"]
-    written = [_written(pyarrow.nulls(0, shape.field("answer").type))]
+    kept = [each for each in shape if each.name not in ("answer", "repeats")]
+    written = [_of_each(pyarrow.nulls(0, answer))]
     parts, sizes = [], [np.empty(0, dtype=np.int64)]
     offsets: list[int] = []
     for batch in _batches(chunks.payloads()):
@@ -136,7 +158,7 @@ def _records(chunks: Chunks, metrics: Sequence[str]) -> tuple[Any, list[_Written
         lines = [OPENING + payload + b"}\n" for _, payload in batch]
         lists = _table(lines, {"records": pyarrow.list_(shape)}, unexpected="ignore")["records"].combine_chunks()
         records = list_flatten(lists)
-        written.append(_written(field(records, "answer")))
+        written.append(_written(field(records, "answer"), field(records, "repeats")))
         parts.append(pyarrow.StructArray.from_arrays([field(records, each.name) for each in kept], fields=kept))
         sizes.append(lengths(lists))
         offsets += [offset for offset, _ in batch]

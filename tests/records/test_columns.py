@@ -224,3 +224,28 @@ def test_prompts_and_answers_stay_on_disk(tmp_path: Path) -> None:
         tracemalloc.stop()
     assert len(columns.items) == 4000
     assert peak < 5 * BATCH_BYTES
+
+
+def test_several_answers_to_an_item_are_one_number_and_cut_where_half_of_them_are(tmp_path: Path) -> None:
+    """Equal only where all of an item's answers are; a record without further answers is written as before."""
+
+    def record(number: int, *texts: str) -> ItemRecord:
+        first, *others = (
+            TextAnswer(text=each, tokens=1, finish="length" if each.endswith("cut") else "stop") for each in texts
+        )
+        return ItemRecord(
+            item=f"i{number}", prompt_hash="h", answer=first, repeats=tuple(others), metrics={"acc": Scored(value=1.0)}
+        )
+
+    asked = [("a", "b"), ("a", "b"), ("b", "a"), ("a",), ("a", "c cut"), ("a", "b", "c cut"), ("", " ", "a")]
+    records = [record(number, *texts) for number, texts in enumerate(asked)]
+    chunks = written(tmp_path / "chunks.jsonl", records, size=3)
+    answers = read_items(Chunks(chunks.path), ("acc",)).answers
+    texts = answers.texts.tolist()
+    assert texts[0] == texts[1]
+    assert len(set(texts)) == 6
+    assert answers.cut.tolist() == [False] * 4 + [True, False, False]
+    assert answers.blank.tolist() == [False] * 6 + [True]
+    assert Chunks(chunks.path).load() == [tuple(records[:3]), tuple(records[3:6]), tuple(records[6:])]
+    assert "repeats" not in records[3].model_dump_json()
+    assert [each.text for each in records[6].answers] == ["", " ", "a"]
