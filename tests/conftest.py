@@ -29,7 +29,7 @@ LONG_S = 2700
 LONG = ("slow", "model")
 QUICK = (
     "checkpoints", "comparison", "datafiles", "derivations", "explanations", "forecast", "forms", "gates", "golden",
-    "metrics", "records", "reports", "samples", "stats", "suite", "trends", "test_architecture.py",
+    "imports", "metrics", "records", "reports", "samples", "stats", "suite", "trends", "test_architecture.py",
     "test_demo_data.py", "test_errors.py", "test_notation.py", "test_prose.py", "test_shown.py",
 )  # fmt: skip
 """Rooms and files whose tests load no model and start no worker, but for what is marked."""

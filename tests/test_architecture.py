@@ -47,6 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engines": {"methods", "checkpoints"},
     "worker": {"engines", "methods", "checkpoints"},
     "planning": {"datafiles", "suite", "metrics", "records", "checkpoints"},
+    "imports": {"records", "suite", "metrics"},
     "quantization": {"planning", "datafiles", "methods", "suite", "records"},
     "comparison": {"samples", "records", "stats", "suite", "metrics"},
     "runner": {
