@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from corpus_draws import POPULATIONS, corpus
 from draws import (
     ALPHA,
     KEPT,
@@ -102,6 +103,7 @@ def cases(items: tuple[int, ...] = ITEMS, rates: tuple[float, ...] = DISCORDANCE
             setting = f"noise {100 * noise:g} %{', pauses' if spikes else ''}, limit 1.2 ×"
             yield _case("min_ratio and max_ratio of speed", setting, pairs, min_ratio(pairs, noise, spikes=spikes))
     yield from _retained_cases(items)
+    yield from _corpus_cases([n for n in items if n in (50, 200, 500, 2000)])
 
 
 def _graded_share_cases(items: list[int], rates: list[float]) -> Iterator[Case]:
@@ -160,6 +162,15 @@ def _retained_cases(items: tuple[int, ...]) -> Iterator[Case]:
         for documents in (20, *[n for n in items if n <= 500]):
             draw = retained_texts(documents, gain)
             yield _case("min_retained, perplexity", f"gain {gain:g} nats, limit {100 * KEPT:g} %", documents, draw)
+
+
+def _corpus_cases(items: list[int]) -> Iterator[Case]:
+    for setting, make in POPULATIONS.items():
+        for n in items:
+            yield _case("statistics of the whole", setting, n, corpus(make, n), cost=8)
+        for n in (n for n in items if n in (200, 2000)):
+            within = f"{setting}, {n // 5} clusters of 5 that change whole"
+            yield _case("statistics of the whole, clustered", within, n, corpus(make, n, 5), cost=8)
 
 
 def simulate(case: Case, sims: int) -> Row:
