@@ -22,6 +22,7 @@ from harness.records.run_manifest import RunManifest, VariantRun
 from harness.records.store import Store
 from harness.records.timings import MemoryFigures, SpeedRecord
 from harness.samples.pairs import PairingError, Pairs, pair_items
+from harness.samples.strata import Asked
 from harness.samples.timed_pairs import SpeedPairs, loaded_memory, speed_pairs
 
 
@@ -245,5 +246,6 @@ def one_task(
         metrics={(task, metric.metric): metric for metric in metrics},
         documents={} if documents is None else {task: documents},
         parts=stopped_parts(items, right),
+        asked={task: Asked(items=pairs.plan.items, places=pairs.places)},
     )
     return OneTask(paired=paired, pairs=pairs, read=items.reader(task, keys, pairs), sides=(left, right))

@@ -36,6 +36,7 @@ def can_stop(gate: Gate) -> bool:
     return (
         gate.row.stops_early
         and gate.slice is None
+        and not gate.weights
         and gate.on == "candidate"
         and metric is not None
         and metric.kind in ("binary", "graded")

@@ -17,6 +17,7 @@ from harness.records.store import Store
 from harness.samples.base_pairs import ThreeWay, task_three_ways
 from harness.samples.documents import DocumentPairs, document_pairs
 from harness.samples.pairs import PairedMetric, PairingError, Pairs, Side, align, pair_items, paired_metric
+from harness.samples.strata import Asked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,8 @@ class Paired:
     """Task to why that model could not be paired with them."""
     parts: Mapping[str, Part] = field(default_factory=dict)
     """Task to the part that was computed, where the variant was stopped early: its metrics cover that part alone."""
+    asked: Mapping[str, Asked] = field(default_factory=dict)
+    """Task to its pairs by name."""
 
 
 NOTHING_PAIRED = Paired(metrics={}, documents={}, broken={}, flips=(), flips_total={}, behaviours={})
@@ -138,6 +141,7 @@ def pair_sides(
         },
         base_unavailable={task: each.base_unavailable for task, each in found.items() if each.base_unavailable},
         parts=stopped_parts(items, left, right),
+        asked={task: each.asked for task, each in found.items()},
     )
 
 
@@ -152,6 +156,7 @@ class _Task:
     flips_total: int | None
     three_ways: tuple[ThreeWay, ...]
     base_unavailable: str
+    asked: Asked
 
 
 def measured(run: RunManifest, task: str, pairs: Pairs) -> tuple[tuple[PairedMetric, ...], DocumentPairs | None]:
@@ -200,6 +205,7 @@ def _task(
         flips_total=total,
         three_ways=three_ways,
         base_unavailable=base_unavailable,
+        asked=Asked(items=pairs.plan.items, places=pairs.places),
     )
 
 

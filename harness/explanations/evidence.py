@@ -5,8 +5,8 @@ The gate is rebuilt from the finding itself, so a verdict made under another sui
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import numpy as np
@@ -47,6 +47,8 @@ class Basis:
     """The model before fine-tuning on these items, where the gate looks at it."""
     record: SpeedRecord | None = None
     """What was timed or weighed."""
+    parts: Mapping[str, OneTask] = field(default_factory=dict)
+    """The records of each task, where several are judged as one."""
 
     @property
     def form(self) -> Form:
@@ -100,14 +102,16 @@ def gather(store: Store, run: RunManifest, finding: Finding, tasks: TaskReader) 
     """
     gate = Gate.model_validate(
         {
-            "metric": finding.metric, "task": finding.task, "slice": finding.slice, "workload": finding.workload,
-            finding.form: finding.limit,
+            "metric": finding.metric, "task": None if finding.tasks else finding.task, "tasks": finding.tasks or None,
+            "slice": finding.slice, "workload": finding.workload, finding.form: finding.limit,
         }
     )  # fmt: skip
     if finding.task is None:
         record = _record(store, run, finding)
         evidence = _select(run, finding, gate, NOTHING_PAIRED, record)
         return Basis(finding=finding, gate=gate, evidence=evidence, within=np.arange(0), record=record)
+    if finding.tasks:
+        return _several(run, finding, gate, tasks)
     task, base = tasks(finding.task, finding.variant, finding.reference, finding.items == "clean"), None
     paired = task.paired
     if finding.task in paired.parts and finding.early_alpha is None:
@@ -120,6 +124,19 @@ def gather(store: Store, run: RunManifest, finding: Finding, tasks: TaskReader) 
     if isinstance(evidence.sample, StoppedPart):
         within = np.lexsort((pairs.candidate.places, pairs.candidate.chunks))
     return Basis(finding=finding, gate=gate, evidence=evidence, task=task, within=within, base=base)
+
+
+def _several(run: RunManifest, finding: Finding, gate: Gate, tasks: TaskReader) -> Basis:
+    """The pairs of every task of a gate on several."""
+    parts = {name: tasks(name, finding.variant, finding.reference, finding.items == "clean") for name in finding.tasks}
+    paired = replace(
+        NOTHING_PAIRED,
+        metrics={key: metric for part in parts.values() for key, metric in part.paired.metrics.items()},
+        parts={name: stop for part in parts.values() for name, stop in part.paired.parts.items()},
+        asked={name: each for part in parts.values() for name, each in part.paired.asked.items()},
+    )
+    evidence = _select(run, finding, gate, paired, None)
+    return Basis(finding=finding, gate=gate, evidence=evidence, within=np.arange(0), parts=parts)
 
 
 def _select(run: RunManifest, finding: Finding, gate: Gate, paired: Paired, record: SpeedRecord | None) -> Evidence:

@@ -14,6 +14,7 @@ from harness.derivations.betting import played
 from harness.explanations.evidence import Basis
 from harness.explanations.shapes import FlipBeside, Place, Table
 from harness.forms.sequential import units_of
+from harness.forms.weighted import weighted_of
 from harness.metrics.row import DocumentFigure, StoredBytes, TimedFigure
 from harness.metrics.table import METRICS, lookup
 from harness.records.columns import Floats
@@ -22,6 +23,7 @@ from harness.records.run_manifest import RunManifest, VariantRun
 from harness.samples.base_pairs import ThreeWay
 from harness.samples.pairs import PairedMetric
 from harness.samples.sample import DocumentSample, StoppedPart
+from harness.samples.strata import StrataPairs
 from harness.samples.timed_pairs import SpeedPairs
 from harness.stats.betting import BETS
 
@@ -34,6 +36,8 @@ def flips_of(basis: Basis, *, most: int) -> tuple[tuple[Flip, ...], int | None]:
     if task is None or task.sides[0] is task.sides[1]:
         return (), None
     pairs = sample.pairs if isinstance(sample, StoppedPart) else sample
+    if isinstance(sample, StrataPairs):
+        pairs = sample.parts[0]  # the slice, not the rest
     if not isinstance(pairs, PairedMetric | ThreeWay) or pairs.kind != "binary":
         return (), None
     flips, total = find_flips(pairs.task, pairs.metric, task.pairs, task.read, within=basis.within, most=most)
@@ -164,6 +168,19 @@ def _documents(sample: DocumentSample, basis: Basis, most: int) -> tuple[Table, 
 
 
 @_tables.register
+def _strata(sample: StrataPairs, basis: Basis, most: int) -> tuple[Table, ...]:  # noqa: ARG001 -- all are shown
+    """Each task, or the slice and the rest."""
+    found = weighted_of(sample, basis.finding.alpha)
+    rows: Rows = tuple(
+        (name, part.count, float(part.baseline.mean()), float(part.candidate.mean()), each.drop, each.lower, each.upper,
+         weight)
+        for name, part, each, weight in zip(sample.names, sample.parts, found.strata, sample.weights, strict=True)
+    )  # fmt: skip
+    columns = ("of", "items", "baseline", "candidate", "drop", "lower", "upper", "weight")
+    return (Table(title="What the value is put together from", columns=columns, rows=rows, total=len(rows)),)
+
+
+@_tables.register
 def _stakes(sample: StoppedPart, basis: Basis, most: int) -> tuple[Table, ...]:
     """Every stake, and the last items (clusters) in the order asked with the wealth after each."""
     task, limit = basis.task, basis.finding.limit
@@ -200,6 +217,13 @@ def places_of(basis: Basis, run: RunManifest) -> tuple[Place, ...]:
     finding, metric, sample = basis.finding, lookup(basis.finding.metric), basis.sample
     where = "baseline_findings[]" if finding.variant == run.baseline else "candidates[].findings[]"
     verdict = Place(what="verdict", path=f"{run.suite}/runs/{run.run}/verdict.json", field=where)
+    if basis.parts:
+        field = f"metrics.{finding.metric}.value"
+        asked = [(task, side) for task, each in basis.parts.items() for side in each.sides]
+        return (
+            *(replace(_evaluation(side, task, field), what=f"{side.variant}, {task}") for task, side in asked),
+            verdict,
+        )
     if basis.task is None or finding.task is None:
         return _measured(basis, run), verdict
     computed = None if metric is None else metric.computed
@@ -236,9 +260,8 @@ def _evaluation(side: VariantRun, task: str, field: str) -> Place:
 
 def commands_of(basis: Basis, run: RunManifest, results: str) -> tuple[str, ...]:
     """`quantgate show` lines that print the inputs."""
-    if basis.task is None:
-        return ()
-    promoted, task = basis.finding.promoted_run, shlex.quote(basis.finding.task or "")
+    asked = basis.parts or ([] if basis.task is None else [basis.finding.task or ""])
+    promoted = basis.finding.promoted_run
     runs = [run.run, *([] if promoted is None else [promoted])]
     where = "" if results == "results" else f" --results {shlex.quote(results)}"
-    return tuple(f"quantgate show {each} --task {task}{where}" for each in runs)
+    return tuple(f"quantgate show {each} --task {shlex.quote(task)}{where}" for task in asked for each in runs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.forecast.past_runs import PastMeasure, PastRuns
 from harness.forms.design import Certified, Design, Flips, SeenError
@@ -56,6 +56,9 @@ def certificates(suite: Suite, plans: Sequence[TaskPlan], seen: PastRuns | None 
 def _rows(place: str, gate: Gate, suite: Suite, plans: dict[str, TaskPlan], seen: PastRuns) -> Iterator[Certificate]:
     metric = lookup(gate.metric)
     limit = gate.row.rule(gate.row.notation.limit(gate.limit, metric.unit if metric is not None else ""))
+    if gate.weights:
+        yield from _several(place, gate, suite, plans, seen, limit)
+        return
     if gate.task is None:
         design = _measured(gate, suite, seen)
         count = None if design.kind == "memory" else design.count
@@ -66,7 +69,10 @@ def _rows(place: str, gate: Gate, suite: Suite, plans: dict[str, TaskPlan], seen
         where = f"{gate.task} {gate.metric}" + (f" on {part}" if part else "")
         label = (part or "") if gate.slice == "each" else ""
         if items:
-            design = _designed(gate, suite, tuple(items), seen)
+            design = _designed(gate, suite, gate.task, tuple(items), seen)
+            if gate.row.looks_at == "rest" and plan is not None:
+                rest = tuple(item for item in _usable(plan) if item not in items)
+                design = _against_rest(design, _designed(gate, suite, gate.task, rest, seen))
             certified = gate.row.certify(design, gate.limit)
             yield _row(place, label, where, limit, len(items), design.kind, certified)
         else:
@@ -84,13 +90,43 @@ def _row(
 
 def _parts(gate: Gate, plan: TaskPlan) -> dict[str | None, list[PlannedItem]]:
     """Items the gate can use, by slice where it looks at slices."""
-    usable = [item for item in plan.items if item.too_long is None]
+    usable = _usable(plan)
     slices: dict[str, list[PlannedItem]] = {}
     for item in usable:
         for field, value in item.slices.items():
             slices.setdefault(f"{field}={value}", []).append(item)
     found = {part: usable if part is None else slices[part] for part in gate.parts(slices)}
     return found or ({} if gate.slice == "each" else {gate.slice: []})
+
+
+def _usable(plan: TaskPlan) -> list[PlannedItem]:
+    return [item for item in plan.items if item.too_long is None]
+
+
+def _several(
+    place: str, gate: Gate, suite: Suite, plans: dict[str, TaskPlan], seen: PastRuns, limit: str
+) -> Iterator[Certificate]:
+    """The mean over several tasks; nothing where one of them is not planned."""
+    asked = {task: tuple(_usable(plans[task])) for task in gate.weights if task in plans}
+    if len(asked) < len(gate.weights):
+        return
+    where, count = f"{gate.scope} {gate.metric}", sum(map(len, asked.values()))
+    if not all(asked.values()):
+        yield _row(place, "", where, limit, None, "graded", Certified.impossible(": a task has no item to judge"))
+        return
+    whole = sum(gate.weights.values())
+    parts = tuple(
+        (gate.weights[task] / whole, _designed(gate, suite, task, items, seen)) for task, items in asked.items()
+    )
+    design = replace(parts[0][1], count=count, sizes=None, parts=parts)
+    yield _row(place, "", where, limit, count, design.kind, gate.row.certify(design, gate.limit))
+
+
+def _against_rest(inside: Design, rest: Design) -> Design:
+    """A slice against the rest of its task."""
+    if not rest.count:
+        return inside
+    return replace(inside, count=inside.count + rest.count, sizes=None, parts=((1.0, inside), (-1.0, rest)))
 
 
 def _alpha(gate: Gate, suite: Suite) -> float:
@@ -118,9 +154,9 @@ def _measured(gate: Gate, suite: Suite, seen: PastRuns) -> Design:
     )
 
 
-def _designed(gate: Gate, suite: Suite, items: tuple[PlannedItem, ...], seen: PastRuns) -> Design:
+def _designed(gate: Gate, suite: Suite, task: str, items: tuple[PlannedItem, ...], seen: PastRuns) -> Design:
     """Items or documents, and what earlier runs showed of like candidates."""
-    metric, task = lookup(gate.metric), gate.task or ""
+    metric = lookup(gate.metric)
     past = {name: seen.measures.get((name, task, gate.metric)) for name in candidates_of(gate, suite)}
     known = [each for each in past.values() if each is not None]
     kind: Kind = metric.kind if metric is not None else "graded"

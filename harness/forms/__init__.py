@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.forms.base import Form
 from harness.forms.drop import MAX_DROP
+from harness.forms.excess import MAX_EXCESS_DROP
 from harness.forms.increase import MAX_INCREASE
 from harness.forms.level import MAX, MIN
 from harness.forms.ratio import MAX_RATIO, MIN_RATIO
@@ -24,6 +25,7 @@ FORMS: Mapping[str, Form] = {
     form.key: form
     for form in (
         MAX_DROP,
+        MAX_EXCESS_DROP,
         MAX_RELATIVE_DROP,
         MIN_RECOVERY,
         MIN_RETAINED,

@@ -177,8 +177,9 @@ class Form:
     """Kinds of metrics that it fits."""
     notation: Notation
     """How its values, bounds and limits are written."""
-    looks_at: Literal["pairs", "base", "own"]
-    """The candidate relative to the baseline; both relative to the model before fine-tuning; or a value by itself."""
+    looks_at: Literal["pairs", "rest", "base", "own"]
+    """The candidate relative to the baseline; a slice of that against the rest of its task; both relative to the model
+    before fine-tuning; or a value by itself."""
     judge: Judge
     derive: Derive
     certify: Certify
@@ -191,6 +192,8 @@ class Form:
     loss_of: Literal["scale", "level", "gain"] | None = None
     """A limit on a loss of the baseline's score: as a share of the metric's scale, of the baseline's value, or of what
     fine-tuning gained. It shows nothing where there is nothing to lose. None: no limit on a loss."""
+    pools: bool = False
+    """It may be set on several tasks at once (`harness.samples.strata`)."""
     accumulates: bool = False
     """The values of promoted versions add up."""
 

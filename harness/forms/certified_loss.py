@@ -32,6 +32,13 @@ def certify_gain(design: Design, share: float) -> Certified:
     return Certified(says=f"{says}, which shows {limit} where fine-tuning gained about {least} or more")
 
 
+def certain_loss(design: Design) -> float | None:
+    """The smallest absolute loss that these items certify; None where nothing is known of how far they spread."""
+    if design.kind == "binary":
+        return design.certain_drop()
+    return None if design.seen is None else certified_loss(_expected(design, design.seen), alpha=design.alpha)
+
+
 def _flipping(design: Design, share: float, *, relative: bool) -> Certified:
     """A share of the baseline's score is a drop of so many points at the level seen before."""
     sizes, basis = design.sizes, design.flips.basis

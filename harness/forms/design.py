@@ -112,6 +112,13 @@ class Design:
     level: float | None = None
     """The baseline's own value in an earlier run."""
     seen: SeenError | None = None
+    parts: tuple[tuple[float, Design], ...] = ()
+    """Of a gate on several samples: the weight of each, and its own design."""
+
+    @property
+    def units(self) -> int:
+        """Clusters, or items where there are none."""
+        return self.count if self.sizes is None else len(self.sizes)
 
     def flipping(self, correlation: float | None = None) -> Sample:
         """Right-or-wrong items. `correlation`: another one than was seen."""

@@ -12,12 +12,17 @@ if TYPE_CHECKING:
     from harness.forms.design import Certified, Design
     from harness.records.findings import Decision
     from harness.samples.pairs import PairedMetric
+    from harness.samples.strata import StrataPairs
+    from harness.stats.mover import WeightedDrop
 
 
-def judge_drop(sample: PairedMetric, terms: Terms) -> Judgement:
+def judge_drop(sample: PairedMetric | StrataPairs, terms: Terms) -> Judgement:
     from harness.samples.measures import drop_of
+    from harness.samples.strata import StrataPairs
     from harness.stats import PairedDrop, more_items
 
+    if isinstance(sample, StrataPairs):
+        return _judge_mean(sample, terms)
     drop = drop_of(sample, margin=terms.limit, alpha=terms.alpha)
     estimate = Estimate(value=drop.drop, lower=drop.lower, upper=drop.upper, n=sample.count, p=drop.p_fail)
     decision = decide(estimate, terms.limit, ceiling=True)
@@ -42,21 +47,41 @@ def judge_drop(sample: PairedMetric, terms: Terms) -> Judgement:
     )
 
 
-def derive_drop(sample: PairedMetric, terms: Terms) -> Derivation:
+def _judge_mean(sample: StrataPairs, terms: Terms) -> Judgement:
+    """The mean over tasks."""
+    from harness.forms.weighted import each_in_words, judge_weighted, writer
+
+    write = writer(sample)
+
+    def words(found: WeightedDrop) -> str:
+        what = f"{'drop' if found.drop >= 0 else 'gain'} {write(abs(found.drop))}"
+        return f"{what} over {len(sample.parts)} tasks ({each_in_words(sample, found)})"
+
+    return judge_weighted(sample, terms, words)
+
+
+def derive_drop(sample: PairedMetric | StrataPairs, terms: Terms) -> Derivation:
     from harness.derivations.paired_t import paired_t
     from harness.derivations.tango import tango
+    from harness.forms.weighted import derive_weighted
     from harness.samples.measures import drop_of
+    from harness.samples.strata import StrataPairs
     from harness.stats import PairedDrop
 
+    if isinstance(sample, StrataPairs):
+        return derive_weighted(sample, terms)
     drop = drop_of(sample, margin=terms.limit, alpha=terms.alpha)
     return tango(sample, drop) if isinstance(drop, PairedDrop) else paired_t(sample, drop)
 
 
-def recount_drop(sample: PairedMetric, terms: Terms) -> Recount | None:
+def recount_drop(sample: PairedMetric | StrataPairs, terms: Terms) -> Recount | None:
     from harness.samples.measures import drop_of
+    from harness.samples.strata import StrataPairs
     from harness.stats import PairedDrop
     from harness.stats.drop import recounted
 
+    if isinstance(sample, StrataPairs):
+        return None
     drop = drop_of(sample, margin=terms.limit, alpha=terms.alpha)
     if not isinstance(drop, PairedDrop) or not drop.whole or drop.clusters == 1 or drop.unseen is not None:
         return None
@@ -71,7 +96,10 @@ def recount_drop(sample: PairedMetric, terms: Terms) -> Recount | None:
 
 def certify_drop(design: Design, limit: float) -> Certified:
     from harness.forms.certified_loss import certify_loss
+    from harness.forms.certified_strata import certify_strata
 
+    if design.parts:
+        return certify_strata(design, limit)
     return certify_loss(design, limit, relative=False)
 
 
@@ -92,5 +120,6 @@ MAX_DROP = Form(
     neutral=0.0,
     stops_early=True,
     loss_of="scale",
+    pools=True,
     accumulates=True,
 )

@@ -13,7 +13,7 @@ from harness.comparison.sequential_test import Part, can_stop
 from harness.comparison.task_sides import Paired
 from harness.derivations.shapes import Derivation
 from harness.forms import Form, fitting
-from harness.forms.base import BASELINE, Judgement, Recount, Terms
+from harness.forms.base import BASELINE, Judgement, Reason, Recount, Terms
 from harness.forms.sequential import derive_stopped, judge_stopped, stopped_at, undecided_at
 from harness.gates.base_model import unsound
 from harness.gates.nothing_to_lose import held_to_floor
@@ -28,6 +28,7 @@ from harness.samples.documents import DocumentPairs
 from harness.samples.measures import only_documents
 from harness.samples.pairs import PairedMetric
 from harness.samples.sample import DocumentSample, Sample, StoppedPart, memory_pair
+from harness.samples.strata import mean_over_tasks, slice_against_rest
 from harness.suite.gate_model import Gate
 
 NO_ITEM = "no item could be asked"
@@ -41,8 +42,8 @@ class Evidence:
     """Or what is said without one."""
     slice: str | None = None
     workload: str | None = None
-    pairs: PairedMetric | None = None
-    """Beside which a limit on a loss shows that there is something to lose."""
+    pairs: tuple[PairedMetric, ...] = ()
+    """Beside each of which a limit on a loss shows that there is something to lose."""
     against: str = BASELINE
     """What it is measured from, in words."""
 
@@ -55,7 +56,10 @@ class Evidence:
             return judge_stopped(self.sample, terms)
         else:
             judgement = form.judge(self.sample, terms)
-        return judgement if self.pairs is None else held_to_floor(form, self.pairs, judgement, terms)
+        for pairs in self.pairs:
+            of = f"{pairs.task}: " if len(self.pairs) > 1 else ""
+            judgement = held_to_floor(form, pairs, judgement, terms, of=of)
+        return judgement
 
     def derive(self, form: Form, *, limit: float, alpha: float) -> Derivation:
         """The formulas behind the estimate; of a stopped task's pairs in the order asked."""
@@ -89,6 +93,8 @@ def select(
         found = _measured(gate, candidate, kind)
     elif gate.row.looks_at == "base":
         found = _beside_base(gate, paired, candidate)
+    elif gate.weights:
+        found = (_mean_over_tasks(gate, paired, candidate),)
     else:
         found = _of_task(gate, paired, candidate, kind, against, chances)
     return tuple(replace(each, against=against) for each in found)
@@ -140,7 +146,7 @@ def _beside_base(gate: Gate, paired: Paired, candidate: CandidateComparison | No
 
     def evidence(name: str | None) -> Evidence:
         part, beside = (three_way, values) if name is None else (three_way.only(name), values and values.only(name))
-        return Evidence(sample=_three_way(part) or part, pairs=beside)
+        return Evidence(sample=_three_way(part) or part, pairs=() if beside is None else (beside,))
 
     return _by_slice(gate, three_way.slices, evidence)
 
@@ -176,6 +182,8 @@ def _of_task(
         )
     if values is not None and kind not in ("perplexity", "divergence"):
         pairs = values
+        if gate.row.looks_at == "rest":
+            return _by_slice(gate, pairs.slices, lambda name: _against_rest(gate, pairs, name or ""))
         return _by_slice(gate, pairs.slices, lambda name: _items(gate, pairs if name is None else pairs.only(name)))
     known = sorted(name for other, name in paired.metrics if other == task)
     if known and kind not in ("perplexity", "divergence"):
@@ -198,7 +206,42 @@ def _items(gate: Gate, pairs: PairedMetric) -> Evidence:
     if pairs.kind not in gate.row.kinds:
         fits = ", ".join(fitting(pairs.kind))
         return Evidence(sample=Judgement.invalid(f"{gate.form} does not fit {gate.metric}; use one of {fits}"))
-    return Evidence(sample=pairs, pairs=pairs)
+    return Evidence(sample=pairs, pairs=(pairs,))
+
+
+def _against_rest(gate: Gate, pairs: PairedMetric, name: str) -> Evidence:
+    """One slice against all other items of its task."""
+    sample = slice_against_rest(pairs, name)
+    inside, rest = (_items(gate, part) for part in sample.parts)
+    if isinstance(inside.sample, Judgement):
+        return inside
+    if isinstance(rest.sample, Judgement):
+        empty = not sample.parts[1].count
+        return Evidence(sample=Judgement.none(f"every item is in {name}: there is no rest")) if empty else rest
+    return Evidence(sample=sample, pairs=inside.pairs)
+
+
+def _mean_over_tasks(gate: Gate, paired: Paired, candidate: CandidateComparison | None) -> Evidence:
+    """One metric over several tasks: all of them or nothing."""
+    stop = candidate.run.stopped if candidate is not None else None
+    for task in gate.weights:
+        if task in paired.broken:
+            return Evidence(sample=Judgement.invalid(paired.broken[task]))
+    whole = all((task, gate.metric) in paired.metrics and task not in paired.parts for task in gate.weights)
+    if stop is not None and not whole:
+        return Evidence(sample=not_judged(stop))
+    parts = []
+    for task in gate.weights:
+        values = paired.metrics.get((task, gate.metric))
+        if values is None:
+            known = listed(sorted(name for other, name in paired.metrics if other == task))
+            has = Judgement.invalid(f"{task} has no metric {gate.metric!r}; it has {known}") if known else None
+            return Evidence(sample=has or Judgement.none(f"{task} was not measured in this run"))
+        found = _items(gate, values).sample
+        if isinstance(found, Judgement):
+            return Evidence(sample=replace(found, reason=Reason(measured=f"{task}: {found.reason}")))
+        parts.append(values)
+    return Evidence(sample=mean_over_tasks(parts, tuple(gate.weights.values()), paired.asked), pairs=tuple(parts))
 
 
 def _documents(gate: Gate, documents: DocumentPairs, kind: Kind, against: str) -> Evidence:

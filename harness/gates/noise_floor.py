@@ -154,7 +154,7 @@ def tight_gates(
             alpha = gate.alpha if gate.alpha is not None else suite.alpha
             says = next(filter(None, (_tight_speed(gate, each, pairs, alpha) for each in noise.speed)), None)
         if says is not None:
-            where = f"{gate.task} {gate.metric}" if gate.task else gate.metric
+            where = f"{gate.scope} {gate.metric}" if gate.scope else gate.metric
             found.append(Tight(gate=f"gates[{index}]", says=f"{where}: {says}"))
     return tuple(found)
 

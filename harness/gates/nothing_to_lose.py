@@ -35,16 +35,17 @@ class Nothing:
     says: str
 
 
-def held_to_floor(form: Form, metric: PairedMetric, judgement: Judgement, terms: Terms) -> Judgement:
-    """The judgement of a limit on a loss; INVALID where it shows nothing, the numbers kept."""
+def held_to_floor(form: Form, metric: PairedMetric, judgement: Judgement, terms: Terms, *, of: str = "") -> Judgement:
+    """The judgement of a limit on a loss; INVALID where it shows nothing, the numbers kept. `of`: the name of these
+    items, where they are not all that is judged."""
     if form.loss_of is None or not metric.count:
         return judgement
     undecided = metric.count < FEW_ITEMS and judgement.decision == "INCONCLUSIVE"
     if (floor := floor_of(metric, terms.against)) is not None and (floor.code == "at_zero" or not undecided):
-        reason = judgement.reason if judgement.decision == "INVALID" else Reason(measured=floor.says)
+        reason = judgement.reason if judgement.decision == "INVALID" else Reason(measured=f"{of}{floor.says}")
         return replace(judgement, decision="INVALID", reason=reason, more_items=None, code=floor.code)
     if judgement.decision == "PASS" and (empty := _empty_pass(form, metric, terms)) is not None:
-        reason = judgement.reason.noting(f"but {empty.says}")
+        reason = judgement.reason.noting(f"but {of}{empty.says}")
         return replace(judgement, decision="INVALID", reason=reason, code=empty.code)
     return judgement
 

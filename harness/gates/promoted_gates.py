@@ -94,7 +94,7 @@ def _matched(now: Sequence[Gate], old: Sequence[Gate]) -> tuple[dict[int, int], 
 
 def _key(gate: Gate) -> tuple[object, ...]:
     scope = (gate.slice, gate.workload, gate.against, gate.on, frozenset(gate.variants))
-    return (gate.task, gate.metric, gate.form, *scope)
+    return (gate.scope, gate.metric, gate.form, *scope)
 
 
 def _differences(now: Gate, old: Gate, alphas: tuple[float, float]) -> list[tuple[str, bool | None]]:
@@ -129,7 +129,7 @@ def _looser(parts: Sequence[tuple[str, bool | None]]) -> bool | None:
 
 
 def _looks_at(gate: Gate) -> str:
-    what = f"{gate.task} {gate.metric}" if gate.task else gate.metric
+    what = f"{gate.scope} {gate.metric}" if gate.scope else gate.metric
     where = [part for part in (gate.slice and f"slice {gate.slice}", gate.workload) if part]
     where += ["against the promoted version"] if gate.against == "reference" else []
     where += ["of the baseline"] if gate.on == "baseline" else []

@@ -46,7 +46,14 @@ def no_reference(comparison: Comparison, candidate: CandidateComparison) -> Judg
 
 def unsound(gate: Gate, comparison: Comparison, candidate: CandidateComparison) -> Judgement | None:
     """Why this gate cannot be judged against the promoted version; None where it can."""
-    version, paired, task = comparison.reference_version, candidate.reference, gate.task or ""
+    tasks = gate.weights or (gate.task or "",)
+    found = (_unsound(gate.metric, task, comparison, candidate) for task in tasks)
+    return next((why for why in found if why is not None), None)
+
+
+def _unsound(metric: str, task: str, comparison: Comparison, candidate: CandidateComparison) -> Judgement | None:
+    """The same of one task."""
+    version, paired = comparison.reference_version, candidate.reference
     if version is None or version.found is None or paired is None or task not in comparison.run.tasks:
         return None
     if task in paired.broken:
@@ -54,7 +61,7 @@ def unsound(gate: Gate, comparison: Comparison, candidate: CandidateComparison) 
         return (Judgement.none if partial else Judgement.invalid)(paired.broken[task])
     if task not in version.found.evaluations:
         return Judgement.none(f"{version.label} was not asked {task}; promote a version that was")
-    values = paired.metrics.get((task, gate.metric))
+    values = paired.metrics.get((task, metric))
     if values is not None and values.baseline_failed:
         failed = len(values.baseline_failed)
         return Judgement.invalid(

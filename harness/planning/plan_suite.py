@@ -82,13 +82,14 @@ def _unknown_metrics(loaded: LoadedSuite, plans: Sequence[TaskPlan]) -> Iterator
     """Gates on a metric that their task does not have: known for an lm-eval task only once it is loaded."""
     by_name = {plan.name: plan for plan in plans}
     for index, gate in enumerate(loaded.suite.gates):
-        plan = by_name.get(gate.task or "")
-        if plan is None:
-            continue
-        known = plan.metrics
-        if plan.kind == "perplexity":
-            known = tuple(row.name for row in of_kind("perplexity", "divergence"))
-        if gate.metric not in known:
-            near = nearest(gate.metric, known)
-            message = f"{plan.name} has no metric {gate.metric!r}{near}; expected one of {', '.join(known)}"
-            yield Problem(place=loaded.shown, key=f"gates[{index}].metric", message=message)
+        for task in gate.weights or (gate.task or "",):
+            plan = by_name.get(task)
+            if plan is None:
+                continue
+            known = plan.metrics
+            if plan.kind == "perplexity":
+                known = tuple(row.name for row in of_kind("perplexity", "divergence"))
+            if gate.metric not in known:
+                near = nearest(gate.metric, known)
+                message = f"{plan.name} has no metric {gate.metric!r}{near}; expected one of {', '.join(known)}"
+                yield Problem(place=loaded.shown, key=f"gates[{index}].metric", message=message)

@@ -71,6 +71,9 @@ class Finding(Model):
     """The gate's own name in the suite, where it has one."""
     variant: str
     task: str | None
+    """Several are joined by a plus: `mmlu+arc`."""
+    tasks: dict[str, float] = Field(default_factory=dict, exclude_if=lambda tasks: not tasks)
+    """Of several tasks judged as one: each with its weight, as the suite has it."""
     metric: str
     slice: str | None = None
     workload: str | None = None

@@ -11,6 +11,7 @@ from harness.records.timings import MemoryFigures, SpeedRecord
 from harness.samples.base_pairs import ThreeWay
 from harness.samples.documents import DocumentPairs
 from harness.samples.pairs import PairedMetric
+from harness.samples.strata import StrataPairs
 from harness.samples.timed_pairs import SpeedPairs
 
 
@@ -49,7 +50,7 @@ class StoppedPart:
         return self.pairs.metric
 
 
-Sample = PairedMetric | DocumentSample | SpeedPairs | MemoryPair | ThreeWay | StoppedPart
+Sample = PairedMetric | StrataPairs | DocumentSample | SpeedPairs | MemoryPair | ThreeWay | StoppedPart
 
 
 def memory_figure(figures: MemoryFigures, metric: str) -> int | None:
@@ -72,5 +73,7 @@ def unit_of(sample: Sample) -> str:
     """The unit of the metric's own values."""
     if isinstance(sample, PairedMetric):
         return "fraction" if sample.kind == "binary" else ""
+    if isinstance(sample, StrataPairs):
+        return "fraction" if all(part.kind == "binary" for part in sample.parts) else ""
     known = lookup(sample.metric)
     return known.unit if known is not None else ""

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 from harness.engines.registry import takers
-from harness.forms import fitting
+from harness.forms import FORMS, fitting
 from harness.methods import METHODS
 from harness.metrics.row import Metric, OptionScore, StoredBytes, TextScore
 from harness.metrics.table import METRICS, computed_by, lookup, of_kind
@@ -156,16 +156,20 @@ def _gate(where: Place, gate: Gate, suite: Suite) -> Found:
         return
     if gate.workload is not None:
         yield (*where, "workload"), f"{gate.metric} is not measured under a workload"
-    if gate.task is None:
-        if metric is None:
-            yield (*where, "metric"), _unknown("metric", gate.metric, tuple(METRICS))
-        else:
-            yield where, f"{gate.metric} needs a task: one of {', '.join(suite.tasks)}"
-        return
-    if gate.task not in suite.tasks:
+    if gate.weights:
+        yield from _several(where, gate, metric, suite)
+    elif gate.task is None:
+        yield _without_task(where, gate, metric, suite)
+    elif gate.task not in suite.tasks:
         yield (*where, "task"), _unknown("task", gate.task, tuple(suite.tasks))
-        return
-    yield from _quality(where, gate, metric, suite.tasks[gate.task])
+    else:
+        yield from _quality(where, gate, metric, suite.tasks[gate.task])
+
+
+def _without_task(where: Place, gate: Gate, metric: Metric | None, suite: Suite) -> tuple[Place, str]:
+    if metric is None:
+        return (*where, "metric"), _unknown("metric", gate.metric, tuple(METRICS))
+    return where, f"{gate.metric} needs a task: one of {', '.join(suite.tasks)}"
 
 
 def _retained(where: Place, gate: Gate, suite: Suite) -> Found:
@@ -203,6 +207,8 @@ def _quality(where: Place, gate: Gate, metric: Metric | None, task: Task) -> Fou
     if known is not None and gate.metric not in known:
         yield (*where, "metric"), _unknown("metric", gate.metric, known)
         return
+    if gate.row.looks_at == "rest" and gate.slice is None:
+        yield where, f"{gate.form} needs slice: each, or one FIELD=VALUE that is held against the rest of {gate.task}"
     if gate.slice is not None:
         fields = task.slice_by
         if not fields:
@@ -214,6 +220,25 @@ def _quality(where: Place, gate: Gate, metric: Metric | None, task: Task) -> Fou
             )
         elif metric is not None and metric.kind == "divergence":
             yield (*where, "slice"), f"{gate.metric} is not kept apart by slice"
+    if metric is not None:
+        yield from _form(where, gate, metric)
+
+
+def _several(where: Place, gate: Gate, metric: Metric | None, suite: Suite) -> Found:
+    """A gate on the mean over several tasks."""
+    for key in ("slice", "on"):
+        if key in gate.model_fields_set:
+            yield (*where, key), f"{key} goes with one task, not with tasks"
+    if not gate.row.pools:
+        pooled = " or ".join(key for key, form in FORMS.items() if form.pools)
+        yield (*where, gate.form), f"several tasks can be judged together by {pooled}, not by {gate.form}"
+    for name in gate.weights:
+        if name not in suite.tasks:
+            yield (*where, "tasks"), _unknown("task", name, tuple(suite.tasks))
+            continue
+        known = task_metrics(suite.tasks[name])
+        if known is not None and gate.metric not in known:
+            yield (*where, "metric"), f"{name}: {_unknown('metric', gate.metric, known)}"
     if metric is not None:
         yield from _form(where, gate, metric)
 

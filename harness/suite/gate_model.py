@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, create_model, model_validator
 
 from harness.forms import FORMS, OWN_VALUE, Form
-from harness.suite.values import IsoDate, Name, Names, Relative, Spec, Words
+from harness.suite.values import IsoDate, Name, Names, Relative, Spec, Weights, Words
+
+FEWEST_TASKS = 2
 
 
 class LooksAt(Spec):
@@ -20,6 +22,8 @@ class LooksAt(Spec):
 
     metric: str
     task: str | None = None
+    tasks: Names | Weights | None = None
+    """Instead of `task`: several tasks whose mean is judged once; a list for equal weights, or each with its own."""
     name: Name | None = None
     """The name that waivers and people use for this gate; positions in the list change when a gate is added."""
 
@@ -62,9 +66,25 @@ class Gate(Limits):
                 f"expected exactly one limit ({', '.join(FORMS)}), "
                 + (f"got {' and '.join(given)}" if given else "got none")
             )
+        if self.task is not None and self.tasks is not None:
+            raise ValueError("expected task or tasks, got both")
+        if self.tasks is not None and len(self.weights) < FEWEST_TASKS:
+            raise ValueError(f"tasks: expected at least {FEWEST_TASKS} different tasks, got {len(self.weights)}")
         if self.on == "baseline" and given[0] not in OWN_VALUE:
             raise ValueError(f"on: baseline goes with {' or '.join(OWN_VALUE)}, not with {given[0]}")
         return self
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Task to its weight, of several tasks judged as one; they need not add up to 1. Empty for any other gate."""
+        if self.tasks is None or isinstance(self.tasks, dict):
+            return dict(self.tasks or {})
+        return dict.fromkeys(self.tasks, 1.0)
+
+    @property
+    def scope(self) -> str | None:
+        """The task, or several joined by a plus; None for what is no task's."""
+        return "+".join(self.weights) or self.task
 
     @property
     def form(self) -> str:

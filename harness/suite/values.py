@@ -27,6 +27,7 @@ def _percent(value: object) -> object:
 
 Relative = Annotated[float, BeforeValidator(_percent)]
 Names = Annotated[tuple[str, ...], Field(strict=False)]
+Weights = dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Scalar = str | int | float | bool | None
 

@@ -22,7 +22,7 @@ LONG = timedelta(days=366)
 
 def full_name(gate: Gate) -> str:
     """`intents/acc/max_drop`; without a task `weight_bytes/max_ratio`."""
-    return "/".join(part for part in (gate.task, gate.metric, gate.form) if part)
+    return "/".join(part for part in (gate.scope, gate.metric, gate.form) if part)
 
 
 def waived_gate(suite: Suite, waiver: Waiver) -> int:

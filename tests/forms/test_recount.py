@@ -53,5 +53,5 @@ def test_where_flips_alone_say_nothing(key: str) -> None:
 def test_levels_have_no_flips() -> None:
     """A value by itself, a rise or a ratio does not go by right and wrong."""
     assert [key for key, form in FORMS.items() if form.recount is None] == [
-        "max_increase", "min", "max", "min_ratio", "max_ratio",
+        "max_excess_drop", "max_increase", "min", "max", "min_ratio", "max_ratio",
     ]  # fmt: skip

@@ -54,6 +54,8 @@ GATES: Gates = (
     {"metric": "ttft_s", "max_ratio": 0.9, "workload": "1x10+10", "severity": "warn", "variants": list(BOTH)},
     {"metric": "weight_bytes", "max_ratio": 0.55},
     {"metric": "weight_bytes", "max": 40, "variants": list(BOTH)},
+    {"tasks": {"t": 2, "c": 1}, "metric": "acc", "max_drop": 0.03, "name": "both"},
+    {"task": "t", "metric": "acc", "max_excess_drop": 0.1, "slice": "half=a", "variants": list(BOTH)},
 )  # fmt: skip
 """Every form, kind of metric and option of a gate."""
 WAIVERS = (

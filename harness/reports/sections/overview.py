@@ -66,6 +66,7 @@ def _card(verdict: Verdict, candidate: CandidateVerdict, index: int, shown: tupl
 def figures(verdict: Verdict) -> Iterator[Figure]:
     """Quality drops, perplexity, KL, flips, gated shares of the gain, decode speed, weights: what any candidate has."""
     yield from _quality(verdict)
+    yield from _over_tasks(verdict)
     measures = [measure for candidate in verdict.candidates for measure in candidate.measures]
     for row, shown in wording.in_overview("perplexity", "divergence"):
         task = next((measure.task for measure in measures if measure.metric == row.name), None)
@@ -105,6 +106,20 @@ def _retained(verdict: Verdict) -> Iterator[Figure]:
         cells = [MISSING if f is None else Cell(wording.value(f, f.value), decision=f.decision) for f in own]
         title = task if tasks.count(task) == 1 else f"{task} {metric}"
         yield Figure(title=title, detail="retained", cells=tuple(cells), rank=2)
+
+
+def _over_tasks(verdict: Verdict) -> Iterator[Figure]:
+    """What gates on several tasks say of their mean."""
+    found: dict[str, dict[str, Finding]] = {}
+    for candidate in verdict.candidates:
+        for finding in candidate.findings:
+            if finding.tasks:
+                found.setdefault(finding.gate, {})[candidate.variant] = finding
+    for by_variant in found.values():
+        one = next(iter(by_variant.values()))
+        own = [by_variant.get(candidate.variant) for candidate in verdict.candidates]
+        cells = [MISSING if f is None else Cell(wording.value(f, f.value), decision=f.decision) for f in own]
+        yield Figure(title=one.name or f"mean of {len(one.tasks)}", detail="drop", cells=tuple(cells), rank=2)
 
 
 def _decision(candidate: CandidateVerdict, task: str | None, metric: str) -> FindingDecision | None:
