@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,7 @@ from harness.stats import (
 )
 from harness.stats.bounded import BoundedMean
 from harness.stats.decision import decide
+from harness.stats.mover import Stratum, weighted_drop
 
 ALPHA = 0.05
 Z = 1.6448536269514722
@@ -86,6 +87,29 @@ def max_drop(n: int, d: float) -> Draw:
         passed, failed = _said([judged(int(b), int(c)) for b, c in counts[:, 1:3]])
         base, cand, variance = _shares(counts, n)
         return Outcome(passed=passed, failed=failed, z_passed=_z_passed(base, cand, n, limit, variance))
+
+    return draw
+
+
+@functools.cache
+def _stratum(n: int, b: int, c: int) -> Stratum:
+    found = paired_drop(n, b, c, margin=ALPHA, alpha=ALPHA)
+    return Stratum(drop=found.drop, lower=found.lower, upper=found.upper)
+
+
+def weighted(sizes: Sequence[int], weights: Sequence[float], d: float, drops: Sequence[float], limit: float) -> Draw:
+    """Several samples judged as one. `drops`: the true drop of each at one limit above no loss; the weighted sum of
+    them is the limit, and without a loss each flips as often both ways."""
+
+    def draw(rng: np.random.Generator, sims: int, truth: float) -> Outcome:
+        counts = [_flip_counts(rng, sims, n, d, truth * drop) for n, drop in zip(sizes, drops, strict=True)]
+        said = []
+        for place in range(sims):
+            flips = ((n, int(each[place, 1]), int(each[place, 2])) for n, each in zip(sizes, counts, strict=True))
+            found = weighted_drop([_stratum(*each) for each in flips], weights, np.eye(len(sizes)))
+            said.append(decide(found.lower, found.upper, limit, ceiling=True))
+        passed, failed = _said(said)
+        return Outcome(passed=passed, failed=failed)
 
     return draw
 

@@ -38,6 +38,7 @@ from draws import (
     recovery,
     retained,
     retained_texts,
+    weighted,
 )
 
 SEED = 20_260
@@ -104,6 +105,7 @@ def cases(items: tuple[int, ...] = ITEMS, rates: tuple[float, ...] = DISCORDANCE
             yield _case("min_ratio and max_ratio of speed", setting, pairs, min_ratio(pairs, noise, spikes=spikes))
     yield from _retained_cases(items)
     yield from _corpus_cases([n for n in items if n in (50, 200, 500, 2000)])
+    yield from _weighted_cases()
 
 
 def _graded_share_cases(items: list[int], rates: list[float]) -> Iterator[Case]:
@@ -143,6 +145,34 @@ def _clustered_cases(items: list[int], rates: list[float]) -> Iterator[Case]:
             for n in items:
                 setting = f"floor {100 * floor:g} %, {n // size} clusters of {size}, icc {icc}"
                 yield _case("min and max of a share, clustered", setting, n, level(n, floor, size, icc), cost=4)
+
+
+def _weighted_cases() -> Iterator[Case]:
+    """Means over tasks, like and unlike, and a slice against the rest."""
+    form = "max_drop over several tasks"
+    for d in (0.02, 0.08):
+        limit = binary_limit(d) / 2
+        for sizes in ((100, 100, 100), (300, 300, 300), (100, 300, 1000), (50,) * 10, (1000,) * 5):
+            weights, name = (1 / len(sizes),) * len(sizes), f"d {100 * d:g} %, limit {100 * limit:g} pp"
+            alike = (
+                f"{len(sizes)} tasks of {sizes[0]}"
+                if len(set(sizes)) == 1
+                else f"tasks of {', '.join(map(str, sizes))}"
+            )
+            draw = weighted(sizes, weights, d, (limit,) * len(sizes), limit)
+            yield _case(form, f"{name}, {alike}", sum(sizes), draw, cost=2)
+        one = weighted((300, 300, 300), (1 / 3,) * 3, d, (1.5 * limit, 1.5 * limit, 0.0), limit)
+        yield _case(
+            form, f"d {100 * d:g} %, limit {100 * limit:g} pp, 3 tasks of 300, 2 lose all of it", 900, one, cost=2
+        )
+        uneven = weighted((100, 500, 500), (0.8, 0.1, 0.1), d, (limit,) * 3, limit)
+        yield _case(form, f"d {100 * d:g} %, limit {100 * limit:g} pp, weights 8, 1, 1", 1100, uneven, cost=2)
+    for d in (0.02, 0.08):
+        limit = binary_limit(d)
+        for inside, rest in ((50, 450), (100, 900), (250, 250), (500, 1500)):
+            draw = weighted((inside, rest), (1.0, -1.0), d, (limit, 0.0), limit)
+            setting = f"d {100 * d:g} %, limit {100 * limit:g} pp, {inside} against {rest}"
+            yield _case("max_excess_drop", setting, inside + rest, draw, cost=2)
 
 
 def _retained_cases(items: tuple[int, ...]) -> Iterator[Case]:
@@ -263,7 +293,9 @@ def main() -> None:
         before, written, after = page.split(START)[0], page.split(START)[1].split(END)[0], page.split(END)[1]
         stays = {each.partition("\n")[0]: f"### {each.strip()}" for each in written.split("\n### ")[1:]}
         every = ["", *dict.fromkeys(case.form for case in cases())]
-        text = "\n\n".join(found.get(form) or stays[form] for form in every)
+        text = "\n\n".join(
+            filter(None, (found.get(form) or stays.get(form) for form in every))
+        )  # not yet run: left out
         PAGE.write_text(f"{before}{START}\n\n{text}\n\n{END}{after}", encoding="utf-8")
         print(f"wrote the tables into {PAGE.relative_to(PAGE.parent.parent)}")
     print(f"{time.monotonic() - started:.0f} s")

@@ -24,11 +24,13 @@ READ = {"data": "rows.jsonl", "window": 16}
 def certified(suite_of: LoadSuite, write_rows: WriteRows) -> Callable[..., tuple[Certificate, ...]]:
     """Certificates of gates on the task `t`, over this many items."""
 
-    def rows(count: int, gates: Sequence[Any], task: Any = None, **changes: Any) -> tuple[Certificate, ...]:
+    def rows(
+        count: int, gates: Sequence[Any], task: Any = None, *, others: Any = None, **changes: Any
+    ) -> tuple[Certificate, ...]:
         write_rows(
             "rows.jsonl", [{"text": f"row {n}", "topic": "ab"[n % 10 == 0], "group": n // 5} for n in range(count)]
         )
-        loaded = suite_of({"t": task or {"choice": CHOICE}}, gates=gates, **changes)
+        loaded = suite_of({"t": task or {"choice": CHOICE}, **(others or {})}, gates=gates, **changes)
         return certificates(loaded.suite, plan_suite(loaded, ScriptedTokenizer(), context_length=None))
 
     return rows
@@ -155,3 +157,30 @@ def test_a_share_of_the_gain_needs_a_gain(certified: Any) -> None:
     (row,) = certified(40, [gate], base="before")
     assert not row.enough
     assert row.says.endswith("too little to show 95 % retained of any gain")
+
+
+def test_a_mean_over_tasks_certifies_less_than_each(certified: Any) -> None:
+    """What each task certifies, weighed and added in squares; a slice against the rest certifies more than both."""
+    gates = [{"tasks": ["t", "u"], "metric": "acc", "max_drop": 0.02}, drop(0.02)]
+    both, alone = certified(600, gates, others={"u": {"choice": CHOICE}})
+    of_one = certified_drop(600, discordance=DISCORDANCE_PRIORS[8])
+    assert (both.judges, both.count) == ("t+u acc", 1200)
+    assert both.certifies == f"{100 * of_one / 2**0.5:.2g} pp"
+    assert alone.certifies == f"{100 * of_one:.2g} pp"
+    sliced = {"choice": CHOICE, "slice_by": ["topic"]}
+    gate = {"task": "t", "metric": "acc", "slice": "topic=b", "max_excess_drop": 0.05}
+    (excess,) = certified(600, [gate], sliced)
+    parts = (
+        certified_drop(60, discordance=DISCORDANCE_PRIORS[8]),
+        certified_drop(540, discordance=DISCORDANCE_PRIORS[8]),
+    )
+    assert excess.certifies == f"{100 * (parts[0] ** 2 + parts[1] ** 2) ** 0.5:.2g} pp"
+    assert not excess.enough
+
+
+def test_a_mean_that_equal_answers_cannot_show(certified: Any) -> None:
+    """Under the count at which even no flip passes."""
+    gate = {"tasks": ["t", "u"], "metric": "acc", "max_drop": 0.01}
+    (row,) = certified(40, [gate], others={"u": {"choice": CHOICE}})
+    assert not row.possible
+    assert row.says == "t+u acc: 80 items cannot PASS 1 pp even with no flip at all"
