@@ -156,13 +156,21 @@ class ContinuationScore:
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateRequest:
-    """Greedy continuation of `prompt` (token ids) until a stop string, end of text or the token limit."""
+    """Continuation of `prompt` (token ids) until a stop string, end of text or the token limit: greedy, or sampled
+    where the temperature is above 0."""
 
     prompt: tuple[int, ...]
     max_new_tokens: int
     until: tuple[str, ...] = ()
     temperature: float = 0.0
+    top_p: float = 1.0
+    """Samples from the likeliest tokens that together have this probability; 1 from all."""
+    top_k: int = 0
+    """Samples from so many of the likeliest tokens; 0 from all."""
+    min_p: float = 0.0
+    """Samples from the tokens that have this share of the likeliest one's probability."""
     seed: int = 0
+    """Of a sampled answer: with the position of a token it decides the random numbers, and nothing else does."""
     shared: int = 0
     """As in `ScoreRequest`, of `prompt`."""
     root_prefix: int = 0

@@ -173,7 +173,8 @@ class ScriptedEngine:
     def _text(self, request: GenerateRequest) -> Generation:
         fixed = self._script.get("answer")
         words = ("yes", "no", "maybe")
-        place = int(3 * self._uniform("text", request.prompt, self._moved(request.prompt)))
+        sampled = (request.seed, request.temperature) if request.temperature > 0 else ()
+        place = int(3 * self._uniform("text", request.prompt, self._moved(request.prompt), *sampled))
         text = str(fixed) if fixed is not None else f" {words[place]}"
         return Generation(tokens=tuple(text.encode()), text=text, finish="stop")
 

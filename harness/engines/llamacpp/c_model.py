@@ -223,6 +223,11 @@ class Model:
         """Take a sequence out of the cache; tokens it had in common with others stay theirs."""
         self.llama.llama_memory_seq_rm(self._memory, sequence, -1, -1)
 
+    def shorten(self, length: int) -> bool:
+        """Take what comes after the first `length` tokens of sequence 0 out of the cache; False for a cache that cannot
+        be cut, such as that of a recurrent model."""
+        return bool(self.llama.llama_memory_seq_rm(self._memory, 0, length, -1))
+
     # -- decoding
 
     def sequence(

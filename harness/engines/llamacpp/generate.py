@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time as clock
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,32 +12,52 @@ from harness.engines.decoding import Decoding, refusal, unable
 from harness.engines.llamacpp.c_model import SEQUENCES, Logits, Model, Shape
 from harness.engines.penalties import FOLLOWED, ruled
 from harness.engines.protocol import GenerateRequest, Generation, Timing, Workload
+from harness.engines.sampler import choose
 from harness.errors import EngineError
 
 LOOK_BACK = 16
 """Tokens looked at after every step for a stop string, beyond the longest stop string's characters."""
 
 
-def generate(model: Model, request: GenerateRequest) -> Generation:
-    """Continue one prompt in a cache of its own. At the end of the model's context the answer ends as `length`."""
-    decoding = request.decoding
-    if decoding is not None and (names := unable(decoding, FOLLOWED)):
+def generate(model: Model, requests: Sequence[GenerateRequest]) -> list[Generation]:
+    """Answer one after the other in a cache of its own. A prompt that is asked several times in a row is decoded once,
+    where llama.cpp can take an answer out of its cache again."""
+    answers: list[Generation] = []
+    held: tuple[tuple[int, ...], int] | None = None
+    first = np.empty(0, dtype=np.float32)
+    for request in requests:
+        asked = request.prompt, _room(model, request)
+        if asked != held or not model.shorten(len(request.prompt)):
+            [(_, rows)] = model.sequence(request.prompt, len(request.prompt) - 1, more=asked[1])
+            first, held = rows[0].copy(), asked
+        answers.append(_answer(model, request, first, asked[1]))
+    return answers
+
+
+def _room(model: Model, request: GenerateRequest) -> int:
+    """New tokens that fit. Raises `EngineError` for none, and for rules that are not followed here."""
+    if request.decoding is not None and (names := unable(request.decoding, FOLLOWED)):
         raise EngineError(f"{model.path}: {refusal(names, 'llama.cpp')}")
-    until = [stop for stop in request.until if stop]
-    back = LOOK_BACK + max(map(len, until), default=0)
     room = min(request.max_new_tokens, model.context_length - len(request.prompt))
     if room < min(1, request.max_new_tokens):
         raise EngineError(
             f"{model.path}: a prompt of {len(request.prompt)} tokens leaves nothing of its context of "
             f"{model.context_length}"
         )
-    source = np.random.default_rng([request.seed, *request.prompt]) if request.temperature > 0 else None
+    return room
+
+
+def _answer(model: Model, request: GenerateRequest, row: NDArray[np.float32], room: int) -> Generation:
+    """Continue the prompt that the cache holds, given the logits after it. At the end of the model's context the answer
+    ends as `length`."""
+    decoding = request.decoding
+    until = [stop for stop in request.until if stop]
+    back = LOOK_BACK + max(map(len, until), default=0)
     tokens: list[int] = []
     finish = "length"
-    [(_, rows)] = model.sequence(request.prompt, len(request.prompt) - 1, more=room)
     while len(tokens) < room:
-        scores = rows[0] if decoding is None else ruled(rows[0], request.prompt, tokens, decoding)
-        token = _next(scores, request.temperature, source)
+        scores = row if decoding is None else ruled(row, request.prompt, tokens, decoding)
+        token = choose(scores, request, len(tokens))
         if _ends(model, token, decoding):
             finish = "stop"
             break
@@ -45,7 +66,8 @@ def generate(model: Model, request: GenerateRequest) -> Generation:
             finish = "stop"
             break
         if len(tokens) < room:
-            rows = model.decode([token], _numbers(len(request.prompt) + len(tokens) - 1), _numbers(0), _numbers(1))
+            place = len(request.prompt) + len(tokens) - 1
+            row = model.decode([token], _numbers(place), _numbers(0), _numbers(1))[0]
     text = whole = model.text(tokens)
     for stop in until:
         text = text.split(stop)[0]
@@ -63,14 +85,6 @@ def _stands_in(text: str, until: list[str]) -> bool:
 
 def _numbers(*values: int) -> NDArray[np.int32]:
     return np.array(values, dtype=np.int32)
-
-
-def _next(logits: NDArray[np.float32], temperature: float, source: np.random.Generator | None) -> int:
-    """The likeliest token, or a drawn one."""
-    if source is None:
-        return int(logits.argmax())
-    # The largest of the logits with Gumbel noise is a draw from their softmax.
-    return int((logits / temperature + source.gumbel(size=len(logits))).argmax())
 
 
 def time_workload(model: Model, workload: Workload) -> Timing:

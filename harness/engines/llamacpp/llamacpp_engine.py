@@ -77,7 +77,7 @@ class LlamaCppEngine:
         return score_windows(self._model, self._headers, windows, states_out=states_out, states_in=states_in)
 
     def generate(self, requests: Sequence[GenerateRequest]) -> list[Generation]:
-        return [generate(self._model, request) for request in requests]
+        return generate(self._model, requests)
 
     def time(self, workload: Workload) -> Timing:
         return time_workload(self._model, workload)

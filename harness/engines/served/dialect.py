@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -232,10 +232,3 @@ class Detokenizer:
             raise EngineError(f"{need}: turning them into text needs tokenizers: pip install tokenizers") from error
         self._tokenizer = tokenizers.Tokenizer.from_file(str(file))
         return self._tokenizer
-
-
-def sampling(request: GenerateRequest) -> Mapping[str, object]:
-    """Settings of the words that all servers share."""
-    if request.temperature <= 0:
-        return {"temperature": 0}
-    return {"temperature": request.temperature, "top_p": 1.0, "seed": request.seed}

@@ -23,9 +23,10 @@ from harness.engines.served.dialect import (
     TokenScore,
     random_ids,
     said,
-    sampling,
 )
 from harness.engines.served.http import Http, Reply, ServerRefusedError
+from harness.engines.served.sampling import LLAMACPP as WORDS
+from harness.engines.served.sampling import sampling
 from harness.errors import EngineError
 
 Way = Literal["forced", "stepwise", "none"]
@@ -109,7 +110,7 @@ class LlamaCpp:
             "stop": [stop for stop in request.until if stop],
             "return_tokens": True,
             **llamacpp_settings(request),
-            **sampling(request),
+            **sampling(WORDS, request, self._http.root),
         }
         return answer(request, lambda prompt, count: self._generated(prompt, count, settings), self._http.root)
 

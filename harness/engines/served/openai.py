@@ -25,10 +25,11 @@ from harness.engines.served.dialect import (
     likeliest,
     random_ids,
     said,
-    sampling,
     tokenized,
 )
 from harness.engines.served.http import Http, Reply, ServerRefusedError
+from harness.engines.served.sampling import OPENAI, sampling
+from harness.engines.served.sampling import VLLM as VLLM_WORDS
 from harness.errors import EngineError
 
 PATH = "/v1/completions"
@@ -80,10 +81,11 @@ class OpenAIStyle:
         return tuple(each.log_prob for each in self._positions(tokens, scored_from))
 
     def generate(self, request: GenerateRequest) -> Generation:
-        able, named = (VLLM, "vLLM") if self._vllm else (NONE, "an OpenAI-style server")
-        check_rules(request.decoding, able, named, self._http.root)
+        able, words = (VLLM, VLLM_WORDS) if self._vllm else (NONE, OPENAI)
+        check_rules(request.decoding, able, words.server, self._http.root)
         until = [stop for stop in request.until if stop]
-        body: dict[str, object] = {"max_tokens": request.max_new_tokens, **sampling(request)}
+        settings = sampling(words, request, self._http.root)
+        body: dict[str, object] = {"max_tokens": request.max_new_tokens, **settings}
         if until:
             body["stop"] = until if self._vllm else until[:MOST_STOPS]
         if self._vllm:

@@ -22,6 +22,8 @@ from harness.engines.served.dialect import (
     tokenized,
 )
 from harness.engines.served.http import Http, Reply
+from harness.engines.served.sampling import SGLANG as WORDS
+from harness.engines.served.sampling import sampling
 from harness.errors import EngineError
 
 PATH = "/generate"
@@ -75,7 +77,7 @@ class SGLang:
     def generate(self, request: GenerateRequest) -> Generation:
         check_rules(request.decoding, SGLANG, "SGLang", self._http.root)
         settings = {
-            "temperature": request.temperature,
+            **sampling(WORDS, request, self._http.root),
             "stop": [stop for stop in request.until if stop],
             **sglang_settings(request.decoding),
         }

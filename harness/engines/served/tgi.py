@@ -14,6 +14,8 @@ from harness.engines.served.decoding_rules import TGI as RULES
 from harness.engines.served.decoding_rules import Ended, Piece, answer, check_rules
 from harness.engines.served.dialect import PROBE_TEXT, About, Detokenizer, Options, TokenScore, said
 from harness.engines.served.http import Http, Reply, ServerRefusedError
+from harness.engines.served.sampling import TGI as WORDS
+from harness.engines.served.sampling import sampling
 from harness.errors import EngineError
 
 PATH = "/generate"
@@ -72,8 +74,7 @@ class TGI:
     def generate(self, request: GenerateRequest) -> Generation:
         check_rules(request.decoding, RULES, "TGI", self._http.root)
         more: dict[str, object] = {"stop": [stop for stop in request.until if stop][:MOST_STOPS]}
-        if request.temperature > 0:
-            more |= {"do_sample": True, "temperature": request.temperature, "seed": request.seed}
+        more |= sampling(WORDS, request, self._http.root)
         if request.decoding is not None:
             more["repetition_penalty"] = request.decoding.repetition_penalty
         return answer(request, lambda prompt, count: self._generated(prompt, count, more), self._http.root)

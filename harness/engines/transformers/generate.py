@@ -1,4 +1,5 @@
-"""Answers: our own greedy decoder where it is right for the model, transformers' `generate` for everything else."""
+"""Answers: our own decoder where it is right for the model, transformers' `generate` for everything else. Sampled
+tokens are drawn by `harness.engines.sampler` in both."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from typing import Any
 
 from harness.engines.decoding import TRANSFORMERS, Decoding
 from harness.engines.protocol import GenerateRequest, Generation
-from harness.engines.transformers.greedy import GreedyDecoder
+from harness.engines.sampler import choose_each
+from harness.engines.transformers.decoder import Decoder
 from harness.engines.transformers.lm_head import LmHead
 from harness.engines.transformers.loading import core_of, input_device
 from harness.engines.transformers.score import Scorer
@@ -38,7 +40,7 @@ class Generator:
         self._model, self._tokenizer, self._head = model, tokenizer, head
         self._budget, self._tolerance, self._limits = scorer.budget, scorer.tolerance, scorer.limits
         self._prefixes = scorer.prefixes
-        self._decoder: GreedyDecoder | None = None
+        self._decoder: Decoder | None = None
         self.reason = self._choose()
         """Why transformers' own loop is used; empty where ours is."""
 
@@ -50,7 +52,7 @@ class Generator:
             head = request.prompt[: request.shared] if ours else ()
             # Rules that look at the tokens so far would also see padding: such prompts go with others of their length.
             alike = 0 if request.decoding is None or request.decoding.is_plain else len(request.prompt)
-            asked = (request.max_new_tokens, request.until, request.temperature, request.seed, request.decoding)
+            asked = (request.max_new_tokens, request.until, request.decoding)
             settings = (*asked, alike, head, request.root_prefix)
             groups.setdefault((ours, settings), []).append(index)
         answers: dict[int, Generation] = {}
@@ -61,7 +63,7 @@ class Generator:
         return [answers[index] for index in range(len(requests))]
 
     def _is_ours(self, request: GenerateRequest) -> bool:
-        if self._decoder is None or request.temperature > 0:
+        if self._decoder is None:
             return False
         if request.decoding is not None and not request.decoding.is_plain:
             return False
@@ -103,7 +105,7 @@ class Generator:
         for size in TRIAL[1:]:
             prompts.append((*head, *rest[:size]))
             del rest[:size]
-        decoder = GreedyDecoder(self._model, self._head, self._budget, self._prefixes)
+        decoder = Decoder(self._model, self._head, self._budget, self._prefixes)
         asked = [
             GenerateRequest(prompt=each, max_new_tokens=TRIAL_TOKENS, shared=len(head), root_prefix=1)
             for each in prompts
@@ -155,13 +157,18 @@ class Generator:
         ends_too = config.stop_strings or ()  # looked for here: transformers' own search asks for more of a tokenizer
         config.stop_strings = None
         stops = StopStrings(self._tokenizer, (*first.until, *([ends_too] if isinstance(ends_too, str) else ends_too)))
-        if first.temperature > 0:
-            torch.manual_seed(first.seed)
 
         def criterion(input_ids: Any, scores: Any, **_: Any) -> Any:
             del scores
             return torch.tensor(stops.stopped(input_ids[:, longest:].tolist()), device=input_ids.device)
 
+        def drawn(input_ids: Any, scores: Any) -> Any:
+            """After all the rules: nothing is left but the token that is drawn for each row."""
+            places = [input_ids.shape[1] - longest] * len(requests)
+            chosen = torch.tensor(choose_each(scores.float().cpu().numpy(), requests, places), device=scores.device)
+            return torch.full_like(scores, -torch.inf).scatter_(1, chosen[:, None], 0.0)
+
+        samples = [drawn] if any(each.temperature > 0 for each in requests) else []
         self._limits.fresh()
         with torch.no_grad(), _instead_of_its_own(self._model, config):
             output = self._model.generate(
@@ -169,6 +176,7 @@ class Generator:
                 attention_mask=mask.to(device),
                 generation_config=config,
                 stopping_criteria=transformers.StoppingCriteriaList([criterion]),
+                logits_processor=transformers.LogitsProcessorList(samples),
             )
         ends = _ends(config.eos_token_id)
         return [_answer(self._tokenizer, row[longest:], first, ends) for row in output.tolist()]
@@ -182,18 +190,17 @@ def _ends(eos: Any) -> frozenset[int]:
 
 def _config(model: Any, tokenizer: Any, request: GenerateRequest) -> Any:
     """The request's rules, or the model's own generation settings (such as a repetition penalty), with sampling
-    switched off."""
+    switched off: it is not transformers' own that samples here."""
     import transformers
 
     own = core_of(model).generation_config or transformers.GenerationConfig()
     config = copy.deepcopy(own) if request.decoding is None else _ruled(own, request.decoding)
     config.max_length = None
     config.max_new_tokens = request.max_new_tokens
-    config.do_sample = request.temperature > 0
+    config.do_sample = False
     config.num_beams = 1
     config.num_return_sequences = 1
-    config.temperature = request.temperature if request.temperature > 0 else 1.0
-    config.top_p, config.top_k = 1.0, 50
+    config.temperature, config.top_p, config.top_k = 1.0, 1.0, 50
     config.min_p = None
     if config.eos_token_id is None and request.decoding is None:
         config.eos_token_id = tokenizer.eos_token_id

@@ -206,6 +206,9 @@ class VllmEngine:
             self._vllm.SamplingParams(
                 max_tokens=each.max_new_tokens,
                 temperature=each.temperature,
+                top_p=each.top_p,
+                top_k=each.top_k,
+                min_p=each.min_p,
                 stop=list(each.until) or None,
                 seed=each.seed,
                 **vllm_settings(each.decoding),

@@ -74,6 +74,15 @@ def ruled(prompt: tuple[int, ...], rules: Decoding) -> GenerateRequest:
     return GenerateRequest(prompt=prompt, max_new_tokens=24, decoding=rules)
 
 
+def sampled(prompt: tuple[int, ...]) -> list[GenerateRequest]:
+    """Two prompts, each asked several times with seeds of their own."""
+    settings = {"temperature": 0.9, "top_p": 0.95, "top_k": 30, "min_p": 0.01}
+    prompts = (prompt, prompt[:-2])
+    return [
+        GenerateRequest(prompt=each, max_new_tokens=6, seed=seed, **settings) for each in prompts for seed in range(12)
+    ]
+
+
 class Reference:
     """What transformers says in float32."""
 
@@ -93,6 +102,7 @@ class Reference:
             self.scores = worker.score(self.requests)
             (self.generated,) = worker.generate([GenerateRequest(prompt=self.prompt, max_new_tokens=12)])
             self.ruled = worker.generate([ruled(self.prompt, rules) for rules in RULES])
+            self.sampled = worker.generate(sampled(self.prompt))
 
 
 @pytest.fixture(scope="session")
@@ -270,6 +280,18 @@ def test_rules_of_decoding_hold_here_too(full: Loaded, reference: Reference) -> 
     assert len({each.tokens for each in (*reference.ruled, reference.generated)}) > 2
     with pytest.raises(EngineError, match=r"guidance_scale 2\.0, which llama\.cpp cannot follow"):
         full.worker.generate([ruled(reference.prompt, Decoding(others=(("guidance_scale", "2.0"),)))])
+
+
+def test_sampled_answers_are_drawn_as_by_the_other_engine(full: Loaded, reference: Reference) -> None:
+    """A question that is asked several times gets the answers of each request alone, several different ones, and with
+    the same seeds nearly always transformers' own."""
+    asked = sampled(reference.prompt)
+    together = full.worker.generate(asked)
+    assert together[::-1] == full.worker.generate(asked[::-1])
+    assert together == [full.worker.generate([each])[0] for each in asked]
+    assert len({each.tokens for each in together}) > 6
+    same = sum(one == other for one, other in zip(together, reference.sampled, strict=True))
+    assert same >= 0.8 * len(asked)
 
 
 def test_timing_has_the_shape_asked(full: Loaded) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness.engines.protocol import GenerateRequest
-from harness.engines.transformers.greedy import GreedyDecoder
+from harness.engines.transformers.decoder import Decoder
 from harness.engines.transformers.transformers_engine import TransformersEngine, load
 from tests.engines.tiny import Build, Spec, plain_model
 
@@ -101,7 +101,7 @@ def test_a_small_budget_makes_small_batches(build: Build, spec: Spec) -> None:
     assert narrow.generate(asked) == wide.generate(asked)
 
 
-class NotingDecoder(GreedyDecoder):
+class NotingDecoder(Decoder):
     """Notes how many requests each batch has."""
 
     sizes: tuple[int, ...] = ()
@@ -129,7 +129,7 @@ def test_prompts_of_several_passes_go_on_together(build: Build, spec: Spec) -> N
     asked = [GenerateRequest(prompt=(*HEAD, *each), max_new_tokens=8, shared=len(HEAD)) for each in long]
     budget = dataclasses.replace(engine._scorer.budget, pass_tokens=70)
     assert engine._generator._decoder is not None
-    engine._generator._decoder = GreedyDecoder(engine._loaded.model, engine._head, budget)
+    engine._generator._decoder = Decoder(engine._loaded.model, engine._head, budget)
     assert [list(answer.tokens) for answer in engine.generate(asked)] == one_by_one(folder, asked)
 
 

@@ -1,14 +1,15 @@
-"""Greedy decoding of many prompts at once: prompts of like length together, answers in one batch that shrinks.
+"""Decoding of many prompts at once: prompts of like length together, answers in one batch that shrinks.
 
-A prefix that the prompts share is computed once, states go into a buffer with room for the answers, and a row
-leaves the batch with its last token. transformers' own `generate` copies the whole cache at every step and carries
-finished rows along.
+A prefix that the prompts share is computed once, and so is a prompt that is asked several times. States go into a
+buffer with room for the answers, and a row leaves the batch with its last token. transformers' own `generate` copies
+the whole cache at every step and carries finished rows along.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 from harness.engines.protocol import GenerateRequest
@@ -28,13 +29,14 @@ class _Row:
     """A prompt that is being answered."""
 
     index: int
+    request: GenerateRequest
     prompt: tuple[int, ...]
-    limit: int
+    """Its tokens after the shared prefix."""
     tokens: list[int] = field(default_factory=list)
     done: bool = False
 
 
-class GreedyDecoder:
+class Decoder:
     """Decodes on one model. See the module's text for how."""
 
     def __init__(self, model: Any, head: LmHead, budget: MemoryBudget, prefixes: PrefixCache | None = None) -> None:
@@ -53,17 +55,16 @@ class GreedyDecoder:
 
         head = requests[0].prompt[: requests[0].shared]
         rows = [
-            _Row(index=index, prompt=request.prompt[len(head) :], limit=request.max_new_tokens)
+            _Row(index=index, request=request, prompt=request.prompt[len(head) :])
             for index, request in enumerate(requests)
         ]
-        rows.sort(key=lambda row: -len(row.prompt))
+        rows.sort(key=lambda row: (-len(row.prompt), row.prompt))
         answers = {row.index: row.tokens for row in rows}
         with torch.no_grad():
             cache, logits = self._prefill(rows, head, requests[0].root_prefix)
             mask = _mask(rows, len(head)).to(self._device)
             while True:
-                chosen = logits.argmax(-1).tolist()
-                _take(rows, chosen, ends, stopped)
+                _take(rows, _chosen(rows, logits), ends, stopped)
                 alive = [place for place, row in enumerate(rows) if not row.done]
                 if not alive:
                     return [answers[index] for index in range(len(requests))]
@@ -78,12 +79,14 @@ class GreedyDecoder:
     def _prefill(self, rows: Sequence[_Row], head: tuple[int, ...], root_prefix: int) -> tuple[Any, Any]:
         """A cache with every prompt and the room for its answer, and the logits after each prompt, [rows, vocabulary].
 
-        Prompts are padded on the left, in passes of prompts of like length.
+        Prompts are padded on the left, in passes of prompts of like length, and equal ones stand next to each other.
         """
         import torch
 
         from harness.engines.transformers.kv_cache import joined
 
+        copies = [len(list(alike)) for _, alike in groupby(rows, key=lambda row: row.prompt)]
+        every, rows = rows, [next(alike) for _, alike in groupby(rows, key=lambda row: row.prompt)]
         caches, last, start = [], [], 0
         while start < len(rows):
             part = rows[start : start + self._budget.rows(len(rows[start].prompt), len(head))]
@@ -105,8 +108,14 @@ class GreedyDecoder:
             caches.append(output.past_key_values)
             last.append(output.last_hidden_state[:, -1])
             start += len(part)
-        cache = joined(caches, len(head), len(rows[0].prompt), max(row.limit for row in rows))
-        return cache, self._head.logits(torch.cat(last))
+        cache = joined(caches, len(head), len(rows[0].prompt), max(row.request.max_new_tokens for row in every))
+        logits = self._head.logits(torch.cat(last))
+        if len(rows) == len(every):
+            return cache, logits
+        whose = torch.arange(len(rows)).repeat_interleave(torch.tensor(copies))
+        for layer in cache.layers:
+            layer.keep(whose)
+        return cache, logits[whose.to(logits.device)]
 
     def _step(self, rows: Sequence[_Row], head: int, mask: Any, cache: Any) -> Any:
         """Logits after each row's newest token."""
@@ -123,13 +132,23 @@ class GreedyDecoder:
         return self._head.logits(hidden[:, -1])
 
 
+def _chosen(rows: Sequence[_Row], logits: Any) -> list[int]:
+    """The next token of every row."""
+    if all(row.request.temperature <= 0 for row in rows):
+        chosen: list[int] = logits.argmax(-1).tolist()
+        return chosen
+    from harness.engines.sampler import choose_each
+
+    return choose_each(logits.float().cpu().numpy(), [row.request for row in rows], [len(row.tokens) for row in rows])
+
+
 def _take(rows: Sequence[_Row], chosen: Sequence[int], ends: frozenset[int], stopped: Stopped) -> None:
     """Every living row gets its token, and is done with it where it ends the answer."""
     living = [(row, token) for row, token in zip(rows, chosen, strict=True) if not row.done]
     for row, token in living:
         row.tokens.append(token)
     for (row, token), stop in zip(living, stopped([row.tokens for row, _ in living]), strict=True):
-        row.done = stop or token in ends or len(row.tokens) >= row.limit
+        row.done = stop or token in ends or len(row.tokens) >= row.request.max_new_tokens
 
 
 def _mask(rows: Sequence[_Row], head: int) -> Any:
