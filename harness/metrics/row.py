@@ -45,6 +45,15 @@ class TextScore:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OverAnswers:
+    """Of several answers to one question, from how many of them another metric calls right."""
+
+    way: Literal["pass", "maj"]
+    """Whether one of k drawn answers is right, or the most frequent one of the first k."""
+    k: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Likelihood:
     """From the summed negative log-likelihoods of documents, in nats."""
 
@@ -126,7 +135,7 @@ class StoredBytes:
 
 
 DocumentFigure = Likelihood | TokenMean | TokenQuantile | TokenMaximum
-Computation = OptionScore | TextScore | DocumentFigure | TimedFigure | StoredBytes
+Computation = OptionScore | TextScore | OverAnswers | DocumentFigure | TimedFigure | StoredBytes
 
 
 @dataclass(frozen=True, kw_only=True)

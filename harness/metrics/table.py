@@ -9,6 +9,7 @@ from typing import TypeVar
 from harness.metrics.answers import ANSWERS
 from harness.metrics.divergence import DIVERGENCES, LIKELIHOODS
 from harness.metrics.memory import MEMORY
+from harness.metrics.repeats import over_answers
 from harness.metrics.row import Computation, Kind, Likelihood, Metric, OptionScore
 from harness.metrics.timing import SPEED
 
@@ -19,8 +20,9 @@ METRICS: dict[str, Metric] = {row.name: row for row in (*ANSWERS, *LIKELIHOODS, 
 
 
 def lookup(name: str) -> Metric | None:
-    """The metric of this name, also with an lm-eval filter behind a comma (`exact_match,strict-match`)."""
-    return METRICS.get(name.split(",", 1)[0])
+    """The metric of this name, or of a family (`pass@4`), also with an lm-eval filter behind a comma
+    (`exact_match,strict-match`)."""
+    return METRICS.get(name.split(",", 1)[0]) or over_answers(name)
 
 
 def per_character(name: str) -> bool:

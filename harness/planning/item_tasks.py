@@ -17,6 +17,7 @@ from harness.planning.labels import Labels, labels_of
 from harness.planning.leaks import find_leak
 from harness.planning.prompts.answers import shown_references
 from harness.planning.prompts.short_forms import Docs
+from harness.planning.repeats import Several, asked_several_times, drawn, sampling_facts, several_of
 from harness.planning.requests import ItemRequests, ask_documents
 from harness.planning.scoring import pairable_metrics, record_of
 from harness.planning.shared_prefixes import root_prefix_lengths, shared_prefix_lengths
@@ -38,7 +39,8 @@ def plan_item_task(given: TaskInput, docs: Docs, watching: Watching) -> TaskPlan
     spec, chat = task.choice or task.generate, task.apply_chat_template
     templated = chat or (spec is not None and spec.messages is not None)
     asked = ask_documents(name, docs, chosen, watching, given.context_length, chat=chat, templated=templated)
-    asked = [under(loaded, name, each, given.decoding) for each in asked]
+    several = several_of(task, docs.task)
+    asked = [drawn(loaded, name, under(loaded, name, each, given.decoding), several) for each in asked]
     if not asked:
         raise problem(loaded.shown, f"tasks.{name}", "expected at least one item, the task has none")
     if all(each.too_long is not None for each in asked):
@@ -46,33 +48,41 @@ def plan_item_task(given: TaskInput, docs: Docs, watching: Watching) -> TaskPlan
         raise problem(loaded.shown, f"tasks.{name}", message)
     for position in chosen:
         _check_target(name, docs, position)
-    metrics = pairable_metrics(loaded.shown, name, docs, asked[0])
+    metrics = pairable_metrics(loaded.shown, name, docs, asked[0], several)
     items = tuple(
-        _item(docs, labels, position, index, each)
+        _item(docs, labels, position, index, each, several)
         for index, (position, each) in enumerate(zip(chosen, asked, strict=True))
     )
 
     def score(index: int, answers: Sequence[Answer]) -> ItemRecord:
-        return record_of(docs, items[index], asked[index], answers, metrics.names)
+        return record_of(docs, items[index], asked[index], answers, metrics.names, several)
 
+    first = [() if each.too_long is not None else each.requests for each in asked]
+    facts = {
+        **rule_facts(asked[0].requests, given.tokenizer),
+        **sampling_facts(asked[0].requests, several, loaded.suite.seed),
+    }
     return TaskPlan(
         name=name,
         kind="generate" if docs.task.OUTPUT_TYPE == "generate_until" else "choice",
         items=items,
-        requests=_with_shared_prefixes([() if each.too_long is not None else each.requests for each in asked]),
+        requests=tuple(
+            asked_several_times(each, several, seed=loaded.suite.seed, item=item.item)
+            for each, item in zip(_with_shared_prefixes(first), items, strict=True)
+        ),
         texts=tuple(text for each in asked for text in each.texts),
         metrics=metrics.names,
         lower_is_better=metrics.lower_is_better,
         scorer=score,
         source=f"lm-eval {task.lm_eval}" if spec is None else spec.data,
-        settings=_settings(docs, metrics.names, rule_facts(asked[0].requests, given.tokenizer)),
+        settings=_settings(docs, metrics.names, facts),
         data_file=None if spec is None else spec.data,
         data_hash=None if spec is None else file_hash(resolve_file(loaded, spec.data)),
         notes=(
             *metrics.notes,
             *labels.notes,
             *_examples(name, docs),
-            *notes_on(name, asked, watching, steady=not unsteady(docs, chosen[0])),
+            *notes_on(name, asked, watching, steady=not unsteady(docs, chosen[0]), repeats=several.repeats),
         ),
         said=(*docs.said, *([f"{len(items):,} of {len(docs.docs):,} items are asked"] * (len(items) < len(docs.docs)))),
         leak=None if task.reference_in_prompt else find_leak(docs, chosen, items, asked),
@@ -145,12 +155,12 @@ def _examples(name: str, docs: Docs) -> list[str]:
     return notes
 
 
-def _item(docs: Docs, labels: Labels, position: int, index: int, asked: ItemRequests) -> PlannedItem:
+def _item(docs: Docs, labels: Labels, position: int, index: int, asked: ItemRequests, several: Several) -> PlannedItem:
     options, expected = _shown(docs, asked)
     return PlannedItem(
         item=docs.ids[position],
         index=index,
-        prompt_hash=prompt_hash(asked.requests),
+        prompt_hash=prompt_hash(asked.requests, repeats=several.repeats),
         prompt=str(asked.instances[0].args[0])[-SHOWN:],
         options=options,
         expected=expected,
@@ -186,13 +196,23 @@ def _shown(docs: Docs, asked: ItemRequests) -> tuple[tuple[str, ...], str]:
     return options, str(target)
 
 
+def _sampled_words(request: GenerateRequest, repeats: int) -> str:
+    names = {"temperature": 0.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0}
+    given = [f"{name} {getattr(request, name):g}" for name, off in names.items() if getattr(request, name) != off]
+    how = "one answer" if repeats == 1 else f"{repeats} answers"
+    more = "; several answers to each (repeats) would show less chance" if repeats == 1 else ""
+    return f"draws {how} to each item with {', '.join(given)}; all variants draw with the same random numbers{more}"
+
+
 ESCAPES = re.compile(r"(\\[nrt])+")
 """Backslash and letter, as YAML's single quotes leave them."""
 
 
-def notes_on(name: str, asked: Sequence[ItemRequests], watching: Watching, *, steady: bool = True) -> list[str]:
+def notes_on(
+    name: str, asked: Sequence[ItemRequests], watching: Watching, *, steady: bool = True, repeats: int = 1
+) -> list[str]:
     """One line each, beginning with the task. `steady`: its code made the same prompt twice."""
-    found = [*_on_tokens(asked, watching), *_on_answers(asked)]
+    found = [*_on_tokens(asked, watching), *_on_answers(asked, repeats)]
     if watching.by_the_clock:
         found.append(
             "its prompts hold the time they are made at (the chat template asks for it), so that runs of two days "
@@ -225,12 +245,12 @@ def _items(some: Sequence[ItemRequests], asked: Sequence[ItemRequests]) -> str:
     return f"in {len(some):,} of {len(asked):,} items (the first: {some[0].item})"
 
 
-def _on_answers(asked: Sequence[ItemRequests]) -> Iterator[str]:
+def _on_answers(asked: Sequence[ItemRequests], repeats: int) -> Iterator[str]:
     if ignored := sorted({setting for each in asked for setting in each.ignored}):
         yield f"generates without the task's {', '.join(ignored)}, which quantgate does not follow"
     requests = [request for each in asked for request in each.requests if isinstance(request, GenerateRequest)]
-    if any(request.temperature > 0 for request in requests):
-        yield "samples its answers, so that they differ by chance too; greedy answers pair better"
+    if (first := next(iter(requests), None)) is not None and first.temperature > 0:
+        yield _sampled_words(first, repeats)
     for stop in sorted({stop for request in requests for stop in request.until if ESCAPES.fullmatch(stop)}):
         yield (
             f"stops at {stop}, which is a backslash and a letter; a line break in YAML is written in double quotes: "

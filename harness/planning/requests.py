@@ -31,7 +31,8 @@ from harness.planning.tokens import (
 
 DEFAULT_NEW_TOKENS = 256
 """lm-eval's default, where a task does not say how many tokens to generate."""
-UNDERSTOOD = frozenset({"until", "max_gen_toks", "do_sample", "temperature"})
+SAMPLING = ("temperature", "top_p", "top_k", "min_p")
+UNDERSTOOD = frozenset({"until", "max_gen_toks", "do_sample", *SAMPLING})
 """Generation settings that reach the engine; any other one is reported as ignored."""
 
 
@@ -255,7 +256,7 @@ def _for_text(given: _Document) -> ItemRequests:
                 prompt=ids,
                 max_new_tokens=new,
                 until=tuple(handle_stop_sequences(settings.get("until"), eos=tokenizer.eos_text)),
-                temperature=float(settings.get("temperature", 0.0)) if settings.get("do_sample") else 0.0,
+                **_own_sampling(settings),
             )
         )
         texts.append(_encoded(item, prompt, tokenizer, plain=templated or not prompt))
@@ -274,6 +275,14 @@ def _for_text(given: _Document) -> ItemRequests:
         differs=differs,
         unknown=any(unknown_in(tokenizer, instance.args[0]) for instance in instances),
     )
+
+
+def _own_sampling(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """How the task draws its answers; nothing where it takes the likeliest token. What it does not name leaves every
+    token in."""
+    if not settings.get("do_sample") or not settings.get("temperature"):
+        return {}
+    return {name: settings[name] for name in SAMPLING if settings.get(name) is not None}
 
 
 def _too_long(tokens: int, context_length: int | None) -> str | None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from harness.datafiles.rows import problem
 from harness.engines.protocol import ContinuationScore, Generation
+from harness.metrics.repeats import over_answers
+from harness.metrics.row import OverAnswers
 from harness.planning.prompts.short_forms import Docs
+from harness.planning.repeats import Attempt, Several, base_of, over_attempts
 from harness.planning.requests import ItemRequests
 from harness.planning.task_plan import Answer
 from harness.planning.ties import number, shared_among_ties
@@ -24,7 +28,7 @@ class PairableMetrics:
     notes: tuple[str, ...]
 
 
-def pairable_metrics(place: str, name: str, docs: Docs, first: ItemRequests) -> PairableMetrics:
+def pairable_metrics(place: str, name: str, docs: Docs, first: ItemRequests, several: Several) -> PairableMetrics:
     """Found by scoring a neutral answer to the first document.
 
     A metric that is not a number per item, or that lm-eval aggregates by anything but the mean (corpus BLEU, F1 over
@@ -32,8 +36,13 @@ def pairable_metrics(place: str, name: str, docs: Docs, first: ItemRequests) -> 
     """
     from lm_eval.api.metrics import mean
 
-    neutral = "" if docs.task.OUTPUT_TYPE == "generate_until" else (-1.0, False)
-    found = _process(docs, first, [neutral] * len(first.instances))
+    if docs.task.OUTPUT_TYPE == "generate_until":
+        try:
+            found = _several(docs, first, [""] * len(first.instances) * several.repeats, several, ())[0]
+        except AssertionError as error:  # of lm-eval's filters
+            raise problem(place, f"tasks.{name}", f"repeats: {several.repeats}: {error}") from error
+    else:
+        found = dict(_process(docs, first, [(-1.0, False)] * len(first.instances)).values)
     aggregation, higher = docs.task.aggregation(), docs.task.higher_is_better()
     kept, lower, notes = [], [], []
     for metric, value in found.items():
@@ -47,15 +56,29 @@ def pairable_metrics(place: str, name: str, docs: Docs, first: ItemRequests) -> 
             notes.append(f"{name}: {metric} is no mean over items, so it cannot be paired and is left out")
     if not kept:
         raise problem(place, f"tasks.{name}", f"none of its metrics can be paired item by item: {', '.join(found)}")
-    return PairableMetrics(names=tuple(kept), lower_is_better=tuple(lower), notes=tuple(notes))
+    for metric in several.metrics:
+        if base_of(metric, kept) is None:
+            message = f"{metric}: no metric of the task has this filter; its metrics are {', '.join(kept)}"
+            raise problem(place, f"tasks.{name}.metric", message)
+        row = over_answers(metric)
+        if row is not None and isinstance(row.computed, OverAnswers) and row.computed.k > several.repeats:
+            message = f"{metric} needs {row.computed.k} answers to an item, repeats is {several.repeats}"
+            raise problem(place, f"tasks.{name}.metric", message)
+    return PairableMetrics(names=(*kept, *several.metrics), lower_is_better=tuple(lower), notes=tuple(notes))
 
 
 def record_of(
-    docs: Docs, item: PlannedItem, asked: ItemRequests, answers: Sequence[Answer], metrics: Sequence[str]
+    docs: Docs,
+    item: PlannedItem,
+    asked: ItemRequests,
+    answers: Sequence[Answer],
+    metrics: Sequence[str],
+    several: Several,
 ) -> ItemRecord:
     """One item's record from the engine's answers, in the order of its requests."""
     if docs.task.OUTPUT_TYPE == "generate_until":
-        return _text_record(docs, item, asked, [each for each in answers if isinstance(each, Generation)], metrics)
+        texts = [each for each in answers if isinstance(each, Generation)]
+        return _text_record(docs, item, asked, texts, metrics, several)
     scores = [each for each in answers if isinstance(each, tuple)]
     options = tuple(_option(scores[request][place]) for request, place in asked.where)
     if any(option.log_likelihood is None for option in options):
@@ -63,7 +86,7 @@ def record_of(
         measured = dict.fromkeys(metrics, failed)
     else:
         likelihoods = [(option.log_likelihood or 0.0, option.greedy) for option in options]
-        values = shared_among_ties(lambda each: _process(docs, asked, each), likelihoods, _texts(docs, asked))
+        values = shared_among_ties(lambda each: _process(docs, asked, each).values, likelihoods, _texts(docs, asked))
         measured = _outcomes(values, metrics)
     return ItemRecord(item=item.item, prompt_hash=item.prompt_hash, options=options, metrics=measured)
 
@@ -76,31 +99,81 @@ def _texts(docs: Docs, asked: ItemRequests) -> tuple[str, ...]:
 
 
 def _text_record(
-    docs: Docs, item: PlannedItem, asked: ItemRequests, answers: Sequence[Generation], metrics: Sequence[str]
+    docs: Docs,
+    item: PlannedItem,
+    asked: ItemRequests,
+    answers: Sequence[Generation],
+    metrics: Sequence[str],
+    several: Several,
 ) -> ItemRecord:
-    first = answers[0]
+    values, scores = _several(docs, asked, [each.text for each in answers], several, metrics)
+    first, *others = (
+        _text_answer(each, score) for each, score in zip(answers, (*scores, *[None] * len(answers)), strict=False)
+    )
     return ItemRecord(
         item=item.item,
         prompt_hash=item.prompt_hash,
-        answer=TextAnswer(
-            text=first.text,
-            tokens=len(first.tokens),
-            finish="length" if first.finish == "length" else "stop",
-        ),
-        metrics=_outcomes(_process(docs, asked, [each.text for each in answers]), metrics),
+        answer=first,
+        repeats=tuple(others) if several.repeats > 1 else (),
+        metrics=_outcomes(values, metrics),
     )
 
 
-def _process(docs: Docs, asked: ItemRequests, responses: Sequence[object]) -> dict[str, object]:
-    """lm-eval's filters and metrics for one document's responses; `metric,filter` for any filter but `none`."""
+def _text_answer(answer: Generation, score: float | None) -> TextAnswer:
+    finish: Literal["stop", "length"] = "length" if answer.finish == "length" else "stop"
+    return TextAnswer(text=answer.text, tokens=len(answer.tokens), finish=finish, score=score)
+
+
+def _several(
+    docs: Docs, asked: ItemRequests, texts: Sequence[str], several: Several, metrics: Sequence[str]
+) -> tuple[dict[str, object], tuple[float | None, ...]]:
+    """Every metric of an item, and the first one's value for each of several answers: a metric of one answer is the
+    mean over them, and lm-eval's filters that look at several get them all."""
+    if several.repeats == 1:
+        only = _process(docs, asked, texts)
+        return {**only.values, **_over([only], several, metrics)}, ()
+    attempts = [_process(docs, asked, [text], voting=False) for text in texts]
+    found: dict[str, object] = {name: _mean([each.values[name] for each in attempts]) for name in attempts[0].values}
+    if any(map(docs.votes, docs.task._filters)):
+        found |= _process(docs, asked, [list(texts)], voting=True).values
+    scores = tuple(number(each.values.get(metrics[0])) for each in attempts) if metrics else ()
+    return found | _over(attempts, several, metrics), scores
+
+
+def _over(attempts: Sequence[Attempt], several: Several, metrics: Sequence[str]) -> dict[str, object]:
+    own = [each for each in metrics if each not in several.metrics]
+    found: dict[str, object] = {}
+    for name in several.metrics:
+        base = base_of(name, own)
+        found[name] = None if base is None else over_attempts(name, base, attempts)
+    return found
+
+
+def _mean(values: Sequence[object]) -> object:
+    """Of numbers; otherwise the first that is none, which the record names."""
+    numbers = [number(each) for each in values]
+    finite = [each for each in numbers if each is not None]
+    return math.fsum(finite) / len(finite) if len(finite) == len(values) else values[numbers.index(None)]
+
+
+def _process(docs: Docs, asked: ItemRequests, responses: Sequence[object], *, voting: bool | None = None) -> Attempt:
+    """lm-eval's filters and metrics for one document's responses; `metric,filter` for any filter but `none`.
+
+    `voting`: only the filters that look at several responses to one request, or only the others. A response to such a
+    filter is a list of texts.
+    """
     for instance, response in zip(asked.instances, responses, strict=True):
-        instance.resps = [response]
+        instance.resps = response if isinstance(response, list) else [response]
         instance.filtered_resps = {}
     found: dict[str, object] = {}
+    said: dict[str, str] = {}
     for pipeline in docs.task._filters:
+        if voting is not None and docs.votes(pipeline) != voting:
+            continue
         pipeline.apply(list(asked.instances))
         filtered = [instance.filtered_resps[pipeline.name] for instance in asked.instances]
         suffix = "" if pipeline.name == "none" else f",{pipeline.name}"
+        said[suffix.removeprefix(",")] = str(filtered[0])
         for metric, value in docs.task.process_results(asked.doc, filtered).items():
             found[f"{metric}{suffix}"] = value
         if docs.measures:
@@ -109,7 +182,7 @@ def _process(docs: Docs, asked: ItemRequests, responses: Sequence[object]) -> di
                 name: max(measure(answer, reference) for reference in references)
                 for name, measure in docs.measures.items()
             }
-    return found
+    return Attempt(values=found, said=said)
 
 
 def _option(score: ContinuationScore) -> OptionAnswer:

@@ -122,14 +122,17 @@ def plan_texts(plan: TaskPlan) -> tuple[Encoded, ...]:
     return tuple(distinct.values())
 
 
-def prompt_hash(requests: Sequence[Request]) -> str:
-    """SHA-256 over every token id, stop string and limit of an item's requests."""
-    parts: list[object] = []
+def prompt_hash(requests: Sequence[Request], *, repeats: int = 1) -> str:
+    """SHA-256 over every token id, stop string, limit and sampling setting of an item's requests. `repeats`: how many
+    answers to each."""
+    parts: list[object] = [] if repeats == 1 else [["repeats", repeats]]
     for request in requests:
         if isinstance(request, ScoreRequest):
             parts.append([request.context, request.continuations])
         elif isinstance(request, GenerateRequest):
             parts.append([request.prompt, request.max_new_tokens, request.until, request.temperature])
+            if request.temperature > 0 and (request.top_p, request.top_k, request.min_p) != (1.0, 0, 0.0):
+                parts.append([request.top_p, request.top_k, request.min_p])
             if request.decoding is not None and not request.decoding.is_plain:
                 parts.append(request.decoding.rules())
         else:

@@ -73,6 +73,8 @@ class TextAnswer(Model):
     text: str
     tokens: int
     finish: Literal["stop", "length"]
+    score: Annotated[float | None, Field(exclude_if=lambda score: score is None)] = None
+    """What the task's first metric gives for this answer alone, where there are several to the item."""
 
 
 class DocumentScore(Model):

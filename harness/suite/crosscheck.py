@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from harness.engines.registry import takers
 from harness.forms import FORMS, fitting
 from harness.methods import METHODS
+from harness.metrics.repeats import over_answers
 from harness.metrics.row import Metric, OptionScore, StoredBytes, TextScore
 from harness.metrics.table import METRICS, computed_by, lookup, of_kind
 from harness.suite.gate_model import Gate
 from harness.suite.models import Suite
 from harness.suite.names import nearest
+from harness.suite.several_answers import several_answers, several_answers_of_lm_eval
 from harness.suite.task_model import Choice, Generate, Task
 from harness.suite.variant_model import Variant
 from harness.suite.waivers import waiver_problems
@@ -127,8 +129,11 @@ def _task(where: Place, task: Task) -> Found:
     if task.generate is not None:
         known = tuple(computed_by(TextScore))
         for metric in task_metrics(task) or ():
-            if metric not in known:
-                yield (*where, "generate", "metric"), _unknown("metric", metric, known)
+            if metric not in known and over_answers(metric) is None:
+                yield (*where, "generate", "metric"), _unknown("metric", metric, (*known, "pass@k", "maj@k"))
+        yield from several_answers((*where, "generate"), task.generate)
+    if task.lm_eval is not None:
+        yield from several_answers_of_lm_eval(where, task)
     if task.perplexity is not None and (task.perplexity.stride or 1) > task.perplexity.window:
         yield (
             (*where, "perplexity", "stride"),

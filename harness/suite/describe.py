@@ -60,6 +60,12 @@ def _as_first_written(task: Task) -> dict[str, object]:
     found: dict[str, object] = task.model_dump(mode="json")
     if not task.reference_in_prompt:
         del found["reference_in_prompt"]
+    for name in ("repeats", "sampling", "metric"):
+        if not found[name]:
+            del found[name]
+    generate = found["generate"]
+    if isinstance(generate, dict) and generate["sampling"] is None:
+        del generate["sampling"], generate["repeats"]  # which needs sampling
     choice = found["choice"]
     if isinstance(choice, dict) and choice["answer_is"] is None:
         del choice["answer_is"]

@@ -267,6 +267,8 @@ def _message(error: ErrorDetails, where: Path_, method: str | None) -> str:
     form = FORMS.get(last)
     if form is not None and form.expects:
         return f"expected {form.expects}, got {got}{_points_advice(form, value)}"
+    if last == "temperature" and value in (0, 0.0) and not isinstance(value, bool):
+        return "temperature 0 takes the likeliest token, so that all answers to an item are equal; leave sampling out"
     bounds = {
         "greater_than": f"a number above {context.get('gt')}",
         "greater_than_equal": f"a number of at least {context.get('ge')}",

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from harness.suite.gate_model import Gate, Waiver
 from harness.suite.models import DecodingRules, Speed, SpeedWorkload, Suite
 from harness.suite.quantize_block import MODELS, Calibration, Quantization
-from harness.suite.task_model import Choice, Generate, Perplexity, Task
+from harness.suite.task_model import Choice, Generate, Perplexity, Sampling, Task
 from harness.suite.variant_model import Base, Endpoint, LlamaCpp, Variant
 
 _CHILDREN: dict[type[BaseModel], dict[str, type[BaseModel]]] = {
@@ -25,7 +25,8 @@ _CHILDREN: dict[type[BaseModel], dict[str, type[BaseModel]]] = {
     },
     Variant: {"quantize": Quantization, "endpoint": Endpoint, "llama_cpp": LlamaCpp},
     Quantization: {"calibration": Calibration},
-    Task: {"choice": Choice, "generate": Generate, "perplexity": Perplexity},
+    Task: {"choice": Choice, "generate": Generate, "perplexity": Perplexity, "sampling": Sampling},
+    Generate: {"sampling": Sampling},
     Speed: {"workloads": SpeedWorkload},
 }
 _NAMED = {"variants", "tasks"}

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from harness.forms import FORMS
+from harness.metrics.repeats import NAME as OVER_ANSWERS
 from harness.metrics.row import TextScore
 from harness.metrics.table import METRICS, computed_by
 from harness.suite.models import Suite
@@ -35,7 +36,7 @@ def suite_schema() -> dict[str, Any]:
     gate["metric"] |= {"description": "One of these, or a metric of an lm-eval task.", "examples": list(METRICS)}
     one, several = schema["definitions"]["Generate"]["properties"]["metric"]["anyOf"]
     for metric in (one, several["items"]):
-        metric["enum"] = list(computed_by(TextScore))
+        metric["anyOf"] = [{"enum": list(computed_by(TextScore))}, {"pattern": f"^{OVER_ANSWERS.pattern}$"}]
     schema["properties"]["base"]["anyOf"].insert(0, {"type": "string"})
     schema["properties"]["noise_floor"] |= {
         "anyOf": [{"type": "boolean"}, {"$ref": "#/definitions/NoiseFloor"}],

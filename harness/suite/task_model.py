@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 from harness.metrics.answers import EXACT_MATCH
 from harness.suite.values import Names, Spec
 
+MOST_REPEATS = 1024
+
 
 class Choice(Spec):
     """Multiple choice over a local file: the option with the highest log-likelihood is the answer."""
@@ -33,8 +35,23 @@ class Choice(Spec):
     num_few_shot: Annotated[int, Field(ge=0)] = 0
 
 
+class Sampling(Spec):
+    """How answers are drawn, by transformers' rules in their order: temperature, top_k, top_p, min_p."""
+
+    temperature: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """From the likeliest tokens that together have this probability; 1 from all."""
+    top_k: Annotated[int, Field(ge=0)] = 0
+    """From so many of the likeliest tokens; 0 from all."""
+    min_p: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """From the tokens that have this share of the likeliest one's probability."""
+
+
+Repeats = Annotated[int, Field(ge=1, le=MOST_REPEATS)]
+
+
 class Generate(Spec):
-    """Greedy generation over a local file, scored against a reference answer."""
+    """Generation over a local file, greedy or sampled, scored against a reference answer."""
 
     data: str
     prompt: str | None = None
@@ -42,12 +59,17 @@ class Generate(Spec):
     answer: str
     """Template of the reference, or the field (`"{{aliases}}"`) with a list of accepted answers."""
     metric: str | Names = EXACT_MATCH.name
+    """Of several answers also pass@k and maj@k, of the first metric before them."""
     max_new_tokens: Annotated[int, Field(ge=1)] = 64
     until: Names = ()
     ignore_case: bool = False
     ignore_punctuation: bool = False
     regex: str | None = None
     """Take the first match of this pattern (its first group when it has one) as the answer."""
+    repeats: Repeats = 1
+    """Answers to each item, drawn apart; needs `sampling`. An item's score is their mean."""
+    sampling: Sampling | None = None
+    """Draws answers instead of taking the likeliest token each time."""
     few_shot: str | None = None
     num_few_shot: Annotated[int, Field(ge=0)] = 0
 
@@ -75,6 +97,12 @@ class Task(Spec):
     """lm_eval only: overrides the task's own number of examples."""
     apply_chat_template: bool = False
     """lm_eval only: wrap prompts in the model's chat template."""
+    repeats: Repeats | None = None
+    """lm_eval only: answers to each item, instead of the task's own number."""
+    sampling: Sampling | None = None
+    """lm_eval only: how answers are drawn, instead of the task's own generation_kwargs."""
+    metric: str | Names = ()
+    """lm_eval only: pass@k and maj@k, beside the task's own metrics."""
     id: str | None = None
     """Field with the item's own id; if left out, an item is identified by its content."""
     slice_by: Names = ()
@@ -94,6 +122,10 @@ class Task(Spec):
             )
         if self.lm_eval is None and (self.num_few_shot is not None or self.apply_chat_template):
             raise ValueError("num_few_shot and apply_chat_template at this level belong to lm_eval")
+        if self.lm_eval is None and (self.repeats is not None or self.sampling is not None or self.metric):
+            raise ValueError(
+                "repeats, sampling and metric at this level belong to lm_eval; a generate task has them in its block"
+            )
         return self
 
     @property

@@ -20,9 +20,8 @@ def request(seed: int = 0, **settings: Any) -> GenerateRequest:
 
 def warped(row: np.ndarray[Any, Any], settings: Mapping[str, Any]) -> np.ndarray[Any, Any]:
     """The scores that transformers samples from."""
-    torch = pytest.importorskip("torch")
-    from transformers.generation import logits_process as theirs
-
+    torch: Any = pytest.importorskip("torch")
+    theirs: Any = pytest.importorskip("transformers.generation.logits_process")
     scores = theirs.TemperatureLogitsWarper(settings["temperature"])(None, torch.tensor(row)[None])
     if settings["top_k"]:
         scores = theirs.TopKLogitsWarper(settings["top_k"])(None, scores)
@@ -39,7 +38,7 @@ def test_the_same_tokens_are_left_as_by_transformers_warpers() -> None:
     source = np.random.default_rng(1)
     for _ in range(400):
         row = (source.normal(size=int(source.integers(5, 3000))) * source.uniform(0.3, 8)).astype(np.float32)
-        settings = {
+        settings: dict[str, Any] = {
             "temperature": float(source.uniform(0.2, 2)),
             "top_k": int(source.integers(0, 50)),
             "top_p": float(source.choice([1.0, 0.999, 0.95, 0.9, 0.5, 0.1])),

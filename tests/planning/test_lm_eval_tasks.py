@@ -212,13 +212,13 @@ def test_settings_that_are_not_followed_are_said(suite_of: LoadSuite, tmp_path: 
     template = GENERATE_YAML.replace("do_sample: false", "do_sample: true, temperature: 0.7, num_beams: 4")
     plan = plan_of(suite_of({"t": {"lm_eval": write_task(tmp_path, template)}}))
     assert "t: generates without the task's num_beams, which quantgate does not follow" in plan.notes
-    assert any(note.startswith("t: samples its answers") for note in plan.notes)
+    assert any(note.startswith("t: draws one answer to each item with temperature 0.7;") for note in plan.notes)
 
 
 @pytest.mark.parametrize(
     ("extra", "expected"),
     [
-        ("repeats: 8", "task.yaml asks every prompt 8 times"),
+        ("repeats: 8", "asks every item 8 times and takes the likeliest token each time"),
         ("unsafe_code: true", "task.yaml runs code that the model writes"),
     ],
 )

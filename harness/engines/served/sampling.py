@@ -57,7 +57,7 @@ TGI = Words(
 
 
 def sampling(words: Words, request: GenerateRequest, root: str) -> dict[str, object]:
-    """The settings of one request. Raises `EngineError` for one that the server cannot be told."""
+    """The settings of one request. Raises `EngineError` for one that the server has no word for."""
     if request.temperature <= 0:
         return dict(words.greedy)
     asked = {name: getattr(request, name) for name in NEUTRAL}
@@ -65,7 +65,7 @@ def sampling(words: Words, request: GenerateRequest, root: str) -> dict[str, obj
     if unable:
         told = ", ".join(f"{name} {asked[name]:g}" for name in unable)
         raise EngineError(
-            f"{root}: the suite samples with {told}, which {words.server} cannot be told; its answers would be drawn "
+            f"{root}: the suite samples with {told}, which {words.server} does not take; its answers would be drawn "
             "from other tokens than the baseline's. Leave it out of sampling, or use another server"
         )
     found: dict[str, object] = {"temperature": request.temperature, **words.more}

@@ -112,9 +112,10 @@ class Decoder:
         logits = self._head.logits(torch.cat(last))
         if len(rows) == len(every):
             return cache, logits
+        kept: Any
         whose = torch.arange(len(rows)).repeat_interleave(torch.tensor(copies))
-        for layer in cache.layers:
-            layer.keep(whose)
+        for kept in cache.layers:
+            kept.keep(whose)
         return cache, logits[whose.to(logits.device)]
 
     def _step(self, rows: Sequence[_Row], head: int, mask: Any, cache: Any) -> Any:

@@ -179,9 +179,6 @@ def _refused(built: Any) -> str | None:
         return f"has the output type {built.OUTPUT_TYPE}; expected one of {', '.join(SUPPORTED)}"
     if getattr(built, "UNSAFE_CODE", False):
         return "runs code that the model writes, which quantgate does not do"
-    repeats = int(getattr(built.config, "repeats", 1) or 1)
-    if repeats > 1:
-        return f"asks every prompt {repeats} times; only one answer an item can be paired"
     return None
 
 

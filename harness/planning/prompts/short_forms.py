@@ -15,6 +15,7 @@ from typing import Any
 from harness.datafiles.rows import Row, Table, item_ids, named_id, problem, read_rows, read_table
 from harness.datafiles.values import is_missing
 from harness.metrics.answers import EXACT_MATCH
+from harness.metrics.repeats import over_answers
 from harness.metrics.row import OptionScore, Strictness, TextScore
 from harness.metrics.table import computed_by
 from harness.planning.prompts.answers import (
@@ -36,6 +37,8 @@ from harness.suite.task_model import Choice, Generate
 
 WHOLE_ANSWER = "(?s)(.*)"
 """Takes the whole answer; lm-eval's regex filter strips it."""
+VOTING = frozenset({"majority_vote", "take_first_k"})
+"""lm-eval's filters that look at several answers to an item."""
 WORDS = 2
 """Version of the word comparison; evaluations scored by another version are not reused."""
 Measure = Callable[[str, str], float]
@@ -63,6 +66,11 @@ class Docs:
     """A description of how the data was read: lines and rows, and what `answer` means."""
     apart: Apart | None = None
     """The sampler that keeps items out of their own examples."""
+
+    def votes(self, pipeline: Any) -> bool:
+        """Whether one of lm-eval's filters looks at several answers to an item."""
+        listed = {each["name"]: each["filter"] for each in self.task.config.filter_list or ()}
+        return any(step["function"] in VOTING for step in listed.get(pipeline.name, ()))
 
     def references(self, doc: Mapping[str, Any]) -> tuple[str, ...]:
         """Every accepted answer of a document of the `generate` short form."""
@@ -193,6 +201,7 @@ def _generate_config(
 def _measures(loaded: LoadedSuite, spec: Generate, key: str) -> dict[str, Measure]:
     known, strictness = computed_by(TextScore), strictness_of(spec)
     names = (spec.metric,) if isinstance(spec.metric, str) else spec.metric
+    names = tuple(name for name in names if over_answers(name) is None)
     for metric in names:
         if metric not in known:
             expected = ", ".join(known)

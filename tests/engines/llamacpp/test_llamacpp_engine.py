@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,7 +77,7 @@ def ruled(prompt: tuple[int, ...], rules: Decoding) -> GenerateRequest:
 
 def sampled(prompt: tuple[int, ...]) -> list[GenerateRequest]:
     """Two prompts, each asked several times with seeds of their own."""
-    settings = {"temperature": 0.9, "top_p": 0.95, "top_k": 30, "min_p": 0.01}
+    settings: dict[str, Any] = {"temperature": 0.9, "top_p": 0.95, "top_k": 30, "min_p": 0.01}
     prompts = (prompt, prompt[:-2])
     return [
         GenerateRequest(prompt=each, max_new_tokens=6, seed=seed, **settings) for each in prompts for seed in range(12)

@@ -40,7 +40,7 @@ def test_greedy_answers_are_asked_for_as_before() -> None:
 
 def test_what_a_server_has_no_word_for_is_refused_by_name() -> None:
     """min_p by TGI; top_k and min_p by a server that is only OpenAI-style."""
-    with pytest.raises(EngineError, match=r"http://here: .*min_p 0\.05, which TGI cannot be told"):
+    with pytest.raises(EngineError, match=r"http://here: .*min_p 0\.05, which TGI does not take"):
         sent(TGI, **ALL)
-    with pytest.raises(EngineError, match=r"top_k 20, min_p 0\.05, which an OpenAI-style server cannot"):
+    with pytest.raises(EngineError, match=r"top_k 20, min_p 0\.05, which an OpenAI-style server does not"):
         sent(OPENAI, **ALL)
