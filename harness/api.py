@@ -65,11 +65,14 @@ def run(asked: SuiteRun) -> Run:
 
 def run_reported(suite: str | Path | LoadedSuite, options: RunOptions, reporter: Reporter) -> Run:
     """`run`, with its progress reported to `reporter`."""
-    from harness.runner.schedule import run_suite
     from harness.suite.load import LoadedSuite, load_suite
 
     loaded = suite if isinstance(suite, LoadedSuite) else load_suite(Path(suite))
-    manifest = run_suite(loaded, options, reporter)
+    if loaded.suite.imports:
+        from harness.runner.imported_run import run_imports as make_run
+    else:
+        from harness.runner.schedule import run_suite as make_run
+    manifest = make_run(loaded, options, reporter)
     verdict = gate(manifest, results=options.results, report_only=options.report_only)
     return Run(manifest=manifest, verdict=verdict, results=Path(options.results))
 

@@ -155,6 +155,32 @@ def run(
     raise typer.Exit(run_and_report(suite, options, reports=reports, outcome=outcome))
 
 
+@app.command("import")
+def import_(
+    form: Annotated[str, typer.Argument(metavar="FORMAT", help="lm-eval, inspect, nemo or jsonl.")],
+    baseline: Annotated[str, typer.Argument(metavar="BASELINE", help="Folder or file of its results, or NAME=PATH.")],
+    candidates: Annotated[
+        list[str], typer.Argument(metavar="CANDIDATE...", help="The same of each model that is compared with it.")
+    ],
+    gates: Annotated[
+        Path | None, typer.Option(help="Suite whose gates apply; without it a starter suite is written.")
+    ] = None,
+    suite: Annotated[str, typer.Option(help="Name of the suite, where --gates names none.")] = "imported",
+    out: Annotated[Path | None, typer.Option(help="Where to write the starter suite (suites/SUITE.yaml).")] = None,
+    results: Results = RESULTS,
+    reports: Reports = REPORTS,
+    label: Annotated[str, typer.Option(help="What to call this version in history: a tag, a commit.")] = "",
+    report_only: ReportOnly = False,
+    outcome: Annotated[Path | None, typer.Option(help="As for run.")] = None,
+) -> None:
+    """Compare results that another program computed: store, judge and report them. The exit code is the verdict."""
+    from harness.commands.import_results import Imports, import_results
+
+    options = RunOptions(results=results, label=label, report_only=report_only)
+    asked = Imports(form=form, paths=(baseline, *candidates), gates=gates, suite=suite, out=out)
+    raise typer.Exit(import_results(asked, options, reports=reports, outcome=outcome))
+
+
 @app.command()
 def quantize(
     suite: SuiteFile,

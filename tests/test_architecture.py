@@ -24,6 +24,7 @@ VOCABULARY = {
     "engines.hidden_states",
     "engines.load_reference",
     "engines.registry",
+    "imports.shape",
     "engines.served.fake",
     "masking",
     "notation",
@@ -32,7 +33,8 @@ VOCABULARY = {
 }
 """Names for things: anybody may import them. The engines' table is for everybody who asks what depends
 on an engine; the layout of stored states for those who read them from a store; what an engine is told to load, as
-driver and worker both resolve it; the server that the doctor tries the served engine on."""
+driver and worker both resolve it; the server that the doctor tries the served engine on; the formats that can be
+imported, for suites."""
 MAY_IMPORT: dict[str, set[str]] = {
     "methods": set(),
     "checkpoints": set(),
@@ -51,6 +53,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "quantization": {"planning", "datafiles", "methods", "suite", "records"},
     "comparison": {"samples", "records", "stats", "suite", "metrics"},
     "runner": {
+        "imports",
         "planning",
         "worker",
         "records",

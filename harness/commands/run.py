@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -17,6 +18,9 @@ from harness.records.verdict import Verdict
 from harness.reports.formats import FORMATS
 from harness.runner.run_options import RunOptions
 
+if TYPE_CHECKING:
+    from harness.suite.load import LoadedSuite
+
 
 def run_and_report(suite: Path, options: RunOptions, *, reports: Path, outcome: Path | None = None) -> int:
     """Run, judge, report; returns the exit code. `outcome`: a file for programs, which exists only once this run was
@@ -24,8 +28,12 @@ def run_and_report(suite: Path, options: RunOptions, *, reports: Path, outcome: 
     from harness.suite.load import load_suite
 
     if outcome is not None:
-        _forget(outcome)
-    loaded = load_suite(suite)
+        forget(outcome)
+    return report_loaded(load_suite(suite), options, reports=reports, outcome=outcome)
+
+
+def report_loaded(loaded: LoadedSuite, options: RunOptions, *, reports: Path, outcome: Path | None = None) -> int:
+    """As `run_and_report`, of a suite that is loaded already."""
     check_folder(reports)
     from harness.runner.progress import reporter
 
@@ -51,7 +59,7 @@ def check_folder(folder: Path) -> None:
         raise RunError(unwritable(folder, error)) from error
 
 
-def _forget(outcome: Path) -> None:
+def forget(outcome: Path) -> None:
     """What an earlier run left there is no outcome of this one."""
     try:
         outcome.unlink(missing_ok=True)

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Model = Literal["folder", "gguf", "address", "script"]
-"""What an engine is given as a variant's model: a folder or hub id, one .gguf file, the address of a server, or only a
-script of how it answers."""
+Model = Literal["folder", "gguf", "address", "script", "results"]
+"""What an engine is given as a variant's model: a folder or hub id, one .gguf file, the address of a server, only a
+script of how it answers, or what another program computed."""
 SERVERS = ("auto", "llama.cpp", "vllm", "sglang", "tgi", "openai")
 """Kinds of servers that the served engine knows how to ask; `auto` finds out."""
 
@@ -111,6 +111,8 @@ ENGINES: Mapping[str, EngineRow] = {
         ),
     )
 }
+IMPORTED = EngineRow(name="import", module="harness.imports", model="results", packages=())
+"""In the place of an engine where a variant's results are imported: nothing is loaded, and no suite can name it."""
 
 
 def takers(key: str) -> tuple[str, ...]:

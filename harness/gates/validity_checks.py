@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from harness.comparison.candidates import CandidateComparison, Comparison
 from harness.comparison.task_sides import Paired
+from harness.gates.imported_trust import differing_set_up, trust_check
 from harness.gates.quantized_share import kinds_of, other_weights_check, quantized_check
 from harness.gates.stopped_tasks import stop_check
 from harness.records.evaluation_manifest import EngineFacts
@@ -28,7 +29,7 @@ def baseline_checks(comparison: Comparison) -> tuple[Check, ...]:
     """What must hold of the baseline for any comparison to mean something."""
     run = comparison.run.variants[comparison.run.baseline]
     checks = [*_engine_checks(run), *_failure_checks(comparison.baseline, baseline=True)]
-    if run.facts is not None:
+    if run.facts is not None and run.facts.imported is None:
         checks.append(
             Check(
                 name="full precision",
@@ -53,12 +54,10 @@ def candidate_checks(
     run = candidate.run
     checks = [*_engine_checks(run)]
     baseline_facts = comparison.run.variants[comparison.run.baseline].facts
-    if run.facts is not None:
-        checks.append(quantized_check(run, run.facts, spec, baseline_facts))
-    if run.facts is not None and baseline_facts is not None:
-        checks.append(other_weights_check(run, run.facts, baseline_facts))
-        checks.extend(_vocabulary(run.facts, baseline_facts))
-    checks.append(_same_tokens(run))
+    if run.facts is not None and run.facts.imported is not None:
+        checks.extend(differing_set_up(run.facts.imported, baseline_facts))
+    else:
+        checks.extend(_weights_and_tokens(run, spec, baseline_facts))
     checks.extend(_calibration(run))
     checks.extend(_pairing(comparison, candidate))
     checks.extend(_failure_checks(candidate.paired, baseline=False))
@@ -80,6 +79,15 @@ def candidate_checks(
     return tuple(checks)
 
 
+def _weights_and_tokens(run: VariantRun, spec: Variant | None, baseline: EngineFacts | None) -> list[Check]:
+    """Of a variant that was run here."""
+    checks = [] if run.facts is None else [quantized_check(run, run.facts, spec, baseline)]
+    if run.facts is not None and baseline is not None:
+        checks.append(other_weights_check(run, run.facts, baseline))
+        checks.extend(_vocabulary(run.facts, baseline))
+    return [*checks, _same_tokens(run)]
+
+
 def _leaks(comparison: Comparison) -> list[Check]:
     """Tasks whose prompts give the answers away: they measure copying."""
     return [
@@ -99,6 +107,8 @@ def _engine_checks(run: VariantRun) -> list[Check]:
         return [Check(name="ran", held=False, blocks=True, says=run.failure)]
     if run.facts is None:
         return [Check(name="ran", held=False, blocks=True, says="the variant was not run")]
+    if run.facts.imported is not None:
+        return [trust_check(run.facts.imported)]
     names = run.facts.non_finite
     return [
         Check(

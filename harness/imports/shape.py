@@ -15,17 +15,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, cast
 
-from harness.errors import RunError
+from harness.errors import Problem, SuiteError
 
 TaskKind = Literal["choice", "generate", "perplexity"]
 
 
-class UnreadableError(RunError):
+class UnreadableError(SuiteError):
     """Files that cannot be imported: which file, which line, what was expected, what came, what to do."""
 
     def __init__(self, place: object, says: str) -> None:
         """`place`: a path, or `path:line`."""
-        super().__init__(says, about=str(place))
+        super().__init__((Problem(place=str(place), key="", message=says),))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import Annotated
 
 from pydantic import Field
 
@@ -12,6 +13,20 @@ from harness.records.model import SCHEMA, Key, Model, Name
 IDENTITY_SCHEMA = 2
 """Increased when more inputs determine an evaluation, or more is checked when a model is loaded. 2: tokenizers,
 generation settings, indexes, bases and all parts of a model are part of it."""
+
+
+class ImportFacts(Model):
+    """What is known of a model whose results were imported. None of it was seen here."""
+
+    model: str
+    """As the files name it."""
+    library: str
+    version: str
+    """Of the library; empty where the files do not say."""
+    files: dict[str, str]
+    """File, as it was named, to its SHA-256."""
+    noted: dict[str, str] = Field(default_factory=dict)
+    """What may differ between the sides: dtype, batch size, device."""
 
 
 class EngineFacts(Model):
@@ -49,6 +64,8 @@ class EngineFacts(Model):
     memory_budget: int | None = None
     load_s: float = 0.0
     server_digest: str | None = None
+    imported: Annotated[ImportFacts | None, Field(exclude_if=lambda imported: imported is None)] = None
+    """Of results that were computed elsewhere; None for a model that was run."""
     notes: tuple[str, ...] = ()
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness.errors import RecordError
+from harness.errors import RecordError, unwritable
 from harness.records.chunks import Chunks
 from harness.records.columns import Answers, ItemColumns
 from harness.records.evaluation_manifest import (
@@ -61,6 +61,18 @@ class Evaluations(Folder):
     def save_stopped(self, manifest: EvaluationManifest) -> None:
         """Keep where an evaluation was stopped. It stays unfinished, and a later run may go on with it."""
         self.save(f"evaluations/{manifest.key}/stopped.json", manifest)
+
+    def begin_anew(self, key: str) -> Chunks:
+        """The evaluation's chunks without what an interrupted writer left, for one that is not resumed: nothing points
+        at it. Raises `RecordError` where the evaluation is complete or was stopped early."""
+        chunks = self.chunks(key)
+        if self.evaluation(key) is not None or self.stopped(key) is not None:
+            raise RecordError(f"{chunks.path}: is there already, and an evaluation is never written over")
+        try:
+            chunks.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise RecordError(unwritable(chunks.path, error)) from error
+        return chunks
 
     def complete(self, manifest: EvaluationManifest, *, with_states: bool = False) -> None:
         """Declare an evaluation complete. It never changes from then on, because runs point at it.

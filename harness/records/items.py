@@ -63,7 +63,8 @@ class OptionAnswer(Model):
     """A scored option: its summed log-likelihood in nats (None when not finite) and token count."""
 
     log_likelihood: float | None
-    tokens: int
+    tokens: int | None
+    """None in an import whose files do not say."""
     greedy: bool
 
 
@@ -71,8 +72,9 @@ class TextAnswer(Model):
     """A generated answer."""
 
     text: str
-    tokens: int
-    finish: Literal["stop", "length"]
+    tokens: int | None
+    """None in an import whose files do not say; so is `finish`."""
+    finish: Literal["stop", "length"] | None
     score: Annotated[float | None, Field(exclude_if=lambda score: score is None)] = None
     """What the task's first metric gives for this answer alone, where there are several to the item."""
 

@@ -5,19 +5,22 @@ A plan is named by the hash of all its requests, so an existing one is never rew
 
 from __future__ import annotations
 
+import hashlib
 import os
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import BinaryIO
 
 from pydantic import ValidationError
 
-from harness.errors import RecordError
+from harness.errors import RecordError, unwritable
 from harness.records.columns import PlanColumns
 from harness.records.files import unreadable, write_atomically
 from harness.records.items import PlannedItem
 from harness.records.parse import read_plan
-from harness.records.seal import Folder, lines_with_checksum, open_lines
+from harness.records.seal import Folder, lines_with_checksum, open_lines, room_for_checksum, seal_lines
 
 
 class Plans(Folder):
@@ -32,6 +35,34 @@ class Plans(Folder):
         except RecordError:  # missing or damaged: the items below are what was stored
             lines = "".join(item.model_dump_json() + "\n" for item in items)
             write_atomically(self.root / address, lines_with_checksum(lines.encode(), address))
+
+    def save_streamed_plan(self, settings: str, items: Iterable[PlannedItem]) -> str:
+        """Store a plan of which only one item at a time is in memory; returns its hash, which is over the settings and
+        the items as `TaskPlan.hash` is. Raises `RecordError`, and whatever `items` raises; then nothing is stored.
+        """
+        folder, digest = self.root / "plans", hashlib.sha256(settings.encode())
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=folder, prefix=".streamed.")
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(room_for_checksum())
+                for item in items:
+                    line = item.model_dump_json().encode()
+                    digest.update(line)
+                    stream.write(line + b"\n")
+            plan_hash = digest.hexdigest()
+            try:
+                with self._plan_lines(plan_hash):
+                    pass
+            except RecordError:  # missing or damaged
+                seal_lines(temporary, _address(plan_hash))
+                temporary.replace(self.root / _address(plan_hash))
+            return plan_hash
+        except OSError as error:
+            raise RecordError(unwritable(folder, error)) from error
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def plan(self, plan_hash: str) -> list[PlannedItem]:
         return list(self.planned_items(plan_hash))

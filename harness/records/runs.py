@@ -5,6 +5,8 @@ A run's manifest binds each variant to its evaluations; `check_bound` holds thos
 
 from __future__ import annotations
 
+import secrets
+from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 
@@ -21,6 +23,11 @@ from harness.records.seal import lines_with_checksum, open_lines
 from harness.records.summary import VerdictSummary, read_summary
 from harness.records.timings import SpeedRecord
 from harness.records.verdict import Verdict
+
+
+def new_run_id(now: datetime) -> str:
+    """Sorts by time and does not repeat: `20261121-052814-3f9a`."""
+    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 class _Named(BaseModel):

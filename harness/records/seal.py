@@ -10,6 +10,7 @@ wrongly restored cache and manual edits; a checksum that was recomputed on purpo
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,6 +84,23 @@ def opened(path: Path, content: bytes, address: str, again: str = AGAIN) -> tupl
 def lines_with_checksum(lines: bytes, address: str) -> bytes:
     """JSON lines after a line with their checksum."""
     return b'{"checksum":"' + _checksum(address, [lines]).encode() + b'"}\n' + lines
+
+
+def room_for_checksum() -> bytes:
+    """What stands in the place of the first line while a file of JSON lines is written."""
+    return b" " * (_HEAD_BYTES - 1) + b"\n"
+
+
+def seal_lines(path: Path, address: str) -> None:
+    """Put the checksum of the lines that follow into the room left for it, and sync the file to disk."""
+    with path.open("r+b") as stream:
+        stream.seek(_HEAD_BYTES)
+        checksum = _checksum(address, _blocks(stream))
+        stream.seek(0)
+        stream.write(b'{"checksum":"' + checksum.encode() + b'"}\n')
+        stream.flush()
+        os.fsync(stream.fileno())
+    path.chmod(0o644)
 
 
 def open_lines(path: Path, stream: BinaryIO, address: str, *, known: bool = False, again: str = AGAIN) -> bool:

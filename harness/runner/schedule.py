@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from harness.planning.plan_suite import plan_suite
 from harness.planning.task_plan import TaskPlan
 from harness.planning.tokens import Tokenizer
 from harness.records.run_manifest import RunManifest, TaskRun, VariantRun
+from harness.records.runs import new_run_id
 from harness.records.store import Store
 from harness.runner.abba_timing import Timer, speed_key
 from harness.runner.base_model import NAME, resolve_base
@@ -38,11 +38,6 @@ STATE_BYTES_PER_TOKEN = 16_384
 """Generous size of a stored hidden state (8192 wide, 16 bits), for the free-space check."""
 SPARE_BYTES = 512 * 2**20
 """Room for item records, the output head and logs."""
-
-
-def new_run_id(now: datetime) -> str:
-    """Sorts by time and does not repeat: `20261121-052814-3f9a`."""
-    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 def run_suite(loaded: LoadedSuite, options: RunOptions, reporter: Reporter) -> RunManifest:

@@ -48,7 +48,7 @@ def _alike(now: ItemRecord, then: ItemRecord) -> bool:
     if now.answer is not None and then.answer is not None and now.answer.text != then.answer.text:
         return False
     pairs = [
-        (one.log_likelihood, other.log_likelihood, one.tokens)
+        (one.log_likelihood, other.log_likelihood, one.tokens or 0)
         for one, other in zip(now.options, then.options, strict=True)
     ]
     if now.document is not None and then.document is not None:

@@ -15,6 +15,7 @@ from harness.metrics.repeats import over_answers
 from harness.metrics.row import Metric, OptionScore, StoredBytes, TextScore
 from harness.metrics.table import METRICS, computed_by, lookup, of_kind
 from harness.suite.gate_model import Gate
+from harness.suite.imported_suites import import_problems
 from harness.suite.models import Suite
 from harness.suite.names import nearest
 from harness.suite.several_answers import several_answers, several_answers_of_lm_eval
@@ -30,6 +31,7 @@ SIZE = re.compile(r"\d+(\.\d+)?[KMG]i?B", re.IGNORECASE)
 
 def cross_check(suite: Suite) -> Found:
     """Every inconsistency between parts of the suite, as (location, message)."""
+    yield from import_problems(suite)
     yield from _variants(suite)
     yield from _before(suite)
     for name, task in suite.tasks.items():
@@ -53,7 +55,7 @@ def task_metrics(task: Task) -> tuple[str, ...] | None:
 
 
 def _variants(suite: Suite) -> Found:
-    if not suite.tasks:
+    if not suite.tasks and not suite.tasks_in_files:
         yield ("tasks",), "expected at least one task"
     for name, variant in suite.variants.items():
         where = ("variants", name)
@@ -165,16 +167,21 @@ def _gate(where: Place, gate: Gate, suite: Suite) -> Found:
         yield from _several(where, gate, metric, suite)
     elif gate.task is None:
         yield _without_task(where, gate, metric, suite)
-    elif gate.task not in suite.tasks:
-        yield (*where, "task"), _unknown("task", gate.task, tuple(suite.tasks))
     else:
-        yield from _quality(where, gate, metric, suite.tasks[gate.task])
+        yield from _on_task(where, gate, metric, suite, gate.task)
+
+
+def _on_task(where: Place, gate: Gate, metric: Metric | None, suite: Suite, task: str) -> Found:
+    if task in suite.tasks:
+        yield from _quality(where, gate, metric, suite.tasks[task])
+    elif not suite.tasks_in_files:
+        yield (*where, "task"), _unknown("task", task, tuple(suite.tasks))
 
 
 def _without_task(where: Place, gate: Gate, metric: Metric | None, suite: Suite) -> tuple[Place, str]:
     if metric is None:
         return (*where, "metric"), _unknown("metric", gate.metric, tuple(METRICS))
-    return where, f"{gate.metric} needs a task: one of {', '.join(suite.tasks)}"
+    return where, f"{gate.metric} needs a task" + (f": one of {', '.join(suite.tasks)}" if suite.tasks else "")
 
 
 def _retained(where: Place, gate: Gate, suite: Suite) -> Found:
@@ -197,6 +204,9 @@ def _measured(where: Place, gate: Gate, metric: Metric, suite: Suite) -> Found:
             f"{gate.metric} is timed in turns with the baseline and cannot be paired with an earlier run's timing.  "
             "Leave against out",
         )
+    if suite.imports:
+        yield (*where, "metric"), f"{gate.metric} is measured where a model runs, and these results are imported"
+        return
     at_load = isinstance(metric.computed, StoredBytes) and metric.computed.at_load
     if suite.speed is None and (not at_load or gate.workload is not None):
         yield where, f"{gate.metric} needs `speed:` in the suite"
@@ -216,7 +226,9 @@ def _quality(where: Place, gate: Gate, metric: Metric | None, task: Task) -> Fou
         yield where, f"{gate.form} needs slice: each, or one FIELD=VALUE that is held against the rest of {gate.task}"
     if gate.slice is not None:
         fields = task.slice_by
-        if not fields:
+        if task.imported is not None:  # the files may bring slices of their own
+            pass
+        elif not fields:
             yield (*where, "slice"), f"task {gate.task} has no slice_by"
         elif gate.slice != "each" and gate.slice.partition("=")[0] not in fields:
             yield (
@@ -239,7 +251,8 @@ def _several(where: Place, gate: Gate, metric: Metric | None, suite: Suite) -> F
         yield (*where, gate.form), f"several tasks can be judged together by {pooled}, not by {gate.form}"
     for name in gate.weights:
         if name not in suite.tasks:
-            yield (*where, "tasks"), _unknown("task", name, tuple(suite.tasks))
+            if not suite.tasks_in_files:
+                yield (*where, "tasks"), _unknown("task", name, tuple(suite.tasks))
             continue
         known = task_metrics(suite.tasks[name])
         if known is not None and gate.metric not in known:

@@ -19,7 +19,7 @@ from harness.suite.variant_model import Variant
 def quantization_words(variant: Variant) -> str:
     """`bitsandbytes 4-bit nf4 double quant`, `bfloat16`, or `as stored`."""
     if variant.quantize is None:
-        return variant.dtype or ("served" if variant.engine_row.model == "address" else "as stored")
+        return variant.dtype or {"address": "served", "results": "imported"}.get(variant.engine_row.model, "as stored")
     words = [variant.quantize.method]
     for name, value in variant.quantize.block().items():
         if name == "bits":
@@ -48,6 +48,8 @@ def made_words(card: Mapping[str, Any]) -> str:
 def task_definition(suite: Suite, task: str) -> str:
     """SHA-256 of a task as the suite defines it, of the seed its sample is drawn with and of the suite's own decoding
     rules where it may generate."""
+    if suite.tasks_in_files:
+        return ""
     parts: list[object] = [suite.seed, _as_first_written(suite.tasks[task])]
     if suite.decoding is not None and suite.tasks[task].kind in ("generate", "lm_eval"):
         parts.append(suite.decoding.model_dump(mode="json"))

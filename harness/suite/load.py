@@ -57,13 +57,18 @@ class LoadedSuite:
 
 def load_suite(path: Path) -> LoadedSuite:
     """Read and check a suite file. Raises `SuiteError` with every problem found."""
+    return parse_suite(read_suite_text(path), path)
+
+
+def read_suite_text(path: Path) -> str:
+    """A suite file's text, unchecked. Raises `SuiteError` for anything but a text file."""
     shown = str(path)
     try:
         if (kind := unreadable(path)) is not None:
             raise SuiteError((Problem(place=shown, key="", message=f"expected a file, got {kind}"),))
         if path.stat().st_size > MOST_BYTES:
             raise SuiteError((Problem(place=shown, key="", message="a suite of over 5 MB is no suite"),))
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise SuiteError(
             (Problem(place=shown, key="", message="no such suite file; `quantgate init MODEL` writes one"),)
@@ -74,7 +79,6 @@ def load_suite(path: Path) -> LoadedSuite:
     except OSError as error:
         message = f"could not be read: {error.strerror or error}"
         raise SuiteError((Problem(place=shown, key="", message=message),)) from error
-    return parse_suite(text, path)
 
 
 def parse_suite(text: str, path: Path) -> LoadedSuite:

@@ -6,7 +6,7 @@ and the nearest valid name live in `load.py`; what a metric means lives in `harn
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, cast
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -96,6 +96,15 @@ class Suite(Spec):
     gates: Annotated[tuple[Gate, ...], Field(strict=False)] = ()
     waivers: Annotated[tuple[Waiver, ...], Field(strict=False)] = ()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _imports_need_no_model(cls, value: object) -> object:
+        """Nothing is loaded, and the files say which tasks there are."""
+        variants = value.get("variants") if isinstance(value, dict) else None
+        if not isinstance(variants, dict) or not any(isinstance(v, dict) and "import" in v for v in variants.values()):
+            return value
+        return {"model": "", "tasks": {}, **cast(dict[str, object], value)}
+
     @model_validator(mode="after")
     def _one_baseline(self) -> Suite:
         flagged = [name for name, variant in self.variants.items() if variant.baseline]
@@ -110,6 +119,16 @@ class Suite(Spec):
     def baseline(self) -> str:
         """Name of the full-precision variant that every candidate is compared with."""
         return next(name for name, variant in self.variants.items() if variant.baseline)
+
+    @property
+    def imports(self) -> bool:
+        """Whether its results are imported: then those of every variant are."""
+        return self.variants[self.baseline].imported is not None
+
+    @property
+    def tasks_in_files(self) -> bool:
+        """Whether the suite names no task, and those of the imported files count: known once they are read."""
+        return self.imports and not self.tasks
 
     @property
     def candidates(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from harness.suite.gate_model import Gate, Waiver
 from harness.suite.models import DecodingRules, Speed, SpeedWorkload, Suite
 from harness.suite.quantize_block import MODELS, Calibration, Quantization
 from harness.suite.task_model import Choice, Generate, Perplexity, Sampling, Task
-from harness.suite.variant_model import Base, Endpoint, LlamaCpp, Variant
+from harness.suite.variant_model import Base, Endpoint, Import, LlamaCpp, Variant
 
 _CHILDREN: dict[type[BaseModel], dict[str, type[BaseModel]]] = {
     Suite: {
@@ -23,7 +23,7 @@ _CHILDREN: dict[type[BaseModel], dict[str, type[BaseModel]]] = {
         "gates": Gate,
         "waivers": Waiver,
     },
-    Variant: {"quantize": Quantization, "endpoint": Endpoint, "llama_cpp": LlamaCpp},
+    Variant: {"quantize": Quantization, "endpoint": Endpoint, "llama_cpp": LlamaCpp, "import": Import},
     Quantization: {"calibration": Calibration},
     Task: {"choice": Choice, "generate": Generate, "perplexity": Perplexity, "sampling": Sampling},
     Generate: {"sampling": Sampling},
@@ -48,7 +48,7 @@ def keys_at(where: Sequence[str | int], method: str | None = None) -> tuple[str,
         skip = step in _NAMED
     if model is Quantization and method in MODELS:
         model = MODELS[method]
-    return tuple(model.model_fields)
+    return tuple(field.alias or name for name, field in model.model_fields.items())
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

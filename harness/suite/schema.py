@@ -24,8 +24,8 @@ PERCENT = {"type": "string", "pattern": r"^\s*[0-9.]+\s*%$"}
 
 
 def suite_schema() -> dict[str, Any]:
-    """Schema of a suite file; keys that take a relative amount also take a percentage, `base` also a string,
-    `noise_floor` also a boolean."""
+    """Schema of a suite file; keys that take a relative amount also take a percentage, `base` and `import` also a
+    string, `noise_floor` also a boolean."""
     schema = _draft07(_described(Suite.model_json_schema()))
     gate = schema["definitions"]["Gate"]["properties"]
     for key, form in FORMS.items():
@@ -38,6 +38,11 @@ def suite_schema() -> dict[str, Any]:
     for metric in (one, several["items"]):
         metric["anyOf"] = [{"enum": list(computed_by(TextScore))}, {"pattern": f"^{OVER_ANSWERS.pattern}$"}]
     schema["properties"]["base"]["anyOf"].insert(0, {"type": "string"})
+    schema["definitions"]["Variant"]["properties"]["import"]["anyOf"].insert(0, {"type": "string"})
+    every = {"variants": {"additionalProperties": {"required": ["import"]}}}
+    run = [key for key in schema["required"] if key not in ("suite", "variants")]
+    schema["required"] = ["suite", "variants"]
+    schema["anyOf"] = [{"required": run}, {"properties": every}]
     schema["properties"]["noise_floor"] |= {
         "anyOf": [{"type": "boolean"}, {"$ref": "#/definitions/NoiseFloor"}],
         "default": True,
@@ -51,7 +56,9 @@ def _described(schema: dict[str, Any]) -> dict[str, Any]:
     models = {model.__name__: model for root in (Spec, Quantization, Calibration) for model in _family(root)}
     for name, node in {Suite.__name__: schema, **schema["$defs"]}.items():
         for cls in reversed(models[name].__mro__ if name in models else ()):
-            for field, text in _docstrings(cls).items():
+            for attribute, text in _docstrings(cls).items():
+                known = models[name].model_fields.get(attribute)
+                field = attribute if known is None else known.alias or attribute
                 if field in node.get("properties", {}):
                     node["properties"][field].setdefault("description", text)
     return schema

@@ -85,14 +85,19 @@ class Perplexity(Spec):
     divergence: bool = True
 
 
+KINDS = ("choice", "generate", "perplexity", "lm_eval", "imported")
+
+
 class Task(Spec):
-    """The questions for every variant. Exactly one of choice, generate, perplexity, lm_eval."""
+    """The questions for every variant. Exactly one of choice, generate, perplexity, lm_eval, imported."""
 
     choice: Choice | None = None
     generate: Generate | None = None
     perplexity: Perplexity | None = None
     lm_eval: str | None = None
     """Name of an lm-eval task, or the path of an lm-eval YAML (relative to the suite)."""
+    imported: Annotated[str | None, Field(exclude_if=lambda imported: imported is None)] = None
+    """Name of the task in the imported files, where every variant is imported."""
     num_few_shot: Annotated[int, Field(ge=0)] | None = None
     """lm_eval only: overrides the task's own number of examples."""
     apply_chat_template: bool = False
@@ -114,10 +119,10 @@ class Task(Spec):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Task:
-        kinds = [k for k in ("choice", "generate", "perplexity", "lm_eval") if getattr(self, k) is not None]
+        kinds = [k for k in KINDS if getattr(self, k) is not None]
         if len(kinds) != 1:
             raise ValueError(
-                "expected exactly one of choice, generate, perplexity, lm_eval, "
+                f"expected exactly one of {', '.join(KINDS)}, "
                 + (f"got {' and '.join(kinds)}" if kinds else "got none")
             )
         if self.lm_eval is None and (self.num_few_shot is not None or self.apply_chat_template):
@@ -129,7 +134,9 @@ class Task(Spec):
         return self
 
     @property
-    def kind(self) -> Literal["choice", "generate", "perplexity", "lm_eval"]:
+    def kind(self) -> Literal["choice", "generate", "perplexity", "lm_eval", "imported"]:
+        if self.imported is not None:
+            return "imported"
         if self.choice is not None:
             return "choice"
         if self.generate is not None:

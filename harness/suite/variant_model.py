@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from harness.engines.registry import ENGINES, SERVERS, EngineRow, deduced
+from harness.engines.registry import ENGINES, IMPORTED, SERVERS, EngineRow, deduced
+from harness.imports.shape import READERS
 from harness.suite.quantize_block import AnyQuantization, Quantization
 from harness.suite.values import Names, Scalar, Spec
 
@@ -28,9 +29,10 @@ if TYPE_CHECKING:
     Quantize = Quantization
     EngineName = str
     ServerName = str
+    ReaderName = str
 else:
     Quantize = AnyQuantization
-    EngineName, ServerName = Literal[tuple(ENGINES)], Literal[SERVERS]
+    EngineName, ServerName, ReaderName = Literal[tuple(ENGINES)], Literal[SERVERS], Literal[tuple(READERS)]
 
 
 class Endpoint(Spec):
@@ -58,6 +60,22 @@ class LlamaCpp(Spec):
     n_batch: Annotated[int, Field(ge=1)] | None = None
     """Tokens per decode call."""
     shared_prefix: bool = False
+
+
+class Import(Spec):
+    """Results that were computed elsewhere."""
+
+    path: str
+    """Folder or file, relative to the suite."""
+    format: ReaderName | None = None
+    """By the files that are there when left out."""
+
+
+def _as_import(value: object) -> object:
+    """A plain string is the path."""
+    if value is not None and not isinstance(value, str | dict | Import):
+        raise ValueError(f"expected a folder or file of results, or a mapping with path and format, got {value!r}")
+    return {"path": value} if isinstance(value, str) else value
 
 
 LONGEST_VARIABLE = 24
@@ -91,24 +109,30 @@ class Variant(Spec):
     """How this variant is quantized: while loading, or by making a checkpoint first."""
     quantized: bool | None = None
     """Whether the loaded model must hold quantized modules. When left out: yes with `quantize`, and yes for a
-    non-baseline variant with a `path` of its own and no `dtype`; otherwise no. Never for a served model, which
-    does not show its weights."""
+    non-baseline variant with a `path` of its own and no `dtype`; otherwise no. Never for a served model or imported
+    results, which do not show weights."""
     device: str = "auto"
     device_map: str | dict[str, str | int] | None = None
     max_memory: dict[str, str] | None = None
     trust_remote_code: bool | None = None
     script: dict[str, Scalar] | None = None
     """Only for `engine: scripted` (tests): the fake model's script."""
+    imported: Annotated[Import | None, BeforeValidator(_as_import)] = Field(
+        default=None, alias="import", exclude_if=lambda imported: imported is None
+    )
+    """Results that another program computed for this variant: then nothing is run."""
 
     @property
     def engine_row(self) -> EngineRow:
         """The engine, named or deduced."""
+        if self.imported is not None:
+            return IMPORTED
         method_engine = self.quantize.row.engine if self.quantize is not None else None
         return ENGINES[self.engine or deduced(url=self.url, method_engine=method_engine, path=self.path)]
 
     def must_be_quantized(self) -> bool:
         """Whether finding no quantized module makes this variant INVALID."""
-        if self.engine_row.model == "address":
+        if self.engine_row.model in ("address", "results"):
             return False
         if self.quantized is not None:
             return self.quantized

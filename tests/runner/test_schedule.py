@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from harness.records.runs import new_run_id
 from harness.runner.eta import Amount, WorkItem
 from harness.runner.progress import Silent
 from harness.runner.run_options import RunOptions
-from harness.runner.schedule import new_run_id, run_suite
+from harness.runner.schedule import run_suite
 from harness.suite.load import load_suite
 
 SPEED = {"workloads": [{"batch": 1, "prompt_tokens": 8, "new_tokens": 4}], "pairs": 2}

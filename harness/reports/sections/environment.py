@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.notation import NONE, byte_size, duration, significant
-from harness.records.evaluation_manifest import EngineFacts, batch_words
+from harness.records.evaluation_manifest import EngineFacts, ImportFacts, batch_words
 from harness.records.verdict import TaskFacts, Verdict
 from harness.reports import wording
 from harness.reports.blocks import Facts, Panels, Section
@@ -49,12 +49,15 @@ def _host(verdict: Verdict) -> Pairs:
 def _task(task: TaskFacts) -> str:
     too_long = f", {task.too_long:,} too long to ask" if task.too_long else ""
     notes = "".join(f"; note: {note}" for note in task.notes)
-    return f"{task.kind}, {task.items:,} items, {task.tokens:,} tokens{too_long}; {task.source}{notes}"
+    tokens = f", {task.tokens:,} tokens" if task.tokens else ""  # imported results do not say how many
+    return f"{task.kind}, {task.items:,} items{tokens}{too_long}; {task.source}{notes}"
 
 
 def _engine(facts: EngineFacts | None) -> Pairs:
     if facts is None:
         return [("engine", NONE)]
+    if facts.imported is not None:
+        return _imported(facts.imported, facts.notes)
     sizes = [NONE if size is None else byte_size(size) for size in (facts.weight_bytes, facts.disk_bytes)]
     return [
         ("engine", f"{facts.engine}, {facts.scoring_path} scoring"),
@@ -77,6 +80,17 @@ def _engine(facts: EngineFacts | None) -> Pairs:
         ("not finite", ", ".join(facts.non_finite)),
         ("versions", ", ".join(f"{name} {version}" for name, version in sorted(facts.versions.items()))),
         *(("note", note) for note in facts.notes),
+    ]
+
+
+def _imported(imported: ImportFacts, notes: tuple[str, ...]) -> Pairs:
+    """What the files say; nothing of it was seen here."""
+    return [
+        ("results", f"imported, computed by {imported.library} {imported.version}".strip()),
+        ("model", f"{imported.model} (as the files say)"),
+        *imported.noted.items(),
+        *(("file", f"{name}, SHA-256 {digest[:16]}") for name, digest in imported.files.items()),
+        *(("note", note) for note in notes),
     ]
 
 
