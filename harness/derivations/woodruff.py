@@ -1,4 +1,4 @@
-"""A quantile of KL over tokens, with Woodruff's interval; the largest KL, which is exact."""
+"""A quantile over tokens, of KL or of Δp, with Woodruff's interval; the largest KL, which is exact."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from harness.derivations.shapes import Derivation, Sheet
+from harness.metrics.row import VALUE_WORDS, TokenQuantile
 from harness.samples.documents import Divergence, DocumentPairs
 from harness.samples.measures import woodruff
 from harness.stats import DocumentMean
@@ -21,14 +22,14 @@ def largest(divergence: Divergence) -> Derivation:
     return sheet.derivation("exact: the largest value seen")
 
 
-def quantile(documents: DocumentPairs, divergence: Divergence, probability: float, *, alpha: float) -> Derivation:
+def quantile(documents: DocumentPairs, divergence: Divergence, way: TokenQuantile, *, alpha: float) -> Derivation:
     """The share of tokens up to the quantile, its bounds, and the quantiles there."""
-    level, below = woodruff(documents, divergence, probability, alpha=alpha)
-    values, sheet = divergence.values, Sheet("Counted", alpha=alpha, Σw=float(documents.tokens.sum()))
+    level, below = woodruff(documents, divergence, way, alpha=alpha)
+    values, sheet = divergence.of(way.of), Sheet("Counted", alpha=alpha, Σw=float(documents.tokens.sum()))
     up_to = float((values <= level.value).sum())
-    sheet.counted("N", values.size, "scored tokens, each with its KL in nats")
+    sheet.counted("N", values.size, f"scored tokens, each with its {VALUE_WORDS[way.of]}")
     sheet.counted("G", below.documents, "documents")
-    sheet.counted("p", probability, "of the quantile")
+    sheet.counted("p", way.probability, "of the quantile")
     sheet.counted("x_p", level.value, "the p-quantile of all N values, between the two nearest by straight line")
     sheet.step("F", "share of tokens up to x_p", "{at_most} / {Σw}", below.mean, at_most=up_to)
     if math.isfinite(below.se):

@@ -211,13 +211,17 @@ class WindowScore:
     """Sums and per-position values over the scored positions of one window. Logarithms are natural.
 
     The divergence fields are None unless baseline states were given. KL is KL(P_baseline || P_variant) over
-    the whole vocabulary in nats; delta_p is p_variant(true token) - p_baseline(true token).
+    the whole vocabulary in nats; delta_p is p_variant(true token) - p_baseline(true token); ear is
+    sum min(P_baseline, P_variant), the expected acceptance of a speculated token; the tops are most likely tokens.
     """
 
     log_probs: tuple[float, ...]
     kl: tuple[float, ...] | None = None
     top1_agree: tuple[bool, ...] | None = None
     delta_p: tuple[float, ...] | None = None
+    ear: tuple[float, ...] | None = None
+    baseline_top: tuple[int, ...] | None = None
+    top: tuple[int, ...] | None = None
 
 
 DIVERGENCES = tuple(each.name for each in fields(WindowScore) if each.name != "log_probs")

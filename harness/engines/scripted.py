@@ -163,7 +163,16 @@ class ScriptedEngine:
             return WindowScore(log_probs=log_probs)
         kl = tuple(float(value) for value in source.exponential(abs(shift) + 1e-6, count))
         agree = tuple(bool(value) for value in source.random(count) > abs(shift))
-        return WindowScore(log_probs=log_probs, kl=kl, top1_agree=agree, delta_p=(-shift / 10,) * count)
+        true = window.tokens[window.scored_from :]
+        return WindowScore(
+            log_probs=log_probs,
+            kl=kl,
+            top1_agree=agree,
+            delta_p=(-shift / 10,) * count,
+            ear=tuple(math.nan if math.isnan(value) else max(0.0, 1 - math.sqrt(value / 2)) for value in kl),
+            baseline_top=true,
+            top=tuple(token if same else token + 1 for token, same in zip(true, agree, strict=True)),
+        )
 
     def generate(self, requests: Sequence[GenerateRequest]) -> list[Generation]:
         self._count(requests)

@@ -103,8 +103,8 @@ def _of_documents(sample: DocumentSample, alpha: float) -> Derivation:
     match METRICS[metric].computed:
         case TokenMaximum():
             return woodruff.largest(divergence)
-        case TokenQuantile(probability=probability):
-            return woodruff.quantile(documents, divergence, probability, alpha=alpha)
+        case TokenQuantile() as way:
+            return woodruff.quantile(documents, divergence, way, alpha=alpha)
         case TokenMean() as way:
             level = divergence_level(documents, metric, alpha=alpha)
             return document_ratio.mean_divergence(documents, divergence, way, level, alpha=alpha)

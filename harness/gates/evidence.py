@@ -258,6 +258,11 @@ def _documents(gate: Gate, documents: DocumentPairs, kind: Kind, against: str) -
             "no divergence was measured (perplexity.divergence is false, by document slice, or an engine that shows no "
             "whole distribution: a server, vLLM)"
         )
+    elif kind == "divergence" and documents.divergence is not None and not documents.divergence.has(gate.metric):
+        found = Judgement.none(
+            f"{gate.metric} was not measured: these evaluations were stored by a version that did not keep it; run the "
+            "suite again, which computes them again as long as a gate asks for it"
+        )
     return Evidence(sample=found)
 
 

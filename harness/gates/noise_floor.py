@@ -71,7 +71,7 @@ def _documents(documents: DocumentPairs, alpha: float) -> Iterator[NoiseMeasure]
     for row in of_kind("perplexity", "divergence"):
         if row.kind == "perplexity":
             value = abs(increase_of(documents, row.name, alpha=alpha).value)
-        elif documents.divergence is not None:
+        elif documents.divergence is not None and documents.divergence.has(row.name):
             value = divergence_level(documents, row.name, alpha=alpha).value
         else:
             continue

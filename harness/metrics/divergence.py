@@ -35,6 +35,17 @@ def _quantile(name: str, probability: float, description: str, marked: str | Non
     )
 
 
+def _delta_p(percent: int) -> Metric:
+    return Metric(
+        name=f"delta_p_p{percent}",
+        kind="divergence",
+        unit="fraction",
+        description=f"percentile {percent} of the change of the true token's probability",
+        computed=TokenQuantile(probability=percent / 100, of="delta_p_values"),
+        higher_is_better=True,
+    )
+
+
 DIVERGENCES = (
     Metric(
         name="kl_mean",
@@ -60,6 +71,15 @@ DIVERGENCES = (
         neutral=1.0,
     ),
     Metric(
+        name="ear_mean",
+        kind="divergence",
+        unit="fraction",
+        description="mean of Σ min(p, q): the share of speculated tokens that the other model is expected to accept",
+        computed=TokenMean(field="ear", summed="Σ min(p_baseline, p_candidate) summed over the document", scale=1.0),
+        higher_is_better=True,
+        neutral=1.0,
+    ),
+    Metric(
         name="delta_p_mean",
         kind="divergence",
         unit="fraction",
@@ -74,4 +94,5 @@ DIVERGENCES = (
         description="RMS change of the true token's probability",
         computed=TokenMean(field="delta_p_squared", summed="Δp² of the true token summed over the document", root=True),
     ),
+    *map(_delta_p, (1, 5, 10, 90, 95, 99)),
 )

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 Kind = Literal["binary", "graded", "perplexity", "divergence", "speed", "memory"]
 """What a metric's values are, which decides the gates that fit and the statistics behind them."""
-KL_VALUES = "kl_values (base64 of little-endian float32, one a token)"
+TokenValues = Literal["kl_values", "delta_p_values"]
+"""What is stored of every scored token: fields of `DocumentScore`."""
+STORED_VALUES: dict[TokenValues, str] = {
+    "kl_values": "kl_values (base64 of little-endian float32, one a token)",
+    "delta_p_values": "delta_p_values (base64 of little-endian float16, one a token)",
+}
+VALUE_WORDS: dict[TokenValues, str] = {"kl_values": "KL in nats", "delta_p_values": "Δp of the true token"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,22 +97,37 @@ class TokenMean:
 
     @property
     def stored(self) -> str:
-        return f"{self.field}, document.tokens" if self.field is not None else KL_VALUES
+        return f"{self.field}, document.tokens" if self.field is not None else STORED_VALUES["kl_values"]
+
+    @property
+    def needs(self) -> str:
+        """The field of `DocumentScore` that it cannot do without."""
+        return self.field or "kl_values"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenQuantile:
-    """Quantile of the scored tokens' KL, with Woodruff's interval over documents."""
+    """Quantile of what is stored of the scored tokens, with Woodruff's interval over documents."""
 
     probability: float
-    stored: ClassVar[str] = KL_VALUES
+    of: TokenValues = "kl_values"
+
+    @property
+    def stored(self) -> str:
+        return STORED_VALUES[self.of]
+
+    @property
+    def needs(self) -> str:
+        """As `TokenMean.needs`."""
+        return self.of
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenMaximum:
     """The largest KL of a scored token: exact, without an interval."""
 
-    stored: ClassVar[str] = KL_VALUES
+    needs: ClassVar[str] = "kl_values"
+    stored: ClassVar[str] = STORED_VALUES["kl_values"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +155,8 @@ class StoredBytes:
     """Known once the model is loaded and the same on every machine: no timed workload is needed."""
 
 
-DocumentFigure = Likelihood | TokenMean | TokenQuantile | TokenMaximum
+TokenFigure = TokenMean | TokenQuantile | TokenMaximum
+DocumentFigure = Likelihood | TokenFigure
 Computation = OptionScore | TextScore | OverAnswers | DocumentFigure | TimedFigure | StoredBytes
 
 

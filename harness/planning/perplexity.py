@@ -21,6 +21,11 @@ from harness.suite.locations import resolve_file
 
 BEGINNING = 400
 """Characters of a document kept for people."""
+MOST_DIVERGENT = 8
+"""Tokens of a document whose most likely tokens are kept: those with the highest KL."""
+TOPS = ("baseline_top", "top")
+KL_FORMAT, DELTA_P_FORMAT, TOPS_FORMAT = "f", "e", "I"
+"""As `struct` names float32, float16 and uint32."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,25 +134,42 @@ def document_record(item: PlannedItem, scores: Sequence[WindowScore]) -> ItemRec
     nll: float | None = -math.fsum(log_probs)
     if not math.isfinite(nll or 0.0):
         nll = None
-    kl = top1 = delta = delta_squared = values = None
+    found: dict[str, int | float | str] = {}
     if nll is not None and scores and all(score.kl is not None for score in scores):
-        divergences = [value for score in scores for value in score.kl or ()]
-        deltas = [value for score in scores for value in score.delta_p or ()]
-        if all(map(math.isfinite, divergences)) and all(map(math.isfinite, deltas)):
-            kl = math.fsum(divergences)
-            top1 = sum(agree for score in scores for agree in score.top1_agree or ())
-            delta = math.fsum(deltas)
-            delta_squared = math.fsum(value * value for value in deltas)
-            values = base64.b64encode(struct.pack(f"<{len(divergences)}f", *divergences)).decode()
-        else:
-            nll = None
-    document = DocumentScore(
-        nll=nll,
-        tokens=len(log_probs),
-        kl=kl,
-        top1_agree=top1,
-        delta_p=delta,
-        delta_p_squared=delta_squared,
-        kl_values=values,
-    )
+        measured = _divergence(scores)
+        nll, found = (None, found) if measured is None else (nll, measured)
+    document = DocumentScore.model_validate({"nll": nll, "tokens": len(log_probs), **found})
     return ItemRecord(item=item.item, prompt_hash=item.prompt_hash, document=document, metrics={})
+
+
+def _divergence(scores: Sequence[WindowScore]) -> dict[str, int | float | str] | None:
+    """Fields of `DocumentScore` over all windows; None where a value is not finite."""
+    kl, delta, ear = (joined(scores, name) for name in ("kl", "delta_p", "ear"))
+    agree, tops = joined(scores, "top1_agree"), list(zip(*(joined(scores, each) for each in TOPS), strict=True))
+    if not all(math.isfinite(value) for values in (kl, delta, ear) for value in values):
+        return None
+    found: dict[str, int | float | str] = {
+        "kl": math.fsum(kl),
+        "top1_agree": int(sum(agree)),
+        "delta_p": math.fsum(delta),
+        "delta_p_squared": math.fsum(value * value for value in delta),
+        "kl_values": packed(KL_FORMAT, kl),
+    }
+    if ear:
+        found["ear"] = math.fsum(ear)
+    if len(delta) == len(kl):
+        found["delta_p_values"] = packed(DELTA_P_FORMAT, delta)
+    if tops:
+        first = sorted(range(len(kl)), key=lambda place: (-kl[place], place))[:MOST_DIVERGENT]
+        found["tops"] = packed(TOPS_FORMAT, [number for place in first for number in (place, *map(int, tops[place]))])
+    return found
+
+
+def joined(scores: Sequence[WindowScore], name: str) -> list[float]:
+    """A divergence field over all windows; empty where an engine gives none."""
+    return [value for score in scores for value in getattr(score, name) or ()]
+
+
+def packed(kind: str, values: Sequence[float]) -> str:
+    """In base64: little-endian numbers of one kind of `struct`'s."""
+    return base64.b64encode(struct.pack(f"<{len(values)}{kind}", *values)).decode()

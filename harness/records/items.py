@@ -79,6 +79,14 @@ class TextAnswer(Model):
     """What the task's first metric gives for this answer alone, where there are several to the item."""
 
 
+def _missing(value: object) -> bool:
+    return value is None
+
+
+Later = Field(default=None, exclude_if=_missing)
+"""Of a field that earlier versions did not have: not written where there is nothing in it."""
+
+
 class DocumentScore(Model):
     """Teacher-forced scoring of one document."""
 
@@ -93,6 +101,17 @@ class DocumentScore(Model):
     delta_p_squared: float | None = None
     kl_values: str | None = None
     """KL of every scored token: base64 of little-endian float32, for quantiles and the histogram."""
+    ear: Annotated[float | None, Later] = None
+    """Sum over the scored tokens of EAR, Σ min(p_baseline, p_variant). None in records from before it was measured."""
+    delta_p_values: Annotated[str | None, Later] = None
+    """p_variant - p_baseline of every scored token: base64 of little-endian float16, for percentiles. None as `ear`."""
+    tops: Annotated[str | None, Later] = None
+    """Of the tokens with the highest KL, three little-endian uint32 each in base64: the token's place among the scored
+    ones, and the most likely token of the baseline and of the variant there. None as `ear`."""
+
+
+PACKED = frozenset({"kl_values", "delta_p_values", "tops"})
+"""Fields of `DocumentScore` that hold numbers of many tokens as text."""
 
 
 class ItemRecord(Model):

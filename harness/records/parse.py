@@ -28,7 +28,7 @@ from harness.records.columns import (
     Objects,
     PlanColumns,
 )
-from harness.records.items import DocumentScore, PlannedItem
+from harness.records.items import PACKED, DocumentScore, PlannedItem
 
 BATCH_BYTES = 8_000_000
 """JSON that is parsed at once; it takes about four times that in memory."""
@@ -144,7 +144,7 @@ def _records(chunks: Chunks, metrics: Sequence[str]) -> tuple[Any, list[_Written
             "answer": answer,
             "repeats": pyarrow.list_(answer),
             "document": pyarrow.struct(
-                {name: text if name == "kl_values" else number for name in DocumentScore.model_fields}
+                {name: text if name in PACKED else number for name in DocumentScore.model_fields}
             ),
             "metrics": pyarrow.struct(dict.fromkeys(metrics, pyarrow.struct({"kind": text, "value": number}))),
         }

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from harness.errors import RecordError
 from harness.planning.identity import evaluation_key
 from harness.planning.task_plan import TaskPlan
 from harness.records.evaluation_manifest import IDENTITY_SCHEMA, Identity
 from harness.records.store import Store
 from harness.runner.variants import RunVariant
+from harness.samples.documents import divergence_field
+from harness.suite.gate_model import Gate
+
+NOTHING: Mapping[str, frozenset[str]] = {}
 
 EARLIER = (
     "what was stored before is of a version that knew less of what decides an answer: its runs stay as they are, and "
@@ -25,20 +31,55 @@ def is_of_earlier_version(store: Store, suite: str) -> bool:
     return any(each is not None and each.identity.schema_version < IDENTITY_SCHEMA for each in found)
 
 
+def _at(plain: Identity, attempt: str) -> Identity:
+    return plain if plain.attempt == attempt else plain.model_copy(update={"attempt": attempt})
+
+
+def fields_asked(gates: Iterable[Gate]) -> dict[str, frozenset[str]]:
+    """Task to the fields of `DocumentScore` that gates on its divergence need."""
+    found: dict[str, frozenset[str]] = {}
+    for gate in gates:
+        field = divergence_field(gate.metric)
+        if gate.task is not None and field is not None:
+            found[gate.task] = found.get(gate.task, frozenset()) | {field}
+    return found
+
+
+def lacking(store: Store, key: str, asked: frozenset[str]) -> bool:
+    """Whether a whole evaluation has a divergence without what is asked, because an earlier version computed a part of
+    it. Raises `RecordError` for damaged records."""
+    if store.evaluation(key) is None:
+        return False
+    chunks = store.chunks(key)
+    documents = (
+        record.document
+        for number, (_, payload) in enumerate(chunks.payloads(), start=1)
+        for record in chunks.records(number, payload)
+    )
+    return any(
+        document is not None and document.kl is not None and any(getattr(document, name) is None for name in asked)
+        for document in documents
+    )
+
+
 class Keys:
     """The keys of one run. An evaluation that this run has begun keeps its key until the run ends."""
 
-    def __init__(self, store: Store, tokenizer: str, run: str, *, fresh: bool) -> None:
-        """`tokenizer`: identity of the plan's; `fresh`: nothing that earlier runs stored is used."""
-        self._store, self._tokenizer, self._run, self._fresh = store, tokenizer, run, fresh
+    def __init__(
+        self, store: Store, tokenizer: str, run: str, *, fresh: bool, asked: Mapping[str, frozenset[str]] = NOTHING
+    ) -> None:
+        """`tokenizer`: identity of the plan's; `fresh`: nothing that earlier runs stored is used. `asked`: as
+        `fields_asked` has them; a stored evaluation that lacks one is computed again."""
+        self._store, self._tokenizer, self._run, self._fresh, self._asked = store, tokenizer, run, fresh, asked
         self._attempts: dict[str, str] = {}
         self._renewed: set[str] = set()
+        self._lacking: dict[str, frozenset[str]] = {}
 
     def identity(self, variant: RunVariant, plan: TaskPlan, baseline: str | None) -> Identity:
         """`baseline`: key of the evaluation whose states are used, as in `Identity`."""
         plain = variant.identity(plan, self._tokenizer, baseline)
-        attempt = self._attempt(variant, evaluation_key(plain))
-        return plain.model_copy(update={"attempt": attempt}) if attempt else plain
+        attempt = self._attempt(variant, plan, plain)
+        return _at(plain, attempt)
 
     def key(self, variant: RunVariant, plan: TaskPlan, baseline: str | None) -> str:
         return evaluation_key(self.identity(variant, plan, baseline))
@@ -59,15 +100,27 @@ class Keys:
         if identity.attempt == self._run:
             self._store.save_attempt(evaluation_key(identity.model_copy(update={"attempt": ""})), self._run)
 
+    def why_again(self, identity: Identity) -> str:
+        """Why this run computes what is stored already; empty where it does not, or where all is computed again."""
+        asked = self._lacking.get(evaluation_key(_at(identity, "")))
+        if asked is None or identity.attempt != self._run:
+            return ""
+        return f"gates ask for {', '.join(sorted(asked))}, which what is stored does not have: it is computed again"
+
     def renew(self, variant: RunVariant) -> None:
         """What is stored of the variant is another model's: all of it is computed again."""
         self._renewed.add(variant.name)
 
-    def _attempt(self, variant: RunVariant, key: str) -> str:
+    def _attempt(self, variant: RunVariant, plan: TaskPlan, plain: Identity) -> str:
         if self._is_mine(variant):
             return self._run
+        key = evaluation_key(plain)
         if key not in self._attempts:
-            self._attempts[key] = self._store.latest_attempt(key)
+            latest = self._store.latest_attempt(key)
+            asked = frozenset() if variant.spec.baseline or not plain.baseline else self._asked.get(plan.name)
+            if asked and lacking(self._store, evaluation_key(_at(plain, latest)), asked):
+                self._lacking[key], latest = asked, self._run
+            self._attempts[key] = latest
         return self._attempts[key]
 
     def _is_mine(self, variant: RunVariant) -> bool:

@@ -18,7 +18,7 @@ from harness.records.runs import new_run_id
 from harness.records.store import Store
 from harness.runner.abba_timing import Timer, speed_key
 from harness.runner.base_model import NAME, resolve_base
-from harness.runner.evaluation_keys import EARLIER, Keys, is_of_earlier_version
+from harness.runner.evaluation_keys import EARLIER, Keys, fields_asked, is_of_earlier_version
 from harness.runner.generation_settings import decoding_notes, rules_for
 from harness.runner.host import Usage, is_idle, this_host
 from harness.runner.missing_work import missing_work
@@ -71,7 +71,9 @@ class _Run:
             suite=loaded.suite,
             baseline=baseline,
             plans=self._plan(baseline, tokenizer, store),
-            keys=Keys(store, tokenizer.identity, self.run_id, fresh=options.fresh),
+            keys=Keys(
+                store, tokenizer.identity, self.run_id, fresh=options.fresh, asked=fields_asked(loaded.suite.gates)
+            ),
             store=store,
             host=this_host(),
             reporter=reporter,

@@ -102,6 +102,8 @@ class VariantEvaluator:
             if manifest is not None:
                 self._run.reporter.say(f"{variant.name} · {plan.name}: {manifest.items} items, already there")
             elif self._may_ask(session, found):
+                if again := self._run.keys.why_again(identity):
+                    self._run.reporter.say(f"{variant.name} · {plan.name}: {again}")
                 self._run.keys.begin(identity)
                 manifest = evaluate(
                     self._run,

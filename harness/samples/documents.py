@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.metrics.row import Likelihood, TokenMean
-from harness.metrics.table import computed_by
+from harness.metrics.row import Likelihood, TokenFigure, TokenMean, TokenValues
+from harness.metrics.table import METRICS, computed_by
 from harness.records.columns import Floats, Indices
 from harness.records.items import DocumentScore
 from harness.records.measures import Histogram
@@ -19,6 +19,12 @@ from harness.samples.pairs import Pairs
 
 KL_EDGES = tuple(10.0**exponent for exponent in np.arange(-6, 1.51, 0.25))
 """Edges of the KL histogram in nats, four a decade."""
+
+
+def divergence_field(metric: str) -> str | None:
+    """The field of `DocumentScore` that a divergence cannot do without; None for another metric."""
+    row = METRICS.get(metric)
+    return row.computed.needs if row is not None and isinstance(row.computed, TokenFigure) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +36,20 @@ class Divergence:
     values: Floats
     """KL(baseline || candidate) of every scored token."""
     lengths: tuple[int, ...]
+    delta_p: Floats | None = None
+    """Δp of every scored token; None where a document's record is from before it was kept. Then `sums` lacks `ear`."""
+
+    def of(self, field: TokenValues) -> Floats:
+        """What is stored of every scored token. Raises KeyError where it was not measured."""
+        found = {"kl_values": self.values, "delta_p_values": self.delta_p}[field]
+        if found is None:
+            raise KeyError(field)
+        return found
+
+    def has(self, metric: str) -> bool:
+        """Whether what the metric needs was measured of every document."""
+        field = divergence_field(metric)
+        return field in self.sums or (self.delta_p is not None if field == "delta_p_values" else field == "kl_values")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,21 +133,24 @@ def _divergence(documents: Sequence[DocumentScore]) -> Divergence | None:
         return None
     values = [decode_values(document.kl_values or "") for document in documents]
     fields = [each.field for each in computed_by(TokenMean).values() if each.field is not None]
+    sums = {name: [getattr(each, name) for each in documents] for name in fields}
+    moved = [each.delta_p_values for each in documents if each.delta_p_values is not None]
     return Divergence(
-        sums={name: np.asarray([getattr(each, name) for each in documents], dtype=np.float64) for name in fields},
+        sums={name: np.asarray(each, dtype=np.float64) for name, each in sums.items() if None not in each},
         values=np.concatenate(values),
         lengths=tuple(len(each) for each in values),
+        delta_p=np.concatenate([decode_values(each, "<f2") for each in moved]) if len(moved) == len(values) else None,
     )
 
 
-def decode_values(text: str) -> Floats:
-    """Per-token values from their stored form (base64 of little-endian float32)."""
-    return np.frombuffer(base64.b64decode(text), dtype="<f4").astype(np.float64)
+def decode_values(text: str, kind: str = "<f4") -> Floats:
+    """Per-token values from their stored form (base64, little-endian)."""
+    return np.frombuffer(base64.b64decode(text), dtype=kind).astype(np.float64)
 
 
-def below_by_document(divergence: Divergence, threshold: float) -> Floats:
-    """How many positions of each document have KL <= threshold, [G]."""
-    return _by_document(divergence, divergence.values <= threshold)
+def below_by_document(divergence: Divergence, threshold: float, field: TokenValues = "kl_values") -> Floats:
+    """How many positions of each document have a value <= threshold, [G]."""
+    return _by_document(divergence, divergence.of(field) <= threshold)
 
 
 def sums_of(divergence: Divergence, mean: TokenMean) -> Floats:

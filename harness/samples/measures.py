@@ -175,13 +175,13 @@ def divergence_level(documents: DocumentPairs, metric: str, *, alpha: float) -> 
     """A divergence figure with its interval. Quantiles: Woodruff's (1952) interval, the clustered bounds of the
     share of positions below the estimate, read back through the empirical distribution."""
     divergence = documents.divergence
-    if divergence is None:
-        raise ValueError(f"{documents.task}: no divergence was measured")
+    if divergence is None or not divergence.has(metric):
+        raise ValueError(f"{documents.task}: {'divergence' if divergence is None else metric} was not measured")
     match METRICS[metric].computed:
         case TokenMaximum():
             return Level(value=float(divergence.values.max()), lower=None, upper=None, n=documents.count)
-        case TokenQuantile(probability=probability):
-            return woodruff(documents, divergence, probability, alpha=alpha)[0]
+        case TokenQuantile() as quantile:
+            return woodruff(documents, divergence, quantile, alpha=alpha)[0]
         case TokenMean() as way:
             return _token_mean(documents, divergence, way, alpha=alpha)
         case _:
@@ -209,12 +209,12 @@ def _token_mean(documents: DocumentPairs, divergence: Divergence, way: TokenMean
 
 
 def woodruff(
-    documents: DocumentPairs, divergence: Divergence, probability: float, *, alpha: float
+    documents: DocumentPairs, divergence: Divergence, quantile: TokenQuantile, *, alpha: float
 ) -> tuple[Level, DocumentMean]:
     """A sample quantile with Woodruff's interval, and the share of positions up to it that the interval rests on."""
-    values = divergence.values
-    estimate = float(np.quantile(values, probability))
-    below = document_mean(below_by_document(divergence, estimate), documents.tokens, alpha=alpha)
+    values = divergence.of(quantile.of)
+    estimate = float(np.quantile(values, quantile.probability))
+    below = document_mean(below_by_document(divergence, estimate, quantile.of), documents.tokens, alpha=alpha)
     low, high = (float(np.quantile(values, min(1.0, max(0.0, share)))) for share in (below.lower, below.upper))
     level = Level(
         value=estimate,
@@ -261,6 +261,8 @@ def document_measures(documents: DocumentPairs, *, alpha: float) -> tuple[Measur
         )
     if documents.divergence is not None:
         for row in of_kind("divergence"):
+            if not documents.divergence.has(row.name):
+                continue
             level = divergence_level(documents, row.name, alpha=alpha)
             measures.append(
                 Measure(

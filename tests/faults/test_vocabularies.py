@@ -107,7 +107,7 @@ def test_tokens_that_only_one_model_has_are_refused(narrow: Path, tmp_path: Path
 )
 @pytest.mark.fault("kind: output layers of two widths", "any two widths", "the formula, by both engines")
 def test_any_two_widths(widths: tuple[int, int], positions: int, seed: int) -> None:
-    """Likelihoods over each own width; KL over common ids, given one of them; torch and numpy agree."""
+    """Likelihoods and EAR over each own width; KL over common ids, given one of them; torch and numpy agree."""
     source = torch.Generator().manual_seed(seed)
     x, y = (3 * torch.randn(positions, width, generator=source) for width in widths)
     common = min(widths)
@@ -122,4 +122,8 @@ def test_any_two_widths(widths: tuple[int, int], positions: int, seed: int) -> N
     expected = (p.exp() * (p - q)).sum(-1).tolist()
     assert found.kl.tolist() == pytest.approx(expected, abs=1e-4)
     rows = (np.asarray(each.numpy(), dtype=np.float32) for each in (log_p.float(), log_q.float()))
-    assert divergence_of_rows(*rows) == pytest.approx(expected, abs=1e-4)
+    kl, ear = divergence_of_rows(*rows)
+    assert kl.tolist() == pytest.approx(expected, abs=1e-4)
+    shared = torch.minimum(log_p.exp()[:, :common], log_q.exp()[:, :common]).sum(-1).tolist()
+    assert found.ear.tolist() == pytest.approx(shared, abs=1e-6)
+    assert ear.tolist() == pytest.approx(shared, abs=1e-6)

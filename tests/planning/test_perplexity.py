@@ -93,8 +93,14 @@ def two_windows(**changes: Any) -> list[WindowScore]:
         "kl": (0.5, 0.25),
         "top1_agree": (True, False),
         "delta_p": (0.1, -0.3),
+        "ear": (0.75, 0.5),
+        "baseline_top": (7, 8),
+        "top": (7, 9),
     }
-    second: dict[str, Any] = {"log_probs": (-0.5,), "kl": (0.125,), "top1_agree": (True,), "delta_p": (0.2,)}
+    second: dict[str, Any] = {
+        "log_probs": (-0.5,), "kl": (0.375,), "top1_agree": (True,), "delta_p": (0.2,), "ear": (0.875,),
+        "baseline_top": (4,), "top": (4,),
+    }  # fmt: skip
     return [WindowScore(**{**first, **changes}), WindowScore(**second)]
 
 
@@ -104,10 +110,38 @@ def test_a_documents_record_sums_its_windows(suite_of: LoadSuite, write_rows: Wr
     plan = plan_of(suite_of({"t": {"perplexity": SPEC}}))
     document = plan.score(0, two_windows()).document
     assert document is not None
-    assert (document.nll, document.tokens, document.kl, document.top1_agree) == (3.5, 3, 0.875, 2)
+    assert (document.nll, document.tokens, document.kl, document.top1_agree) == (3.5, 3, 1.125, 2)
     assert document.delta_p == pytest.approx(0.0, abs=1e-12)
     assert document.delta_p_squared == pytest.approx(0.01 + 0.09 + 0.04)
-    assert struct.unpack("<3f", base64.b64decode(document.kl_values or "")) == (0.5, 0.25, 0.125)
+    assert struct.unpack("<3f", base64.b64decode(document.kl_values or "")) == (0.5, 0.25, 0.375)
+    assert document.ear == 2.125
+    halves = struct.unpack("<3e", base64.b64decode(document.delta_p_values or ""))
+    assert halves == pytest.approx((0.1, -0.3, 0.2), rel=2**-11)
+    tops = struct.unpack("<9I", base64.b64decode(document.tops or ""))
+    assert tops == (0, 7, 7, 2, 4, 4, 1, 8, 9)
+
+
+def test_an_engine_that_gives_less_leaves_it_out(suite_of: LoadSuite, write_rows: WriteRows) -> None:
+    """What a document's record lacks is not written at all, as versions before had it."""
+    write_rows("rows.jsonl", ROWS)
+    plan = plan_of(suite_of({"t": {"perplexity": SPEC}}))
+    score = WindowScore(log_probs=(-1.0,), kl=(0.5,), top1_agree=(True,), delta_p=(0.25,))
+    document = plan.score(0, [score]).document
+    assert document is not None
+    assert (document.kl, document.ear, document.tops) == (0.5, None, None)
+    assert "ear" not in document.model_dump_json()
+
+
+@pytest.mark.parametrize("field", ["kl", "delta_p", "ear"])
+def test_a_divergence_that_is_no_number_fails_the_document(
+    suite_of: LoadSuite, write_rows: WriteRows, field: str
+) -> None:
+    """One NaN anywhere, and nothing of the document counts."""
+    write_rows("rows.jsonl", ROWS)
+    plan = plan_of(suite_of({"t": {"perplexity": SPEC}}))
+    document = plan.score(0, two_windows(**{field: (0.5, math.nan)})).document
+    assert document is not None
+    assert (document.nll, document.kl, document.ear) == (None, None, None)
 
 
 def test_a_baselines_document_has_no_divergence(suite_of: LoadSuite, write_rows: WriteRows) -> None:

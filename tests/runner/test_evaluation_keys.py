@@ -73,3 +73,49 @@ def test_results_of_an_earlier_version_are_told_from_ours(write_suite: Write, tm
     full = full.model_copy(update={"evaluations": {"ask": evaluation_key(old)}})
     store.save_run(run.model_copy(update={"run": "20991231-000000-0000", "variants": {"full": full}}))
     assert is_of_earlier_version(store, "scripted")
+
+
+def as_of_before(store: Store, key: str) -> None:
+    """The evaluation as a version stored it that knew neither EAR nor the Δp of every token."""
+    manifest, chunks = store.evaluation(key), store.chunks(key)
+    assert manifest is not None
+    stored = chunks.load()
+    chunks.path.unlink()
+    (store.evaluation_folder(key) / "manifest.json").unlink()
+    earlier = store.chunks(key)
+    for records in stored:
+        documents = [record.document for record in records if record.document is not None]
+        kept = [document.model_copy(update=dict.fromkeys(("ear", "delta_p_values", "tops"))) for document in documents]
+        earlier.append([
+            record.model_copy(update={"document": document}) for record, document in zip(records, kept, strict=True)
+        ])  # fmt: skip
+    store.complete(manifest.model_copy(update={"digest": earlier.digest()}))
+
+
+@pytest.mark.parametrize("gate", [{"metric": "ear_mean", "min": 0.5}, {"metric": "delta_p_p1", "min": -0.5}])
+def test_what_an_earlier_version_did_not_keep_is_computed_when_a_gate_asks(
+    write_suite: Write, tmp_path: Path, gate: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without such a gate the old evaluation is used as it is. With one, judging again says what to do; running does
+    it once, for that task alone, and what is computed stands beside what was there."""
+    rise = {"task": "read", "metric": "perplexity", "max_increase": "5%"}
+    path, results = write_suite(items=40, gates=[rise]), tmp_path / "r"
+    store = Store(results)
+    before = harness.run(path, results=results).manifest
+    key = before.variants["small"].evaluations["read"]
+    as_of_before(store, key)
+    assert harness.run(path, results=results).manifest.variants["small"].evaluations["read"] == key
+    write_suite(items=40, gates=[rise, {"task": "read", **gate}])
+    finding = harness.gate(before.run, suite=path, results=results).candidates[0].findings[1]
+    assert finding.decision == "INCONCLUSIVE"
+    assert "run the suite again" in finding.reason
+    after = harness.run(path, results=results)
+    assert after.verdict.candidates[0].findings[1].decision == "PASS"
+    evaluations = after.manifest.variants["small"].evaluations
+    assert evaluations["read"] != key
+    assert {**evaluations, "read": key} == before.variants["small"].evaluations
+    assert after.manifest.variants["full"].evaluations == before.variants["full"].evaluations
+    assert store.evaluation(key) is not None
+    assert harness.run(path, results=results).manifest.variants["small"].evaluations == evaluations
+    write_suite(items=40, gates=[rise])
+    assert harness.run(path, results=results).manifest.variants["small"].evaluations == evaluations

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import t
 
 from harness.samples.documents import Divergence, DocumentPairs
-from harness.samples.measures import divergence_level
+from harness.samples.measures import divergence_level, document_measures
 
 GROUPS, LENGTH = 40, 50
 
@@ -35,9 +37,11 @@ def _pairs(kl: np.ndarray, agree: np.ndarray, delta: np.ndarray) -> DocumentPair
                 "top1_agree": agree.sum(axis=1).astype(float),
                 "delta_p": delta.sum(axis=1),
                 "delta_p_squared": (delta**2).sum(axis=1),
+                "ear": (1 - np.minimum(kl, 1)).sum(axis=1),
             },
             values=kl.ravel(),
             lengths=(LENGTH,) * GROUPS,
+            delta_p=delta.ravel(),
         ),
         failed=(),
         baseline_failed=(),
@@ -60,9 +64,37 @@ def test_the_figures_are_the_plain_means_over_positions() -> None:
         "top1_agreement": agree.mean(),
         "delta_p_mean": delta.mean(),
         "delta_p_rms": math.sqrt((delta**2).mean()),
+        "ear_mean": 1 - np.minimum(kl, 1).mean(),
+        **{f"delta_p_p{part}": np.quantile(delta, part / 100) for part in (1, 5, 10, 90, 95, 99)},
     }
     for metric, value in expected.items():
         assert divergence_level(pairs, metric, alpha=0.05).value == pytest.approx(value, rel=1e-12), metric
+
+
+def test_a_percentile_of_delta_p_has_the_bounds_of_the_share_below_it() -> None:
+    """Woodruff's: the share of positions up to the estimate, bounded over documents, read back."""
+    kl, agree, delta = _positions()
+    level = divergence_level(_pairs(kl, agree, delta), "delta_p_p5", alpha=0.05)
+    assert level.lower is not None
+    assert level.upper is not None
+    below = (delta <= level.value).mean(axis=1)
+    half = t.ppf(0.95, GROUPS - 1) * below.std(ddof=1) / math.sqrt(GROUPS)
+    bounds = np.quantile(delta, [below.mean() - half, below.mean() + half])
+    assert (level.lower, level.upper) == pytest.approx(tuple(bounds), rel=1e-9)
+
+
+def test_what_was_not_kept_has_no_figure() -> None:
+    """Records of earlier versions: every other figure is there, and these are left out of the measures."""
+    whole = _pairs(*_positions())
+    assert whole.divergence is not None
+    sums = {name: values for name, values in whole.divergence.sums.items() if name != "ear"}
+    earlier = replace(whole, divergence=replace(whole.divergence, sums=sums, delta_p=None))
+    with pytest.raises(ValueError, match="ear_mean was not measured"):
+        divergence_level(earlier, "ear_mean", alpha=0.05)
+    names = {measure.metric for measure in document_measures(earlier, alpha=0.05)}
+    assert names == {measure.metric for measure in document_measures(whole, alpha=0.05)} - {
+        "ear_mean", *(f"delta_p_p{part}" for part in (1, 5, 10, 90, 95, 99)),
+    }  # fmt: skip
 
 
 def test_the_interval_counts_documents_not_tokens() -> None:

@@ -13,7 +13,7 @@ from harness.checkpoints.gguf_header import Header
 from harness.engines.hidden_states import check_vocabularies, has_lm_head, read_states, save_array, save_lm_head_files
 from harness.engines.llamacpp.c_model import SEQUENCES, Logits, Model, Shape
 from harness.engines.llamacpp.output_layer import StoredLmHead, half, output_lm_head
-from harness.engines.protocol import ContinuationScore, ScoreRequest, Window, WindowScore
+from harness.engines.protocol import DIVERGENCES, ContinuationScore, ScoreRequest, Window, WindowScore
 from harness.errors import EngineError
 
 POSITIONS = 64
@@ -137,14 +137,12 @@ def _window(
     base: tuple[StoredLmHead, NDArray[Any]] | None,
     kept: list[NDArray[np.float32]] | None,
 ) -> WindowScore:
-    """Log-probabilities, and against the baseline KL, top-1 agreement and change of the true token's probability.
+    """Log-probabilities, and against the baseline what `WindowScore` has of a divergence.
 
     Hidden states go into `kept`.
     """
     log_probs: list[float] = []
-    kl: list[float] = []
-    agree: list[bool] = []
-    delta: list[float] = []
+    found: dict[str, list[Any]] = {name: [] for name in DIVERGENCES}
     first = window.scored_from - 1
     for start, part in model.sequence(window.tokens[:-1], first, states=kept is not None):
         if kept is not None:
@@ -159,23 +157,35 @@ def _window(
                 continue
             logits = base[0].logits(base[1][at - first : at - first + len(rows)])
             log_p = logits - log_z(logits)[:, None].astype(np.float32)
-            kl.extend(divergence(log_p, log_q))
-            agree.extend((log_p.argmax(-1) == log_q.argmax(-1)).tolist())
-            delta.extend((np.exp(own) - np.exp(log_p[places, wanted])).tolist())
+            kl, ear = divergence(log_p, log_q)
+            top, baseline_top = log_q.argmax(-1), log_p.argmax(-1)
+            for name, values in (
+                ("kl", kl),
+                ("ear", ear),
+                ("top1_agree", top == baseline_top),
+                ("delta_p", np.exp(own) - np.exp(log_p[places, wanted])),
+                ("top", top),
+                ("baseline_top", baseline_top),
+            ):
+                found[name].extend(values.tolist())
     if base is None:
         return WindowScore(log_probs=tuple(log_probs))
-    return WindowScore(log_probs=tuple(log_probs), kl=tuple(kl), top1_agree=tuple(agree), delta_p=tuple(delta))
+    return WindowScore(log_probs=tuple(log_probs), **{name: tuple(values) for name, values in found.items()})
 
 
-def divergence(log_p: Logits, log_q: Logits) -> list[float]:
-    """KL(P || Q) in nats at every position, over the ids that both have: see `streaming_softmax.divergence`."""
-    common = min(log_p.shape[-1], log_q.shape[-1])
+def divergence(log_p: Logits, log_q: Logits) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """KL(P || Q) in nats and sum min(P, Q) at every position: see `streaming_softmax.divergence`."""
+    p, q, common = np.exp(log_p), np.exp(log_q), min(log_p.shape[-1], log_q.shape[-1])
+    sum_p, sum_q = (each.sum(-1, dtype=np.float64)[:, None] for each in (p, q))  # 1, but for the rounding of `log_z`
+    q *= (sum_p / sum_q).astype(np.float32)
+    shared = np.minimum(p[:, :common], q[:, :common]).sum(-1, dtype=np.float64) / sum_p[:, 0]
     if log_p.shape != log_q.shape:
         log_p, log_q = (
             each[:, :common] - log_z(each[:, :common])[:, None].astype(np.float32) for each in (log_p, log_q)
         )
-    found: list[float] = np.maximum((np.exp(log_p) * (log_p - log_q)).sum(-1, dtype=np.float64), 0.0).tolist()
-    return found
+        p = np.exp(log_p)
+    kl = np.maximum((p * (log_p - log_q)).sum(-1, dtype=np.float64), 0.0)
+    return kl, np.minimum(shared, 1.0)
 
 
 def picked(rows: Logits, tokens: Sequence[int]) -> tuple[list[float], list[bool]]:

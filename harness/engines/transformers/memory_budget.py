@@ -45,6 +45,11 @@ class MemoryBudget:
     """Bytes for each pair of a row's own token and a token it may see."""
 
     @property
+    def exponential_bytes(self) -> int:
+        """What a divergence may keep of exponentials: half of a pass, which is over by then."""
+        return self.total_bytes // 4
+
+    @property
     def prefix_tokens(self) -> int:
         """Tokens of shared prefixes whose states are held, where there is more than one."""
         return self.cache_tokens // PREFIX_SHARE

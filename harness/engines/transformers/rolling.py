@@ -13,7 +13,14 @@ from harness.engines.transformers.context_limits import ContextLimits
 from harness.engines.transformers.lm_head import LmHead, StoredLmHead, from_numpy, half, save_lm_head, to_numpy
 from harness.engines.transformers.loading import input_device
 from harness.engines.transformers.memory_budget import MemoryBudget
-from harness.engines.transformers.streaming_softmax import POSITIONS, Given, Projection, divergence, log_probs
+from harness.engines.transformers.streaming_softmax import (
+    Blocks,
+    Exponentials,
+    Given,
+    Projection,
+    divergence,
+    log_probs,
+)
 from harness.errors import EngineError
 
 _HEADS: dict[str, StoredLmHead] = {}
@@ -52,11 +59,12 @@ def score_windows(
                 str(model.config._name_or_path), Path(states_in).parent,
                 base=stored[0].width, own=_width(head, kept[0]), known=known, windows=windows,
             )  # fmt: skip
-        scores, row = [], 0
+        scores, row, memory = [], 0, Exponentials()
+        blocks = Blocks(kept_bytes=budget.exponential_bytes)
         for window, own in zip(windows, kept, strict=True):
             projection: Projection = head if head.trunk is not None else Given(width=own.shape[-1])
             base = None if stored is None else (stored[0], stored[1][row : row + len(own)])
-            scores.append(_score(own, projection, window.tokens[window.scored_from :], base))
+            scores.append(_score(own, projection, window.tokens[window.scored_from :], base, blocks, memory))
             row += len(own)
     return scores
 
@@ -109,27 +117,26 @@ def _stored(states_in: str, windows: Sequence[Window], device: Any) -> tuple[Sto
 
 
 def _score(
-    own: Any, projection: Projection, tokens: Sequence[int], base: tuple[StoredLmHead, Any] | None
+    own: Any,
+    projection: Projection,
+    tokens: Sequence[int],
+    base: tuple[StoredLmHead, Any] | None,
+    blocks: Blocks,
+    memory: Exponentials,
 ) -> WindowScore:
-    """Log-probabilities, and against the baseline KL, top-1 agreement and change of the true token's probability."""
+    """Log-probabilities, and against the baseline what `WindowScore` has of a divergence."""
     import torch
 
     if base is None:
         return WindowScore(log_probs=tuple(log_probs(own, list(enumerate(tokens)), projection)[0]))
     wanted = torch.tensor(tokens, device=own.device)
-    found = [
-        divergence(
-            own[start : start + POSITIONS],
-            projection,
-            base[1][start : start + POSITIONS],
-            base[0],
-            wanted[start : start + POSITIONS],
-        )
-        for start in range(0, len(tokens), POSITIONS)
-    ]
+    found = divergence(own, projection, base[1], base[0], wanted, blocks, memory)
     return WindowScore(
-        log_probs=tuple(value for part in found for value in part.log_q.tolist()),
-        kl=tuple(value for part in found for value in part.kl.tolist()),
-        top1_agree=tuple(value for part in found for value in part.agree.tolist()),
-        delta_p=tuple(value for part in found for value in part.delta_p.tolist()),
+        log_probs=tuple(found.log_q.tolist()),
+        kl=tuple(found.kl.tolist()),
+        top1_agree=tuple(found.agree.tolist()),
+        delta_p=tuple(found.delta_p.tolist()),
+        ear=tuple(found.ear.tolist()),
+        baseline_top=tuple(found.base_top.tolist()),
+        top=tuple(found.top.tolist()),
     )

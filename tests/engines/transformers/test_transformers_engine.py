@@ -51,7 +51,7 @@ def test_windows_equal_a_plain_loop_and_diverge_not_from_themselves(make_model: 
 
 
 def test_divergence_equals_whole_logits(make_model: Make, tmp_path: Path) -> None:
-    """KL, top-1 agreement and change of the true token's probability between two different models."""
+    """KL, EAR, most likely tokens and change of the true token's probability between two different models."""
 
     def shake(model: Any) -> None:
         for parameter in model.parameters():
@@ -69,6 +69,8 @@ def test_divergence_equals_whole_logits(make_model: Make, tmp_path: Path) -> Non
     true = torch.tensor(window.tokens[1:])[:, None]
     delta = (log_q.gather(-1, true).exp() - log_p.gather(-1, true).exp())[:, 0].tolist()
     assert score.delta_p == pytest.approx(delta, abs=1e-3)
+    assert score.ear == pytest.approx(torch.minimum(log_p.exp(), log_q.exp()).sum(-1).tolist(), abs=1e-3)
+    assert (score.baseline_top, score.top) == tuple(tuple(each.argmax(-1).tolist()) for each in (log_p, log_q))
 
 
 def test_generation_in_a_batch_equals_one_by_one(make_model: Make) -> None:
