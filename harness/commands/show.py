@@ -102,6 +102,8 @@ def _row(task: str, marks: Mapping[str, Cell], planned: PlannedItem, record: Ite
         row["finish"] = record.answer.finish
     if record.repeats:
         row["repeats"] = [each.text for each in record.repeats]
+    if record.reasons:
+        row["reasons"] = dict(record.reasons)
     if record.document is not None:
         row["nll"] = record.document.nll
         row["tokens"] = record.document.tokens

@@ -48,6 +48,17 @@ class TextScore:
     """Of answer and reference."""
     by_words: Callable[[Strictness], bool]
     """Whether texts are compared by their words, so that nothing is left of a reference that is punctuation only."""
+    reads: Callable[[str], bool] | None = None
+    """Whether the metric sees anything in a reference; None for one that reads every script."""
+    read: str = ""
+    """What it sees, in words."""
+    library: str = ""
+    """The package that computes it, whose version is part of the task's identity."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgainstSchema:
+    """Of a generated answer and the JSON Schema that the task names; needs no reference."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +168,7 @@ class StoredBytes:
 
 TokenFigure = TokenMean | TokenQuantile | TokenMaximum
 DocumentFigure = Likelihood | TokenFigure
-Computation = OptionScore | TextScore | OverAnswers | DocumentFigure | TimedFigure | StoredBytes
+Computation = OptionScore | TextScore | OverAnswers | AgainstSchema | DocumentFigure | TimedFigure | StoredBytes
 
 
 @dataclass(frozen=True, kw_only=True)

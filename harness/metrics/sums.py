@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 BLEU_ORDER = 4
 CHRF_ORDER = 6
 CHRF_BETA = 2
+WHOLE_IN_LM_EVAL = ("bleu", "chrf", "ter")
+"""Metrics of texts that lm-eval aggregates by more than a mean, and that have a row of this name."""
 
 
 def _classes(sums: Floats) -> tuple[Floats, Floats, Floats]:

@@ -9,13 +9,17 @@ from typing import TypeVar
 from harness.metrics.answers import ANSWERS
 from harness.metrics.divergence import DIVERGENCES, LIKELIHOODS
 from harness.metrics.memory import MEMORY
+from harness.metrics.overlap import OVERLAP
 from harness.metrics.repeats import over_answers
 from harness.metrics.row import Computation, Kind, Likelihood, Metric, OptionScore
+from harness.metrics.schemas import JSON_SCHEMA
 from harness.metrics.timing import SPEED
 
 _Computed = TypeVar("_Computed", bound=Computation)
 
-METRICS: dict[str, Metric] = {row.name: row for row in (*ANSWERS, *LIKELIHOODS, *DIVERGENCES, *SPEED, *MEMORY)}
+METRICS: dict[str, Metric] = {
+    row.name: row for row in (*ANSWERS, *OVERLAP, JSON_SCHEMA, *LIKELIHOODS, *DIVERGENCES, *SPEED, *MEMORY)
+}
 """Metrics quantgate computes itself. lm-eval tasks bring more; see `lookup`."""
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -125,6 +125,8 @@ class Attempt:
 
     values: Mapping[str, object]
     said: Mapping[str, str]
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """Metric to why it is 0."""
 
 
 def over_attempts(name: str, base: str, attempts: Sequence[Attempt]) -> float | None:

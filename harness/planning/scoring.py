@@ -11,6 +11,7 @@ from harness.datafiles.rows import problem
 from harness.engines.protocol import ContinuationScore, Generation
 from harness.metrics.repeats import over_answers
 from harness.metrics.row import OverAnswers
+from harness.planning.measures.answered import Answered, Measure, ScoreError, Unfit
 from harness.planning.prompts.short_forms import Docs
 from harness.planning.repeats import Attempt, Several, base_of, over_attempts
 from harness.planning.requests import ItemRequests
@@ -36,9 +37,12 @@ def pairable_metrics(place: str, name: str, docs: Docs, first: ItemRequests, sev
     """
     from lm_eval.api.metrics import mean
 
+    if docs.measures:
+        names, less = (*docs.measures, *several.metrics), docs.lower_is_better
+        return PairableMetrics(names=names, lower_is_better=tuple(name for name in names if name in less), notes=())
     if docs.task.OUTPUT_TYPE == "generate_until":
         try:
-            found = _several(docs, first, [""] * len(first.instances) * several.repeats, several, ())[0]
+            found = _several(docs, first, [""] * len(first.instances) * several.repeats, several, ()).values
         except AssertionError as error:  # of lm-eval's filters
             raise problem(place, f"tasks.{name}", f"repeats: {several.repeats}: {error}") from error
     else:
@@ -47,8 +51,7 @@ def pairable_metrics(place: str, name: str, docs: Docs, first: ItemRequests, sev
     kept, lower, notes = [], [], []
     for metric, value in found.items():
         plain = metric.split(",", 1)[0]
-        paired = plain in docs.measures or aggregation.get(plain, mean) is mean
-        if paired and number(value) is not None:
+        if aggregation.get(plain, mean) is mean and number(value) is not None:
             kept.append(metric)
             if not higher.get(plain, True):
                 lower.append(metric)
@@ -106,16 +109,16 @@ def _text_record(
     metrics: Sequence[str],
     several: Several,
 ) -> ItemRecord:
-    values, scores = _several(docs, asked, [each.text for each in answers], several, metrics)
-    first, *others = (
-        _text_answer(each, score) for each, score in zip(answers, (*scores, *[None] * len(answers)), strict=False)
-    )
+    found = _several(docs, asked, [each.text for each in answers], several, metrics)
+    scores = (*found.scores, *[None] * len(answers))
+    first, *others = (_text_answer(each, score) for each, score in zip(answers, scores, strict=False))
     return ItemRecord(
         item=item.item,
         prompt_hash=item.prompt_hash,
         answer=first,
         repeats=tuple(others) if several.repeats > 1 else (),
-        metrics=_outcomes(values, metrics),
+        reasons=dict(found.reasons),
+        metrics=_outcomes(found.values, metrics),
     )
 
 
@@ -124,20 +127,31 @@ def _text_answer(answer: Generation, score: float | None) -> TextAnswer:
     return TextAnswer(text=answer.text, tokens=len(answer.tokens), finish=finish, score=score)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Scored:
+    """What the metrics say of an item's answers."""
+
+    values: dict[str, object]
+    scores: tuple[float | None, ...] = ()
+    """The first metric's value of each of several answers."""
+    reasons: Mapping[str, str]
+
+
 def _several(
     docs: Docs, asked: ItemRequests, texts: Sequence[str], several: Several, metrics: Sequence[str]
-) -> tuple[dict[str, object], tuple[float | None, ...]]:
+) -> _Scored:
     """Every metric of an item, and the first one's value for each of several answers: a metric of one answer is the
     mean over them, and lm-eval's filters that look at several get them all."""
     if several.repeats == 1:
         only = _process(docs, asked, texts)
-        return {**only.values, **_over([only], several, metrics)}, ()
+        return _Scored(values={**only.values, **_over([only], several, metrics)}, reasons=only.reasons)
     attempts = [_process(docs, asked, [text], voting=False) for text in texts]
     found: dict[str, object] = {name: _mean([each.values[name] for each in attempts]) for name in attempts[0].values}
     if any(map(docs.votes, docs.task._filters)):
         found |= _process(docs, asked, [list(texts)], voting=True).values
     scores = tuple(number(each.values.get(metrics[0])) for each in attempts) if metrics else ()
-    return found | _over(attempts, several, metrics), scores
+    reasons = {name: says for each in reversed(attempts) for name, says in each.reasons.items()}
+    return _Scored(values=found | _over(attempts, several, metrics), scores=scores, reasons=reasons)
 
 
 def _over(attempts: Sequence[Attempt], several: Several, metrics: Sequence[str]) -> dict[str, object]:
@@ -167,6 +181,7 @@ def _process(docs: Docs, asked: ItemRequests, responses: Sequence[object], *, vo
         instance.filtered_resps = {}
     found: dict[str, object] = {}
     said: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for pipeline in docs.task._filters:
         if voting is not None and docs.votes(pipeline) != voting:
             continue
@@ -177,12 +192,22 @@ def _process(docs: Docs, asked: ItemRequests, responses: Sequence[object], *, vo
         for metric, value in docs.task.process_results(asked.doc, filtered).items():
             found[f"{metric}{suffix}"] = value
         if docs.measures:
-            answer, references = str(filtered[0]), docs.references(asked.doc)
-            found = {
-                name: max(measure(answer, reference) for reference in references)
-                for name, measure in docs.measures.items()
-            }
-    return Attempt(values=found, said=said)
+            answered = Answered(
+                answer=str(filtered[0]), references=docs.references(asked.doc), row=docs.row_of[asked.item]
+            )
+            found = {name: _measured(name, measure, answered, reasons) for name, measure in docs.measures.items()}
+    return Attempt(values=found, said=said, reasons=reasons)
+
+
+def _measured(name: str, measure: Measure, answered: Answered, reasons: dict[str, str]) -> object:
+    """A metric's value, or why there is none. Why it is 0 goes into `reasons`, where the metric says so."""
+    try:
+        return measure(answered)
+    except Unfit as says:
+        reasons[name] = str(says)
+        return 0.0
+    except ScoreError as error:
+        return error
 
 
 def _option(score: ContinuationScore) -> OptionAnswer:
@@ -197,7 +222,11 @@ def _option(score: ContinuationScore) -> OptionAnswer:
 def _outcomes(values: Mapping[str, object], metrics: Sequence[str]) -> dict[str, Outcome]:
     found: dict[str, Outcome] = {}
     for metric in metrics:
-        value = number(values.get(metric))
+        given = values.get(metric)
+        if isinstance(given, ScoreError):
+            found[metric] = Failed(stage="score", error=str(given))
+            continue
+        value = number(given)
         if value is None:
             found[metric] = Failed(stage="score", error=f"lm-eval gave {values.get(metric)!r:.60} for {metric}")
         else:

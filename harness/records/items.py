@@ -125,6 +125,8 @@ class ItemRecord(Model):
     repeats: Annotated[tuple[TextAnswer, ...], Field(exclude_if=lambda repeats: not repeats)] = ()
     """The further answers of a question that is asked several times."""
     document: DocumentScore | None = None
+    reasons: Annotated[dict[str, str], Field(exclude_if=lambda reasons: not reasons)] = Field(default_factory=dict)
+    """Metric to why the answer scores 0, where it says so (the first thing that a JSON Schema does not allow)."""
     metrics: dict[str, Outcome]
     """Per-item value of every metric of the task; of several answers, their mean."""
 

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from harness.engines.registry import takers
 from harness.forms import FORMS, fitting
 from harness.methods import METHODS
-from harness.metrics.repeats import over_answers
-from harness.metrics.row import Metric, OptionScore, StoredBytes, TextScore
+from harness.metrics.row import Metric, OptionScore, StoredBytes
 from harness.metrics.table import METRICS, computed_by, lookup, of_kind
 from harness.suite.gate_model import Gate
 from harness.suite.imported_suites import import_problems
+from harness.suite.metric_names import elsewhere
+from harness.suite.metrics_asked import asked_for, code_of, metrics_of
 from harness.suite.models import Suite
 from harness.suite.names import nearest
 from harness.suite.several_answers import several_answers, several_answers_of_lm_eval
@@ -36,18 +37,20 @@ def cross_check(suite: Suite) -> Found:
     yield from _before(suite)
     for name, task in suite.tasks.items():
         yield from _task(("tasks", name), task)
+        yield from code_of(("tasks", name), task, suite)
     for index, gate in enumerate(suite.gates):
         yield from _gate(("gates", index), gate, suite)
     yield from waiver_problems(suite)
 
 
 def task_metrics(task: Task) -> tuple[str, ...] | None:
-    """The metrics of a task; None for an lm-eval task, whose metrics are known only once it is loaded."""
+    """The metrics of a task; None for an lm-eval task, and for one with metrics that come from elsewhere: those are
+    known only once they are loaded."""
     if task.choice is not None:
         return tuple(computed_by(OptionScore))
     if task.generate is not None:
-        metric = task.generate.metric
-        return (metric,) if isinstance(metric, str) else metric
+        asked = asked_for(task.generate)
+        return None if any(map(elsewhere, asked)) else asked
     if task.perplexity is not None:
         rows = of_kind("perplexity", "divergence") if task.perplexity.divergence else of_kind("perplexity")
         return tuple(row.name for row in rows)
@@ -129,10 +132,7 @@ def _task(where: Place, task: Task) -> Found:
         if spec.num_few_shot > 0 and spec.few_shot is None:
             yield (*where, kind, "num_few_shot"), "needs few_shot, a file of worked examples"
     if task.generate is not None:
-        known = tuple(computed_by(TextScore))
-        for metric in task_metrics(task) or ():
-            if metric not in known and over_answers(metric) is None:
-                yield (*where, "generate", "metric"), _unknown("metric", metric, (*known, "pass@k", "maj@k"))
+        yield from ((((*where, "generate", key), says)) for key, says in metrics_of(task.generate))
         yield from several_answers((*where, "generate"), task.generate)
     if task.lm_eval is not None:
         yield from several_answers_of_lm_eval(where, task)

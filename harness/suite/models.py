@@ -83,7 +83,8 @@ class Suite(Spec):
     trust_remote_code: bool = False
     allow_pickle: bool = False
     allow_task_code: bool = False
-    """Whether Python that a local lm-eval YAML names (`!function`, a metric, `process_docs`) may run."""
+    """Whether Python that belongs to a task may run: a metric of your own or one that `evaluate` loads, and what a
+    local lm-eval YAML names (`!function`, a metric, `process_docs`)."""
     seed: int = 0
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     variants: dict[Name, Variant]

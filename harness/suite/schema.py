@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import textwrap
 from collections.abc import Iterator
 from itertools import pairwise
@@ -13,8 +14,9 @@ from pydantic import BaseModel
 
 from harness.forms import FORMS
 from harness.metrics.repeats import NAME as OVER_ANSWERS
-from harness.metrics.row import TextScore
+from harness.metrics.row import AgainstSchema, TextScore
 from harness.metrics.table import METRICS, computed_by
+from harness.suite.metric_names import LIBRARY, PYTHON
 from harness.suite.models import Suite
 from harness.suite.quantize_block import Calibration, Quantization
 from harness.suite.values import Spec
@@ -36,7 +38,9 @@ def suite_schema() -> dict[str, Any]:
     gate["metric"] |= {"description": "One of these, or a metric of an lm-eval task.", "examples": list(METRICS)}
     one, several = schema["definitions"]["Generate"]["properties"]["metric"]["anyOf"]
     for metric in (one, several["items"]):
-        metric["anyOf"] = [{"enum": list(computed_by(TextScore))}, {"pattern": f"^{OVER_ANSWERS.pattern}$"}]
+        ours = {"enum": [*computed_by(TextScore), *computed_by(AgainstSchema)]}
+        others = (OVER_ANSWERS, PYTHON, LIBRARY)
+        metric["anyOf"] = [ours, *({"pattern": _plain_pattern(each.pattern)} for each in others)]
     schema["properties"]["base"]["anyOf"].insert(0, {"type": "string"})
     schema["definitions"]["Variant"]["properties"]["import"]["anyOf"].insert(0, {"type": "string"})
     every = {"variants": {"additionalProperties": {"required": ["import"]}}}
@@ -48,6 +52,11 @@ def suite_schema() -> dict[str, Any]:
         "default": True,
     }
     return {"$schema": DRAFT, "title": "quantgate suite", **{k: v for k, v in schema.items() if k != "title"}}
+
+
+def _plain_pattern(pattern: str) -> str:
+    """A whole match without Python's names of groups, which JSON Schema does not know."""
+    return f"^{re.sub(r'[?]P<[a-z]+>', '', pattern)}$"
 
 
 def _described(schema: dict[str, Any]) -> dict[str, Any]:

@@ -56,10 +56,15 @@ class Generate(Spec):
     data: str
     prompt: str | None = None
     messages: str | None = None
-    answer: str
-    """Template of the reference, or the field (`"{{aliases}}"`) with a list of accepted answers."""
+    answer: str | None = None
+    """Template of the reference, or the field (`"{{aliases}}"`) with a list of accepted answers. Needed unless every
+    metric does without."""
     metric: str | Names = EXACT_MATCH.name
-    """Of several answers also pass@k and maj@k, of the first metric before them."""
+    """Of quantgate's, `metrics.py:score` for a function of your own, or `lm_eval:NAME` and `evaluate:NAME`; of several
+    answers also pass@k and maj@k, of the first metric before them."""
+    schema_file: Annotated[
+        str | None, Field(alias="schema", description="JSON Schema file, relative to the suite, for `json_schema`.")
+    ] = None
     max_new_tokens: Annotated[int, Field(ge=1)] = 64
     until: Names = ()
     ignore_case: bool = False

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import sacrebleu
-from sklearn.metrics import cohen_kappa_score, f1_score, matthews_corrcoef  # type: ignore[import-untyped]
+from sklearn.metrics import cohen_kappa_score, f1_score, matthews_corrcoef
 
 from harness.metrics.sums import bleu, chrf, kappa, macro_f1, mcc, positive_f1, ter
 from harness.records.columns import Floats

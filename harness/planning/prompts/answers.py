@@ -163,6 +163,8 @@ def references_of(spec: Generate, row: Row, key: str) -> tuple[str, ...]:
 
     lm-eval's regex filter strips the model's answer; both sides must be alike.
     """
+    if spec.answer is None:
+        return ()
     where = f"{key}.answer"
     found = value(spec.answer, row, where)
     if isinstance(found, list | tuple):
@@ -186,6 +188,11 @@ def strictness_of(spec: Generate) -> Strictness:
 def _check_left(spec: Generate, reference: str, row: Row, where: str) -> None:
     metrics = (spec.metric,) if isinstance(spec.metric, str) else spec.metric
     known, strictness = computed_by(TextScore), strictness_of(spec)
+    for name in metrics:
+        reads = known[name].reads if name in known else None
+        if reads is not None and not reads(reference):
+            message = f"the reference {reference!r:.60} has none of what {name} compares: {known[name].read}"
+            raise problem(row.place, where, f"{message}; every answer would score 0")
     by_words = [name for name in metrics if name in known and known[name].by_words(strictness)]
     if by_words and vanishes(reference):
         always = [name for name in by_words if known[name].by_words(Strictness())]

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from harness.datafiles.rows import Row, Table, item_ids, named_id, problem, read_rows, read_table
 from harness.datafiles.values import is_missing
 from harness.metrics.answers import EXACT_MATCH
 from harness.metrics.repeats import over_answers
-from harness.metrics.row import OptionScore, Strictness, TextScore
+from harness.metrics.row import OptionScore
 from harness.metrics.table import computed_by
+from harness.planning.measures.answered import Answered, Measure, Measures
+from harness.planning.measures.chosen import chosen_measures
 from harness.planning.prompts.answers import (
     Offered,
     meaning_of,
@@ -25,7 +28,6 @@ from harness.planning.prompts.answers import (
     references_of,
     right_option,
     said_of,
-    strictness_of,
 )
 from harness.planning.prompts.few_shot import Apart, Doc, Lazily, keep_apart
 from harness.planning.prompts.messages import asked_alike, check_reads, prompt_of
@@ -41,7 +43,6 @@ VOTING = frozenset({"majority_vote", "take_first_k"})
 """lm-eval's filters that look at several answers to an item."""
 WORDS = 2
 """Version of the word comparison; evaluations scored by another version are not reused."""
-Measure = Callable[[str, str], float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +58,9 @@ class Docs:
     """The location of each document, for messages: `data/intents.jsonl:17`."""
     num_few_shot: int
     measures: Mapping[str, Measure] = field(default_factory=dict)
-    """The metrics of the `generate` short form, in the order asked for: of an answer and one reference."""
+    """The metrics of the `generate` short form, in the order asked for."""
+    lower_is_better: frozenset[str] = frozenset()
+    """Those of them of which less is better."""
     scored_by: Mapping[str, object] = field(default_factory=dict)
     """What determines a score of these besides lm-eval's configuration."""
     definition: str = ""
@@ -75,6 +78,11 @@ class Docs:
     def references(self, doc: Mapping[str, Any]) -> tuple[str, ...]:
         """Every accepted answer of a document of the `generate` short form."""
         return tuple(doc["references_"])
+
+    @cached_property
+    def row_of(self) -> Mapping[str, Mapping[str, object]]:
+        """An item's id to its row."""
+        return dict(zip(self.ids, self.rows, strict=True))
 
 
 def quiet_lm_eval() -> None:
@@ -126,7 +134,6 @@ def choice_docs(loaded: LoadedSuite, name: str, spec: Choice, id_field: str | No
 def generate_docs(loaded: LoadedSuite, name: str, spec: Generate, id_field: str | None, tokenizer: Tokenizer) -> Docs:
     """A generation task. Raises `SuiteError` for rows that do not fit or an unknown metric."""
     key = f"tasks.{name}.generate"
-    measures = _measures(loaded, spec, key)
     _check_regex(loaded, spec, key)
     table = read_table(resolve_file(loaded, spec.data), spec.data, f"{key}.data")
     shots = _few_shot(loaded, spec, key)
@@ -136,7 +143,8 @@ def generate_docs(loaded: LoadedSuite, name: str, spec: Generate, id_field: str 
         references = references_of(spec, row, key)
         prompt = prompt_of(spec, row, key, tokenizer)
         named = _named(row, id_field, key)
-        return {"prompt_": prompt, "answer_": references[0], "references_": list(references), **named}
+        answer = references[0] if references else ""
+        return {"prompt_": prompt, "answer_": answer, "references_": list(references), **named}
 
     docs = [made(row) for row in table.rows]
     samples = Lazily(shots, made)
@@ -145,7 +153,16 @@ def generate_docs(loaded: LoadedSuite, name: str, spec: Generate, id_field: str 
     said = (_read_words(spec, table), *([counted] if several else []), *asked_alike(docs, key, loaded.shown))
     task = _configurable(_generate_config(name, docs, samples, spec))
     made_docs = _table_docs(task, docs, table, samples, spec, key, id_field, said=said)
-    return replace(made_docs, measures=measures, scored_by=_scored_by(spec, docs, measures))
+    first = Answered(answer=docs[0]["answer_"], references=tuple(docs[0]["references_"]), row=table.rows[0].fields)
+    asked = (spec.metric,) if isinstance(spec.metric, str) else spec.metric
+    names = [name for name in asked if over_answers(name) is None]
+    found = chosen_measures(loaded, spec, names, first, key)
+    return replace(
+        made_docs,
+        measures=found.by_name,
+        lower_is_better=found.lower_is_better,
+        scored_by=_scored_by(spec, docs, found),
+    )
 
 
 def _table_docs(
@@ -198,25 +215,10 @@ def _generate_config(
     }
 
 
-def _measures(loaded: LoadedSuite, spec: Generate, key: str) -> dict[str, Measure]:
-    known, strictness = computed_by(TextScore), strictness_of(spec)
-    names = (spec.metric,) if isinstance(spec.metric, str) else spec.metric
-    names = tuple(name for name in names if over_answers(name) is None)
-    for metric in names:
-        if metric not in known:
-            expected = ", ".join(known)
-            raise problem(loaded.shown, f"{key}.metric", f"expected one of {expected}, got {metric!r}")
-    return {metric: _measure(known[metric], strictness) for metric in names}
-
-
-def _measure(metric: TextScore, strictness: Strictness) -> Measure:
-    return lambda answer, reference: metric.score(answer, reference, strictness)
-
-
-def _scored_by(spec: Generate, docs: Sequence[Mapping[str, Any]], measures: Mapping[str, Measure]) -> dict[str, object]:
+def _scored_by(spec: Generate, docs: Sequence[Mapping[str, Any]], measures: Measures) -> dict[str, object]:
     """Nothing for plain equality with one reference, so that such tasks keep their hash."""
-    found: dict[str, object] = {}
-    if spec.ignore_case or spec.ignore_punctuation or set(measures) != {EXACT_MATCH.name}:
+    found: dict[str, object] = dict(measures.facts)
+    if spec.ignore_case or spec.ignore_punctuation or set(measures.by_name) != {EXACT_MATCH.name}:
         found["words"] = WORDS
     if any(len(doc["references_"]) > 1 for doc in docs):
         found["references"] = [doc["references_"] for doc in docs]
