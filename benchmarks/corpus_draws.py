@@ -15,7 +15,7 @@ from draws import ALPHA, Draw, Outcome
 from numpy.typing import NDArray
 
 from harness.metrics.sums import bleu, kappa, macro_f1, mcc
-from harness.stats.bootstrap import OfSums, best_quarter, resample, summed
+from harness.stats.bootstrap import OfSums, OfUnits, best_quarter, resample, summed
 from harness.stats.decision import Decision, decide
 
 Floats = NDArray[np.float64]
@@ -34,7 +34,7 @@ class Population:
     worst: Floats
     of: OfSums
     higher_is_better: bool = True
-    inflation: OfSums | None = None
+    inflation: OfUnits | None = None
 
     @property
     def loss(self) -> float:
@@ -151,16 +151,16 @@ def texts(level: float, lost: float) -> Make:
 
 
 def calibration_error(sums: Floats) -> Floats:
-    """From the confidence and the right answers in each bin, the items, and the squared gaps."""
-    gap, items = np.abs(sums[..., :BINS] - sums[..., BINS : 2 * BINS]), sums[..., 2 * BINS : 3 * BINS]
+    """From the confidence, the right answers and the items in each bin."""
+    gap, items = np.abs(sums[..., :BINS] - sums[..., BINS : 2 * BINS]), sums[..., 2 * BINS :]
     found: Floats = gap.sum(-1) / items.sum(-1)
     return found
 
 
-def calibration_inflation(sums: Floats) -> Floats:
-    """E|N(0, s)| of every bin: what a perfectly calibrated model shows."""
-    found: Floats = np.sqrt(2 / np.pi * sums[..., 3 * BINS :]).sum(-1) / sums[..., 2 * BINS : 3 * BINS].sum(-1)
-    return found
+def calibration_inflation(units: Floats) -> float:
+    """E|N(0, s)| of every bin, s from the units' gaps: what a perfectly calibrated model shows."""
+    gaps = units[:, :BINS] - units[:, BINS : 2 * BINS]
+    return float(np.sqrt(2 / np.pi * (gaps**2).sum(axis=0)).sum() / units[:, 2 * BINS :].sum())
 
 
 def calibration(sharper: float) -> Make:
@@ -175,16 +175,16 @@ def calibration(sharper: float) -> Make:
             share = 1 / (1 + np.exp(-logits))
             sure, hit = np.maximum(share, 1 - share), (share > 0.5) == right
             bins = np.minimum((sure * BINS).astype(np.int64), BINS - 1)
-            rows, place = np.zeros((SIZE, 4 * BINS)), np.arange(SIZE)
-            for part, values in enumerate((sure, hit, np.ones(SIZE), (sure - hit) ** 2)):
+            rows, place = np.zeros((SIZE, 3 * BINS)), np.arange(SIZE)
+            for part, values in enumerate((sure, hit, np.ones(SIZE))):
                 rows[place, part * BINS + bins] = values
             return rows
 
         centre = (np.arange(BINS) + 0.5) / BINS
-        best, worst = np.zeros((BINS, 4 * BINS)), np.zeros((BINS, 4 * BINS))
+        best, worst = np.zeros((BINS, 3 * BINS)), np.zeros((BINS, 3 * BINS))
         for k in range(BINS):
             best[k, [k, BINS + k, 2 * BINS + k]] = centre[k], centre[k], 1
-            worst[k, [k, 2 * BINS + k, 3 * BINS + k]] = centre[k], 1, centre[k] ** 2
+            worst[k, [k, 2 * BINS + k]] = centre[k], 1
         return Population(
             baseline=side(logit),
             candidate=side(logit * (sharper if loses else 1.0) + rng.normal(0, 0.1, SIZE)),

@@ -25,6 +25,8 @@ from harness.stats.decision import check_alpha, cluster_codes
 Floats = NDArray[np.float64]
 OfSums = Callable[[Floats], Floats]
 """From sums over units, [..., k], to the statistic, [...]."""
+OfUnits = Callable[[Floats], float]
+"""From what n units add, [n, k], to a number."""
 RESAMPLES = 2000
 MOST_UNITS = 50_000
 """More units than this are put together at random into so many."""
@@ -50,8 +52,8 @@ class Sums:
     """What one unit can add at best and at worst, [m, k]: m pairs, each of one unit answered well and badly."""
     counts: Floats | None = None
     """How many units a row stands for, [n]; one each where it is None."""
-    inflation: OfSums | None = None
-    """From sums to the most that a side's statistic is expected to be too high by the sample's own noise."""
+    inflation: OfUnits | None = None
+    """From the units of a side to the most that its statistic is expected to be too high by the sample's own noise."""
     clustered: bool = False
 
     @property
@@ -203,7 +205,7 @@ def summed(
     worst: ArrayLike,
     higher_is_better: bool = True,
     clusters: ArrayLike | None = None,
-    inflation: OfSums | None = None,
+    inflation: OfUnits | None = None,
 ) -> Sums:
     """`Sums` of items, [n, k] each; of clusters where `clusters`, [n] labels of any kind, are given. An unseen cluster
     has as many items as one has on average. Raises ValueError for arrays that do not fit or are not finite."""
@@ -281,7 +283,7 @@ def resample(sums: Sums, *, seed: int = 0, resamples: int = RESAMPLES, most_unit
             )
         )
     x, y, harmed_x, harmed_y, helped_x, helped_y = (np.concatenate(each) for each in zip(*drawn, strict=True))
-    inflation = (0.0, 0.0) if sums.inflation is None else (float(sums.inflation(base)), float(sums.inflation(cand)))
+    inflation = (0.0, 0.0) if sums.inflation is None else (sums.inflation(left), sums.inflation(right))
     finite = all(np.isfinite(each).all() for each in (x, y, harmed_x, harmed_y, helped_x, helped_y))
     return Resampled(
         baseline=float(of(base)),

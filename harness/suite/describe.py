@@ -68,6 +68,8 @@ def _as_first_written(task: Task) -> dict[str, object]:
     generate = found["generate"]
     if isinstance(generate, dict) and generate["sampling"] is None:
         del generate["sampling"], generate["repeats"]  # which needs sampling
+    if isinstance(generate, dict) and generate["schema_file"] is None:
+        del generate["schema_file"]
     choice = found["choice"]
     if isinstance(choice, dict) and choice["answer_is"] is None:
         del choice["answer_is"]

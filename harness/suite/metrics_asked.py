@@ -27,10 +27,8 @@ def metrics_of(spec: Generate) -> Iterator[tuple[str, str]]:
     for metric in asked:
         if metric not in known and elsewhere(metric) is None and over_answers(metric) is None:
             hint = "; a function of your own is FILE.py:NAME" if ".py" in metric or ":" in metric else ""
-            yield (
-                "metric",
-                f"unknown metric {metric!r}{nearest(metric, known)}; expected one of {', '.join(known)}, pass@k, maj@k{hint}",
-            )
+            listed = ", ".join((*known, "pass@k", "maj@k"))
+            yield "metric", f"unknown metric {metric!r}{nearest(metric, known)}; expected one of {listed}{hint}"
     for metric in {each: None for each in asked if asked.count(each) > 1}:
         yield "metric", f"{metric} is asked for twice"
     needing = [each for each in asked if each in texts or isinstance(elsewhere(each), LibraryMetric)]

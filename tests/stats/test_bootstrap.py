@@ -116,8 +116,8 @@ def test_less_can_be_better_and_noise_can_inflate() -> None:
     assert loss.value == pytest.approx(0.03)
     assert 0 < loss.lower < 0.03 < loss.upper
 
-    def added(of: Floats) -> Floats:
-        return np.where(of[..., 0] > 10, 0.02, 0.01)
+    def added(units: Floats) -> float:
+        return 0.02 if units[:, 0].sum() > 10 else 0.01
 
     noisy = summed(base, cand, share, best=[[0, 1]], worst=[[1, 1]], higher_is_better=False, inflation=added)
     wider = resample(noisy).loss(alpha=0.05)
