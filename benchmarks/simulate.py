@@ -40,6 +40,7 @@ from draws import (
     retained_texts,
     weighted,
 )
+from repeat_draws import noise_limit, repeated
 
 SEED = 20_260
 ITEMS = (50, 100, 200, 500, 1000, 2000)
@@ -106,6 +107,7 @@ def cases(items: tuple[int, ...] = ITEMS, rates: tuple[float, ...] = DISCORDANCE
     yield from _retained_cases(items)
     yield from _corpus_cases([n for n in items if n in (50, 200, 500, 2000)])
     yield from _weighted_cases()
+    yield from _repeated_cases([n for n in items if n in (50, 200, 1000)])
 
 
 def _graded_share_cases(items: list[int], rates: list[float]) -> Iterator[Case]:
@@ -192,6 +194,24 @@ def _retained_cases(items: tuple[int, ...]) -> Iterator[Case]:
         for documents in (20, *[n for n in items if n <= 500]):
             draw = retained_texts(documents, gain)
             yield _case("min_retained, perplexity", f"gain {gain:g} nats, limit {100 * KEPT:g} %", documents, draw)
+
+
+def _repeated_cases(items: list[int]) -> Iterator[Case]:
+    """Several sampled answers to each item, and the limit that is measured on the baseline's own."""
+    for n in items:
+        for k in (1, 2, 4, 8, 16):
+            yield _case("max_drop over repeats", f"mean of {k}", n, repeated(n, k), cost=2)
+        for shared in (0.0, 1.0):
+            setting = f"mean of 4, {100 * shared:g} % of the random numbers in common"
+            yield _case("max_drop over repeats", setting, n, repeated(n, 4, shared=shared), cost=2)
+        for at, k in ((1, 1), (2, 4), (4, 8), (8, 8)):
+            yield _case("max_drop over repeats", f"pass@{at} of {k}", n, repeated(n, k, "pass", at), cost=2)
+        for at, k in ((3, 4), (8, 8)):
+            yield _case("max_drop over repeats", f"maj@{at} of {k}", n, repeated(n, k, "maj", at), cost=2)
+        for k in (2, 4, 8, 16):
+            for shared in (0.0, 0.8):
+                setting = f"{k} answers, {100 * shared:g} % of the random numbers in common"
+                yield _case("max_drop: noise", setting, n, noise_limit(n, k, shared=shared))
 
 
 def _corpus_cases(items: list[int]) -> Iterator[Case]:

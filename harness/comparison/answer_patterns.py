@@ -52,6 +52,8 @@ class Behaviour:
     blank: Marked | None = None
     cut: Marked | None = None
     """Generation only: answers without a visible character, and those that ended at the token limit."""
+    alike: Marked | None = None
+    """Items whose several answers are all the same text; None where an item has one answer."""
     cut_right: Mapping[str, int] | None = None
     """By metric where more is better: answers of the candidate that were cut off and yet score above 0."""
 
@@ -78,6 +80,7 @@ def behaviour(task: str, pairs: Pairs, read: Reader, *, lower_is_better: tuple[s
             blank=_marked(left.blank, right.blank),
             cut=_marked(left.cut, right.cut),
             cut_right=cut_right,
+            alike=_marked(left.alike, right.alike) if (right.several > 1).any() else None,
         )
     if (left.options > 0).any():
         chosen = _chosen(left), _chosen(right)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from harness.records.columns import NONE, Answers, Floats, Indices, PlanColumns
-from harness.records.items import ItemRecord, PlannedItem
+from harness.records.columns import NONE, Answers, Floats, Indices, Mask, PlanColumns
+from harness.records.items import ItemRecord, PlannedItem, TextAnswer
 from harness.records.measures import Flip
 from harness.samples.pairs import Pairs
 
 MOST = 200
 """Flips kept per task; the total is always counted."""
+MOSTLY = 0.5
+"""An item is mostly right where more than this share of its answers is; an answer is where its score is above."""
 LONGEST = 4000
 """Characters of a prompt or an answer that are kept for the report."""
 Reader = Callable[[Indices], Iterable[tuple[PlannedItem, ItemRecord, ItemRecord]]]
@@ -26,16 +28,18 @@ def find_flips(
 ) -> tuple[tuple[Flip, ...], int]:
     """The flips of a binary metric (at most `most`, right-to-wrong and large margins first) and their number.
 
+    An item with several answers flips where most of them were right and no longer are, or the other way.
     `within`: only among these pairs. Only the flips that are kept are read in full.
     """
     before, after = pairs.baseline.metrics[metric], pairs.candidate.metrics[metric]
-    flipped = np.flatnonzero(~np.isnan(before) & ((before == 1.0) != (after == 1.0)))
+    was, is_ = _is_right(before, pairs.baseline), _is_right(after, pairs.candidate)
+    flipped = np.flatnonzero(~np.isnan(before) & (was != is_))
     if within is not None:
         flipped = np.intersect1d(flipped, within)
-    worse = before[flipped] == 1.0
+    worse = was[flipped]
     left = margins(pairs.plan, pairs.places[flipped], pairs.baseline.taken(flipped))
     right = margins(pairs.plan, pairs.places[flipped], pairs.candidate.taken(flipped))
-    moved = np.abs(np.nan_to_num(left) - np.nan_to_num(right))
+    moved = np.abs(np.nan_to_num(left) - np.nan_to_num(right)) + np.abs(before - np.nan_to_num(after))[flipped]
     names = map(pairs.name, flipped.tolist())
     order = zip((~worse).tolist(), (-moved).tolist(), names, range(flipped.size), strict=True)
     chosen = np.asarray([number for *_, number in heapq.nsmallest(most, order)], dtype=np.int64)
@@ -48,8 +52,8 @@ def find_flips(
             slices=planned.slices,
             prompt=cut(planned.prompt, keep_end=True),
             expected=cut(planned.expected),
-            baseline_answer=cut(answer_text(planned, baseline)),
-            candidate_answer=cut(answer_text(planned, candidate)),
+            baseline_answer=cut(answer_text(planned, baseline, right=bool(worse[number]))),
+            candidate_answer=cut(answer_text(planned, candidate, right=not worse[number])),
             baseline_margin=_stored(left[number]),
             candidate_margin=_stored(right[number]),
         )
@@ -58,16 +62,32 @@ def find_flips(
     return tuple(flips), flipped.size
 
 
-def answer_text(planned: PlannedItem, record: ItemRecord) -> str:
-    """What the model answered: the generated text, or the most likely option."""
+def _is_right(values: Floats, answers: Answers) -> Mask:
+    """Right, or right in most of several answers, [n]."""
+    found: Mask = np.where(answers.several > 1, np.nan_to_num(values) > MOSTLY, values == 1.0)
+    return found
+
+
+def answer_text(planned: PlannedItem, record: ItemRecord, *, right: bool = True) -> str:
+    """What the model answered: the generated text, or the most likely option. Of several answers how many are right,
+    and one that is, or is not, as `right` says."""
     if record.answer is not None:
-        return record.answer.text
+        return _one_of(record.answers, right=right) if record.repeats else record.answer.text
     likelihoods = [option.log_likelihood for option in record.options]
     scored = [value for value in likelihoods if value is not None]
     if not scored:
         return "(no finite likelihood for any option)"
     best = likelihoods.index(max(scored))
     return planned.options[best] if best < len(planned.options) else f"option {best + 1}"
+
+
+def _one_of(answers: Sequence[TextAnswer], *, right: bool) -> str:
+    scores = [each.score for each in answers if each.score is not None]
+    if len(scores) < len(answers):
+        return f"{answers[0].text} [and {len(answers) - 1} more answers]"
+    rights = [score > MOSTLY for score in scores]
+    shown = rights.index(right) if right in rights else 0
+    return f"[{sum(rights)} of {len(answers)} right] {answers[shown].text}"
 
 
 def margins(plan: PlanColumns, places: Indices, answers: Answers) -> Floats:

@@ -163,7 +163,9 @@ def measured(run: RunManifest, task: str, pairs: Pairs) -> tuple[tuple[PairedMet
     """Per-item metrics of a task, or its documents. Raises `PairingError` for an item without one."""
     facts = run.tasks[task]
     metrics = tuple(
-        paired_metric(task, metric, pairs, higher_is_better=metric not in facts.lower_is_better)
+        paired_metric(
+            task, metric, pairs, higher_is_better=metric not in facts.lower_is_better, first=metric == facts.metrics[0]
+        )
         for metric in facts.metrics
     )
     return metrics, document_pairs(task, pairs) if facts.kind == "perplexity" else None
@@ -228,5 +230,5 @@ def stopped_parts(items: Items, *sides: VariantRun) -> dict[str, Part]:
 
 
 def primary_metric(metrics: Sequence[PairedMetric]) -> str | None:
-    """The metric whose flips are shown: the first binary one."""
-    return next((metric.metric for metric in metrics if metric.kind == "binary"), None)
+    """The metric whose flips are shown: the first of right or wrong answers, one or several to an item."""
+    return next((metric.metric for metric in metrics if metric.flips), None)

@@ -38,7 +38,9 @@ def flips_of(basis: Basis, *, most: int) -> tuple[tuple[Flip, ...], int | None]:
     pairs = sample.pairs if isinstance(sample, StoppedPart) else sample
     if isinstance(sample, StrataPairs):
         pairs = sample.parts[0]  # the slice, not the rest
-    if not isinstance(pairs, PairedMetric | ThreeWay) or pairs.kind != "binary":
+    if not isinstance(pairs, PairedMetric | ThreeWay):
+        return (), None
+    if not (pairs.flips if isinstance(pairs, PairedMetric) else pairs.kind == "binary"):
         return (), None
     flips, total = find_flips(pairs.task, pairs.metric, task.pairs, task.read, within=basis.within, most=most)
     return _beside_base(basis, flips) if basis.base is not None else flips, total

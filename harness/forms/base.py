@@ -6,13 +6,13 @@ INCONCLUSIVE. A value without bounds is exact and is compared directly. Compares
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from harness.notation import Notation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from harness.derivations.shapes import Derivation
     from harness.forms.design import Certified, Design
@@ -171,6 +171,8 @@ class Form:
     """Open interval of the limits that mean anything."""
     percent: bool = False
     """A limit may also be written as a percentage: `2%` is 0.02."""
+    measured: Mapping[str, float] = field(default_factory=dict)
+    """Words for a limit that the run measures itself, each with the largest that it gives where the gate says none."""
     expects: str = ""
     """What a limit must be, in words; empty where its bounds say enough."""
     kinds: frozenset[Kind]

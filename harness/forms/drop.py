@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from harness.stats.mover import WeightedDrop
 
 
+NOISE_CAP = 0.05
+"""The largest limit that the baseline's own noise gives where the suite sets no other: more is no gate."""
+
+
 def judge_drop(sample: PairedMetric | StrataPairs, terms: Terms) -> Judgement:
     from harness.samples.measures import drop_of
     from harness.samples.strata import StrataPairs
@@ -109,7 +113,8 @@ MAX_DROP = Form(
     noun="drop",
     ceiling=True,
     domain=(0, 1),
-    expects="a fraction from 0 to 1",
+    measured={"noise": NOISE_CAP},
+    expects="a fraction from 0 to 1, or noise",
     kinds=frozenset({"binary", "graded"}),
     notation=Notation.POINTS,
     looks_at="pairs",

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from harness.comparison.candidates import CandidateComparison, Comparison
 from harness.comparison.sequential_test import chances
 from harness.comparison.task_sides import Paired
 from harness.forms.base import BASELINE, Judgement
 from harness.gates.base_model import base_trouble
-from harness.gates.evidence import select
+from harness.gates.evidence import Evidence, select
 from harness.gates.judged import Judged, Rule, judged
+from harness.gates.noise_limits import NoiseLimit
 from harness.gates.promoted_reference import no_reference, reference_memory, unsound
 from harness.metrics.table import lookup
 from harness.suite.gate_model import Gate
@@ -19,9 +21,17 @@ from harness.suite.gate_model import Gate
 BASE_MODEL = "the base model"
 
 
-def rules(gates: Sequence[Gate], alpha: float) -> tuple[Rule, ...]:
+def rules(
+    gates: Sequence[Gate], alpha: float, noise: Mapping[int, NoiseLimit] = MappingProxyType({})
+) -> tuple[Rule, ...]:
+    """`noise`: the limits that the run measured, by the gates' positions."""
     return tuple(
-        Rule(position=position, gate=gate, alpha=gate.alpha if gate.alpha is not None else alpha)
+        Rule(
+            position=position,
+            gate=gate,
+            alpha=gate.alpha if gate.alpha is not None else alpha,
+            noise=noise.get(position),
+        )
         for position, gate in enumerate(gates)
     )
 
@@ -97,7 +107,7 @@ def _apply(
     return [
         judged(
             rule,
-            each.judge(gate.row, limit=gate.limit, alpha=rule.alpha),
+            _judged(rule, each),
             variant=variant,
             against=from_,
             slice_name=each.slice,
@@ -105,6 +115,11 @@ def _apply(
         )
         for each in select(gate, paired, candidate, against=words, chances=rule.chances)
     ]
+
+
+def _judged(rule: Rule, evidence: Evidence) -> Judgement:
+    judgement = evidence.judge(rule.gate.row, limit=rule.limit, alpha=rule.alpha)
+    return judgement if rule.noise is None else rule.noise.applied(judgement)
 
 
 def _with_missing(

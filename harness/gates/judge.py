@@ -15,6 +15,7 @@ from harness.gates.findings import baseline_findings, candidate_findings, rules
 from harness.gates.judged import Judged, Rule
 from harness.gates.multiplicity import explored, judged_together
 from harness.gates.noise_floor import noise_checks, noise_floor, retained_gains
+from harness.gates.noise_limits import noise_limits
 from harness.gates.promoted_gates import Changes, PromotedGates, gate_changes, with_limits_before
 from harness.gates.promoted_reference import creep, promoted_steps
 from harness.gates.sanity_checks import plausible_baseline, plausible_candidate
@@ -119,7 +120,8 @@ class _Case:
 
 
 def _case(suite: Suite, comparison: Comparison, changed: Mapping[str, str], changes: Changes, today: date) -> _Case:
-    alpha, all_rules = suite.alpha, rules(suite.gates, suite.alpha)
+    alpha = suite.alpha
+    all_rules = rules(suite.gates, alpha, noise_limits(suite.gates, comparison))
     noise, levels = noise_floor(comparison, alpha=alpha), _levels(comparison.baseline, alpha=alpha)
     found = judged_together(baseline_findings(all_rules, comparison))
     return _Case(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.forms.base import Judgement, Reason
+from harness.gates.noise_limits import NoiseLimit
 from harness.metrics.table import lookup
 from harness.records.findings import CLEAN, Finding
 from harness.suite.gate_model import Gate
@@ -17,8 +18,15 @@ class Rule:
     position: int
     gate: Gate
     alpha: float
+    noise: NoiseLimit | None = None
+    """The limit that the run measured, where the gate has such a one."""
     chances: int = 1
     """Number of gates that could stop the variant: the early test of each gets its share of alpha."""
+
+    @property
+    def limit(self) -> float:
+        """What the value is held against."""
+        return self.gate.limit if self.noise is None else self.noise.limit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +66,7 @@ def judged(
         slice=slice_name,
         workload=workload,
         form=gate.form,
-        limit=gate.limit,
+        limit=rule.limit,
         value=estimate.value if estimate else None,
         lower=estimate.lower if estimate else None,
         upper=estimate.upper if estimate else None,

@@ -144,6 +144,8 @@ def tight_gates(
     found = []
     for index, gate in enumerate(suite.gates):
         measure = measures.get((gate.task or "", gate.metric))
+        if gate.measures_limit:
+            continue
         if measure is not None:
             level, gain = (each.get(f"{gate.task}/{gate.metric}") for each in (levels, gains))
             if gate.row.looks_at == "base":

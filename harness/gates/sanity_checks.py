@@ -29,6 +29,8 @@ RISE = 0.02
 """More answers cut off or blank than the baseline's, by this share and beyond chance, are named."""
 MANY, NEARLY_ALL = 0.2, 0.9
 """Share of answers cut off of which none is right: named; so many that the metric measures nothing else."""
+FEW_VARIED = 5
+"""So many items on which only the baseline's several answers differ are no chance."""
 BLANK = 0.5
 """A baseline that is silent on half of its items is named."""
 
@@ -63,6 +65,7 @@ def plausible_candidate(candidate: CandidateComparison, *, alpha: float) -> tupl
         *_checks("varied answers", _same_answer(behaviours), "it does not answer always the same"),
         *_checks("answers end", _cut(behaviours, alpha=alpha), "its answers are cut off no more than the baseline's"),
         *_checks("answers said", _blank(behaviours, alpha=alpha), "it is silent no more often than the baseline"),
+        *_checks("answers drawn", _undrawn(behaviours), ""),
     )
 
 
@@ -185,6 +188,19 @@ def _blank(behaviours: Iterable[Behaviour], *, alpha: float) -> Found:
                 f"{each.blank.baseline:,}; they are scored as they are",
                 False,
             )
+
+
+def _undrawn(behaviours: Iterable[Behaviour]) -> Found:
+    """Several answers that are always the same, where the baseline's differ: nothing was drawn."""
+    for each in behaviours:
+        if each.alike is None or each.alike.candidate < each.n or each.n - each.alike.baseline < FEW_VARIED:
+            continue
+        yield (
+            f"{each.task}: its several answers to an item are the same on all {each.n:,} items, the baseline's differ "
+            f"on {each.n - each.alike.baseline:,}: they were not drawn as the suite asks, as by a server that ignores "
+            "the temperature or has one seed for all",
+            True,
+        )
 
 
 def _baseline_blank(behaviours: Iterable[Behaviour]) -> Found:

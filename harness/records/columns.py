@@ -45,6 +45,13 @@ class Answers:
     """A generated answer without a visible character, [n]; of several, at least half."""
     cut: Mask
     """A generated answer that ended at the token limit, [n]; of several, at least half."""
+    several: Indices
+    """How many answers were generated, [n]."""
+    alike: Mask
+    """Several answers, all with the same text, [n]."""
+    spread: Floats
+    """Variance of the scores of several answers under the task's first metric, with n - 1 in the denominator, [n];
+    `NONE` for one answer, and where their scores are not stored."""
     documents: Objects
     """`DocumentScore` or None, [n]."""
     chunks: Indices
@@ -63,6 +70,9 @@ class Answers:
             texts=self.texts[order],
             blank=self.blank[order],
             cut=self.cut[order],
+            several=self.several[order],
+            alike=self.alike[order],
+            spread=self.spread[order],
             documents=self.documents[order],
             chunks=self.chunks[order],
             places=self.places[order],

@@ -70,6 +70,9 @@ def _item_columns(chunks: Chunks, metrics: Sequence[str]) -> ItemColumns:
             texts=np.concatenate([each.texts for each in written]),
             blank=np.concatenate([each.blank for each in written]),
             cut=np.concatenate([each.cut for each in written]),
+            several=np.concatenate([each.several for each in written]),
+            alike=np.concatenate([each.alike for each in written]),
+            spread=np.concatenate([each.spread for each in written]),
             documents=_documents(field(records, "document")),
             chunks=np.repeat(offsets, sizes),
             places=np.arange(len(records)) - np.repeat(np.cumsum(sizes) - sizes, sizes),
@@ -84,6 +87,11 @@ class _Written:
     texts: Indices
     blank: Mask
     cut: Mask
+    scores: Floats
+    """Of the first answer."""
+    several: Indices
+    alike: Mask
+    spread: Floats
 
 
 def _written(answers: Any, repeats: Any) -> _Written:
@@ -95,25 +103,53 @@ def _written(answers: Any, repeats: Any) -> _Written:
     if not counts.any():
         return first
     further = _of_each(list_flatten(repeats))
-    ends = np.cumsum(counts)
-    several = np.flatnonzero(counts)
-    texts, blank, cut = first.texts.copy(), first.blank.copy(), first.cut.copy()
-    for place in several.tolist():
-        part = slice(int(ends[place] - counts[place]), int(ends[place]))
-        texts[place] = _number_of(f"{texts[place]} {' '.join(map(str, further.texts[part].tolist()))}")
-        half = (1 + counts[place]) / 2
-        blank[place] = first.blank[place] + further.blank[part].sum() >= half
-        cut[place] = first.cut[place] + further.cut[part].sum() >= half
-    return _Written(texts=texts, blank=blank, cut=cut)
+    starts, number = np.cumsum(counts) - counts, counts + first.several
+    whose = np.repeat(np.arange(counts.size), counts)
+
+    def total(own: Any, others: Any) -> Floats:
+        found: Floats = own + np.bincount(whose, weights=others, minlength=counts.size)
+        return found
+
+    texts = first.texts.copy()
+    for place in np.flatnonzero(counts).tolist():
+        others = further.texts[starts[place] : starts[place] + counts[place]].tolist()
+        texts[place] = _number_of(f"{texts[place]} {' '.join(map(str, others))}")
+    off = total(0.0, further.texts != first.texts[whose])
+    mean: Floats = total(first.scores, further.scores) / np.maximum(number, 1)
+    squares = total((first.scores - mean) ** 2, (further.scores - mean[whose]) ** 2)
+    spread: Floats = np.where(counts > 0, squares / np.maximum(counts, 1), NONE)
+    return _Written(
+        texts=texts,
+        blank=total(first.blank, further.blank) >= np.maximum(number, 1) / 2,
+        cut=total(first.cut, further.cut) >= np.maximum(number, 1) / 2,
+        scores=first.scores,
+        several=number,
+        alike=(off == 0) & (counts > 0),
+        spread=spread,
+    )
 
 
 def _of_each(answers: Any) -> _Written:
     if answers.null_count == len(answers):
         nothing = np.zeros(len(answers), dtype=np.int64)
-        return _Written(texts=nothing + NO_TEXT, blank=nothing > 0, cut=nothing > 0)
+        never, none = nothing > 0, np.full(len(answers), NONE)
+        return _Written(
+            texts=nothing + NO_TEXT,
+            blank=never,
+            cut=never,
+            scores=none,
+            several=nothing,
+            alike=never,
+            spread=none,
+        )
     texts = field(answers, "text").to_pylist()
     endings, which = codes(field(answers, "finish"))
+    given = present(answers)
     return _Written(
+        scores=_numbers(field(answers, "score")),
+        several=given.astype(np.int64),
+        alike=np.zeros(len(answers), dtype=np.bool_),
+        spread=np.full(len(answers), NONE),
         texts=np.asarray([NO_TEXT if text is None else _number_of(text) for text in texts], dtype=np.int64),
         blank=np.asarray([text is not None and not text.strip() for text in texts], dtype=np.bool_),
         cut=np.asarray([*endings, ""])[which] == "length",
@@ -135,7 +171,7 @@ def _records(chunks: Chunks, metrics: Sequence[str]) -> tuple[Any, list[_Written
     from pyarrow.compute import list_flatten
 
     number, text = pyarrow.float64(), pyarrow.string()
-    answer = pyarrow.struct({"text": text, "finish": text})
+    answer = pyarrow.struct({"text": text, "finish": text, "score": number})
     shape = pyarrow.struct(
         {
             "item": text,

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from harness.metrics.answers import compares_text, marks_options
+from harness.metrics.table import lookup
 from harness.records.columns import Answers, Floats, Indices, ItemColumns, Mask, PlanColumns
 from harness.samples.given_answers import Given, given
 
@@ -88,6 +89,11 @@ class PairedMetric:
     """The score of guessing on each item, [n]: one over its options. None where the items have none."""
     baseline_failed: tuple[str, ...]
     """Items on which the baseline failed: the comparison is INVALID when there is one."""
+    spread: Floats | None = None
+    """Variance of the scores of the baseline's several answers to each item, [n]; None but for the task's first metric,
+    and where there is one answer an item."""
+    sampled: bool = False
+    """The baseline gave several answers to an item, so that the values are means over them."""
     baseline_given: Given | None = None
     candidate_given: Given | None = None
     """The answers given; None for documents and for metrics without a discrete answer."""
@@ -101,6 +107,12 @@ class PairedMetric:
     def failed(self) -> int:
         """Items on which the candidate failed."""
         return int(self.failing.sum())
+
+    @property
+    def flips(self) -> bool:
+        """Whether items go from right to wrong: one answer is either, and of several most are."""
+        row = lookup(self.metric)
+        return self.kind == "binary" or (self.spread is not None and (row is None or row.kind == "binary"))
 
     @property
     def chance(self) -> float | None:
@@ -151,6 +163,8 @@ class PairedMetric:
             failing=self.failing[inside],
             guess=None if self.guess is None else self.guess[inside],
             baseline_failed=self.baseline_failed,
+            spread=None if self.spread is None else self.spread[inside],
+            sampled=self.sampled,
             baseline_given=None if self.baseline_given is None else self.baseline_given.only(inside),
             candidate_given=None if self.candidate_given is None else self.candidate_given.only(inside),
         )
@@ -249,8 +263,9 @@ def _clusters(labels: Indices) -> Indices | None:
     return by_appearance
 
 
-def paired_metric(task: str, metric: str, pairs: Pairs, *, higher_is_better: bool) -> PairedMetric:
-    """One metric over the pairs. A candidate's failure takes the worst value seen on the task (0 for fractions)."""
+def paired_metric(task: str, metric: str, pairs: Pairs, *, higher_is_better: bool, first: bool = False) -> PairedMetric:
+    """One metric over the pairs. `first`: it is the task's first one, of which every answer's score is stored. A
+    candidate's failure takes the worst value seen on the task (0 for fractions)."""
     for answers in (pairs.baseline, pairs.candidate):
         unmeasured = answers.unmeasured[metric]
         if unmeasured.any():
@@ -260,6 +275,7 @@ def paired_metric(task: str, metric: str, pairs: Pairs, *, higher_is_better: boo
     finite = seen[np.isfinite(seen)]
     guess = _guess(pairs.plan.options[pairs.places], metric)
     binary = bool(np.isin(finite, (0.0, 1.0)).all()) or (guess is not None and _accuracy(metric, finite))
+    sampled = bool((pairs.baseline.several > 1).any())
     if finite.size == 0:
         worst = 0.0
     elif higher_is_better:
@@ -278,6 +294,8 @@ def paired_metric(task: str, metric: str, pairs: Pairs, *, higher_is_better: boo
         failing=np.isnan(candidate),
         guess=guess if binary else None,
         baseline_failed=tuple(pairs.name(pair) for pair in np.flatnonzero(np.isnan(baseline)).tolist()),
+        spread=pairs.baseline.spread if first and sampled else None,
+        sampled=sampled,
         baseline_given=given(pairs.baseline, pairs.plan, pairs.places, metric),
         candidate_given=given(pairs.candidate, pairs.plan, pairs.places, metric),
     )

@@ -19,7 +19,7 @@ from harness.suite.metric_names import elsewhere
 from harness.suite.metrics_asked import asked_for, code_of, metrics_of
 from harness.suite.models import Suite
 from harness.suite.names import nearest
-from harness.suite.several_answers import several_answers, several_answers_of_lm_eval
+from harness.suite.several_answers import noise_limit, several_answers, several_answers_of_lm_eval
 from harness.suite.task_model import Choice, Generate, Task
 from harness.suite.variant_model import Variant
 from harness.suite.waivers import waiver_problems
@@ -40,6 +40,9 @@ def cross_check(suite: Suite) -> Found:
         yield from code_of(("tasks", name), task, suite)
     for index, gate in enumerate(suite.gates):
         yield from _gate(("gates", index), gate, suite)
+        if gate.task in suite.tasks:
+            again = suite.noise_floor is not None
+            yield from noise_limit(("gates", index), gate, suite.tasks[gate.task], second_pass=again)
     yield from waiver_problems(suite)
 
 

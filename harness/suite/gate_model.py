@@ -33,6 +33,8 @@ def _limit(form: Form) -> tuple[Any, None]:
     low, high = (bound if math.isfinite(bound) else None for bound in form.domain)
     kind: Any = Relative if form.percent else float
     kind = Annotated[kind, Field(gt=low, lt=high)]
+    for word in form.measured:
+        kind = kind | Literal[word]
     return kind | None, None
 
 
@@ -57,6 +59,8 @@ class Gate(Limits):
     """Only these candidates; all when left out."""
     severity: Literal["block", "warn"] = "block"
     alpha: Annotated[float, Field(gt=0, lt=0.5)] | None = None
+    at_most: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """With `max_drop: noise`: the largest limit that the noise may give; 0.05 when left out."""
 
     @model_validator(mode="after")
     def _one_form(self) -> Gate:
@@ -72,7 +76,20 @@ class Gate(Limits):
             raise ValueError(f"tasks: expected at least {FEWEST_TASKS} different tasks, got {len(self.weights)}")
         if self.on == "baseline" and given[0] not in OWN_VALUE:
             raise ValueError(f"on: baseline goes with {' or '.join(OWN_VALUE)}, not with {given[0]}")
+        if problem := self._measured_limit():
+            raise ValueError(problem)
         return self
+
+    def _measured_limit(self) -> str | None:
+        """What is wrong with a limit that the run measures itself."""
+        if not self.measures_limit:
+            return None if self.at_most is None else "at_most goes with a limit that is measured: max_drop: noise"
+        word = f"{self.form}: {getattr(self, self.form)}"
+        if self.slice is not None or self.tasks is not None:
+            return f"{word} is measured on a whole task; write a number for {'a slice' if self.slice else 'tasks'}"
+        if self.against != "baseline":
+            return f"{word} is the baseline's own noise; leave against out, or write a number"
+        return None
 
     @property
     def weights(self) -> dict[str, float]:
@@ -97,9 +114,16 @@ class Gate(Limits):
         return FORMS[self.form]
 
     @property
+    def measures_limit(self) -> bool:
+        """Whether the run measures the limit itself; `limit` is then its cap."""
+        return isinstance(getattr(self, self.form), str)
+
+    @property
     def limit(self) -> float:
-        value: float = getattr(self, self.form)
-        return value
+        given: float | str = getattr(self, self.form)
+        if isinstance(given, str):
+            return self.at_most if self.at_most is not None else self.row.measured[given]
+        return given
 
     def parts(self, slices: Collection[str]) -> tuple[str | None, ...]:
         """All of a task with these slices (None), each slice or the one named; nothing where it is not among them."""

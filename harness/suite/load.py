@@ -245,7 +245,10 @@ def _cleaned(location: Path_) -> tuple[Path_, str | None]:
 
 
 def _is_union_tag(step: str) -> bool:
-    return step in ("str", "int", "float", "bool", "tuple[str, ...]", "tuple[str,...]", "list[str]") or "[" in step
+    return (
+        step in ("str", "int", "float", "bool", "tuple[str, ...]", "tuple[str,...]", "list[str]", "constrained-float")
+        or "[" in step
+    )
 
 
 def _message(error: ErrorDetails, where: Path_, method: str | None) -> str:
@@ -262,13 +265,13 @@ def _message(error: ErrorDetails, where: Path_, method: str | None) -> str:
         return f"unknown method {tag!r}{nearest(tag, MODELS)}; expected one of {', '.join(MODELS)}"
     if kind == "missing":
         return "required key missing"
-    if kind == "literal_error":
+    form = FORMS.get(last)
+    if kind == "literal_error" and (form is None or not form.measured):
         return f"expected {context.get('expected')}, got {got}{_near_literal(value, str(context.get('expected')))}"
     if kind == "value_error":
         return str(context.get("error", error["msg"]))
     if last == "alpha":
         return f"expected a number between 0 and 0.5, got {got}"
-    form = FORMS.get(last)
     if form is not None and form.expects:
         return f"expected {form.expects}, got {got}{_points_advice(form, value)}"
     if last == "temperature" and value in (0, 0.0) and not isinstance(value, bool):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from harness.metrics.repeats import over_answers
 from harness.metrics.row import OverAnswers
 from harness.metrics.table import METRICS
+from harness.suite.gate_model import Gate
 from harness.suite.task_model import Generate, Task
 
 Place = tuple[str | int, ...]
@@ -44,6 +45,24 @@ def several_answers_of_lm_eval(where: Place, task: Task) -> Found:
             yield (*where, "metric"), message
     if task.repeats is not None:
         yield from _too_many(where, names, task.repeats)
+
+
+def noise_limit(where: Place, gate: Gate, task: Task, *, second_pass: bool) -> Found:
+    """Why the noise of the baseline will not be known, where the suite says so. `second_pass`: it has one."""
+    if not gate.measures_limit:
+        return
+    word = f"{gate.form}: noise"
+    spec = task.generate
+    if over_answers(gate.metric) is not None:
+        yield (*where, gate.form), f"{word} is measured of the mean over answers, not of {gate.metric}; write a number"
+    elif spec is not None and spec.sampling is not None and spec.repeats == 1:
+        yield (*where, gate.form), f"{word}: one sampled answer an item shows no noise; set repeats to 2 or more"
+    elif spec is not None and spec.repeats > 1:
+        first = spec.metric if isinstance(spec.metric, str) else spec.metric[0]
+        if gate.metric != first:
+            yield (*where, gate.form), f"{word} is measured of the task's first metric, {first}; write a number"
+    elif not second_pass and task.lm_eval is None:
+        yield (*where, gate.form), f"{word} is measured in the baseline's second pass: noise_floor must not be false"
 
 
 def _too_many(where: Place, names: tuple[str, ...], repeats: int) -> Found:

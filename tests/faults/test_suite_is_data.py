@@ -198,7 +198,7 @@ def test_any_text_is_a_suite_or_an_error_with_words(tmp_path: Path, data: st.Dat
 @pytest.mark.parametrize(
     ("gate", "words"),
     [
-        ("max_drop: 5", "s.yaml:8:31: gates[0].max_drop: expected a fraction from 0 to 1, got 5"),
+        ("max_drop: 5", "s.yaml:8:31: gates[0].max_drop: expected a fraction from 0 to 1, or noise, got 5"),
         ("max_drop: .nan", "s.yaml:8:31: gates[0].max_drop: "),
         ("max_dorp: 0.05", "gates[1].max_dorp: unknown key, did you mean max_drop?"),
         ("max_drop: 0.05", ""),

@@ -247,5 +247,25 @@ def test_several_answers_to_an_item_are_one_number_and_cut_where_half_of_them_ar
     assert answers.cut.tolist() == [False] * 4 + [True, False, False]
     assert answers.blank.tolist() == [False] * 6 + [True]
     assert Chunks(chunks.path).load() == [tuple(records[:3]), tuple(records[3:6]), tuple(records[6:])]
+    assert answers.several.tolist() == [len(texts) for texts in asked]
+    assert answers.alike.tolist() == [False] * len(asked)
+    assert np.isnan(answers.spread).all()
     assert "repeats" not in records[3].model_dump_json()
     assert [each.text for each in records[6].answers] == ["", " ", "a"]
+
+
+def test_the_spread_of_several_answers_is_the_variance_of_their_scores(tmp_path: Path) -> None:
+    """Of 1, 0, 1 and of equal ones; none for a single answer, and none where a score is missing."""
+
+    def answers(*scores: float | None) -> tuple[TextAnswer, ...]:
+        return tuple(TextAnswer(text="same", tokens=1, finish="stop", score=each) for each in scores)
+
+    asked = [answers(1.0, 0.0, 1.0), answers(0.25, 0.25), answers(1.0), answers(1.0, None), answers(0.0, 0.5)]
+    records = [
+        ItemRecord(item=f"i{number}", prompt_hash="h", answer=first, repeats=tuple(others), metrics={})
+        for number, (first, *others) in enumerate(asked)
+    ]
+    chunks = written(tmp_path / "chunks.jsonl", records, size=2)
+    found = read_items(Chunks(chunks.path), ()).answers
+    np.testing.assert_allclose(found.spread, [1 / 3, 0.0, np.nan, np.nan, 0.125], atol=1e-12)
+    assert found.alike.tolist() == [True, True, False, True, True]

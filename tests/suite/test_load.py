@@ -50,8 +50,8 @@ def test_a_good_suite_loads() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("max_drop: 0.02", "max_drop: 3", "s.yaml:15:30: gates[0].max_drop: expected a fraction from 0 to 1, got 3; 3 percentage points is 0.03"),
-        ("max_drop: 0.02", "max_drop: 2%", "s.yaml:15:30: gates[0].max_drop: expected a fraction from 0 to 1, got '2%'; for 2 percentage points write 0.02, for a relative loss max_relative_drop"),
+        ("max_drop: 0.02", "max_drop: 3", "s.yaml:15:30: gates[0].max_drop: expected a fraction from 0 to 1, or noise, got 3; 3 percentage points is 0.03"),
+        ("max_drop: 0.02", "max_drop: 2%", "s.yaml:15:30: gates[0].max_drop: expected a fraction from 0 to 1, or noise, got '2%'; for 2 percentage points write 0.02, for a relative loss max_relative_drop"),
         ("max_drop: 0.02", "max_dorp: 0.02", "gates[0].max_dorp: unknown key, did you mean max_drop?"),
         ("metric: acc,", "metric: ac,", "gates[0].metric: unknown metric 'ac', did you mean acc?; expected one of acc, acc_norm"),
         ("task: ask, metric", "task: aks, metric", "gates[0].task: unknown task 'aks', did you mean ask?; expected one of ask, read"),
@@ -149,7 +149,8 @@ def test_the_schema_agrees_with_the_models() -> None:
     assert "$defs" not in text
     gate = schema["definitions"]["Gate"]["properties"]
     assert gate["max_increase"]["anyOf"][0]["type"] == "string"
-    assert "string" not in json.dumps(gate["max_drop"]["anyOf"])
+    assert "pattern" not in json.dumps(gate["max_drop"]["anyOf"])  # no percentage
+    assert {"const": "noise", "type": "string"} in gate["max_drop"]["anyOf"]
     assert gate["max_drop"]["description"].startswith("Largest absolute loss")
     assert schema["required"] == ["suite", "variants"]
     assert schema["anyOf"][0] == {"required": ["model", "tasks"]}  # unless every variant is imported
