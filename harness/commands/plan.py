@@ -72,30 +72,38 @@ def forecast(loaded: LoadedSuite, results: Path, limit: int | None) -> Forecast:
     from harness.forecast.certify import certificates
     from harness.forecast.past_runs import durations, history
     from harness.gates.noise_floor import tight_gates
-    from harness.planning.plan_suite import plan_suite
     from harness.records.store import Store
-    from harness.runner.generation_settings import rules_for
     from harness.runner.host import this_host
-    from harness.runner.variants import context_length, resolve_variant, suite_tokenizer
+    from harness.runner.imported_run import imported_plans
     from harness.suite.crosscheck import missing_baseline_warnings
     from harness.suite.load import dotted
 
     if limit is not None and limit < 1:
         raise UsageError(f"--limit: expected an integer of at least 1, got {limit}")
-    baseline = resolve_variant(loaded, loaded.suite.baseline, offline=False)
-    tokenizer = suite_tokenizer(baseline)
-    rules = rules_for(loaded, baseline.load, tokenizer)
-    plans = plan_suite(loaded, tokenizer, context_length=context_length(baseline), limit=limit, decoding=rules.decoding)
-    rules.insist(plans)
+    plans = imported_plans(loaded) if loaded.suite.imports else _own_plans(loaded, limit)
     seen = history(Store(results), loaded.suite, host=this_host().fingerprint)
     return Forecast(
         plans=plans,
         gates=certificates(loaded.suite, plans, seen),
         tight=tight_gates(loaded.suite, seen.noise, seen.levels, seen.gains) if seen.noise is not None else (),
         noise_run=seen.noise_run,
-        times=durations(loaded.suite, plans, seen),
+        times=() if loaded.suite.imports else durations(loaded.suite, plans, seen),
         creeping=tuple((dotted(where), says) for where, says in missing_baseline_warnings(loaded.suite)),
     )
+
+
+def _own_plans(loaded: LoadedSuite, limit: int | None) -> Sequence[TaskPlan]:
+    """What a run would ask, by the baseline's tokenizer."""
+    from harness.planning.plan_suite import plan_suite
+    from harness.runner.generation_settings import rules_for
+    from harness.runner.variants import context_length, resolve_variant, suite_tokenizer
+
+    baseline = resolve_variant(loaded, loaded.suite.baseline, offline=False)
+    tokenizer = suite_tokenizer(baseline)
+    rules = rules_for(loaded, baseline.load, tokenizer)
+    plans = plan_suite(loaded, tokenizer, context_length=context_length(baseline), limit=limit, decoding=rules.decoding)
+    rules.insist(plans)
+    return plans
 
 
 def print_tasks(plans: Sequence[TaskPlan], console: Console) -> None:
@@ -139,7 +147,8 @@ def print_forecast(found: Forecast, console: Console) -> None:
         console.print(f"! {where}  {says}", markup=False, highlight=False)
     if any(row.certifies is None and row.enough for row in found.gates):
         console.print("  unknown: how much these figures spread shows in the first run")
-    console.print(f"\n{time_words(found.times)}", markup=False, highlight=False)
+    if found.times:  # imported results take none
+        console.print(f"\n{time_words(found.times)}", markup=False, highlight=False)
 
 
 def _print_gates(found: Forecast, console: Console) -> None:

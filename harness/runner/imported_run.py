@@ -7,18 +7,20 @@ was not asked what the baseline was asked is recorded as failed, with the place 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 from harness.errors import Problem, RunError, SuiteError, UsageError
-from harness.imports.items import NotTheSameError
+from harness.imports.items import NotTheSameError, groups, planned
 from harness.imports.open_side import named_tasks, near, open_side
 from harness.imports.shape import ImportedSide, ImportedTask, Selection
 from harness.imports.store_side import StoredPlan, facts_of, identity_of, store_evaluation, store_plan, weights_of
+from harness.planning.task_plan import Answer, TaskPlan
 from harness.records.evaluation_manifest import Host, evaluation_key
+from harness.records.items import ItemRecord
 from harness.records.run_manifest import RunManifest, TaskRun, VariantRun
 from harness.records.runs import new_run_id
 from harness.records.store import Store
@@ -106,6 +108,87 @@ def _tasks(loaded: LoadedSuite, baseline: ImportedSide, only: tuple[str, ...]) -
     return found
 
 
+def imported_plans(loaded: LoadedSuite) -> tuple[TaskPlan, ...]:
+    """What a run would import, for `check` and `plan`: the baseline's items, without prompts. Raises `SuiteError`."""
+    side = open_sides(loaded)[loaded.suite.baseline]
+    plans, known = [], []
+    for asked in _tasks(loaded, side, ()):
+        task = side.tasks[asked.imported]
+        found = (planned(group, place) for place, group in enumerate(groups(task, asked.selection)))
+        items = tuple(item.model_copy(update={"prompt": ""}) for item in found)
+        known.append(_Known(name=asked.name, metrics=_metrics(task), fields=tuple(items[0].slices)))
+        plans.append(
+            TaskPlan(
+                name=asked.name,
+                kind=task.kind,
+                items=items,
+                requests=((),) * len(items),
+                texts=(),
+                metrics=_metrics(task),
+                lower_is_better=_lower(task),
+                scorer=_not_scored,
+                source=task.source,
+                settings="",
+                said=(f"{len(items):,} items of {task.source}",),
+            )
+        )
+    _check_gates(loaded, known, partial=False)
+    return tuple(plans)
+
+
+def _not_scored(index: int, answers: Sequence[Answer]) -> ItemRecord:
+    raise AssertionError(f"item {index} with {len(answers)} answers: imported items are never asked")
+
+
+def _metrics(task: ImportedTask) -> tuple[str, ...]:
+    return tuple(metric.name for metric in task.metrics)
+
+
+def _lower(task: ImportedTask) -> tuple[str, ...]:
+    return tuple(metric.name for metric in task.metrics if not metric.higher_is_better)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """What a gate can look at in a task."""
+
+    name: str
+    metrics: tuple[str, ...]
+    fields: tuple[str, ...]
+    """Slice fields."""
+
+
+def _check_gates(loaded: LoadedSuite, tasks: Sequence[_Known], *, partial: bool) -> None:
+    """Raises `SuiteError` for gates on tasks, metrics and slices that the files have not. `partial`: gates on other
+    tasks are not judged."""
+    by_name = {task.name: task for task in tasks}
+    problems: list[Problem] = []
+    for index, gate in enumerate(loaded.suite.gates):
+        for name in gate.weights or ([] if gate.task is None else [gate.task]):
+            if (task := by_name.get(name)) is not None:
+                problems += [_problem(loaded, index, key, says) for key, says in _unfit(gate, task)]
+            elif not partial:
+                says = f"unknown task {name!r}{nearest(name, by_name)}; the files have {', '.join(by_name)}"
+                problems.append(_problem(loaded, index, "tasks" if gate.weights else "task", says))
+    if problems:
+        raise SuiteError(tuple(problems))
+
+
+def _unfit(gate: Gate, task: _Known) -> Iterator[tuple[str, str]]:
+    """Key and message of what a gate looks at and its task has not."""
+    if gate.metric not in task.metrics:
+        says = f"{task.name} has no metric {gate.metric!r}{nearest(gate.metric, task.metrics)}"
+        yield "metric", f"{says}; the files have {', '.join(task.metrics)}"
+    if gate.slice == "each" and not task.fields:
+        yield "slice", f"{task.name} has no slices; write slice_by in the task"
+    elif gate.slice not in (None, "each") and (field := str(gate.slice).partition("=")[0]) not in task.fields:
+        yield "slice", f"{task.name} has no slices by {field!r}; write slice_by in the task"
+
+
+def _problem(loaded: LoadedSuite, gate: int, key: str, says: str) -> Problem:
+    return Problem(place=loaded.shown, key=dotted(("gates", gate, key)), message=says)
+
+
 class _Run:
     """The state of one import while it is made."""
 
@@ -128,8 +211,8 @@ class _Run:
             for note in side.notes:
                 self.reporter.say(f"{name}: {note}")
         plans = [self._planned(each) for each in asked]
-        if problems := tuple(self._gates(plans)):
-            raise SuiteError(problems)
+        known = [_Known(name=plan.name, metrics=_metrics(plan.task), fields=plan.fields) for plan in plans]
+        _check_gates(self.loaded, known, partial=bool(self.options.tasks))
         runs = {name: self._variant(name, side, plans) for name, side in self.sides.items()}
         accepted = self.store.accepted(suite.suite)
         reference = accepted[-1] if accepted else None
@@ -194,31 +277,6 @@ class _Run:
             self.store.save_attempt(plain, self.run_id)
         return key
 
-    def _gates(self, plans: list[StoredPlan]) -> Iterator[Problem]:
-        """Gates on tasks, metrics and slices that the files have not."""
-        by_name = {plan.name: plan for plan in plans}
-        for index, gate in enumerate(self.loaded.suite.gates):
-            for name in gate.weights or ([] if gate.task is None else [gate.task]):
-                if (plan := by_name.get(name)) is not None:
-                    yield from self._fits(index, gate, plan)
-                elif not self.options.tasks:
-                    says = f"unknown task {name!r}{nearest(name, by_name)}; the files have {', '.join(by_name)}"
-                    yield self._problem(index, "tasks" if gate.weights else "task", says)
-
-    def _fits(self, index: int, gate: Gate, plan: StoredPlan) -> Iterator[Problem]:
-        """Whether the task's files have the metric and the slices of a gate."""
-        metrics = [metric.name for metric in plan.task.metrics]
-        if gate.metric not in metrics:
-            says = f"{plan.name} has no metric {gate.metric!r}{nearest(gate.metric, metrics)}"
-            yield self._problem(index, "metric", f"{says}; the files have {', '.join(metrics)}")
-        if gate.slice == "each" and not plan.fields:
-            yield self._problem(index, "slice", f"{plan.name} has no slices; write slice_by in the task")
-        elif gate.slice not in (None, "each") and (field := str(gate.slice).partition("=")[0]) not in plan.fields:
-            yield self._problem(index, "slice", f"{plan.name} has no slices by {field!r}; write slice_by in the task")
-
-    def _problem(self, gate: int, key: str, says: str) -> Problem:
-        return Problem(place=self.loaded.shown, key=dotted(("gates", gate, key)), message=says)
-
     def _task_run(self, plan: StoredPlan) -> TaskRun:
         return TaskRun(
             task=plan.name,
@@ -227,8 +285,8 @@ class _Run:
             items=plan.count,
             tokens=0,
             too_long=0,
-            metrics=tuple(metric.name for metric in plan.task.metrics),
-            lower_is_better=tuple(each.name for each in plan.task.metrics if not each.higher_is_better),
+            metrics=_metrics(plan.task),
+            lower_is_better=_lower(plan.task),
             source=plan.task.source,
             definition=task_definition(self.loaded.suite, plan.name),
         )
