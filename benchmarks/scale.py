@@ -1,5 +1,8 @@
 """How long compare, gate and report take, and how much memory, over stored runs of 10^4, 10^5 and 10^6 items.
 
+The same questions are also written as lm-eval writes them with `--log_samples`, and `quantgate import` is timed on both
+sides' files: reading, storing, judging and reporting.
+
 Writes runs as `quantgate run` would have left them (a choice task with two metrics and a small perplexity task, answers
 in the manner of the scripted engine), through the store's own functions, into a temporary folder; then runs each
 command of the real command line as a process of its own. The model is never part of it.
@@ -19,9 +22,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,6 +38,7 @@ from harness.records.store import Store
 
 SIZES = (10_000, 100_000, 1_000_000)
 COMMANDS = ("compare", "gate", "report")
+IMPORT = "import"
 VERDICTS = {int(code) for code in (ExitCode.PASS, ExitCode.FAIL, ExitCode.INCONCLUSIVE)}
 OPTIONS = ("yes", "no", "maybe")
 TOPICS = ("billing", "delivery", "returns", "account", "privacy", "hardware", "software", "other")
@@ -42,9 +47,10 @@ NOISE = 0.05
 KNOWS = 8
 """How many times nearer to 0 the right option's log-likelihood is: a model at chance could be certified nothing."""
 DOCUMENTS, DOCUMENT_TOKENS = 40, 256
+DATE = "2026-01-01T00-00-00.000000"
 NOW = "2026-01-01T00:00:00+00:00"
 HOST = Host(fingerprint="h", system="s", machine="m", processor="p", cores=2, memory_bytes=1, python="3")
-SUITE = {
+SUITE: dict[str, Any] = {
     "suite": "scale",
     "model": "none",
     "variants": {
@@ -86,6 +92,10 @@ class Measured:
     stored_bytes: int
     report_bytes: int
     commands: tuple[Command, ...]
+    imported: Command
+    """`quantgate import` of both sides' files."""
+    files_bytes: int
+    """Of those files."""
 
     @property
     def seconds(self) -> float:
@@ -232,34 +242,94 @@ def task_run(task: str, items: int, *, metrics: tuple[str, ...]) -> TaskRun:
     )  # fmt: skip
 
 
+# -- the same questions as lm-eval's files
+
+
+def write_files(folder: Path, items: int) -> None:
+    """Both variants' results and samples of the choice task, as lm-eval 0.4.13 writes them."""
+    for variant in ("full", "small"):
+        (folder / variant).mkdir(parents=True)
+        right = {"acc": 0.0, "acc_norm": 0.0}
+        with (folder / variant / f"samples_ask_{DATE}.jsonl").open("w") as stream:
+            questions = (question(number) for number in range(items))
+            records = (record for chunk in answers(variant, items) for record in chunk)
+            for number, (planned, record) in enumerate(zip(questions, records, strict=True)):
+                line = sample(number, planned, record)
+                for name in right:
+                    right[name] += line[name]
+                stream.write(json.dumps(line) + "\n")
+        results = {
+            "results": {"ask": {f"{name},none": total / items for name, total in right.items()}},
+            "configs": {"ask": {"output_type": "multiple_choice", "target_delimiter": " "}},
+            "versions": {"ask": 1.0}, "n-shot": {"ask": 0}, "n-samples": {"ask": {"effective": items}},
+            "higher_is_better": {"ask": dict.fromkeys(right, True)}, "config": {"model": "hf", "model_args": variant},
+            "model_name": variant, "lm_eval_version": "0.4.13",
+        }  # fmt: skip
+        (folder / variant / f"results_{DATE}.json").write_text(json.dumps(results))
+    gates = [each for each in SUITE["gates"] if each["task"] == "ask"]
+    tasks = {"ask": {"imported": "ask", "slice_by": ["topic"]}}
+    (folder / "gates.yaml").write_text(f"tasks: {json.dumps(tasks)}\ngates: {json.dumps(gates)}\n")
+
+
+def sample(number: int, planned: PlannedItem, record: ItemRecord) -> dict[str, Any]:
+    """A line of a samples file."""
+    scored = [[str(option.log_likelihood), "False"] for option in record.options]
+    return {
+        "doc_id": number,
+        "doc": {"text": planned.prompt, "topic": planned.slices["topic"]},
+        "target": str(number % len(OPTIONS)),
+        "arguments": {
+            f"gen_args_{place}": {"arg_0": planned.prompt, "arg_1": f" {option}"}
+            for place, option in enumerate(OPTIONS)
+        },
+        "resps": [[pair] for pair in scored],
+        "filtered_resps": scored,
+        "filter": "none",
+        "metrics": ["acc", "acc_norm"],
+        **{f"{name}_hash": prompt_hash(name, number) for name in ("doc", "prompt", "target")},
+        **{name: outcome.value for name, outcome in record.metrics.items() if isinstance(outcome, Scored)},
+    }
+
+
 # -- the measurement
 
 
 def measure(folder: Path, items: int) -> Measured:
     """Build the run of `items` items in a process of its own, then time every command over it."""
     results, reports = folder / "results", folder / "reports"
-    # Spawned, and joined before anything is timed: a child's peak memory begins with what its parent holds.
-    builder = multiprocessing.get_context("spawn").Process(target=build, args=(results, items))
-    builder.start()
-    builder.join()
-    if builder.exitcode != 0:
-        raise SystemExit(f"the run of {items} items could not be written (exit code {builder.exitcode})")
-    commands = tuple(timed(name, results, reports) for name in COMMANDS)
+    apart(build, results, items)
+    commands = tuple(timed([name, "latest"], results, None if name == "compare" else reports) for name in COMMANDS)
+    files = folder / "files"
+    apart(write_files, files, items)
+    named = [IMPORT, "lm-eval", str(files / "full"), str(files / "small"), "--gates", str(files / "gates.yaml")]
+    imported = timed(named, folder / "imported", folder / "imported-reports")
     return Measured(
         items=items,
+        imported=imported,
+        files_bytes=sum(path.stat().st_size for path in files.rglob("*") if path.is_file()),
         stored_bytes=sum(path.stat().st_size for path in results.rglob("*") if path.is_file()),
         report_bytes=sum(path.stat().st_size for path in reports.rglob("report.html")),
         commands=commands,
     )
 
 
-def timed(name: str, results: Path, reports: Path) -> Command:
+def apart(target: Callable[[Path, int], None], folder: Path, items: int) -> None:
+    """Spawned, and joined before anything is timed: a child's peak memory begins with what its parent holds."""
+    builder = multiprocessing.get_context("spawn").Process(target=target, args=(folder, items))
+    builder.start()
+    builder.join()
+    if builder.exitcode != 0:
+        raise SystemExit(f"the run of {items} items could not be written (exit code {builder.exitcode})")
+
+
+def timed(command: list[str], results: Path, reports: Path | None) -> Command:
     """One command of the real command line, from start to exit."""
-    arguments = [sys.executable, "-m", "harness", name, "latest", "--results", str(results)]
-    if name != "compare":
+    name = command[0]
+    arguments = [sys.executable, "-m", "harness", *command, "--results", str(results)]
+    if reports is not None:
         arguments += ["--reports", str(reports)]
     began = time.perf_counter()
-    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - began
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -274,7 +344,7 @@ def table(measured: list[Measured]) -> str:
     lines = [
         f"{'items':>9}  {'stored':>8}  "
         + "  ".join(f"{name:>17}" for name in COMMANDS)
-        + f"  {'together':>8}  {'report':>7}  {'per item':>9}  {'ratio':>5}"
+        + f"  {'together':>8}  {'report':>7}  {'per item':>9}  {'ratio':>5}  {'files':>8}  {IMPORT:>17}"
     ]
     before: float | None = None
     for each in measured:
@@ -284,6 +354,7 @@ def table(measured: list[Measured]) -> str:
             f"{each.items:>9,}  {each.stored_bytes / 1e6:>5.0f} MB  {cells}  {each.seconds:>6.2f} s  "
             f"{each.report_bytes / 1e3:>4.0f} kB  {1e6 * per_item:>6.1f} µs  "
             + ("    –" if before is None else f"{per_item / before:>5.2f}")
+            + f"  {each.files_bytes / 1e6:>5.0f} MB  {each.imported.seconds:6.2f} s {each.imported.peak_bytes / 1e6:6.0f} MB"
         )
         before = per_item
     return "\n".join(lines)
