@@ -349,15 +349,19 @@ def table(measured: list[Measured]) -> str:
     before: float | None = None
     for each in measured:
         per_item = each.seconds / each.items
-        cells = "  ".join(f"{one.seconds:6.2f} s {one.peak_bytes / 1e6:6.0f} MB" for one in each.commands)
+        cells = "  ".join(map(cell, each.commands))
         lines.append(
             f"{each.items:>9,}  {each.stored_bytes / 1e6:>5.0f} MB  {cells}  {each.seconds:>6.2f} s  "
             f"{each.report_bytes / 1e3:>4.0f} kB  {1e6 * per_item:>6.1f} µs  "
             + ("    –" if before is None else f"{per_item / before:>5.2f}")
-            + f"  {each.files_bytes / 1e6:>5.0f} MB  {each.imported.seconds:6.2f} s {each.imported.peak_bytes / 1e6:6.0f} MB"
+            + f"  {each.files_bytes / 1e6:>5.0f} MB  {cell(each.imported)}"
         )
         before = per_item
     return "\n".join(lines)
+
+
+def cell(command: Command) -> str:
+    return f"{command.seconds:6.2f} s {command.peak_bytes / 1e6:6.0f} MB"
 
 
 def main() -> None:

@@ -9,8 +9,9 @@ import hashlib
 import json
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 
 from harness.imports.shape import ImportedAnswer, ImportedItem, ImportedTask, NoValue, Selection, UnreadableError
@@ -29,8 +30,29 @@ SHOWN = 20_000
 """Characters of a prompt that are stored for display."""
 PARTS = ("prompt", "requests or their settings", "options", "target", "number of repeats")
 """What has to be the same for both sides."""
-Group = Sequence[ImportedItem]
-"""One item, once or several times."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """One item, once or several times."""
+
+    items: tuple[ImportedItem, ...]
+
+    @property
+    def first(self) -> ImportedItem:
+        return self.items[0]
+
+    @cached_property
+    def parts(self) -> tuple[str, ...]:
+        """What both sides must have in common, in the order of `PARTS`."""
+        first = self.first
+        options = json.dumps([option.text for option in first.options])
+        return first.prompt, first.asked, options, first.target, str(len(self.items))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of that."""
+        return hashlib.sha256(json.dumps(self.parts).encode()).hexdigest()
 
 
 class NotTheSameError(Exception):
@@ -42,10 +64,10 @@ def groups(task: ImportedTask, selection: Selection) -> Iterator[Group]:
     for another number of items than the files say."""
     count = 0
     for _, found in groupby(task.items(selection), key=lambda item: item.id):
-        group = tuple(found)
+        group = Group(items=tuple(found))
         count += 1
         seen: dict[int, str] = {}
-        for item in group:
+        for item in group.items:
             if item.repeat in seen:
                 raise UnreadableError(item.place, f"item {item.id!r} of {task.name} is at {seen[item.repeat]} already")
             seen[item.repeat] = item.place
@@ -59,25 +81,13 @@ def groups(task: ImportedTask, selection: Selection) -> Iterator[Group]:
         raise UnreadableError(task.source, f"{says}: it is not whole; copy it again or evaluate again")
 
 
-def _parts(group: Group) -> tuple[str, ...]:
-    """In the order of `PARTS`."""
-    first = group[0]
-    options = json.dumps([option.text for option in first.options])
-    return first.prompt, first.asked, options, first.target, str(len(group))
-
-
-def fingerprint(group: Group) -> str:
-    """SHA-256 of everything that both sides must have in common."""
-    return hashlib.sha256(json.dumps(_parts(group)).encode()).hexdigest()
-
-
 def planned(group: Group, index: int) -> PlannedItem:
     """The item as stored for every variant."""
-    first = group[0]
+    first = group.first
     return PlannedItem(
         item=first.id,
         index=index,
-        prompt_hash=fingerprint(group),
+        prompt_hash=group.fingerprint,
         prompt=first.prompt[-SHOWN:],
         options=tuple(option.text for option in first.options),
         expected=first.target,
@@ -89,11 +99,11 @@ def planned(group: Group, index: int) -> PlannedItem:
 
 def recorded(group: Group, metrics: Iterable[str]) -> ItemRecord:
     """One side's result on the item."""
-    first = group[0]
-    answers = tuple(_answer(item.answer) for item in group if item.answer is not None)
+    first = group.first
+    answers = tuple(_answer(item.answer) for item in group.items if item.answer is not None)
     return ItemRecord(
         item=first.id,
-        prompt_hash=fingerprint(group),
+        prompt_hash=group.fingerprint,
         options=tuple(
             OptionAnswer(log_likelihood=each.log_likelihood, tokens=each.tokens, greedy=each.greedy)
             for each in first.options
@@ -114,13 +124,13 @@ def _answer(answer: ImportedAnswer) -> TextAnswer:
 def _outcome(group: Group, metric: str) -> Outcome:
     """The mean over repeats; a failure where one of them failed."""
     total = 0.0
-    for item in group:
+    for item in group.items:
         value = item.values[metric]
         if isinstance(value, NoValue):
-            which = f"repeat {item.repeat}: " if len(group) > 1 else ""
+            which = f"repeat {item.repeat}: " if len(group.items) > 1 else ""
             return Failed(stage="score", error=f"{which}{value.reason}")
         total += value
-    return outcome(total / len(group))
+    return outcome(total / len(group.items))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +158,7 @@ class PlanIndex:
 
     def differing(self, place: int, group: Group) -> list[str]:
         """The names of the parts that differ."""
-        pairs = zip(PARTS, self.parts, _parts(group), strict=True)
+        pairs = zip(PARTS, self.parts, group.parts, strict=True)
         return [name for name, known, part in pairs if known[place] != _number(part)]
 
 
@@ -160,8 +170,8 @@ class Indexing:
         self._parts = tuple(array("Q") for _ in PARTS)
 
     def add(self, group: Group) -> None:
-        self._ids.append(_number(group[0].id))
-        for known, part in zip(self._parts, _parts(group), strict=True):
+        self._ids.append(_number(group.first.id))
+        for known, part in zip(self._parts, group.parts, strict=True):
             known.append(_number(part))
 
     def finished(self) -> PlanIndex:

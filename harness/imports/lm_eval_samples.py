@@ -43,6 +43,8 @@ NOT_MEANS = frozenset({"perplexity", "word_perplexity", "byte_perplexity", "bits
 CLOSE = 1e-6
 """Relative distance of a reported mean from the mean of the lines."""
 _Value = float | NoValue
+_Scored = tuple[float | None, bool]
+"""Log-likelihood, None where it is not finite, and whether it is the greedy continuation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,12 +175,13 @@ class _Reader:
         sums = dict.fromkeys(self._metrics, 0.0)
         count = 0
         for group in self._by_document():
-            values = self._values(group)
+            scored = _likelihoods(group[0]) if self._kind == "choice" else []
+            values = self._values(group, _not_finite(scored))
             for metric in self._metrics:
                 value = values[metric]
                 sums[metric] += math.nan if isinstance(value, NoValue) else value
             count += 1
-            yield from self._item(group[0], values, selection)
+            yield from self._item(group[0], scored, values, selection)
         if count == (_count(self._samples) or count):  # otherwise that is what is wrong
             self._check(sums, count)
 
@@ -196,11 +199,10 @@ class _Reader:
                 raise UnreadableError(group[-1].place, f"{says}; expected one for each of {', '.join(self._filters)}")
             yield group
 
-    def _values(self, group: Sequence[Line]) -> dict[str, _Value]:
+    def _values(self, group: Sequence[Line], broken: NoValue | None) -> dict[str, _Value]:
         found: dict[str, _Value] = {}
         for line in group:
             name = line.fields.get("filter", PLAIN)
-            broken = _not_finite(line) if self._kind == "choice" else None
             for metric in self._metrics:
                 plain, _, under = metric.partition(",")
                 if (under or PLAIN) == name:
@@ -211,10 +213,12 @@ class _Reader:
                 raise UnreadableError(group[0].place, says)
         return found
 
-    def _item(self, line: Line, values: Mapping[str, _Value], selection: Selection) -> Iterator[ImportedItem]:
+    def _item(
+        self, line: Line, scored: Sequence[_Scored], values: Mapping[str, _Value], selection: Selection
+    ) -> Iterator[ImportedItem]:
         arguments = _arguments(line)
         first = arguments[0]
-        options = self._options(line, arguments) if self._kind == "choice" else ()
+        options = self._options(line, scored, arguments) if self._kind == "choice" else ()
         answers = _answers(line) if self._kind == "generate" else [None]
         doc = line.fields.get("doc")
         for repeat, answer in enumerate(answers):
@@ -234,8 +238,9 @@ class _Reader:
                 slices={name: _field(line, doc, name) for name in selection.slice_by},
             )
 
-    def _options(self, line: Line, arguments: Sequence[Sequence[object]]) -> tuple[ImportedOption, ...]:
-        scored = _likelihoods(line)
+    def _options(
+        self, line: Line, scored: Sequence[_Scored], arguments: Sequence[Sequence[object]]
+    ) -> tuple[ImportedOption, ...]:
         if len(scored) != len(arguments):
             says = f"expected a log-likelihood for each of {len(arguments)} requests, got {len(scored)}"
             raise UnreadableError(line.place, says)
@@ -300,15 +305,15 @@ def _value(line: Line, metric: str) -> _Value:
     return float(found) if math.isfinite(found) else NoValue(reason=f"lm-eval stored {found} for {metric}")
 
 
-def _not_finite(line: Line) -> NoValue | None:
+def _not_finite(scored: Sequence[_Scored]) -> NoValue | None:
     """As in runs of our own: an option without a finite log-likelihood is not compared with the others."""
-    for number, (value, _) in enumerate(_likelihoods(line), start=1):
+    for number, (value, _) in enumerate(scored, start=1):
         if value is None:
             return NoValue(reason=f"the log-likelihood of option {number} is not finite")
     return None
 
 
-def _likelihoods(line: Line) -> list[tuple[float | None, bool]]:
+def _likelihoods(line: Line) -> list[_Scored]:
     """Of every request's first response: log-likelihood, and whether it is the greedy continuation."""
     found = []
     for response in line.fields.get("resps") or ():

@@ -64,7 +64,7 @@ def store_plan(store: Store, name: str, task: ImportedTask, selection: Selection
             fields = fields or tuple(item.slices)
             if tuple(item.slices) != fields:
                 says = f"expected the slices {', '.join(fields) or 'none'}, as in the items before"
-                raise UnreadableError(group[0].place, f"{says}, got {', '.join(item.slices) or 'none'}")
+                raise UnreadableError(group.first.place, f"{says}, got {', '.join(item.slices) or 'none'}")
             yield item
 
     settings = {"import": CODE, "kind": task.kind, "metrics": [metric.name for metric in task.metrics]}
@@ -81,9 +81,9 @@ def _twice(task: ImportedTask, selection: Selection, second: int) -> UnreadableE
     """The error for an item that comes again after others; `second` is its later place."""
     places: dict[str, str] = {}
     for place, group in enumerate(groups(task, selection)):
-        first = places.setdefault(group[0].id, group[0].place)
+        first = places.setdefault(group.first.id, group.first.place)
         if place == second:
-            return UnreadableError(group[0].place, f"item {group[0].id!r} of {task.name} is at {first} already")
+            return UnreadableError(group.first.place, f"item {group.first.id!r} of {task.name} is at {first} already")
     raise AssertionError("an item that was counted is not there any more")
 
 
@@ -183,7 +183,7 @@ def _checked(store: Store, items: Iterator[Group], plan: StoredPlan, task: Impor
     """The items, each of which the plan has and once. Raises `NotTheSameError`."""
     seen = bytearray(plan.count)
     for group in items:
-        item, where = group[0], group[0].place
+        item, where = group.first, group.first.place
         place = plan.index.place(item.id)
         if place is None:
             raise NotTheSameError(f"{where}: item {item.id!r} of {plan.name} is not in {plan.task.source}")
@@ -207,7 +207,7 @@ def _differs(store: Store, plan: StoredPlan, place: int, group: Group, differing
         "options": (json.dumps(then.options), json.dumps(now.options)),
         "target": (then.expected, now.expected),
     }
-    says = f"{group[0].place}: item {now.item!r} of {plan.name} differs from {plan.task.source} in its"
+    says = f"{group.first.place}: item {now.item!r} of {plan.name} differs from {plan.task.source} in its"
     says += f" {' and its '.join(differing)}"
     for name in differing:
         if name in pairs and pairs[name][0] != pairs[name][1]:

@@ -18,7 +18,7 @@ from harness.records.store import Store
 pytestmark = [pytest.mark.model, pytest.mark.thorough, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
 ITEMS = {"facts": 24, "short": 12}
-TASKS = {
+TASKS: dict[str, dict[str, Any]] = {
     "facts": {
         "output_type": "multiple_choice",
         "doc_to_text": "Question: {{question}}\nAnswer:",

@@ -53,7 +53,7 @@ def test_repeats_may_stand_anywhere(tmp_path: Path) -> None:
 
 def test_null_and_nan_are_no_values(tmp_path: Path) -> None:
     """With the reason that the file gives."""
-    rows = [
+    rows: list[Row] = [
         {"item": 1, "acc": 1},
         {"item": 2, "acc": None, "error": "timed out"},
         {"item": 3, "acc": float("nan")},
