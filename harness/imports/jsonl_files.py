@@ -159,7 +159,7 @@ class _Reader:
 def _id(line: Line) -> str:
     found = line.fields.get("item")
     if not isinstance(found, str | int) or isinstance(found, bool):
-        raise UnreadableError(line.place, f"item: expected the item's id, a text or an integer, got {found!r:.60}")
+        raise UnreadableError(line.place, f"item: expected the item's id, a string or an integer, got {found!r:.60}")
     return str(found)
 
 
@@ -178,7 +178,7 @@ def _answer(line: Line) -> ImportedAnswer | None:
     if text is None and tokens is None and finish is None:
         return None
     if not isinstance(text, str):
-        raise UnreadableError(line.place, f"answer: expected a text, beside tokens and finish too, got {text!r:.60}")
+        raise UnreadableError(line.place, f"answer: expected a string, beside tokens and finish too, got {text!r:.60}")
     if finish is not None and finish not in FINISHES:
         raise UnreadableError(line.place, f"finish: expected stop or length, got {finish!r:.60}")
     return ImportedAnswer(text=text, tokens=tokens, finish=FINISHES.get(finish))
@@ -195,7 +195,7 @@ def _options(line: Line) -> tuple[ImportedOption, ...]:
 
 def _option(line: Line, text: object, value: object) -> ImportedOption:
     if not isinstance(text, str):
-        raise UnreadableError(line.place, f"options: expected texts, got {text!r:.60}")
+        raise UnreadableError(line.place, f"options: expected strings, got {text!r:.60}")
     if value is not None and (not isinstance(value, int | float) or isinstance(value, bool)):
         raise UnreadableError(line.place, f"log_likelihoods: expected numbers, got {value!r:.60}")
     known = value is not None and math.isfinite(value)
@@ -229,6 +229,6 @@ def _text(line: Line, name: str) -> str:
     if not isinstance(found, str | int | float):
         have: Sequence[str] = tuple(line.fields)
         raise UnreadableError(
-            line.place, f"{name}: expected a text or a number, got {found!r:.40}; it has {', '.join(have)}"
+            line.place, f"{name}: expected a string or a number, got {found!r:.40}; it has {', '.join(have)}"
         )
     return str(found)

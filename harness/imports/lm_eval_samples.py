@@ -379,6 +379,6 @@ def _field(line: Line, doc: object, name: str) -> str:
     if not isinstance(found, str | int | float):
         have = ", ".join(doc) if isinstance(doc, dict) else "no fields"
         raise UnreadableError(
-            line.place, f"expected the document's field {name!r} to be a text or a number; it has {have}"
+            line.place, f"expected the document's field {name!r} to be a string or a number; it has {have}"
         )
     return str(found)

@@ -67,12 +67,12 @@ def test_null_and_nan_are_no_values(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("second", "says"),
     [
-        ({"acc": 1}, ":2: item: expected the item's id, a text or an integer, got None"),
+        ({"acc": 1}, ":2: item: expected the item's id, a string or an integer, got None"),
         ({"item": 2, "acc": "yes"}, ":2: acc: expected a number, true, false or null, got 'yes'"),
         ({"item": 2, "acc": 1, "tokens": -1}, ":2: tokens: expected an integer of at least 0, got -1"),
         ({"item": 2, "acc": 1, "answer": "x", "finish": "eos"}, ":2: finish: expected stop or length, got 'eos'"),
-        ({"item": 2, "acc": 1, "answer": 5}, ":2: answer: expected a text"),
-        ({"item": 2, "acc": 1, "tokens": 7}, ":2: answer: expected a text, beside tokens and finish too, got None"),
+        ({"item": 2, "acc": 1, "answer": 5}, ":2: answer: expected a string"),
+        ({"item": 2, "acc": 1, "tokens": 7}, ":2: answer: expected a string, beside tokens and finish too, got None"),
         ({"item": 2, "acc": 1, "options": ["a"]}, ":2: expected options and log_likelihoods, two lists of the same"),
         ({"item": 2, "acc": 1, "slices": "de"}, ":2: slices: expected an object such as"),
     ],
