@@ -21,6 +21,7 @@ from harness.records.evaluation_manifest import EvaluationManifest
 from harness.records.run_manifest import RunManifest, VariantRun
 from harness.records.store import Store
 from harness.records.timings import MemoryFigures, SpeedRecord
+from harness.samples.derived import stored_texts
 from harness.samples.pairs import PairingError, Pairs, pair_items
 from harness.samples.strata import Asked
 from harness.samples.timed_pairs import SpeedPairs, loaded_memory, speed_pairs
@@ -181,8 +182,8 @@ def _series(items: Items, promoted: Sequence[Version]) -> tuple[tuple[VersionPai
         found.append(
             VersionPairs(
                 version=version,
-                step=pair_sides(items, left, version.found, tasks=tasks, earlier=version.label),
-                total=pair_sides(items, baseline, version.found, tasks=tasks, earlier=version.label),
+                step=pair_sides(items, left, version.found, tasks=tasks, earlier=version.label, stored_only=True),
+                total=pair_sides(items, baseline, version.found, tasks=tasks, earlier=version.label, stored_only=True),
                 first=first,
                 earlier={task: len(members[task]) - len(shown[task]) for task in first},
             )
@@ -240,7 +241,7 @@ def one_task(
         names=(left.variant, right.variant),
         without=_copied(right, *([left] if to_reference else [])).get(task, frozenset()) if clean else frozenset(),
     )
-    metrics, documents = measured(run, task, pairs)
+    metrics, documents = measured(run, task, pairs, stored_texts(store, keys, pairs))
     paired = replace(
         NOTHING_PAIRED,
         metrics={(task, metric.metric): metric for metric in metrics},

@@ -24,14 +24,22 @@ Reader = Callable[[Indices], Iterable[tuple[PlannedItem, ItemRecord, ItemRecord]
 
 
 def find_flips(
-    task: str, metric: str, pairs: Pairs, read: Reader, *, within: Indices | None = None, most: int = MOST
+    task: str,
+    metric: str,
+    pairs: Pairs,
+    read: Reader,
+    *,
+    within: Indices | None = None,
+    most: int = MOST,
+    values: tuple[Floats, Floats] | None = None,
 ) -> tuple[tuple[Flip, ...], int]:
     """The flips of a binary metric (at most `most`, right-to-wrong and large margins first) and their number.
 
     An item with several answers flips where most of them were right and no longer are, or the other way.
-    `within`: only among these pairs. Only the flips that are kept are read in full.
+    `within`: only among these pairs. `values`: both sides', [pairs], of a metric that is not stored. Only the flips
+    that are kept are read in full.
     """
-    before, after = pairs.baseline.metrics[metric], pairs.candidate.metrics[metric]
+    before, after = values or (pairs.baseline.metrics[metric], pairs.candidate.metrics[metric])
     was, is_ = _is_right(before, pairs.baseline), _is_right(after, pairs.candidate)
     flipped = np.flatnonzero(~np.isnan(before) & (was != is_))
     if within is not None:

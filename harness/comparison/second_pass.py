@@ -12,6 +12,7 @@ from harness.records.columns import Floats, PlanColumns
 from harness.records.run_manifest import RunManifest
 from harness.records.store import Store
 from harness.records.timings import SpeedRecord
+from harness.samples.derived import derived_metrics, stored_texts
 from harness.samples.documents import DocumentPairs, document_pairs
 from harness.samples.pairs import PairedMetric, PairingError, Pairs, Side, align, pair_items, paired_metric
 from harness.samples.timed_pairs import baseline_ratios
@@ -61,6 +62,8 @@ def noise_pairs(
             for metric in facts.metrics:
                 higher = metric not in facts.lower_is_better
                 metrics[task, metric] = paired_metric(task, metric, pairs, higher_is_better=higher)
+            texts = stored_texts(store, (baseline.evaluations[task], key), pairs)
+            metrics |= {(task, each.metric): each for each in derived_metrics(task, facts.kind, pairs, texts)}
             moved = _option_differences(pairs)
         if moved.size:
             likelihoods[task] = moved

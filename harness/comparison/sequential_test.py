@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.metrics.table import lookup
+from harness.metrics.table import is_derived, lookup
 from harness.records.columns import PlanColumns
 from harness.records.run_manifest import EarlyStop
 from harness.samples.pairs import PairedMetric, Side, pair_items, paired_metric
@@ -29,8 +29,8 @@ class Part:
 def can_stop(gate: Gate) -> bool:
     """Whether a variant can be stopped by this gate, or judged by it where it was stopped.
 
-    A drop of a whole task from the baseline, of a metric with values between 0 and 1. Perplexity has no such bounds:
-    nothing can be bet on it without an assumption about documents not yet seen.
+    A drop of a whole task from the baseline, of a stored metric with values between 0 and 1. Perplexity has no such
+    bounds: nothing can be bet on it without an assumption about documents not yet seen.
     """
     metric = lookup(gate.metric)
     return (
@@ -40,6 +40,7 @@ def can_stop(gate: Gate) -> bool:
         and gate.on == "candidate"
         and metric is not None
         and metric.kind in ("binary", "graded")
+        and not is_derived(gate.metric)
         and metric.unit == "fraction"
     )
 

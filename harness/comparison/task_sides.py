@@ -15,6 +15,7 @@ from harness.records.measures import Flip
 from harness.records.run_manifest import EarlyStop, RunManifest, VariantRun
 from harness.records.store import Store
 from harness.samples.base_pairs import ThreeWay, task_three_ways
+from harness.samples.derived import Texts, derived_metrics, stored_texts
 from harness.samples.documents import DocumentPairs, document_pairs
 from harness.samples.pairs import PairedMetric, PairingError, Pairs, Side, align, pair_items, paired_metric
 from harness.samples.strata import Asked
@@ -109,11 +110,13 @@ def pair_sides(
     tasks: frozenset[str] | None = None,
     earlier: str = "",
     base: VariantRun | None = None,
+    stored_only: bool = False,
 ) -> Paired:
     """Pair two sides on every task both evaluated (or those of `tasks`). Slices and clusters come from the plan.
 
     `without`: task to the items left out. `earlier`: the promoted version on one of the sides. Damage in its records
     breaks only its own pairs, and its flips are not looked up. `base`: the model before fine-tuning.
+    `stored_only`: without the metrics that follow from stored answers.
     """
     found: dict[str, _Task] = {}
     broken: dict[str, str] = {}
@@ -122,7 +125,9 @@ def pair_sides(
             continue
         try:
             out = (without or {}).get(task, frozenset())
-            found[task] = _task(items, task, left, right, without=out, earlier=earlier, base=base)
+            found[task] = _task(
+                items, task, left, right, without=out, earlier=earlier, base=base, stored_only=stored_only
+            )
         except PairingError as error:
             broken[task] = str(error)
         except RecordError as error:
@@ -159,8 +164,13 @@ class _Task:
     asked: Asked
 
 
-def measured(run: RunManifest, task: str, pairs: Pairs) -> tuple[tuple[PairedMetric, ...], DocumentPairs | None]:
-    """Per-item metrics of a task, or its documents. Raises `PairingError` for an item without one."""
+def measured(
+    run: RunManifest, task: str, pairs: Pairs, texts: Texts | None
+) -> tuple[tuple[PairedMetric, ...], DocumentPairs | None]:
+    """Per-item metrics of a task, stored ones first, or its documents. `texts`: None for the stored ones alone.
+
+    Raises `PairingError` for an item without one.
+    """
     facts = run.tasks[task]
     metrics = tuple(
         paired_metric(
@@ -168,6 +178,8 @@ def measured(run: RunManifest, task: str, pairs: Pairs) -> tuple[tuple[PairedMet
         )
         for metric in facts.metrics
     )
+    if texts is not None:
+        metrics += derived_metrics(task, facts.kind, pairs, texts)
     return metrics, document_pairs(task, pairs) if facts.kind == "perplexity" else None
 
 
@@ -180,6 +192,7 @@ def _task(
     without: frozenset[str],
     earlier: str,
     base: VariantRun | None,
+    stored_only: bool,
 ) -> _Task:
     """Pair two sides on one task. Raises `PairingError`, and `RecordError` for damaged records."""
     facts = items.run.tasks[task]
@@ -191,10 +204,13 @@ def _task(
         names=(earlier or left.variant, right.variant),
         without=without,
     )
-    read = items.reader(task, (left.answered[task], right.answered[task]), pairs)
-    metrics, documents = measured(items.run, task, pairs)
-    three_ways, base_unavailable = _triples(items, task, pairs, metrics, base if task in right.evaluations else None)
-    shown = primary_metric(metrics)
+    keys = left.answered[task], right.answered[task]
+    read = items.reader(task, keys, pairs)
+    texts = None if stored_only else stored_texts(items.store, keys, pairs)
+    metrics, documents = measured(items.run, task, pairs, texts)
+    stored = [each for each in metrics if each.metric in facts.metrics]
+    three_ways, base_unavailable = _triples(items, task, pairs, stored, base if task in right.evaluations else None)
+    shown = primary_metric(stored)
     flips: tuple[Flip, ...] = ()
     total: int | None = None
     if shown is not None and left is not right and not earlier:

@@ -15,8 +15,8 @@ from harness.explanations.evidence import Basis
 from harness.explanations.shapes import FlipBeside, Place, Table
 from harness.forms.sequential import units_of
 from harness.forms.weighted import weighted_of
-from harness.metrics.row import DocumentFigure, StoredBytes, TimedFigure
-from harness.metrics.table import METRICS, lookup
+from harness.metrics.row import DocumentFigure, FromAnswers, StoredBytes, TimedFigure
+from harness.metrics.table import METRICS, is_derived, lookup
 from harness.records.columns import Floats
 from harness.records.measures import Flip
 from harness.records.run_manifest import RunManifest, VariantRun
@@ -42,8 +42,24 @@ def flips_of(basis: Basis, *, most: int) -> tuple[tuple[Flip, ...], int | None]:
         return (), None
     if not (pairs.flips if isinstance(pairs, PairedMetric) else pairs.kind == "binary"):
         return (), None
-    flips, total = find_flips(pairs.task, pairs.metric, task.pairs, task.read, within=basis.within, most=most)
+    flips, total = find_flips(
+        pairs.task,
+        pairs.metric,
+        task.pairs,
+        task.read,
+        within=basis.within,
+        most=most,
+        values=_whole(pairs, basis) if isinstance(pairs, PairedMetric) and is_derived(pairs.metric) else None,
+    )
     return _beside_base(basis, flips) if basis.base is not None else flips, total
+
+
+def _whole(pairs: PairedMetric, basis: Basis) -> tuple[Floats, Floats]:
+    """Both sides' values with a place for every pair of the task; NaN for those outside of the sample."""
+    assert basis.task is not None
+    before, after = (np.full(basis.task.pairs.places.size, np.nan) for _ in range(2))
+    before[basis.within], after[basis.within] = pairs.baseline, pairs.candidate
+    return before, after
 
 
 def _beside_base(basis: Basis, flips: tuple[Flip, ...]) -> tuple[Flip, ...]:
@@ -233,6 +249,8 @@ def places_of(basis: Basis, run: RunManifest) -> tuple[Place, ...]:
     field = f"metrics.{finding.metric}.value (options[].log_likelihood for margins, answer.text)"
     if isinstance(computed, DocumentFigure):
         field = f"document.{computed.stored}"
+    elif isinstance(computed, FromAnswers):
+        field = computed.stored
     left, right = basis.task.sides
     only_candidates = left is right or (metric is not None and metric.kind == "divergence")
     sides = [*([] if basis.base is None else [basis.base.run]), *([] if only_candidates else [left]), right]

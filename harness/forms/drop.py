@@ -31,8 +31,9 @@ def judge_drop(sample: PairedMetric | StrataPairs, terms: Terms) -> Judgement:
     estimate = Estimate(value=drop.drop, lower=drop.lower, upper=drop.upper, n=sample.count, p=drop.p_fail)
     decision = decide(estimate, terms.limit, ceiling=True)
     write = points if isinstance(drop, PairedDrop) else number
+    worse, better = ("drop", "gain") if sample.higher_is_better else ("rise", "fall")
     measured = (
-        f"{'drop' if drop.drop >= 0 else 'gain'} {write(abs(drop.drop))}, one-sided {confidence(terms.alpha)} bounds "
+        f"{worse if drop.drop >= 0 else better} {write(abs(drop.drop))}, one-sided {confidence(terms.alpha)} bounds "
         f"{bounds(drop.lower, drop.upper, write)}; limit {write(terms.limit)}"
     )
     wanted = decision == "INCONCLUSIVE" and sample.count > 1 and drop.clusters != 1

@@ -14,7 +14,7 @@ from harness.comparison.task_sides import Paired
 from harness.forms import FORMS
 from harness.forms.base import Judgement
 from harness.metrics.row import StoredBytes
-from harness.metrics.table import computed_by, lookup, of_kind
+from harness.metrics.table import computed_by, is_derived, lookup, of_kind
 from harness.notation import number, percent, points
 from harness.records.findings import Finding
 from harness.records.measures import CumulativeDrift, DriftStep
@@ -197,8 +197,12 @@ def _amount(creep: CumulativeDrift, value: float | None) -> str:
 
 
 def _estimates(paired: Paired, *, alpha: float) -> dict[Key, Estimate]:
-    """Harm by task and metric: per-item metrics, perplexity and bits per byte."""
-    found = {key: _of_items(metric, alpha=alpha) for key, metric in paired.metrics.items() if metric.count}
+    """Harm by task and metric: stored per-item metrics, perplexity and bits per byte."""
+    found = {
+        key: _of_items(metric, alpha=alpha)
+        for key, metric in paired.metrics.items()
+        if metric.count and not is_derived(metric.metric)
+    }
     for task, documents in paired.documents.items():
         if documents.count:
             for row in of_kind("perplexity"):

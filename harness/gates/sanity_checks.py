@@ -11,7 +11,7 @@ from harness.comparison.candidates import CandidateComparison, Comparison
 from harness.comparison.lost_slices import MissingSlices
 from harness.comparison.task_sides import Paired
 from harness.metrics.answers import marks_options
-from harness.metrics.table import lookup, of_kind
+from harness.metrics.table import is_derived, lookup, of_kind
 from harness.notation import listed, percent, points
 from harness.records.findings import Check
 from harness.samples.measures import ANY_MARGIN, drop_of, increase_of
@@ -84,7 +84,11 @@ def _gains(paired: Paired, *, alpha: float) -> Found:
     largest: dict[str, tuple[float, str]] = {}
     for (task, name), metric in paired.metrics.items():
         known = lookup(name)
-        if not metric.count or not (metric.kind == "binary" or (known is not None and known.unit == "fraction")):
+        if (
+            not metric.count
+            or is_derived(name)
+            or not (metric.kind == "binary" or (known is not None and known.unit == "fraction"))
+        ):
             continue
         drop = drop_of(metric, margin=ANY_MARGIN, alpha=alpha)
         if drop.upper < -GAIN:

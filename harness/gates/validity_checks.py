@@ -9,6 +9,7 @@ from harness.comparison.task_sides import Paired
 from harness.gates.imported_trust import differing_set_up, trust_check
 from harness.gates.quantized_share import kinds_of, other_weights_check, quantized_check
 from harness.gates.stopped_tasks import stop_check
+from harness.metrics.table import is_derived
 from harness.records.evaluation_manifest import EngineFacts
 from harness.records.findings import Check
 from harness.records.run_manifest import GRAM, SHORT_GRAM, Leak, VariantRun
@@ -204,7 +205,8 @@ def _pairing(comparison: Comparison, candidate: CandidateComparison) -> list[Che
 def _failure_checks(paired: Paired, *, baseline: bool) -> list[Check]:
     """Failed answers. The baseline's make the comparison unsound; a candidate's count against it in the bound."""
     checks = []
-    for (task, name), metric in paired.metrics.items():
+    stored = ((key, metric) for key, metric in paired.metrics.items() if not is_derived(metric.metric))
+    for (task, name), metric in stored:
         if baseline and metric.baseline_failed:
             checks.append(
                 Check(

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy as np
     from numpy.typing import NDArray
 
+    from harness.records.columns import Answers, Indices, PlanColumns
     from harness.records.timings import TimingSample, WorkloadTimes
 
     Floats = NDArray[np.float64]
@@ -166,9 +169,38 @@ class StoredBytes:
     """Known once the model is loaded and the same on every machine: no timed workload is needed."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class AnsweredPairs:
+    """What records hold of both sides' answers to n items of one task."""
+
+    baseline: Answers
+    candidate: Answers
+    plan: PlanColumns
+    places: Indices
+    """Place of each pair in the plan, [n]."""
+    texts: Callable[[Indices], Iterable[tuple[int, str, str]]]
+    """Of pairs, in any order: the pair, and the two answers in full."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FromAnswers:
+    """Computed from what records hold of both sides' answers, so that every stored run has it; nothing is asked for
+    it."""
+
+    of: Literal["choice", "generate"]
+    """The kind of task that has it."""
+    values: Callable[[AnsweredPairs], tuple[Floats, Floats] | None]
+    """The baseline's and the candidate's value of each pair, [n]; NaN where that side has no answer. None where the
+    records of the task do not hold what is needed."""
+    stored: str
+    """The fields of a record that it is from."""
+
+
 TokenFigure = TokenMean | TokenQuantile | TokenMaximum
 DocumentFigure = Likelihood | TokenFigure
-Computation = OptionScore | TextScore | OverAnswers | AgainstSchema | DocumentFigure | TimedFigure | StoredBytes
+Computation = (
+    OptionScore | TextScore | FromAnswers | OverAnswers | AgainstSchema | DocumentFigure | TimedFigure | StoredBytes
+)
 
 
 @dataclass(frozen=True, kw_only=True)

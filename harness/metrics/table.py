@@ -6,19 +6,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from harness.metrics.agreement import AGREEMENT
 from harness.metrics.answers import ANSWERS
 from harness.metrics.divergence import DIVERGENCES, LIKELIHOODS
 from harness.metrics.memory import MEMORY
 from harness.metrics.overlap import OVERLAP
 from harness.metrics.repeats import over_answers
-from harness.metrics.row import Computation, Kind, Likelihood, Metric, OptionScore
+from harness.metrics.row import Computation, FromAnswers, Kind, Likelihood, Metric, OptionScore
 from harness.metrics.schemas import JSON_SCHEMA
 from harness.metrics.timing import SPEED
 
 _Computed = TypeVar("_Computed", bound=Computation)
 
 METRICS: dict[str, Metric] = {
-    row.name: row for row in (*ANSWERS, *OVERLAP, JSON_SCHEMA, *LIKELIHOODS, *DIVERGENCES, *SPEED, *MEMORY)
+    row.name: row for row in (*ANSWERS, *OVERLAP, JSON_SCHEMA, *AGREEMENT, *LIKELIHOODS, *DIVERGENCES, *SPEED, *MEMORY)
 }
 """Metrics quantgate computes itself. lm-eval tasks bring more; see `lookup`."""
 
@@ -48,6 +49,17 @@ def computed_by(way: type[_Computed]) -> dict[str, _Computed]:
 def likelihood(name: str) -> Likelihood:
     """How a metric of kind `perplexity` is computed. Raises KeyError for another metric."""
     return computed_by(Likelihood)[name]
+
+
+def derived(kind: str) -> tuple[Metric, ...]:
+    """The rows computed from stored answers to a task of this kind, in the table's order."""
+    return tuple(METRICS[name] for name, way in computed_by(FromAnswers).items() if way.of == kind)
+
+
+def is_derived(name: str) -> bool:
+    """Whether a metric of this name follows from stored answers."""
+    row = lookup(name)
+    return row is not None and isinstance(row.computed, FromAnswers)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -85,6 +85,19 @@ class Chunks:
             return ItemRecord.model_validate(from_json(payload)[place])
         except ValidationError as error:
             raise self._misshapen(f"byte {offset}", error) from error
+
+    def texts(self, wanted: Iterable[tuple[int, Sequence[int]]]) -> Iterator[str]:
+        """Generated texts, from the offset of a chunk and places in it, in this order; empty for a record without an
+        answer. Raises `RecordError` as `load`."""
+        try:
+            with self.path.open("rb") as stream:
+                for offset, places in wanted:
+                    stream.seek(offset)
+                    _, payload = self._checked(stream.readline(), f"byte {offset}")
+                    answers = [record["answer"] for record in from_json(payload)]
+                    yield from ("" if answers[place] is None else str(answers[place]["text"]) for place in places)
+        except OSError as error:
+            raise unreadable(self.path, error) from error
 
     def _checked(self, line: bytes, place: str) -> tuple[str, bytes]:
         """SHA-256 of a line's JSON, and the JSON."""

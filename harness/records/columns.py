@@ -78,6 +78,10 @@ class Answers:
             places=self.places[order],
         )
 
+    def in_stored_order(self, which: Indices) -> Indices:
+        """The same items in the order in which their records are stored."""
+        return which[np.lexsort((self.places[which], self.chunks[which]))]
+
     def offered(self, which: Indices) -> tuple[Indices, Indices, Floats]:
         """The options of the items at `which`, one item's after the other's: the place in `which`, the option's
         number in its item, and its log-likelihood."""

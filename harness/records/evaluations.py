@@ -9,14 +9,15 @@ Where an evaluation or a timing was computed more than once, the latest attempt 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import RecordError, unwritable
 from harness.records.chunks import Chunks
-from harness.records.columns import Answers, ItemColumns
+from harness.records.columns import Answers, Indices, ItemColumns
 from harness.records.evaluation_manifest import (
     Attempt,
     BatchLimits,
@@ -186,6 +187,14 @@ class Evaluations(Folder):
         """The whole records of a few of an evaluation's `answers`. Raises `RecordError` as `items`."""
         chunks = self.chunks(key)
         return [chunks.record(int(answers.chunks[each]), int(answers.places[each])) for each in wanted]
+
+    def texts(self, key: str, answers: Answers, wanted: Indices) -> Iterator[str]:
+        """The generated texts of some of an evaluation's `answers`, one at a time, in the order in which they are
+        stored (`in_stored_order`). Raises `RecordError` as `items`."""
+        offsets, starts = np.unique(answers.chunks[wanted], return_index=True)
+        places = np.split(answers.places[wanted], starts)[1:]
+        asked = ((offset, each.tolist()) for offset, each in zip(offsets.tolist(), places, strict=True))
+        return self.chunks(key).texts(asked)
 
     def _finished(self, key: str) -> EvaluationManifest:
         manifest = self.evaluation(key)

@@ -7,7 +7,7 @@ nothing downstream checks again. Owns arrays in memory, writes nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -270,12 +270,36 @@ def paired_metric(task: str, metric: str, pairs: Pairs, *, higher_is_better: boo
         unmeasured = answers.unmeasured[metric]
         if unmeasured.any():
             raise PairingError(f"item {pairs.name(int(unmeasured.argmax()))!r} has no metric {metric!r}")
-    baseline, candidate = pairs.baseline.metrics[metric], pairs.candidate.metrics[metric]
-    seen = np.concatenate([baseline, candidate])
+    values = pairs.baseline.metrics[metric], pairs.candidate.metrics[metric]
+    seen = np.concatenate(values)
     finite = seen[np.isfinite(seen)]
     guess = _guess(pairs.plan.options[pairs.places], metric)
     binary = bool(np.isin(finite, (0.0, 1.0)).all()) or (guess is not None and _accuracy(metric, finite))
-    sampled = bool((pairs.baseline.several > 1).any())
+    found = paired_values(
+        task, metric, pairs, values, kind="binary" if binary else "graded", higher_is_better=higher_is_better
+    )
+    return replace(
+        found,
+        guess=guess if binary else None,
+        spread=pairs.baseline.spread if first and found.sampled else None,
+        baseline_given=given(pairs.baseline, pairs.plan, pairs.places, metric),
+        candidate_given=given(pairs.candidate, pairs.plan, pairs.places, metric),
+    )
+
+
+def paired_values(
+    task: str,
+    metric: str,
+    pairs: Pairs,
+    values: tuple[Floats, Floats],
+    *,
+    kind: Literal["binary", "graded"],
+    higher_is_better: bool,
+) -> PairedMetric:
+    """Both sides' values of every pair, [n] each. A candidate's failure takes the worst seen (0 for fractions)."""
+    baseline, candidate = values
+    seen = np.concatenate(values)
+    finite = seen[np.isfinite(seen)]
     if finite.size == 0:
         worst = 0.0
     elif higher_is_better:
@@ -285,19 +309,16 @@ def paired_metric(task: str, metric: str, pairs: Pairs, *, higher_is_better: boo
     return PairedMetric(
         task=task,
         metric=metric,
-        kind="binary" if binary else "graded",
+        kind=kind,
         higher_is_better=higher_is_better,
         baseline=np.where(np.isfinite(baseline), baseline, worst),
         candidate=np.where(np.isfinite(candidate), candidate, worst),
         clusters=pairs.clusters,
         slices=pairs.slices,
         failing=np.isnan(candidate),
-        guess=guess if binary else None,
+        guess=None,
         baseline_failed=tuple(pairs.name(pair) for pair in np.flatnonzero(np.isnan(baseline)).tolist()),
-        spread=pairs.baseline.spread if first and sampled else None,
-        sampled=sampled,
-        baseline_given=given(pairs.baseline, pairs.plan, pairs.places, metric),
-        candidate_given=given(pairs.candidate, pairs.plan, pairs.places, metric),
+        sampled=bool((pairs.baseline.several > 1).any()),
     )
 
 

@@ -12,7 +12,7 @@ from harness.engines.registry import takers
 from harness.forms import FORMS, fitting
 from harness.methods import METHODS
 from harness.metrics.row import Metric, OptionScore, StoredBytes
-from harness.metrics.table import METRICS, computed_by, lookup, of_kind
+from harness.metrics.table import METRICS, computed_by, derived, lookup, of_kind
 from harness.suite.gate_model import Gate
 from harness.suite.imported_suites import import_problems
 from harness.suite.metric_names import elsewhere
@@ -49,11 +49,12 @@ def cross_check(suite: Suite) -> Found:
 def task_metrics(task: Task) -> tuple[str, ...] | None:
     """The metrics of a task; None for an lm-eval task, and for one with metrics that come from elsewhere: those are
     known only once they are loaded."""
+    also = tuple(row.name for row in derived(task.kind))
     if task.choice is not None:
-        return tuple(computed_by(OptionScore))
+        return (*computed_by(OptionScore), *also)
     if task.generate is not None:
         asked = asked_for(task.generate)
-        return None if any(map(elsewhere, asked)) else asked
+        return None if any(map(elsewhere, asked)) else (*asked, *also)
     if task.perplexity is not None:
         rows = of_kind("perplexity", "divergence") if task.perplexity.divergence else of_kind("perplexity")
         return tuple(row.name for row in rows)

@@ -1,0 +1,51 @@
+"""Metrics that follow from stored answers, paired like those that were stored. Asks nothing, and reads texts only where
+they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal
+
+from harness.metrics.row import AnsweredPairs, FromAnswers
+from harness.metrics.table import derived
+from harness.records.columns import Indices
+from harness.records.store import Store
+from harness.samples.pairs import PairedMetric, Pairs, paired_values
+
+Texts = Callable[[Indices], Iterable[tuple[int, str, str]]]
+"""Of pairs, in any order: the pair and both sides' answers."""
+
+
+def stored_texts(store: Store, keys: tuple[str, str], pairs: Pairs) -> Texts:
+    """Reads the generated texts of both sides, from the evaluations with these keys, one pair after the other."""
+
+    def read(wanted: Indices) -> Iterator[tuple[int, str, str]]:
+        ours, theirs = (each.in_stored_order(wanted) for each in (pairs.baseline, pairs.candidate))
+        left = store.texts(keys[0], pairs.baseline, ours)
+        right = store.texts(keys[1], pairs.candidate, theirs)
+        if (ours == theirs).all():
+            yield from zip(ours.tolist(), left, right, strict=True)
+            return
+        known = dict(zip(ours.tolist(), left, strict=True))
+        yield from ((pair, known[pair], text) for pair, text in zip(theirs.tolist(), right, strict=True))
+
+    return read
+
+
+def derived_metrics(
+    task: str, kind: Literal["choice", "generate", "perplexity"], pairs: Pairs, texts: Texts
+) -> tuple[PairedMetric, ...]:
+    """Those that a task of this kind has, in the table's order; none where the records lack what they need."""
+    if not pairs.places.size:
+        return ()
+    answered = AnsweredPairs(
+        baseline=pairs.baseline, candidate=pairs.candidate, plan=pairs.plan, places=pairs.places, texts=texts
+    )
+    found = []
+    for row in derived(kind):
+        assert isinstance(row.computed, FromAnswers)
+        values = row.computed.values(answered)
+        if values is not None:
+            way: Literal["binary", "graded"] = "binary" if row.kind == "binary" else "graded"
+            found.append(paired_values(task, row.name, pairs, values, kind=way, higher_is_better=row.higher_is_better))
+    return tuple(found)
