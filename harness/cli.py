@@ -322,13 +322,14 @@ def history(
 def show(
     run: RunName = "latest",
     task: Annotated[str | None, typer.Option(help="Only this task.")] = None,
-    form: Annotated[str, typer.Option("--format", help="jsonl or csv.")] = "jsonl",
+    form: Annotated[str, typer.Option("--format", help="jsonl, csv, lm-eval or nel.")] = "jsonl",
+    out: Annotated[Path | None, typer.Option(help="New folder that lm-eval's and nel's files go into.")] = None,
     results: Results = RESULTS,
 ) -> None:
     """Export every item of a run: answers, log-likelihoods, metrics, per variant."""
     from harness.commands.show import export
 
-    export(run, results, task=task, form=form)
+    export(run, results, task=task, form=form, out=out)
 
 
 @app.command()

@@ -28,8 +28,8 @@ LONG_S = 2700
 """Limit of a test that is `slow` or needs the `model` and says no other; of all else, pyproject.toml's `timeout`."""
 LONG = ("slow", "model")
 QUICK = (
-    "checkpoints", "comparison", "datafiles", "derivations", "explanations", "forecast", "forms", "gates", "golden",
-    "imports", "metrics", "records", "reports", "samples", "stats", "suite", "trends", "test_architecture.py",
+    "checkpoints", "comparison", "datafiles", "derivations", "explanations", "exports", "forecast", "forms", "gates",
+    "golden", "imports", "metrics", "records", "reports", "samples", "stats", "suite", "trends", "test_architecture.py",
     "test_demo_data.py", "test_errors.py", "test_notation.py", "test_prose.py", "test_shown.py",
 )  # fmt: skip
 """Rooms and files whose tests load no model and start no worker, but for what is marked."""

@@ -1,4 +1,5 @@
-"""`quantgate show`: every item of a run, one row per item and variant, as JSON lines or CSV.
+"""`quantgate show`: every item of a run, one row per item and variant, as JSON lines or CSV; or a folder in the form of
+another evaluator (`harness/exports`).
 
 The model before fine-tuning has rows like any other, and so has what a variant answered before it was stopped early;
 `role` and `stopped_early` say which they are.
@@ -11,32 +12,61 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UsageError
+from harness.exports import lm_eval_form, nel_form
+from harness.exports.new_folder import Writer
+from harness.exports.variant_answers import records_in_order, variants_of
 from harness.output import is_gone
 from harness.records.items import Failed, ItemRecord, PlannedItem
-from harness.records.record_index import RecordIndex
 from harness.records.run_manifest import RunManifest, VariantRun
 from harness.records.store import Store
-from harness.shown import json_text, not_a_formula
+from harness.shown import json_text, name_in_line, not_a_formula
 
 Cell = str | int | float | bool | None | list[float | None] | list[str] | dict[str, str]
 
 
-def export(run: str, results: Path, *, task: str | None, form: str) -> None:
-    """Print the items. Raises `UsageError` for an unknown task or format."""
-    if form not in ("jsonl", "csv"):
-        raise UsageError(f"--format {form}: expected jsonl or csv")
+@dataclass(frozen=True, kw_only=True)
+class ShowFormat:
+    """A format of `--format`: printed row by row, or written into a folder."""
+
+    name: str
+    show: Callable[[Store, RunManifest, str | None], None] | None = None
+    write: Writer | None = None
+
+
+def export(run: str, results: Path, *, task: str | None, form: str, out: Path | None = None) -> None:
+    """Print the items, or write them into the folder `out`. Raises `UsageError` for an unknown task or format."""
+    chosen = FORMATS.get(form)
+    if chosen is None:
+        raise UsageError(f"--format {form}: expected {', '.join(FORMATS)}")
     store = Store(results)
     manifest = store.find_run(run)  # once: a run that ends meanwhile would be another `latest`
-    if form == "jsonl":
-        for row in item_rows(store, manifest, task):
-            sys.stdout.write(json_text(json.dumps(row, ensure_ascii=False)) + "\n")
-            if is_gone():  # `quantgate show | head`
-                break
-        return
+    if task is not None and task not in manifest.tasks:
+        raise UsageError(f"--task {task}: run {manifest.run} has {', '.join(manifest.tasks)}")
+    if chosen.show is not None:
+        if out is not None:
+            raise UsageError(f"--out {out}: --format {form} is printed; redirect it into a file instead")
+        chosen.show(store, manifest, task)
+    elif chosen.write is not None:
+        if out is None:
+            raise UsageError(f"--format {form}: writes a folder; name a new or empty one with --out FOLDER")
+        store.check_bound(manifest)
+        for note in chosen.write(store, manifest, out, task=task):
+            sys.stdout.write(f"{name_in_line(note)}\n")
+
+
+def _print_lines(store: Store, manifest: RunManifest, task: str | None) -> None:
+    for row in item_rows(store, manifest, task):
+        sys.stdout.write(json_text(json.dumps(row, ensure_ascii=False)) + "\n")
+        if is_gone():  # `quantgate show | head`
+            break
+
+
+def _print_csv(store: Store, manifest: RunManifest, task: str | None) -> None:
     columns = dict.fromkeys(name for row in item_rows(store, manifest, task) for name in row)
     writer = csv.DictWriter(sys.stdout, fieldnames=list(columns), restval="", lineterminator="\n")
     writer.writeheader()
@@ -46,30 +76,32 @@ def export(run: str, results: Path, *, task: str | None, form: str) -> None:
             break
 
 
+FORMATS: Mapping[str, ShowFormat] = {
+    row.name: row
+    for row in (
+        ShowFormat(name="jsonl", show=_print_lines),
+        ShowFormat(name="csv", show=_print_csv),
+        ShowFormat(name="lm-eval", write=lm_eval_form.write),
+        ShowFormat(name="nel", write=nel_form.write),
+    )
+}
+
+
 def item_rows(store: Store, manifest: RunManifest, task: str | None) -> Iterator[dict[str, Cell]]:
     """One row per task, item and variant, in plan order."""
-    if task is not None and task not in manifest.tasks:
-        raise UsageError(f"--task {task}: run {manifest.run} has {', '.join(manifest.tasks)}")
     store.check_bound(manifest)
     for name, facts in manifest.tasks.items():
         if task not in (None, name):
             continue
-        before = () if manifest.base is None else (manifest.base,)
-        variants = [each for each in (*manifest.variants.values(), *before) if name in each.answered]
+        variants = [each for each in variants_of(manifest) if name in each.answered]
         places = {item.item: place for place, item in enumerate(store.planned_items(facts.plan))}
-        records = [_records(store, variant, name, places) for variant in variants]
+        records = [records_in_order(store, variant, name, places) for variant in variants]
         marks = [_marks(manifest, variant, name) for variant in variants]
         del places
         for planned, *answers in zip(store.planned_items(facts.plan), *records, strict=True):
             for mark, record in zip(marks, answers, strict=True):
                 if record is not None:
                     yield _row(name, mark, planned, record)
-
-
-def _records(store: Store, variant: VariantRun, task: str, places: Mapping[str, int]) -> RecordIndex:
-    if task in variant.evaluations or variant.stopped is None:
-        return store.ordered(variant.evaluations[task], places)
-    return store.ordered_part(variant.stopped, places)
 
 
 def _marks(manifest: RunManifest, variant: VariantRun, task: str) -> dict[str, Cell]:
