@@ -166,7 +166,7 @@ def _target(planned: PlannedItem) -> str:
 def _arguments(task: TaskRun, planned: PlannedItem) -> list[tuple[object, ...]]:
     if task.kind == "choice":
         return [(planned.prompt, option) for option in planned.options or (planned.expected,)]
-    return [(planned.prompt, {})] if task.kind == "generate" else [(planned.prompt,)]
+    return [(planned.prompt,)] if task.kind == "perplexity" else [(planned.prompt, {})]
 
 
 def _responses(record: ItemRecord) -> tuple[list[object], list[object]]:
@@ -210,7 +210,7 @@ def _aggregate(name: str, values: Sequence[Value]) -> tuple[float, str | float]:
 def _output_type(answers: VariantAnswers) -> str:
     """lm-eval's name for what was asked."""
     if answers.task.kind != "choice":
-        return {"generate": "generate_until", "perplexity": "loglikelihood_rolling"}[answers.task.kind]
+        return "loglikelihood_rolling" if answers.task.kind == "perplexity" else "generate_until"
     first = next(iter(answers), None)
     return "loglikelihood" if first is not None and len(first[0].options) < 2 else "multiple_choice"
 

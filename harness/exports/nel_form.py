@@ -18,7 +18,7 @@ from harness.errors import UsageError
 from harness.exports.new_folder import new_folder
 from harness.exports.variant_answers import VariantAnswers, answers_of, variants_of
 from harness.notation import count
-from harness.records.items import Failed, ItemRecord, PlannedItem, Scored
+from harness.records.items import Failed, ItemRecord, PlannedItem, Scored, TextAnswer
 from harness.records.run_manifest import RunManifest, TaskRun
 from harness.records.store import Store
 from harness.shown import json_text
@@ -92,15 +92,19 @@ def _benchmarks(tasks: list[TaskRun]) -> tuple[list[Benchmark], list[str]]:
 
 def _write_benchmark(folder: Path, manifest: RunManifest, benchmark: Benchmark, answers: VariantAnswers) -> None:
     rewards: list[float] = []
+    problems = repeats = 0
     categories: dict[str, list[float]] = {}
     with (folder / "results.jsonl").open("w", encoding="utf-8") as stream:
         for planned, record in answers:
-            reward = _reward(record, benchmark.metric)
-            stream.write(json_text(json.dumps(_line(planned, record, reward, benchmark), ensure_ascii=False)) + "\n")
-            rewards.append(reward)
-            if (category := _category(planned)) is not None:
-                categories.setdefault(category, []).append(reward)
-    config = {"benchmark": benchmark.name, "model": answers.variant.variant, "repeats": 1}
+            category = _category(planned)
+            lines = _lines(planned, record, benchmark, first=answers.task.metrics[0])
+            for line, reward in lines:
+                stream.write(json_text(json.dumps(line, ensure_ascii=False)) + "\n")
+                rewards.append(reward)
+                if category is not None:
+                    categories.setdefault(category, []).append(reward)
+            problems, repeats = problems + 1, max(repeats, len(lines))
+    config = {"benchmark": benchmark.name, "model": answers.variant.variant, "repeats": repeats}
     kind = "pass@1" if set(rewards) <= {0.0, 1.0} else "mean_reward"
     bundle = {
         "run_id": f"eval-{manifest.run}-{benchmark.folder}",
@@ -110,8 +114,8 @@ def _write_benchmark(folder: Path, manifest: RunManifest, benchmark: Benchmark, 
         "config": {**config, "run": manifest.run, "suite": manifest.suite, "plan": answers.task.plan},
         "benchmark": {
             "name": benchmark.name,
-            "samples": len(rewards),
-            "repeats": 1,
+            "samples": problems,
+            "repeats": repeats,
             "scores": {kind: {"value": _mean(rewards)}},
             "categories": {
                 name: {"mean_reward": _mean(values), "n": len(values)} for name, values in categories.items()
@@ -139,7 +143,26 @@ def _category(planned: PlannedItem) -> str | None:
     return next(iter(planned.slices.values())) if len(planned.slices) == 1 else None
 
 
-def _line(planned: PlannedItem, record: ItemRecord, reward: float, benchmark: Benchmark) -> dict[str, object]:
+def _lines(
+    planned: PlannedItem, record: ItemRecord, benchmark: Benchmark, *, first: str
+) -> list[tuple[dict[str, object], float]]:
+    """A line for each answer where each has its own score, which is stored for the task's first metric; else one line
+    with their mean, as `nel compare` makes of several. Each with its reward."""
+    scores = [answer.score for answer in record.answers if answer.score is not None]
+    if benchmark.metric == first and 1 < len(scores) == len(record.answers):
+        each = zip(record.answers, scores, strict=True)
+        return [
+            (_line(planned, record, benchmark, answer) | {"repeat": place, "reward": score}, score)
+            for place, (answer, score) in enumerate(each)
+        ]
+    reward = _reward(record, benchmark.metric)
+    line = _line(planned, record, benchmark, record.answers[0] if record.answers else None) | {"reward": reward}
+    return [(line | ({"_aggregated_from_repeats": len(record.answers)} if record.repeats else {}), reward)]
+
+
+def _line(
+    planned: PlannedItem, record: ItemRecord, benchmark: Benchmark, answer: TextAnswer | None
+) -> dict[str, object]:
     category = _category(planned)
     failed = record.metrics.get(benchmark.metric)
     details: dict[str, object] = {"metric": benchmark.metric, "prompt_sha256": planned.prompt_hash}
@@ -151,27 +174,23 @@ def _line(planned: PlannedItem, record: ItemRecord, reward: float, benchmark: Be
     line: dict[str, object] = {
         "problem_idx": planned.index,
         "repeat": 0,
-        "reward": reward,
+        "reward": math.nan,
         "prompt": planned.prompt,
-        "model_response": _response(planned, record),
+        "model_response": answer.text if answer is not None else _chosen(planned, record),
         "expected_answer": planned.expected,
         "scoring_details": details,
         "metadata": {**planned.slices, **({} if category is None else {CATEGORY: category})},
         "item": planned.item,
         "cluster": planned.cluster,
-        "tokens": sum(each.tokens for each in record.answers),
     }
-    if record.repeats:
-        line["_aggregated_from_repeats"] = len(record.answers)
+    if answer is not None and answer.tokens is not None:
+        line["tokens"] = answer.tokens
     return line
 
 
-def _response(planned: PlannedItem, record: ItemRecord) -> str:
-    """The answer's text; of options the one with the best log-likelihood, the first of several."""
-    if record.answer is not None:
-        return record.answer.text
-    known = [each.log_likelihood for each in record.options]
-    likelihoods = [each for each in known if each is not None]
-    if not likelihoods or len(likelihoods) < len(known):
+def _chosen(planned: PlannedItem, record: ItemRecord) -> str:
+    """The option with the best log-likelihood, the first of several; empty where one has none."""
+    likelihoods = [each.log_likelihood for each in record.options if each.log_likelihood is not None]
+    if not likelihoods or len(likelihoods) < len(planned.options):
         return ""
-    return planned.options[likelihoods.index(max(likelihoods))] if len(known) == len(planned.options) else ""
+    return planned.options[likelihoods.index(max(likelihoods))]

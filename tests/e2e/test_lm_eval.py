@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import harness
+from harness.commands.show import export
 from harness.records.items import ItemRecord, Scored
 from harness.records.store import Store
 
@@ -57,6 +58,13 @@ def our_items(model: Path, folder: Path, task: dict[str, Any]) -> list[ItemRecor
     return [by_id[planned.item] for planned in store.plan(run.manifest.tasks["t"].plan)]
 
 
+def our_lines(folder: Path) -> list[dict[str, Any]]:
+    """The items of that run as `show --format lm-eval` writes them."""
+    export("latest", folder / "results", task=None, form="lm-eval", out=folder / "exported")
+    (samples,) = (folder / "exported" / "fp32").glob("samples_t_*.jsonl")
+    return [json.loads(line) for line in samples.read_text(encoding="utf-8").splitlines()]
+
+
 def first(file: Path, items: int, folder: Path) -> Path:
     """A file of its first rows."""
     short = folder / file.name
@@ -72,7 +80,8 @@ def value(item: ItemRecord, metric: str) -> float:
 
 @pytest.mark.parametrize("name", sorted(CHOICE))
 def test_choice_equals_lm_eval(name: str, model: Path, data: Path, tmp_path: Path) -> None:
-    """Every option's log-likelihood within 1e-3 nats; acc and acc_norm of every item exactly."""
+    """Every option's log-likelihood within 1e-3 nats; acc and acc_norm of every item exactly, and what is exported in
+    lm-eval's form has lm-eval's own hashes of prompt and target."""
     prompt, options = CHOICE[name]
     file = data / name / f"{name}.jsonl"
     theirs = lm_eval_samples(
@@ -103,10 +112,13 @@ def test_choice_equals_lm_eval(name: str, model: Path, data: Path, tmp_path: Pat
         got = [option.log_likelihood for option in item.options]
         assert got == pytest.approx(expected, abs=1e-3)
         assert (value(item, "acc"), value(item, "acc_norm")) == (sample["acc"], sample["acc_norm"])
+    for sample, line in zip(theirs, our_lines(tmp_path), strict=True):
+        for name in ("doc_id", "filter", "metrics", "prompt_hash", "target_hash", "acc", "acc_norm"):
+            assert line[name] == sample[name], name
 
 
 def test_generation_equals_lm_eval(model: Path, data: Path, tmp_path: Path) -> None:
-    """The generated text of six word problems, greedy, 64 tokens, letter by letter."""
+    """The generated text of six word problems, greedy, 64 tokens, letter by letter; exported in lm-eval's form too."""
     file = data / "gsm8k" / "gsm8k.jsonl"
     theirs = lm_eval_samples(
         model,
@@ -132,3 +144,6 @@ def test_generation_equals_lm_eval(model: Path, data: Path, tmp_path: Path) -> N
     assert len(ours) == ANSWERS
     texts = [item.answer.text for item in ours if item.answer is not None]
     assert texts == [sample["resps"][0][0] for sample in theirs]
+    for sample, line in zip(theirs, our_lines(tmp_path), strict=True):
+        for name in ("doc_id", "filter", "resps", "filtered_resps", "metrics", "prompt_hash", "target_hash"):
+            assert line[name] == sample[name], name

@@ -32,7 +32,7 @@ def saved_run(root: Path) -> tuple[Bench, RunManifest]:
         for n in range(3)
     ]
     bench.plan("pick", picks, metrics=("acc", "acc_norm"))
-    bench.plan("write", writes, kind="generate", metrics=("exact_match,strict", "exact_match", "edits"))
+    bench.plan("write", writes, kind="generate", metrics=("exact_match", "exact_match,strict", "edits"))
     bench.tasks["write"] = bench.tasks["write"].model_copy(update={"lower_is_better": ("edits",)})
     bench.plan("docs", docs, kind="perplexity", metrics=())
     for variant, right in (("fp32", 4), ("q4", 2)):
@@ -57,10 +57,10 @@ def _pick(n: int, right: bool) -> ItemRecord:
 
 def _write(n: int, value: float) -> ItemRecord:
     """The last one has no answer."""
-    names = ("exact_match,strict", "exact_match", "edits")
+    names = ("exact_match", "exact_match,strict", "edits")
     if n == 3:
         return ItemRecord(item="w3", prompt_hash="h3", metrics=dict.fromkeys(names, FAILED))
-    answers = [TextAnswer(text=f" {n + 1}{AWKWARD}", tokens=2 + k, finish="stop") for k in range(2)]
+    answers = [TextAnswer(text=f" {n + 1}{AWKWARD}", tokens=2 + k, finish="stop", score=value) for k in range(2)]
     return ItemRecord(
         item=f"w{n}", prompt_hash=f"h{n}", answer=answers[0], repeats=(answers[1],),
         metrics={name: outcome(value / 2 if name == "edits" else value) for name in names},

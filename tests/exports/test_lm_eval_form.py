@@ -91,15 +91,15 @@ def test_lines_hold_what_is_stored_and_nothing_else(tmp_path: Path) -> None:
     assert pick["filtered_resps"] == [each[0] for each in pick["resps"]]
     assert pick["arguments"]["gen_args_1"] == {"arg_0": f"Q1: {AWKWARD}", "arg_1": "no"}
     write = lines(folder, "write")
-    assert [line["filter"] for line in write] == ["strict"] * 4 + ["none"] * 4
-    assert [line["metrics"] for line in write] == [["exact_match"]] * 4 + [["exact_match", "edits"]] * 4
+    assert [line["filter"] for line in write] == ["none"] * 4 + ["strict"] * 4
+    assert [line["metrics"] for line in write] == [["exact_match", "edits"]] * 4 + [["exact_match"]] * 4
     assert write[0]["resps"] == [[f" 1{AWKWARD}"] * 2]
-    assert (write[0]["filtered_resps"], write[4]["filtered_resps"]) == ([None], [f" 1{AWKWARD}"])
+    assert (write[4]["filtered_resps"], write[0]["filtered_resps"]) == ([None], [f" 1{AWKWARD}"])
     assert (write[3]["resps"], write[3]["filtered_resps"], math.isnan(write[3]["exact_match"])) == ([], [], True)
     results = json.loads((folder / f"results_{DATE}.json").read_text())
     assert math.isnan(results["results"]["write"]["exact_match,strict"])
     assert results["higher_is_better"]["write"] == {"exact_match": True, "edits": False}
-    assert results["configs"]["write"]["filter_list"] == [{"name": "strict"}, {"name": "none"}]
+    assert results["configs"]["write"]["filter_list"] == [{"name": "none"}, {"name": "strict"}]
     assert results["n-samples"]["write"] == {"original": 4, "effective": 4}
 
 

@@ -55,9 +55,16 @@ def test_a_benchmark_for_every_metric(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_repeats_and_failures(tmp_path: Path) -> None:
-    """Several answers are one problem with their mean, as `nel compare` makes of them; an item without a score is NaN
-    with its error."""
-    facts, lines = bundle(exported(tmp_path) / "fp32" / "write.exact_match_strict")
+    """Each answer is a line where its own score is stored; otherwise their mean is, as `nel compare` makes of several.
+    An item without a score is NaN with its error."""
+    out = exported(tmp_path) / "fp32"
+    facts, lines = bundle(out / "write.exact_match")
+    assert [(line["problem_idx"], line["repeat"]) for line in lines] == [
+        (0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1), (3, 0),
+    ]  # fmt: skip
+    assert [line["tokens"] for line in lines[:-1]] == [2, 3] * 3
+    assert (facts["benchmark"]["samples"], facts["benchmark"]["repeats"], facts["n_results"]) == (4, 2, 7)
+    facts, lines = bundle(out / "write.exact_match_strict")
     assert facts["benchmark"]["name"] == "write.exact_match,strict"
     assert lines[0]["_aggregated_from_repeats"] == 2
     assert lines[0]["model_response"] == f" 1{AWKWARD}"
