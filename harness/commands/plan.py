@@ -40,6 +40,8 @@ class Forecast:
     times: tuple[VariantTime, ...]
     creeping: tuple[tuple[str, str], ...] = ()
     """Gates against the last promoted version with no gate from the baseline beside them: place and what is wrong."""
+    answers: tuple[tuple[str, str], ...] = ()
+    """Gates on several answers to an item: place, and what more answers or more items would certify."""
 
 
 def plan_command(path: Path, *, results: Path, limit: int | None, as_json: bool) -> int:
@@ -69,6 +71,7 @@ def plan_command(path: Path, *, results: Path, limit: int | None, as_json: bool)
 
 def forecast(loaded: LoadedSuite, results: Path, limit: int | None) -> Forecast:
     """Plan the suite and hold its gates against what earlier runs in `results` showed."""
+    from harness.forecast.answers_or_items import answers_or_items
     from harness.forecast.certify import certificates
     from harness.forecast.past_runs import durations, history
     from harness.gates.noise_floor import tight_gates
@@ -85,6 +88,7 @@ def forecast(loaded: LoadedSuite, results: Path, limit: int | None) -> Forecast:
     return Forecast(
         plans=plans,
         gates=certificates(loaded.suite, plans, seen),
+        answers=answers_or_items(loaded.suite, plans, seen),
         tight=tight_gates(loaded.suite, seen.noise, seen.levels, seen.gains) if seen.noise is not None else (),
         noise_run=seen.noise_run,
         times=() if loaded.suite.imports else durations(loaded.suite, plans, seen),
@@ -143,6 +147,8 @@ def print_forecast(found: Forecast, console: Console) -> None:
     for tight in found.tight:
         says = f"! {tight.gate}  {tight.says} (noise floor of {found.noise_run})"
         console.print(says, markup=False, highlight=False)
+    for where, says in found.answers:
+        console.print(f"  {where}  {says}", markup=False, highlight=False)
     for where, says in found.creeping:
         console.print(f"! {where}  {says}", markup=False, highlight=False)
     if any(row.certifies is None and row.enough for row in found.gates):
@@ -222,6 +228,7 @@ def _plain(loaded: LoadedSuite, found: Forecast, standing: Sequence[str]) -> dic
         ],
         "gates": [_gate(each) for each in found.gates],
         "below_noise": {"run": found.noise_run, "gates": [asdict(each) for each in found.tight]},
+        **({"answers": [{"gate": gate, "says": says} for gate, says in found.answers]} if found.answers else {}),
         "creeping": [{"gate": gate, "says": says} for gate, says in found.creeping],
         "time": [asdict(each) for each in found.times],
         "obstacles": list(standing),

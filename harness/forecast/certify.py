@@ -56,6 +56,8 @@ def certificates(suite: Suite, plans: Sequence[TaskPlan], seen: PastRuns | None 
 def _rows(place: str, gate: Gate, suite: Suite, plans: dict[str, TaskPlan], seen: PastRuns) -> Iterator[Certificate]:
     metric = lookup(gate.metric)
     limit = gate.row.rule(gate.row.notation.limit(gate.limit, metric.unit if metric is not None else ""))
+    if gate.measures_limit:
+        limit = f"{gate.row.noun}: noise, at most {limit.partition('≤ ')[2]}"
     if gate.weights:
         yield from _several(place, gate, suite, plans, seen, limit)
         return
@@ -69,10 +71,11 @@ def _rows(place: str, gate: Gate, suite: Suite, plans: dict[str, TaskPlan], seen
         where = f"{gate.task} {gate.metric}" + (f" on {part}" if part else "")
         label = (part or "") if gate.slice == "each" else ""
         if items:
-            design = _designed(gate, suite, gate.task, tuple(items), seen)
+            answers = answers_planned(plan)
+            design = designed(gate, suite, gate.task, tuple(items), seen, answers=answers)
             if gate.row.looks_at == "rest" and plan is not None:
                 rest = tuple(item for item in _usable(plan) if item not in items)
-                design = _against_rest(design, _designed(gate, suite, gate.task, rest, seen))
+                design = _against_rest(design, designed(gate, suite, gate.task, rest, seen, answers=answers))
             certified = gate.row.certify(design, gate.limit)
             yield _row(place, label, where, limit, len(items), design.kind, certified)
         else:
@@ -116,7 +119,8 @@ def _several(
         return
     whole = sum(gate.weights.values())
     parts = tuple(
-        (gate.weights[task] / whole, _designed(gate, suite, task, items, seen)) for task, items in asked.items()
+        (gate.weights[task] / whole, designed(gate, suite, task, items, seen, answers=answers_planned(plans[task])))
+        for task, items in asked.items()
     )
     design = replace(parts[0][1], count=count, sizes=None, parts=parts)
     yield _row(place, "", where, limit, count, design.kind, gate.row.certify(design, gate.limit))
@@ -154,18 +158,28 @@ def _measured(gate: Gate, suite: Suite, seen: PastRuns) -> Design:
     )
 
 
-def _designed(gate: Gate, suite: Suite, task: str, items: tuple[PlannedItem, ...], seen: PastRuns) -> Design:
-    """Items or documents, and what earlier runs showed of like candidates."""
+def answers_planned(plan: TaskPlan | None) -> int:
+    """How many answers an item is asked for."""
+    asked = [] if plan is None or plan.kind != "generate" else [len(requests) for requests in plan.requests]
+    return max(asked, default=1)
+
+
+def designed(
+    gate: Gate, suite: Suite, task: str, items: tuple[PlannedItem, ...], seen: PastRuns, *, answers: int
+) -> Design:
+    """Items or documents, each with so many answers, and what earlier runs showed of like candidates."""
     metric = lookup(gate.metric)
     past = {name: seen.measures.get((name, task, gate.metric)) for name in candidates_of(gate, suite)}
     known = [each for each in past.values() if each is not None]
     kind: Kind = metric.kind if metric is not None else "graded"
+    if kind == "binary" and answers > 1:
+        kind = "graded"  # until an earlier run shows otherwise
     if kind in ("binary", "graded") and known:
         kind = "binary" if known[0].measure.kind == "binary" else "graded"
     clusters = Counter(item.cluster for item in items)
     alone = clusters.pop(None, 0)
     errors = [
-        SeenError(error=each.error * (each.measure.n / len(items)) ** 0.5, run=each.run, spread=each.measure.spread)
+        SeenError(error=_brought(each, each.error, len(items), answers), run=each.run, spread=each.measure.spread)
         for each in known
         if each.error is not None
     ]
@@ -179,6 +193,16 @@ def _designed(gate: Gate, suite: Suite, task: str, items: tuple[PlannedItem, ...
         level=seen.levels.get(f"{task}/{gate.metric}"),
         seen=max(errors, default=None, key=lambda each: each.error),
     )
+
+
+def _brought(past: PastMeasure, error: float, items: int, answers: int) -> float:
+    """The error of an earlier run, over so many items with so many answers each: the variance of one answer's
+    difference is divided by the answers, what items differ by is not."""
+    variance, spread = error**2 * past.measure.n / items, past.measure.spread
+    if spread is not None and spread.within is not None and spread.answers is not None:
+        moved = spread.within / items * (1 / answers - 1 / spread.answers)
+        variance = max(variance + moved, spread.within / items / answers)
+    return float(variance**0.5)
 
 
 def candidates_of(gate: Gate, suite: Suite) -> tuple[str, ...]:

@@ -52,6 +52,11 @@ class Answers:
     spread: Floats
     """Variance of the scores of several answers under the task's first metric, with n - 1 in the denominator, [n];
     `NONE` for one answer, and where their scores are not stored."""
+    scores: Floats
+    """What the task's first metric gives for every one of an item's answers, one item's after the other's; `NONE` where
+    that is not stored."""
+    first_score: Indices
+    """Where an item's answers begin in `scores`, [n]."""
     documents: Objects
     """`DocumentScore` or None, [n]."""
     chunks: Indices
@@ -73,6 +78,8 @@ class Answers:
             several=self.several[order],
             alike=self.alike[order],
             spread=self.spread[order],
+            scores=self.scores,
+            first_score=self.first_score[order],
             documents=self.documents[order],
             chunks=self.chunks[order],
             places=self.places[order],
@@ -138,3 +145,12 @@ class PlanColumns:
     """How many options an item has, [n]."""
     lines: Indices
     """Byte offset of the item's line in the plan's file, [n]."""
+
+
+def variances(values: Floats, counts: Indices) -> Floats:
+    """Of the `counts` values of each item, [n], with one less in the denominator; `NONE` for fewer than two."""
+    whose = np.repeat(np.arange(counts.size), counts)
+    means = np.bincount(whose, weights=values, minlength=counts.size) / np.maximum(counts, 1)
+    squares = np.bincount(whose, weights=(values - means[whose]) ** 2, minlength=counts.size)
+    found: Floats = np.where(counts > 1, squares / np.maximum(counts - 1, 1), NONE)
+    return found

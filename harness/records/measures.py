@@ -5,7 +5,9 @@ Fractions everywhere (0.02 is 2 percentage points), seconds, bytes, nats. Nothin
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from harness.records.findings import Bound, FindingDecision
 from harness.records.model import Model
@@ -112,6 +114,9 @@ class Spread(Model):
     """Units that differ from the commonest value."""
     scale: float
     """No difference is larger than this."""
+    answers: Annotated[int | None, Field(exclude_if=lambda value: value is None)] = None
+    """To each item, where there are several; then `within` is the mean variance of the difference of two answers."""
+    within: Annotated[float | None, Field(exclude_if=lambda value: value is None)] = None
 
 
 class Measure(Model):

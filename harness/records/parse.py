@@ -27,6 +27,7 @@ from harness.records.columns import (
     Mask,
     Objects,
     PlanColumns,
+    variances,
 )
 from harness.records.items import PACKED, DocumentScore, PlannedItem
 
@@ -57,6 +58,7 @@ def _item_columns(chunks: Chunks, metrics: Sequence[str]) -> ItemColumns:
     records, written, sizes, offsets = _records(chunks, metrics)
     offered = field(records, "options")
     options = lengths(offered)
+    several = np.concatenate([each.several for each in written])
     outcomes = {name: _outcomes(field(records, "metrics", name)) for name in metrics}
     return ItemColumns(
         items=Texts(field(records, "item")),
@@ -70,9 +72,11 @@ def _item_columns(chunks: Chunks, metrics: Sequence[str]) -> ItemColumns:
             texts=np.concatenate([each.texts for each in written]),
             blank=np.concatenate([each.blank for each in written]),
             cut=np.concatenate([each.cut for each in written]),
-            several=np.concatenate([each.several for each in written]),
+            several=several,
             alike=np.concatenate([each.alike for each in written]),
             spread=np.concatenate([each.spread for each in written]),
+            scores=np.concatenate([each.scores for each in written]),
+            first_score=np.cumsum(several) - several,
             documents=_documents(field(records, "document")),
             chunks=np.repeat(offsets, sizes),
             places=np.arange(len(records)) - np.repeat(np.cumsum(sizes) - sizes, sizes),
@@ -88,7 +92,7 @@ class _Written:
     blank: Mask
     cut: Mask
     scores: Floats
-    """Of the first answer."""
+    """Of every answer, one item's after the other's."""
     several: Indices
     alike: Mask
     spread: Floats
@@ -115,17 +119,18 @@ def _written(answers: Any, repeats: Any) -> _Written:
         others = further.texts[starts[place] : starts[place] + counts[place]].tolist()
         texts[place] = _number_of(f"{texts[place]} {' '.join(map(str, others))}")
     off = total(0.0, further.texts != first.texts[whose])
-    mean: Floats = total(first.scores, further.scores) / np.maximum(number, 1)
-    squares = total((first.scores - mean) ** 2, (further.scores - mean[whose]) ** 2)
-    spread: Floats = np.where(counts > 0, squares / np.maximum(counts, 1), NONE)
+    scores = np.empty(int(number.sum()))
+    begins = np.cumsum(number) - number
+    scores[begins[first.several > 0]] = first.scores
+    scores[begins[whose] + first.several[whose] + np.arange(whose.size) - starts[whose]] = further.scores
     return _Written(
         texts=texts,
         blank=total(first.blank, further.blank) >= np.maximum(number, 1) / 2,
         cut=total(first.cut, further.cut) >= np.maximum(number, 1) / 2,
-        scores=first.scores,
+        scores=scores,
         several=number,
         alike=(off == 0) & (counts > 0),
-        spread=spread,
+        spread=variances(scores, number),
     )
 
 
@@ -137,7 +142,7 @@ def _of_each(answers: Any) -> _Written:
             texts=nothing + NO_TEXT,
             blank=never,
             cut=never,
-            scores=none,
+            scores=np.empty(0),
             several=nothing,
             alike=never,
             spread=none,
@@ -146,7 +151,7 @@ def _of_each(answers: Any) -> _Written:
     endings, which = codes(field(answers, "finish"))
     given = present(answers)
     return _Written(
-        scores=_numbers(field(answers, "score")),
+        scores=_numbers(field(answers, "score"))[given],
         several=given.astype(np.int64),
         alike=np.zeros(len(answers), dtype=np.bool_),
         spread=np.full(len(answers), NONE),

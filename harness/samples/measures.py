@@ -96,7 +96,14 @@ def _spread(metric: PairedMetric, drop: GradedDrop) -> Spread:
     if metric.clusters is not None:
         means = np.bincount(metric.clusters, weights=means) / np.bincount(metric.clusters)
     scale = max(drop.scale, float(np.abs(metric.drops).max()))
-    return Spread(error=drop.se, units=means.size, changed=changed_units(means / scale), scale=scale)
+    return Spread(
+        error=drop.se,
+        units=means.size,
+        changed=changed_units(means / scale),
+        scale=scale,
+        answers=metric.answers if metric.within is not None else None,
+        within=metric.within,
+    )
 
 
 def _empty(metric: PairedMetric, unit: str) -> Measure:

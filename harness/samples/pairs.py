@@ -15,7 +15,7 @@ import numpy as np
 
 from harness.metrics.answers import compares_text, marks_options
 from harness.metrics.table import lookup
-from harness.records.columns import Answers, Floats, Indices, ItemColumns, Mask, PlanColumns
+from harness.records.columns import Answers, Floats, Indices, ItemColumns, Mask, PlanColumns, variances
 from harness.samples.given_answers import Given, given
 
 
@@ -92,8 +92,11 @@ class PairedMetric:
     spread: Floats | None = None
     """Variance of the scores of the baseline's several answers to each item, [n]; None but for the task's first metric,
     and where there is one answer an item."""
-    sampled: bool = False
-    """The baseline gave several answers to an item, so that the values are means over them."""
+    within: float | None = None
+    """Mean variance, over the items, of the difference of two answers with the same random numbers; None as `spread`,
+    and where the sides have unequal numbers of answers."""
+    answers: int = 1
+    """The most that the baseline gave to an item; of several, the values are means over them."""
     baseline_given: Given | None = None
     candidate_given: Given | None = None
     """The answers given; None for documents and for metrics without a discrete answer."""
@@ -107,6 +110,11 @@ class PairedMetric:
     def failed(self) -> int:
         """Items on which the candidate failed."""
         return int(self.failing.sum())
+
+    @property
+    def sampled(self) -> bool:
+        """Whether items were answered several times."""
+        return self.answers > 1
 
     @property
     def flips(self) -> bool:
@@ -164,7 +172,8 @@ class PairedMetric:
             guess=None if self.guess is None else self.guess[inside],
             baseline_failed=self.baseline_failed,
             spread=None if self.spread is None else self.spread[inside],
-            sampled=self.sampled,
+            within=self.within,
+            answers=self.answers,
             baseline_given=None if self.baseline_given is None else self.baseline_given.only(inside),
             candidate_given=None if self.candidate_given is None else self.candidate_given.only(inside),
         )
@@ -282,6 +291,7 @@ def paired_metric(task: str, metric: str, pairs: Pairs, *, higher_is_better: boo
         found,
         guess=guess if binary else None,
         spread=pairs.baseline.spread if first and found.sampled else None,
+        within=_within(pairs) if first and found.sampled else None,
         baseline_given=given(pairs.baseline, pairs.plan, pairs.places, metric),
         candidate_given=given(pairs.candidate, pairs.plan, pairs.places, metric),
     )
@@ -318,8 +328,20 @@ def paired_values(
         failing=np.isnan(candidate),
         guess=None,
         baseline_failed=tuple(pairs.name(pair) for pair in np.flatnonzero(np.isnan(baseline)).tolist()),
-        sampled=bool((pairs.baseline.several > 1).any()),
+        answers=int(pairs.baseline.several.max(initial=1)),
     )
+
+
+def _within(pairs: Pairs) -> float | None:
+    """Mean variance of the differences of an item's answers, repeat by repeat."""
+    counts = pairs.baseline.several
+    if not counts.size or counts.min() < 2 or (counts != pairs.candidate.several).any():
+        return None
+    whose = np.repeat(np.arange(counts.size), counts)
+    repeat = np.arange(whose.size) - np.repeat(np.cumsum(counts) - counts, counts)
+    left, right = (each.scores[each.first_score[whose] + repeat] for each in (pairs.baseline, pairs.candidate))
+    found = float(variances(left - right, counts).mean())
+    return found if np.isfinite(found) else None
 
 
 def _accuracy(metric: str, values: Floats) -> bool:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import harness
+from harness.commands.plan import forecast
 from harness.errors import SuiteError
+from harness.forecast.certify import Certificate, designed
+from harness.forecast.past_runs import history
 from harness.records.findings import Finding
 from harness.records.store import Store
 from harness.suite.load import load_suite
@@ -142,6 +146,42 @@ def test_a_run_is_resumed_and_stopped_early(write_suite: Write, tmp_path: Path) 
     (place / "chunks.jsonl").write_bytes(b"".join(lines[: len(lines) // 2]))
     harness.run(path, results=store.root, stop_early=True)
     assert tuple(store.items(key)) == whole
+
+
+def test_a_plan_weighs_answers_against_items(write_suite: Write, tmp_path: Path) -> None:
+    """Unknown before the first run. From a run with four answers the error of sixteen is foretold within a tenth, and
+    the plan says what more answers and what more items would certify."""
+    results = tmp_path / "results"
+    asked: dict[str, Any] = {"items": 200, "variants": variants(noise=0.5), "gates": [gate(max_drop="noise")]}
+    path = write_suite(tasks=tasks(), **asked)
+    before = forecast(load_suite(path), results, None)
+    assert [(each.certifies, each.limit) for each in before.gates] == [(None, "drop: noise, at most 5 pp")]
+    assert before.answers == ()
+    harness.run(path, results=results)
+    ((place, says),) = forecast(load_suite(path), results, None).answers
+    assert place == "gates[0]"
+    assert "200 items with 4 answers each certify" in says
+    four, eight, twice, one = (float(each) for each in re.findall(r"([0-9.]+) pp", says))
+    assert max(eight, twice) < four < one
+    path = write_suite(tasks=tasks(repeats=16), **asked)
+    ((row,), seen) = planned(path, results)
+    run = harness.run(path, results=results)
+    (measure,) = [each for each in run.verdict.candidates[0].measures if each.metric == "exact_match"]
+    assert measure.spread is not None
+    assert measure.spread.answers == 16
+    assert seen == pytest.approx(measure.spread.error, rel=0.1)
+    assert row.count == 200
+
+
+def planned(path: Path, results: Path) -> tuple[tuple[Certificate, ...], float]:
+    """The plan's rows, and the error that it expects of the first gate."""
+    loaded = load_suite(path)
+    found = forecast(loaded, results, None)
+    seen = history(Store(results), loaded.suite, host="")
+    (plan,) = found.plans
+    design = designed(loaded.suite.gates[0], loaded.suite, "say", plan.items, seen, answers=16)
+    assert design.seen is not None
+    return found.gates, design.seen.error
 
 
 @pytest.mark.parametrize(
