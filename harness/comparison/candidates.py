@@ -17,7 +17,7 @@ from harness.comparison.promoted import (
 )
 from harness.comparison.second_pass import NoisePairs, noise_pairs
 from harness.comparison.task_sides import NOTHING_PAIRED, Items, Paired, measured, pair_sides, stopped_parts
-from harness.records.evaluation_manifest import EvaluationManifest
+from harness.records.evaluation_manifest import EvaluationManifest, TokenText
 from harness.records.run_manifest import RunManifest, VariantRun
 from harness.records.store import Store
 from harness.records.timings import MemoryFigures, SpeedRecord
@@ -215,6 +215,8 @@ class OneTask:
     read: Reader
     """Reads pairs in full."""
     sides: tuple[VariantRun, VariantRun]
+    token_texts: tuple[TokenText, ...] = ()
+    """The candidate's most divergent tokens in words."""
 
 
 def one_task(
@@ -249,4 +251,11 @@ def one_task(
         parts=stopped_parts(items, right),
         asked={task: Asked(items=pairs.plan.items, places=pairs.places)},
     )
-    return OneTask(paired=paired, pairs=pairs, read=items.reader(task, keys, pairs), sides=(left, right))
+    manifest = store.evaluation(keys[1])
+    return OneTask(
+        paired=paired,
+        pairs=pairs,
+        read=items.reader(task, keys, pairs),
+        sides=(left, right),
+        token_texts=() if manifest is None else manifest.divergent,
+    )

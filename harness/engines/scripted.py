@@ -67,6 +67,9 @@ class ScriptedTokenizer:
         """Bytes say nothing of characters, and none of them reaches over a join."""
         return Pieces(ids=self.encode(text, add_special_tokens=False), spans=None)
 
+    def decode(self, tokens: Sequence[int]) -> str:
+        return bytes(token - 3 for token in tokens if 3 <= token < VOCABULARY).decode(errors="replace")
+
     def chat(self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True) -> str:
         turns = "".join(f"<{each['role']}>{each['content']}\n" for each in messages)
         return turns + ("<assistant>" if add_generation_prompt else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import singledispatch
 
@@ -18,9 +19,12 @@ from harness.forms.weighted import weighted_of
 from harness.metrics.row import DocumentFigure, FromAnswers, StoredBytes, TimedFigure
 from harness.metrics.table import METRICS, is_derived, lookup
 from harness.records.columns import Floats
+from harness.records.evaluation_manifest import TokenText
 from harness.records.measures import Flip
 from harness.records.run_manifest import RunManifest, VariantRun
+from harness.reports.sections.most_divergent import in_context
 from harness.samples.base_pairs import ThreeWay
+from harness.samples.divergent_tokens import with_texts
 from harness.samples.pairs import PairedMetric
 from harness.samples.sample import DocumentSample, StoppedPart
 from harness.samples.strata import StrataPairs
@@ -182,7 +186,23 @@ def _documents(sample: DocumentSample, basis: Basis, most: int) -> tuple[Table, 
          float(amount[place]) / total if total else None)
         for place in order[:most].tolist()
     )  # fmt: skip
-    return (Table(title=title, columns=columns, rows=rows, total=documents.count),)
+    table = Table(title=title, columns=columns, rows=rows, total=documents.count)
+    return (table, *_tokens(sample, task.token_texts, most))
+
+
+def _tokens(sample: DocumentSample, texts: Sequence[TokenText], most: int) -> Iterator[Table]:
+    """The tokens with the highest KL, in their context."""
+    found = sample.documents.divergent
+    if sample.kind != "divergence" or found is None:
+        return
+    rows = tuple(
+        (in_context(token) or None, token.kl, token.share, token.delta_p, token.baseline_top, token.top, token.item,
+         token.place + 1)
+        for token in with_texts(found, texts).most[:most]
+    )  # fmt: skip
+    columns = ("context ⟦token⟧", "KL, nats", "share of all", "Δp", "baseline's first", "candidate's first", "document",
+               "token")  # fmt: skip
+    yield Table(title="Most divergent tokens", columns=columns, rows=rows, total=found.tokens)
 
 
 @_tables.register

@@ -29,6 +29,7 @@ from harness.records.findings import Check, Finding
 from harness.records.measures import DriftStep, Measure, Noise
 from harness.records.timings import MemoryFigures
 from harness.records.verdict import CandidateVerdict, Verdict
+from harness.samples.divergent_tokens import with_texts
 from harness.samples.documents import kl_histogram
 from harness.samples.measures import likelihood_level
 from harness.samples.timed_pairs import speed_rows
@@ -206,6 +207,11 @@ def _candidate(case: _Case, candidate: CandidateComparison) -> CandidateVerdict:
             kl_histogram(task, documents.divergence)
             for task, documents in candidate.paired.documents.items()
             if documents.divergence is not None
+        ),
+        divergent=tuple(
+            with_texts(documents.divergent, candidate.manifests[task].divergent if task in candidate.manifests else ())
+            for task, documents in candidate.paired.documents.items()
+            if documents.divergent is not None
         ),
         speed=speed_rows(candidate.speed_pairs, alpha=alpha),
         memory=candidate.speed.memory if candidate.speed is not None else None,

@@ -27,6 +27,9 @@ class AroundTokenizer:
     def pieces(self, text: str) -> Pieces:
         return self._tokenizer.pieces(text)
 
+    def decode(self, tokens: Sequence[int]) -> str:
+        return self._tokenizer.decode(tokens)
+
     def chat(self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True) -> str:
         return self._tokenizer.chat(messages, add_generation_prompt=add_generation_prompt)
 

@@ -15,6 +15,7 @@ from harness.planning.batching import BATCHING_WHOLE
 from harness.planning.labels import Labels, labels_of
 from harness.planning.task_input import TaskInput
 from harness.planning.task_plan import Answer, TaskPlan, prompt_hash, sample
+from harness.planning.token_texts import TokenTexts
 from harness.planning.tokens import Encoded, windows
 from harness.records.items import DocumentScore, ItemRecord, PlannedItem
 from harness.suite.locations import resolve_file
@@ -110,6 +111,7 @@ def plan_documents(
         notes=labels.notes,
         said=(f"{len(items):,} of {len(documents):,} items are asked",) if len(items) < len(documents) else (),
         batching=BATCHING_WHOLE,
+        token_texts=TokenTexts(tokenizer, texts) if divergence else None,
     )
 
 

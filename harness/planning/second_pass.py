@@ -64,6 +64,7 @@ def second_pass(plan: TaskPlan, noise: NoiseFloor, seed: int) -> SecondPass | No
             "items": tuple(plan.items[index] for index in chosen),
             "requests": tuple(plan.requests[index] for index in chosen),
             "texts": (),
+            "token_texts": None,
             "scorer": score,
             "batching": DOCUMENT_BATCHING if documents else BATCHING,
         },

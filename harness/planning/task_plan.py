@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, Protocol
 
@@ -18,6 +18,7 @@ from harness.engines.protocol import (
     WindowScore,
 )
 from harness.planning.batching import ANSWERED_TOKENS, BATCHING, PADDED_TOKENS, PADDING, Order, in_blocks, in_one
+from harness.planning.token_texts import TokenTexts
 from harness.planning.tokens import Encoded
 from harness.records.items import Failed, ItemRecord, PlannedItem
 from harness.records.run_manifest import Leak
@@ -58,6 +59,8 @@ class TaskPlan:
     leak: Leak | None = None
     """References that occur in their own prompts, where the suite does not say that they belong there."""
     batching: str = BATCHING
+    token_texts: TokenTexts | None = field(default=None, compare=False, repr=False)
+    """Where a divergence is measured: what the tokens of `texts` stand for, a text an item."""
 
     @cached_property
     def hash(self) -> str:

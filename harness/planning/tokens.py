@@ -67,6 +67,10 @@ class Tokenizer(Protocol):
         """The text's own tokens, nothing added."""
         ...
 
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of these tokens; nothing for an id that is none, and U+FFFD for part of a character."""
+        ...
+
     def chat(self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True) -> str: ...
 
     def moves(self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True) -> bool:
@@ -117,6 +121,10 @@ class HfTokenizer:
             text, add_special_tokens=False, return_offsets_mapping=True, return_attention_mask=False
         )
         return Pieces(ids=tuple(found["input_ids"]), spans=tuple(map(tuple, found["offset_mapping"])))
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        known = [token for token in tokens if token < len(self._tokenizer)]
+        return str(self._tokenizer.decode(known, clean_up_tokenization_spaces=False))
 
     def chat(self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True) -> str:
         templates = self._tokenizer.chat_template

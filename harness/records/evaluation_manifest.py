@@ -157,6 +157,21 @@ def batch_words(pass_tokens: int, cache_tokens: int, memory_budget: int) -> str:
     )
 
 
+class TokenText(Model):
+    """One of the evaluation's most divergent tokens in words: foreign text, as it is."""
+
+    item: str
+    place: int
+    """Among the document's scored tokens, from 0."""
+    before: str
+    """The last characters before it."""
+    text: str
+    baseline_top: str | None = None
+    """The most likely token of the baseline there; None where the engine does not tell."""
+    top: str | None = None
+    """The same of the variant."""
+
+
 class EvaluationManifest(Model):
     """Written last, by rename: its existence means the evaluation is complete."""
 
@@ -183,6 +198,9 @@ class EvaluationManifest(Model):
     """Padded tokens of the largest batch that was asked, where memory ran out with a larger one."""
     states: dict[str, str] = Field(default_factory=dict)
     """File of the kept hidden states and output layer to its SHA-256; empty where none are kept."""
+    divergent: Annotated[tuple[TokenText, ...], Field(exclude_if=lambda texts: not texts)] = ()
+    """The tokens with the highest KL, the highest first; empty where no divergence was measured, and of earlier
+    versions."""
 
 
 class BatchParts(Model):

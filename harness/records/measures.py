@@ -202,6 +202,37 @@ class Histogram(Model):
     above: int
 
 
+class DivergentToken(Model):
+    """A token at which the candidate's distribution is far from the baseline's. Texts are foreign, and None where an
+    earlier version stored none."""
+
+    item: str
+    place: int
+    """Among the document's scored tokens, from 0."""
+    kl: float
+    share: float
+    """Of the KL summed over all tokens of the task."""
+    delta_p: float | None = None
+    before: str | None = None
+    text: str | None = None
+    baseline_top: str | None = None
+    top: str | None = None
+    """What the baseline and the candidate find most likely there."""
+
+
+class DivergentTokens(Model):
+    """The most divergent tokens of a task, the highest KL first."""
+
+    task: str
+    tokens: int
+    """Scored tokens of the task."""
+    few: int | None = None
+    """So few tokens carry much of the mean KL; None where no few do."""
+    carried: float | None = None
+    """What share of it they carry."""
+    most: tuple[DivergentToken, ...]
+
+
 class SpeedRow(Model):
     """One workload: medians of both sides and the paired ratio (candidate / baseline)."""
 

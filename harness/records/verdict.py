@@ -6,9 +6,23 @@ Every number that a report prints is here; reports format and never compute. Fra
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from harness.records.evaluation_manifest import EngineFacts, Host
 from harness.records.findings import Check, Decision, Finding, GateChange, WaiverUse
-from harness.records.measures import CumulativeDrift, Exploratory, Flip, Histogram, Measure, Noise, Retained, SpeedRow
+from harness.records.measures import (
+    CumulativeDrift,
+    DivergentTokens,
+    Exploratory,
+    Flip,
+    Histogram,
+    Measure,
+    Noise,
+    Retained,
+    SpeedRow,
+)
 from harness.records.model import Model, Name
 from harness.records.run_manifest import EarlyStop
 from harness.records.timings import MemoryFigures
@@ -64,6 +78,8 @@ class CandidateVerdict(Model):
     flips_total: dict[str, int]
     """Task to number of flips."""
     histograms: tuple[Histogram, ...]
+    divergent: Annotated[tuple[DivergentTokens, ...], Field(exclude_if=lambda tasks: not tasks)] = ()
+    """The most divergent tokens, task by task."""
     speed: tuple[SpeedRow, ...]
     memory: MemoryFigures | None
     facts: EngineFacts | None

@@ -28,6 +28,7 @@ from harness.records.items import ItemRecord
 from harness.records.state_chunks import state_file
 from harness.records.store import Store
 from harness.runner.batch_limits import BatchLog
+from harness.runner.divergent_tokens import MostDivergent
 from harness.runner.early_stop import SequentialMonitor, work_of
 from harness.runner.eta import ITEMS, Amount
 from harness.runner.run_setting import RunSetting
@@ -63,12 +64,16 @@ def evaluate(
     key, reporter = evaluation_key(identity), run.reporter
     ask = _asking(run, session, plan, identity, keep_states=keep_states, states=states)
     chunks = ask.chunks
-    done = _answered(plan, chunks)
+    stored = _answered(plan, chunks)
+    done, divergent = len(stored), MostDivergent(plan)
+    for indices, answered in zip(plan.chunks, stored, strict=False):
+        divergent.add(indices, answered)
     reporter.task(session.variant.name, plan.name, _amount(plan), _amount(plan, 0, done), ITEMS)
     started, began = datetime.now(UTC), time.monotonic()
     stopped = watch is not None and any(watch.look(key, end) for end in range(1, done + 1))
     while not stopped and len(chunks.digests) < len(plan.chunks):
         records = session.ask(ask, _flat(plan, len(chunks.digests)))
+        divergent.add(plan.chunks[len(chunks.digests)], records)
         ask.keep_limits()
         chunks.append(records)
         reporter.advance(_amount(plan, len(chunks.digests) - 1, len(chunks.digests)))
@@ -90,6 +95,7 @@ def evaluate(
         elapsed_s=time.monotonic() - began,
         batches=tuple(part for part in ask.batches.parts if part.chunk < len(chunks.digests)),
         batch_tokens=session.batch_tokens,
+        divergent=divergent.texts(),
     )
     reporter.finish()
     if stop is not None:
@@ -119,15 +125,15 @@ def _asking(
     )
 
 
-def _answered(plan: TaskPlan, chunks: Chunks) -> int:
-    """How many chunks are there. Raises `RecordError` where they are not answers to the plan's, in its order."""
+def _answered(plan: TaskPlan, chunks: Chunks) -> list[tuple[ItemRecord, ...]]:
+    """The chunks that are there. Raises `RecordError` where they are not answers to the plan's, in its order."""
     stored = chunks.load()
     for number, records in enumerate(stored):
         asked = plan.chunks[number] if number < len(plan.chunks) else ()
         if [record.item for record in records] != [plan.items[index].item for index in asked]:
             says = "holds answers to other items than the plan asks there; run the suite again with --fresh"
             raise RecordError(f"{chunks.path}:{number + 1}: {says}")
-    return len(stored)
+    return stored
 
 
 def _checked(store: Store, baseline: str) -> Callable[[str], None]:

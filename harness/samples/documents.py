@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,8 @@ from harness.metrics.row import Likelihood, TokenFigure, TokenMean, TokenValues
 from harness.metrics.table import METRICS, computed_by
 from harness.records.columns import Floats, Indices
 from harness.records.items import DocumentScore
-from harness.records.measures import Histogram
+from harness.records.measures import DivergentTokens, Histogram
+from harness.samples.divergent_tokens import most_divergent
 from harness.samples.pairs import Pairs
 
 KL_EDGES = tuple(10.0**exponent for exponent in np.arange(-6, 1.51, 0.25))
@@ -70,6 +71,8 @@ class DocumentPairs:
     slice_failed: Mapping[str, tuple[str, ...]]
     slice_baseline_failed: Mapping[str, tuple[str, ...]]
     """`failed` and `baseline_failed` by slice, where there are any."""
+    divergent: DivergentTokens | None = None
+    """The most divergent tokens, without their texts; None where nothing diverges or nothing was measured."""
 
     @property
     def count(self) -> int:
@@ -107,7 +110,7 @@ def document_pairs(task: str, pairs: Pairs) -> DocumentPairs:
             kept.append(pair)
             lefts.append(left)
             rights.append(right)
-    places = pairs.places[np.asarray(kept, dtype=np.int64)]
+    places, divergence = pairs.places[np.asarray(kept, dtype=np.int64)], _divergence(rights)
     return DocumentPairs(
         task=task,
         baseline_nll=np.asarray([left.nll for left in lefts], dtype=np.float64),
@@ -115,12 +118,19 @@ def document_pairs(task: str, pairs: Pairs) -> DocumentPairs:
         tokens=np.asarray([left.tokens for left in lefts], dtype=np.float64),
         bytes=pairs.plan.bytes[places],
         slices={name: place[members][place[members] >= 0] for name, members in pairs.slices.items()},
-        divergence=_divergence(rights),
+        divergence=divergence,
+        divergent=None
+        if divergence is None
+        else _divergent(task, divergence, lambda document: pairs.name(kept[document])),
         failed=tuple(map(pairs.name, failed)),
         baseline_failed=tuple(map(pairs.name, baseline_failed)),
         slice_failed=_by_slice(pairs, failed),
         slice_baseline_failed=_by_slice(pairs, baseline_failed),
     )
+
+
+def _divergent(task: str, divergence: Divergence, name: Callable[[int], str]) -> DivergentTokens | None:
+    return most_divergent(task, divergence.values, divergence.lengths, divergence.delta_p, name)
 
 
 def _by_slice(pairs: Pairs, some: Sequence[int]) -> dict[str, tuple[str, ...]]:

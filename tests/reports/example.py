@@ -6,7 +6,7 @@ from typing import Literal
 
 from harness.records.evaluation_manifest import EngineFacts, Host
 from harness.records.findings import Check, Decision, Finding
-from harness.records.measures import Flip, Histogram, Measure, SliceMeasure, SpeedRow
+from harness.records.measures import DivergentToken, DivergentTokens, Flip, Histogram, Measure, SliceMeasure, SpeedRow
 from harness.records.timings import MemoryFigures
 from harness.records.verdict import CandidateVerdict, TaskFacts, Verdict
 
@@ -194,6 +194,7 @@ def candidate(variant: str, decision: Decision, *, drop: float, kl: float, speed
         flips=_flips(variant),
         flips_total={"intents": worse + better, "replies": 9},
         histograms=(_histogram(kl),),
+        divergent=_divergent(variant),
         speed=_speed(speed),
         memory=memory(size, size + 700_000_000),
         facts=facts("bfloat16", 0 if variant == "bf16" else 211, 16.0 if variant == "bf16" else 8.3, size),
@@ -441,6 +442,24 @@ def _flips(variant: str) -> tuple[Flip, ...]:
     )
     long = answer.model_copy(update={"item": "replies-0011", "candidate_answer": LONG, "direction": "right_to_wrong"})
     return (first, hostile, *many, answer, long) if variant != "bf16" else (first,)
+
+
+def _divergent(variant: str) -> tuple[DivergentTokens, ...]:
+    """Of nf4 one token that carries half of the mean, and hostile ones; of int8 what an earlier version stored."""
+    token = DivergentToken(
+        item="heldout-0007", place=311, kl=6.2, share=0.48, delta_p=-0.93,
+        before="The capital of France is the city of", text=" Paris", baseline_top=" Paris", top=" Lyon",
+    )  # fmt: skip
+    hostile = token.model_copy(
+        update={"item": "heldout-<b>", "before": HOSTILE[-40:], "text": HOSTILE, "top": "\n|", "kl": 2.5, "share": 0.01}
+    )
+    half = token.model_copy(
+        update={"before": "日\u202e本\x1b[31m", "text": "⟨token 1234⟩", "top": "\ufffd", "kl": 1.25, "share": 0.005}
+    )
+    bare = DivergentToken(item="heldout-0003", place=1, kl=0.75, share=0.0021)
+    known = {"nf4": (token, hostile, half), "int8": (bare,)}.get(variant, ())
+    few, carried = (1, 0.48) if variant == "nf4" else (None, None)
+    return tuple(DivergentTokens(task="heldout", tokens=4096, few=few, carried=carried, most=known) for _ in known[:1])
 
 
 def _histogram(kl: float) -> Histogram:

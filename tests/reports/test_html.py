@@ -101,6 +101,7 @@ def test_every_section_is_there(page: str) -> None:
         "drops",
         "flips",
         "divergence",
+        "tokens",
         "slices",
         "measures",
         "cost",
