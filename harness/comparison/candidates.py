@@ -16,7 +16,7 @@ from harness.comparison.promoted import (
     series_restart,
 )
 from harness.comparison.second_pass import NoisePairs, noise_pairs
-from harness.comparison.task_sides import NOTHING_PAIRED, Items, Paired, measured, pair_sides, stopped_parts
+from harness.comparison.task_sides import NOTHING_PAIRED, Items, Paired, measured, pair_sides, stopped_parts, wholes_of
 from harness.records.evaluation_manifest import EvaluationManifest, TokenText
 from harness.records.run_manifest import RunManifest, VariantRun
 from harness.records.store import Store
@@ -250,6 +250,7 @@ def one_task(
         documents={} if documents is None else {task: documents},
         parts=stopped_parts(items, right),
         asked={task: Asked(items=pairs.plan.items, places=pairs.places)},
+        wholes={(task, each.metric): each for each in wholes_of(run.tasks[task], pairs, left, right)},
     )
     manifest = store.evaluation(keys[1])
     return OneTask(

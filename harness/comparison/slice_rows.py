@@ -16,8 +16,10 @@ from harness.samples.measures import (
     likelihood_level,
     only_documents,
     paired_measure,
+    whole_measure,
 )
 from harness.samples.pairs import PairedMetric
+from harness.samples.whole_pairs import WholePairs
 from harness.stats import GradedDrop, PairedDrop, certifiable_drop
 from harness.stats.decision import normal_quantile, t_quantile
 from harness.stats.promise import Sample, certified_loss
@@ -33,6 +35,27 @@ def measure_with_slices(metric: PairedMetric, *, unit: str, alpha: float) -> Mea
     flips = float((metric.drops != 0).mean())
     rows = tuple(_row(metric.only(name), name, flips=flips, alpha=alpha) for name in metric.slices)
     return measure.model_copy(update={"slices": rows})
+
+
+def whole_measure_with_slices(whole: WholePairs, *, alpha: float) -> Measure:
+    """The measure of a metric of the whole."""
+    rows = tuple(_whole_row(whole.only(name), name, alpha=alpha) for name in whole.slices)
+    return whole_measure(whole, alpha=alpha).model_copy(update={"slices": rows})
+
+
+def _whole_row(part: WholePairs, name: str, *, alpha: float) -> SliceMeasure:
+    found = part.resampled
+    loss = found.loss(alpha=alpha)
+    return SliceMeasure(
+        slice=name,
+        n=part.count,
+        baseline=found.baseline,
+        candidate=found.candidate,
+        change=loss.value,
+        lower=None if found.unreliable else loss.lower,
+        upper=None if found.unreliable else loss.upper,
+        p=None if found.unreliable else loss.p_change,
+    )
 
 
 def document_measures_with_slices(documents: DocumentPairs, *, alpha: float) -> tuple[Measure, ...]:

@@ -12,13 +12,14 @@ from harness.errors import RecordError
 from harness.records.columns import Indices, ItemColumns, PlanColumns
 from harness.records.items import ItemRecord, PlannedItem
 from harness.records.measures import Flip
-from harness.records.run_manifest import EarlyStop, RunManifest, VariantRun
+from harness.records.run_manifest import EarlyStop, RunManifest, TaskRun, VariantRun
 from harness.records.store import Store
 from harness.samples.base_pairs import ThreeWay, task_three_ways
 from harness.samples.derived import Texts, derived_metrics, stored_texts
 from harness.samples.documents import DocumentPairs, document_pairs
 from harness.samples.pairs import PairedMetric, PairingError, Pairs, Side, align, pair_items, paired_metric
 from harness.samples.strata import Asked
+from harness.samples.whole_pairs import WholePairs, whole_pairs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,8 @@ class Paired:
     """Task to why that model could not be paired with them."""
     parts: Mapping[str, Part] = field(default_factory=dict)
     """Task to the part that was computed, where the variant was stopped early: its metrics cover that part alone."""
+    wholes: Mapping[tuple[str, str], WholePairs] = field(default_factory=dict)
+    """(task, metric of the whole) to what items add to it."""
     asked: Mapping[str, Asked] = field(default_factory=dict)
     """Task to its pairs by name."""
 
@@ -60,7 +63,8 @@ class Items:
 
     def side(self, task: str, key: str) -> Side:
         if (key, None) not in self._sides:
-            columns = self.store.columns(key, self.run.tasks[task].metrics)
+            facts = self.run.tasks[task]
+            columns = self.store.columns(key, facts.metrics, parts_of(facts))
             self._sides[key, None] = align(self.plan(task), columns)
         return self._sides[key, None]
 
@@ -146,6 +150,7 @@ def pair_sides(
         },
         base_unavailable={task: each.base_unavailable for task, each in found.items() if each.base_unavailable},
         parts=stopped_parts(items, left, right),
+        wholes={(task, whole.metric): whole for task, each in found.items() for whole in each.wholes},
         asked={task: each.asked for task, each in found.items()},
     )
 
@@ -161,6 +166,7 @@ class _Task:
     flips_total: int | None
     three_ways: tuple[ThreeWay, ...]
     base_unavailable: str
+    wholes: tuple[WholePairs, ...]
     asked: Asked
 
 
@@ -223,8 +229,21 @@ def _task(
         flips_total=total,
         three_ways=three_ways,
         base_unavailable=base_unavailable,
+        wholes=wholes_of(facts, pairs, left, right),
         asked=Asked(items=pairs.plan.items, places=pairs.places),
     )
+
+
+def parts_of(facts: TaskRun) -> tuple[str, ...]:
+    """Metrics of the whole of which each record holds its part."""
+    return facts.whole if facts.kind == "generate" else ()
+
+
+def wholes_of(facts: TaskRun, pairs: Pairs, left: VariantRun, right: VariantRun) -> tuple[WholePairs, ...]:
+    """A task's metrics of the whole; none where a side was stopped in it: a part of the items is not the whole."""
+    if any(each.stopped is not None and each.stopped.task == facts.task for each in (left, right)):
+        return ()
+    return whole_pairs(facts.task, facts.kind, pairs, facts.whole)
 
 
 def _triples(

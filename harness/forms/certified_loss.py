@@ -9,14 +9,26 @@ from dataclasses import replace
 from harness.forms.design import POWER_WORDS, UNKNOWN, Certified, Design, SeenError
 from harness.notation import Notation, significant
 from harness.stats import paired_recovery, zero_flip_items
+from harness.stats.bootstrap import FEW_UNITS
 from harness.stats.promise import Sample, certified_loss
 
 
 def certify_loss(design: Design, share: float, *, relative: bool) -> Certified:
     """`share`: the loss allowed, of the metric's scale or, `relative`, of the baseline's score."""
+    if design.kind == "corpus" and (few := few_units(design)) is not None:
+        return few
     if design.kind == "binary":
         return _flipping(design, share, relative=relative)
     return UNKNOWN if design.seen is None else _graded(design, design.seen, share, relative=relative)
+
+
+def few_units(design: Design) -> Certified | None:
+    """So few items or clusters that a bootstrap decides nothing."""
+    units = design.count if design.sizes is None else len(design.sizes)
+    if units >= FEW_UNITS:
+        return None
+    thing = "items" if design.sizes is None else "clusters"
+    return Certified.impossible(f"; under {FEW_UNITS} {thing} it can only be INCONCLUSIVE", FEW_UNITS)
 
 
 def certify_gain(design: Design, share: float) -> Certified:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from harness.records.findings import Decision
     from harness.samples.pairs import PairedMetric
     from harness.samples.strata import StrataPairs
+    from harness.samples.whole_pairs import WholePairs
     from harness.stats.mover import WeightedDrop
 
 
@@ -20,13 +21,17 @@ NOISE_CAP = 0.05
 """The largest limit that the baseline's own noise gives where the suite sets no other: more is no gate."""
 
 
-def judge_drop(sample: PairedMetric | StrataPairs, terms: Terms) -> Judgement:
+def judge_drop(sample: PairedMetric | StrataPairs | WholePairs, terms: Terms) -> Judgement:
+    from harness.forms.whole import judge_whole_drop
     from harness.samples.measures import drop_of
     from harness.samples.strata import StrataPairs
+    from harness.samples.whole_pairs import WholePairs
     from harness.stats import PairedDrop, more_items
 
     if isinstance(sample, StrataPairs):
         return _judge_mean(sample, terms)
+    if isinstance(sample, WholePairs):
+        return judge_whole_drop(sample, terms)
     drop = drop_of(sample, margin=terms.limit, alpha=terms.alpha)
     estimate = Estimate(value=drop.drop, lower=drop.lower, upper=drop.upper, n=sample.count, p=drop.p_fail)
     decision = decide(estimate, terms.limit, ceiling=True)
@@ -65,27 +70,31 @@ def _judge_mean(sample: StrataPairs, terms: Terms) -> Judgement:
     return judge_weighted(sample, terms, words)
 
 
-def derive_drop(sample: PairedMetric | StrataPairs, terms: Terms) -> Derivation:
+def derive_drop(sample: PairedMetric | StrataPairs | WholePairs, terms: Terms) -> Derivation:
+    from harness.derivations.bootstrap import of_whole
     from harness.derivations.paired_t import paired_t
     from harness.derivations.tango import tango
     from harness.forms.weighted import derive_weighted
     from harness.samples.measures import drop_of
     from harness.samples.strata import StrataPairs
+    from harness.samples.whole_pairs import WholePairs
     from harness.stats import PairedDrop
 
     if isinstance(sample, StrataPairs):
         return derive_weighted(sample, terms)
+    if isinstance(sample, WholePairs):
+        return of_whole(sample, "loss", alpha=terms.alpha)
     drop = drop_of(sample, margin=terms.limit, alpha=terms.alpha)
     return tango(sample, drop) if isinstance(drop, PairedDrop) else paired_t(sample, drop)
 
 
-def recount_drop(sample: PairedMetric | StrataPairs, terms: Terms) -> Recount | None:
+def recount_drop(sample: PairedMetric | StrataPairs | WholePairs, terms: Terms) -> Recount | None:
     from harness.samples.measures import drop_of
-    from harness.samples.strata import StrataPairs
+    from harness.samples.pairs import PairedMetric
     from harness.stats import PairedDrop
     from harness.stats.drop import recounted
 
-    if isinstance(sample, StrataPairs):
+    if not isinstance(sample, PairedMetric):
         return None
     drop = drop_of(sample, margin=terms.limit, alpha=terms.alpha)
     if not isinstance(drop, PairedDrop) or not drop.whole or drop.clusters == 1 or drop.unseen is not None:
@@ -116,7 +125,7 @@ MAX_DROP = Form(
     domain=(0, 1),
     measured={"noise": NOISE_CAP},
     expects="a fraction from 0 to 1, or noise",
-    kinds=frozenset({"binary", "graded"}),
+    kinds=frozenset({"binary", "graded", "corpus"}),
     notation=Notation.POINTS,
     looks_at="pairs",
     judge=judge_drop,

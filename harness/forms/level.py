@@ -17,14 +17,19 @@ if TYPE_CHECKING:
     from harness.samples.pairs import PairedMetric
     from harness.samples.sample import DocumentSample, MemoryPair
     from harness.samples.timed_pairs import SpeedPairs
+    from harness.samples.whole_pairs import WholePairs
     from harness.stats import MeanLevel
 
-    Measured = PairedMetric | DocumentSample | SpeedPairs | MemoryPair
+    Measured = PairedMetric | WholePairs | DocumentSample | SpeedPairs | MemoryPair
 
 
 def judge_level(sample: Measured, terms: Terms, *, ceiling: bool) -> Judgement:
+    from harness.forms.whole import judge_whole_level
     from harness.samples.sample import unit_of
+    from harness.samples.whole_pairs import WholePairs
 
+    if isinstance(sample, WholePairs):
+        return judge_whole_level(sample, terms, ceiling=ceiling)
     estimate, warning = _estimate(sample, terms, ceiling=ceiling)
     decision = decide(estimate, terms.limit, ceiling=ceiling)
     unit = unit_of(sample)
@@ -36,7 +41,9 @@ def judge_level(sample: Measured, terms: Terms, *, ceiling: bool) -> Judgement:
     return Judgement(decision=decision, reason=reasoned(measured, decision, warning, few), estimate=estimate)
 
 
-def _estimate(sample: Measured, terms: Terms, *, ceiling: bool) -> tuple[Estimate, str | None]:
+def _estimate(
+    sample: PairedMetric | DocumentSample | SpeedPairs | MemoryPair, terms: Terms, *, ceiling: bool
+) -> tuple[Estimate, str | None]:
     """The candidate's own value, and a warning about its interval."""
     from harness.samples.measures import divergence_level, likelihood_level
     from harness.samples.pairs import PairedMetric
@@ -70,16 +77,20 @@ def level_of(sample: PairedMetric, *, alpha: float) -> MeanLevel:
 
 
 def derive_level(sample: Measured, terms: Terms) -> Derivation:
+    from harness.derivations.bootstrap import of_whole
     from harness.derivations.exact_bytes import exact_bytes
     from harness.derivations.mean_level import level_of_items
     from harness.derivations.signed_rank import signed_rank
     from harness.samples.pairs import PairedMetric
     from harness.samples.sample import DocumentSample
     from harness.samples.timed_pairs import SpeedPairs
+    from harness.samples.whole_pairs import WholePairs
     from harness.stats import speed_ratio
 
     alpha = terms.alpha
     match sample:
+        case WholePairs():
+            return of_whole(sample, "own", alpha=alpha)
         case PairedMetric():
             return level_of_items(sample.candidate, level_of(sample, alpha=alpha), alpha=alpha)
         case DocumentSample():
@@ -115,7 +126,7 @@ def certify_level(design: Design, limit: float, *, ceiling: bool) -> Certified:
     from harness.forms.certified_level import certify_documents, certify_measured, certify_right
     from harness.forms.design import UNKNOWN
 
-    if design.kind in ("binary", "graded"):
+    if design.kind in ("binary", "graded", "corpus"):
         return certify_right(design, limit, ceiling=ceiling)
     if design.kind in ("speed", "memory"):
         return certify_measured(design)
@@ -127,7 +138,7 @@ MIN, MAX = (
         key=key,
         ceiling=ceiling,
         domain=(-math.inf, math.inf),
-        kinds=frozenset({"binary", "graded", "perplexity", "divergence", "speed", "memory"}),
+        kinds=frozenset({"binary", "graded", "corpus", "perplexity", "divergence", "speed", "memory"}),
         notation=Notation.LEVEL,
         looks_at="own",
         judge=partial(judge_level, ceiling=ceiling),

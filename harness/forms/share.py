@@ -16,11 +16,17 @@ if TYPE_CHECKING:
     from harness.records.findings import Decision
     from harness.samples.base_pairs import ThreeWay
     from harness.samples.pairs import PairedMetric
+    from harness.samples.whole_pairs import WholePairs
     from harness.stats import Recovery
 
 
-def judge_share(sample: PairedMetric, terms: Terms, *, lost: bool) -> Judgement:
+def judge_share(sample: PairedMetric | WholePairs, terms: Terms, *, lost: bool) -> Judgement:
     """candidate / baseline. `lost`: value, bounds and limit are what is missing to 1; it is judged by what is kept."""
+    from harness.forms.whole import judge_whole_share
+    from harness.samples.whole_pairs import WholePairs
+
+    if isinstance(sample, WholePairs):
+        return judge_whole_share(sample, terms, lost=lost)
     metric, against = sample.metric, terms.against
     if not sample.higher_is_better:
         return Judgement.invalid(f"{metric} is better when lower, so no share of it can be kept; use max_drop")
@@ -51,24 +57,32 @@ def recovery_of(sample: PairedMetric, *, alpha: float) -> Recovery:
     return graded_recovery(sample.baseline, sample.candidate, alpha=alpha, clusters=sample.clusters)
 
 
-def derive_share(sample: PairedMetric, terms: Terms, *, lost: bool) -> Derivation:
+def derive_share(sample: PairedMetric | WholePairs, terms: Terms, *, lost: bool) -> Derivation:
+    from harness.derivations.bootstrap import of_whole
     from harness.derivations.fieller import share_of_mean
     from harness.derivations.nam import share_of_right
+    from harness.samples.whole_pairs import WholePairs
 
+    note = "the steps are in shares kept, r; the gate's value and bounds are 1 − r, the limit too"
+    if isinstance(sample, WholePairs):
+        derived = of_whole(sample, "kept", alpha=terms.alpha)
+        return replace(derived, notes=(note,)) if lost else derived
     found, alpha = recovery_of(sample, alpha=terms.alpha), terms.alpha
     if sample.kind == "binary":
         limit = 1 - terms.limit if lost else terms.limit
         derived = share_of_right(sample, found, limit=limit, alpha=alpha)
     else:
         derived = share_of_mean(sample, found, alpha=alpha)
-    note = "the steps are in shares kept, r; the gate's value and bounds are 1 − r, the limit too"
     return replace(derived, notes=(note,)) if lost else derived
 
 
-def recount_share(sample: PairedMetric, terms: Terms, *, lost: bool) -> Recount | None:
+def recount_share(sample: PairedMetric | WholePairs, terms: Terms, *, lost: bool) -> Recount | None:
+    from harness.samples.pairs import PairedMetric
     from harness.stats import paired_recovery
     from harness.stats.decision import decide as decided
 
+    if not isinstance(sample, PairedMetric):
+        return None
     right, won = int((sample.baseline == 1).sum()), int(sample.better)
     if sample.kind != "binary" or not sample.whole or sample.clusters is not None or not right:
         return None
@@ -186,7 +200,7 @@ MAX_RELATIVE_DROP = Form(
     domain=(0, 1),
     percent=True,
     expects="a fraction from 0 to 1 or a percentage",
-    kinds=frozenset({"binary", "graded"}),
+    kinds=frozenset({"binary", "graded", "corpus"}),
     notation=Notation.PERCENT,
     looks_at="pairs",
     judge=partial(judge_share, lost=True),
@@ -204,7 +218,7 @@ MIN_RECOVERY = Form(
     domain=(0, 1),
     percent=True,
     expects="a fraction from 0 to 1 or a percentage",
-    kinds=frozenset({"binary", "graded"}),
+    kinds=frozenset({"binary", "graded", "corpus"}),
     notation=Notation.PERCENT,
     looks_at="pairs",
     judge=partial(judge_share, lost=False),

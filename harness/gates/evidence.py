@@ -16,7 +16,7 @@ from harness.forms import Form, fitting
 from harness.forms.base import BASELINE, Judgement, Reason, Recount, Terms
 from harness.forms.sequential import derive_stopped, judge_stopped, stopped_at, undecided_at
 from harness.gates.base_model import unsound
-from harness.gates.nothing_to_lose import held_to_floor
+from harness.gates.nothing_to_lose import held_to_floor, whole_held_to_floor
 from harness.metrics.row import Kind
 from harness.metrics.table import lookup
 from harness.notation import listed
@@ -29,6 +29,7 @@ from harness.samples.measures import only_documents
 from harness.samples.pairs import PairedMetric
 from harness.samples.sample import DocumentSample, Sample, StoppedPart, memory_pair
 from harness.samples.strata import mean_over_tasks, slice_against_rest
+from harness.samples.whole_pairs import WholePairs
 from harness.suite.gate_model import Gate
 
 NO_ITEM = "no item could be asked"
@@ -56,6 +57,8 @@ class Evidence:
             return judge_stopped(self.sample, terms)
         else:
             judgement = form.judge(self.sample, terms)
+        if isinstance(self.sample, WholePairs):
+            judgement = whole_held_to_floor(form, self.sample, judgement, terms)
         for pairs in self.pairs:
             of = f"{pairs.task}: " if len(self.pairs) > 1 else ""
             judgement = held_to_floor(form, pairs, judgement, terms, of=of)
@@ -180,11 +183,19 @@ def _of_task(
             whole.slices,
             lambda name: _documents(gate, whole if name is None else only_documents(whole, name), kind, against),
         )
+    if values is None and (whole_of := paired.wholes.get((task, gate.metric))) is not None:
+        sample = whole_of
+        return _by_slice(
+            gate, sample.slices, lambda name: _whole(gate, sample if name is None else sample.only(name), against)
+        )
     if values is not None and kind not in ("perplexity", "divergence"):
         pairs = values
         if gate.row.looks_at == "rest":
             return _by_slice(gate, pairs.slices, lambda name: _against_rest(gate, pairs, name or ""))
         return _by_slice(gate, pairs.slices, lambda name: _items(gate, pairs if name is None else pairs.only(name)))
+    if kind == "corpus" and any(other == task for other, _ in paired.metrics):
+        says = f"{gate.metric} was not measured in this run, or {task} has no options that are the same for every item"
+        return (Evidence(sample=Judgement.invalid(says)),)
     known = sorted(name for other, name in paired.metrics if other == task)
     if known and kind not in ("perplexity", "divergence"):
         return (Evidence(sample=Judgement.invalid(f"{task} has no metric {gate.metric!r}; it has {', '.join(known)}")),)
@@ -207,6 +218,19 @@ def _items(gate: Gate, pairs: PairedMetric) -> Evidence:
         fits = ", ".join(fitting(pairs.kind))
         return Evidence(sample=Judgement.invalid(f"{gate.form} does not fit {gate.metric}; use one of {fits}"))
     return Evidence(sample=pairs, pairs=(pairs,))
+
+
+def _whole(gate: Gate, sample: WholePairs, against: str) -> Evidence:
+    """F1 over classes, MCC, corpus BLEU."""
+    if not sample.count:
+        return Evidence(sample=Judgement.none(NO_ITEM))
+    if sample.baseline_failed:
+        says = f"{against} gave no answer that {gate.metric} can count to {listed(sample.baseline_failed)}"
+        return Evidence(sample=Judgement.invalid(says))
+    if sample.kind not in gate.row.kinds:
+        fits = ", ".join(fitting(sample.kind))
+        return Evidence(sample=Judgement.invalid(f"{gate.form} does not fit {gate.metric}; use one of {fits}"))
+    return Evidence(sample=sample)
 
 
 def _against_rest(gate: Gate, pairs: PairedMetric, name: str) -> Evidence:

@@ -7,7 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from harness.comparison.candidates import CandidateComparison, Comparison
-from harness.comparison.slice_rows import document_measures_with_slices, measure_with_slices
+from harness.comparison.slice_rows import (
+    document_measures_with_slices,
+    measure_with_slices,
+    whole_measure_with_slices,
+)
 from harness.comparison.task_sides import Paired
 from harness.gates.base_model import base_facts, retained_measures
 from harness.gates.conditions import conditions, task_facts
@@ -232,6 +236,7 @@ def _measures(paired: Paired, *, alpha: float) -> tuple[Measure, ...]:
         measure = measure_with_slices(metric, unit=known.unit if known is not None else "", alpha=alpha)
         part = paired.parts.get(task)
         measures.append(measure if part is None else without_interval(measure, part.stop))
+    measures.extend(whole_measure_with_slices(each, alpha=alpha) for each in paired.wholes.values() if each.listed)
     for documents in paired.documents.values():
         measures.extend(document_measures_with_slices(documents, alpha=alpha))
     return tuple(measures)
@@ -243,6 +248,7 @@ def _levels(paired: Paired, *, alpha: float) -> dict[str, float]:
         for (task, name), metric in paired.metrics.items()
         if metric.count
     }
+    levels |= {f"{task}/{name}": each.items.level() for (task, name), each in paired.wholes.items() if each.listed}
     for task, documents in paired.documents.items():
         if documents.count:
             for row in of_kind("perplexity"):

@@ -17,6 +17,7 @@ from harness.notation import percent
 from harness.records.findings import InvalidCode
 from harness.samples.given_answers import Given
 from harness.samples.pairs import PairedMetric
+from harness.samples.whole_pairs import WholePairs
 
 NEARLY_ALL = 0.95
 """One answer that is right on this share of a slice is a good model's answer there, if it gives others elsewhere."""
@@ -47,6 +48,25 @@ def held_to_floor(form: Form, metric: PairedMetric, judgement: Judgement, terms:
     if judgement.decision == "PASS" and (empty := _empty_pass(form, metric, terms)) is not None:
         reason = judgement.reason.noting(f"but {of}{empty.says}")
         return replace(judgement, decision="INVALID", reason=reason, code=empty.code)
+    return judgement
+
+
+def whole_held_to_floor(form: Form, whole: WholePairs, judgement: Judgement, terms: Terms) -> Judgement:
+    """The same of a metric of the whole: its floor is what the best constant answer scores, or texts of which nothing
+    matches."""
+    if form.loss_of is None or judgement.estimate is None:
+        return judgement
+    level, blind, name = whole.resampled.baseline, whole.blind, whole.metric
+    room = level - blind if whole.higher_is_better else blind - level
+    if room <= ROUNDING:
+        says = f"{terms.against} has {name} {percent(level)} and one answer to everything has {percent(blind)}"
+        reason = Reason(measured=f"{says}: there is nothing to lose, so this limit shows nothing")
+        return replace(judgement, decision="INVALID", reason=reason, code="at_chance")
+    allowed = form.allowed_loss(terms.limit, level=level)
+    if judgement.decision == "PASS" and allowed is not None and room < allowed:
+        says = f"{terms.against} has {percent(level)} and one answer to everything {percent(blind)}"
+        reason = judgement.reason.noting(f"but {says}: a model that knows nothing would hold this limit")
+        return replace(judgement, decision="INVALID", reason=reason, code="blind_limit")
     return judgement
 
 

@@ -27,6 +27,7 @@ from harness.imports.shape import (
     TaskKind,
     UnreadableError,
 )
+from harness.metrics.table import of_kind
 
 KINDS: Mapping[str, TaskKind] = {
     "multiple_choice": "choice",
@@ -37,8 +38,9 @@ KINDS: Mapping[str, TaskKind] = {
 """lm-eval's output types."""
 PLAIN = "none"
 """The filter that changes nothing; metrics under it go by their own name."""
-NOT_MEANS = frozenset({"perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "f1", "mcc", "bleu", "chrf",
-                       "ter", "brier_score"})  # fmt: skip
+NOT_MEANS = frozenset(
+    ("word_perplexity", "byte_perplexity", "f1", "brier_score", *(row.name for row in of_kind("corpus", "perplexity")))
+)
 """lm-eval's metrics whose aggregation is not the mean, where a task names none (lm_eval/api/metrics.py)."""
 CLOSE = 1e-6
 """Relative distance of a reported mean from the mean of the lines."""

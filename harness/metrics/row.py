@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-Kind = Literal["binary", "graded", "perplexity", "divergence", "speed", "memory"]
+Kind = Literal["binary", "graded", "corpus", "perplexity", "divergence", "speed", "memory"]
 """What a metric's values are, which decides the gates that fit and the statistics behind them."""
 TokenValues = Literal["kl_values", "delta_p_values"]
 """What is stored of every scored token: fields of `DocumentScore`."""
@@ -57,6 +57,26 @@ class TextScore:
     """What it sees, in words."""
     library: str = ""
     """The package that computes it, whose version is part of the task's identity."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfClasses:
+    """Of all items of a `choice` task: how often each option was right, chosen, and the reference, as classes."""
+
+    of: Callable[[Floats], Floats]
+    """From these sums, [..., 3 classes], to the value, [...]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfTexts:
+    """Of all generated answers with their references: of sums of what is stored with each answer."""
+
+    parts: Callable[[str, Sequence[str]], tuple[float, ...]]
+    """Of an answer and its references, what it adds to the sums."""
+    of: Callable[[Floats], Floats]
+    """From sums, [..., k], to the value, [...]."""
+    nothing: Callable[[Floats], Floats]
+    """From what a good answer adds to what one adds that has nothing in common with the references."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,9 +218,8 @@ class FromAnswers:
 
 TokenFigure = TokenMean | TokenQuantile | TokenMaximum
 DocumentFigure = Likelihood | TokenFigure
-Computation = (
-    OptionScore | TextScore | FromAnswers | OverAnswers | AgainstSchema | DocumentFigure | TimedFigure | StoredBytes
-)
+AnswerFigure = OptionScore | TextScore | FromAnswers | OverAnswers | OfClasses | OfTexts | AgainstSchema
+Computation = AnswerFigure | DocumentFigure | TimedFigure | StoredBytes
 
 
 @dataclass(frozen=True, kw_only=True)

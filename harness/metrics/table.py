@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from harness.metrics.agreement import AGREEMENT
 from harness.metrics.answers import ANSWERS
+from harness.metrics.corpus import CORPUS
 from harness.metrics.divergence import DIVERGENCES, LIKELIHOODS
 from harness.metrics.memory import MEMORY
 from harness.metrics.overlap import OVERLAP
@@ -19,7 +20,18 @@ from harness.metrics.timing import SPEED
 _Computed = TypeVar("_Computed", bound=Computation)
 
 METRICS: dict[str, Metric] = {
-    row.name: row for row in (*ANSWERS, *OVERLAP, JSON_SCHEMA, *AGREEMENT, *LIKELIHOODS, *DIVERGENCES, *SPEED, *MEMORY)
+    row.name: row
+    for row in (
+        *ANSWERS,
+        *OVERLAP,
+        JSON_SCHEMA,
+        *CORPUS,
+        *AGREEMENT,
+        *LIKELIHOODS,
+        *DIVERGENCES,
+        *SPEED,
+        *MEMORY,
+    )
 }
 """Metrics quantgate computes itself. lm-eval tasks bring more; see `lookup`."""
 

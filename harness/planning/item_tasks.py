@@ -19,7 +19,7 @@ from harness.planning.prompts.answers import shown_references
 from harness.planning.prompts.short_forms import Docs
 from harness.planning.repeats import Several, asked_several_times, drawn, sampling_facts, several_of
 from harness.planning.requests import ItemRequests, ask_documents
-from harness.planning.scoring import pairable_metrics, record_of
+from harness.planning.scoring import PairableMetrics, pairable_metrics, record_of
 from harness.planning.shared_prefixes import root_prefix_lengths, shared_prefix_lengths
 from harness.planning.task_decoding import rule_facts, under
 from harness.planning.task_input import TaskInput
@@ -55,7 +55,7 @@ def plan_item_task(given: TaskInput, docs: Docs, watching: Watching) -> TaskPlan
     )
 
     def score(index: int, answers: Sequence[Answer]) -> ItemRecord:
-        return record_of(docs, items[index], asked[index], answers, metrics.names, several)
+        return record_of(docs, items[index], asked[index], answers, metrics, several)
 
     first = [() if each.too_long is not None else each.requests for each in asked]
     facts = {
@@ -73,9 +73,10 @@ def plan_item_task(given: TaskInput, docs: Docs, watching: Watching) -> TaskPlan
         texts=tuple(text for each in asked for text in each.texts),
         metrics=metrics.names,
         lower_is_better=metrics.lower_is_better,
+        whole=metrics.whole,
         scorer=score,
         source=f"lm-eval {task.lm_eval}" if spec is None else spec.data,
-        settings=_settings(docs, metrics.names, facts),
+        settings=_settings(docs, metrics, facts),
         data_file=None if spec is None else spec.data,
         data_hash=None if spec is None else file_hash(resolve_file(loaded, spec.data)),
         notes=(
@@ -123,7 +124,7 @@ def _with_shared_prefix(request: Request, shared: int, root_prefix: int) -> Requ
     return request if isinstance(request, Window) else replace(request, shared=shared, root_prefix=root_prefix)
 
 
-def _settings(docs: Docs, metrics: Sequence[str], rules: Mapping[str, object]) -> str:
+def _settings(docs: Docs, metrics: PairableMetrics, rules: Mapping[str, object]) -> str:
     """What determines a score besides the token ids: lm-eval's version, filters and metrics."""
     from importlib.metadata import version
 
@@ -131,12 +132,13 @@ def _settings(docs: Docs, metrics: Sequence[str], rules: Mapping[str, object]) -
     facts = {
         "lm_eval": version("lm_eval"),
         "output_type": docs.task.OUTPUT_TYPE,
-        "metrics": list(metrics),
+        "metrics": list(metrics.names),
         "metric_list": config.metric_list,
         "filters": config.filter_list,
         "targets": [str(docs.task.doc_to_target(doc)) for doc in docs.docs],
         **({"definition": docs.definition} if docs.definition else {}),
         **docs.scored_by,
+        **({"whole": list(metrics.whole)} if metrics.whole else {}),
         **rules,
     }
     return json.dumps(facts, sort_keys=True, default=_named)

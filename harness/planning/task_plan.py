@@ -46,6 +46,8 @@ class TaskPlan:
     """Every encoded text with its ids, for checking a variant's own tokenizer."""
     metrics: tuple[str, ...]
     lower_is_better: tuple[str, ...]
+    whole: tuple[str, ...] = ()
+    """Metrics of the whole."""
     scorer: Scorer
     source: str
     settings: str

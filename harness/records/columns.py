@@ -6,7 +6,7 @@ Owns which parts of a record and of a plan a comparison computes with, and where
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,8 @@ class Answers:
     that is not stored."""
     first_score: Indices
     """Where an item's answers begin in `scores`, [n]."""
+    parts: Mapping[str, Floats] = field(default_factory=dict)
+    """Metric of the whole to what each item adds to its sums, [n, k]; `NONE` where an item has none."""
     documents: Objects
     """`DocumentScore` or None, [n]."""
     chunks: Indices
@@ -80,6 +82,7 @@ class Answers:
             spread=self.spread[order],
             scores=self.scores,
             first_score=self.first_score[order],
+            parts={name: values[order] for name, values in self.parts.items()},
             documents=self.documents[order],
             chunks=self.chunks[order],
             places=self.places[order],

@@ -176,10 +176,10 @@ class Evaluations(Folder):
             )
         return records
 
-    def columns(self, key: str, metrics: Sequence[str]) -> ItemColumns:
+    def columns(self, key: str, metrics: Sequence[str], parts: Sequence[str] = ()) -> ItemColumns:
         """The numbers of a complete evaluation's items. Raises `RecordError` as `items`."""
         manifest, chunks = self._finished(key), self.chunks(key)
-        columns = read_items(chunks, metrics)
+        columns = read_items(chunks, metrics, parts)
         _check_whole(manifest, chunks, len(columns.items))
         return columns
 

@@ -127,6 +127,10 @@ class ItemRecord(Model):
     document: DocumentScore | None = None
     reasons: Annotated[dict[str, str], Field(exclude_if=lambda reasons: not reasons)] = Field(default_factory=dict)
     """Metric to why the answer scores 0, where it says so (the first thing that a JSON Schema does not allow)."""
+    parts: Annotated[dict[str, tuple[float, ...]], Field(exclude_if=lambda parts: not parts)] = Field(
+        default_factory=dict
+    )
+    """Metric of the whole to what this item adds to its sums; without one that could not be scored."""
     metrics: dict[str, Outcome]
     """Per-item value of every metric of the task; of several answers, their mean."""
 

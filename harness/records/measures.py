@@ -81,7 +81,7 @@ class MovedSlice(Model):
 
     task: str
     metric: str
-    kind: Literal["binary", "graded", "perplexity", "divergence"]
+    kind: Literal["binary", "graded", "corpus", "perplexity", "divergence"]
     unit: str
     slice: str
     n: int
@@ -124,7 +124,7 @@ class Measure(Model):
 
     task: str
     metric: str
-    kind: Literal["binary", "graded", "perplexity", "divergence"]
+    kind: Literal["binary", "graded", "corpus", "perplexity", "divergence"]
     unit: str
     higher_is_better: bool
     n: int
@@ -254,7 +254,7 @@ class NoiseMeasure(Model):
 
     task: str
     metric: str
-    kind: Literal["binary", "graded", "perplexity", "divergence"]
+    kind: Literal["binary", "graded", "corpus", "perplexity", "divergence"]
     unit: str
     n: int
     """Items or documents asked twice."""

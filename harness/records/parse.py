@@ -41,21 +41,22 @@ OPENING = b'{"records":'
 """Arrow reads objects; a chunk is a list."""
 
 
-def read_items(chunks: Chunks, metrics: Sequence[str]) -> ItemColumns:
-    """The columns of an evaluation, with the values of `metrics`. Raises `RecordError` as `Chunks.load`."""
+def read_items(chunks: Chunks, metrics: Sequence[str], parts: Sequence[str] = ()) -> ItemColumns:
+    """The columns of an evaluation, with the values of `metrics`, and what items add to the sums of the metrics of the
+    whole in `parts`. Raises `RecordError` as `Chunks.load`."""
     try:
-        return _item_columns(chunks, metrics)
+        return _item_columns(chunks, metrics, parts)
     except ValueError as error:  # Arrow's own are such, too
         for number, (_, payload) in enumerate(chunks.payloads(), start=1):
             chunks.records(number, payload)  # says where it is and what
         raise RecordError(f"{chunks.path}: {error}; run the suite again with --fresh.") from error
 
 
-def _item_columns(chunks: Chunks, metrics: Sequence[str]) -> ItemColumns:
+def _item_columns(chunks: Chunks, metrics: Sequence[str], parts: Sequence[str]) -> ItemColumns:
     """Raises ValueError for values that our records never hold."""
     from pyarrow.compute import list_flatten
 
-    records, written, sizes, offsets = _records(chunks, metrics)
+    records, written, sizes, offsets = _records(chunks, metrics, parts)
     offered = field(records, "options")
     options = lengths(offered)
     several = np.concatenate([each.several for each in written])
@@ -77,6 +78,7 @@ def _item_columns(chunks: Chunks, metrics: Sequence[str]) -> ItemColumns:
             spread=np.concatenate([each.spread for each in written]),
             scores=np.concatenate([each.scores for each in written]),
             first_score=np.cumsum(several) - several,
+            parts={name: _parts(field(records, "parts", name)) for name in parts},
             documents=_documents(field(records, "document")),
             chunks=np.repeat(offsets, sizes),
             places=np.arange(len(records)) - np.repeat(np.cumsum(sizes) - sizes, sizes),
@@ -166,7 +168,9 @@ def _number_of(text: str) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little") >> 1 or 1
 
 
-def _records(chunks: Chunks, metrics: Sequence[str]) -> tuple[Any, list[_Written], Indices, Indices]:
+def _records(
+    chunks: Chunks, metrics: Sequence[str], wholes: Sequence[str]
+) -> tuple[Any, list[_Written], Indices, Indices]:
     """Every record but its answer, and what is kept of the answers; how many records each chunk holds, and the byte
     where it begins. What a record lacks is null in it.
 
@@ -187,6 +191,7 @@ def _records(chunks: Chunks, metrics: Sequence[str]) -> tuple[Any, list[_Written
             "document": pyarrow.struct(
                 {name: text if name in PACKED else number for name in DocumentScore.model_fields}
             ),
+            **({"parts": pyarrow.struct(dict.fromkeys(wholes, pyarrow.list_(number)))} if wholes else {}),
             "metrics": pyarrow.struct(dict.fromkeys(metrics, pyarrow.struct({"kind": text, "value": number}))),
         }
     )
@@ -345,6 +350,20 @@ def _outcomes(column: Any) -> tuple[Floats, Mask]:
     if not (is_scored | is_failed | unmeasured).all() or (is_scored == np.isnan(values)).any():
         raise ValueError("an outcome that is neither a score nor a failure")
     return values, unmeasured
+
+
+def _parts(column: Any) -> Floats:
+    """Lists of one length, [n, k]; `NONE` in the rows of items without one."""
+    from pyarrow.compute import list_flatten
+
+    given, sizes = present(column), lengths(column)
+    widths = np.unique(sizes[given])
+    if widths.size > 1:
+        raise ValueError("parts of a metric of the whole that differ in number")
+    found = np.full((len(column), int(widths[0]) if widths.size else 0), NONE)
+    values = _numbers(list_flatten(column))
+    found[given] = values.reshape(int(given.sum()), -1) if widths.size else found[given]
+    return found
 
 
 def _documents(column: Any) -> Objects:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -140,6 +140,8 @@ class TaskRun(Model):
     metrics: tuple[str, ...]
     lower_is_better: tuple[str, ...] = ()
     """Those of `metrics` where less is better."""
+    whole: Annotated[tuple[str, ...], Field(exclude_if=lambda whole: not whole)] = ()
+    """Metrics of the whole, which no item has a value of (corpus BLEU)."""
     source: str
     """Where the items came from, for people."""
     definition: str = ""

@@ -284,6 +284,7 @@ def _task_run(suite: Suite, plan: TaskPlan) -> TaskRun:
         too_long=sum(1 for item in plan.items if item.too_long is not None),
         metrics=plan.metrics,
         lower_is_better=plan.lower_is_better,
+        whole=plan.whole,
         source=plan.source,
         definition=task_definition(suite, plan.name),
         data_file=plan.data_file,

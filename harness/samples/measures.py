@@ -14,6 +14,7 @@ from harness.records.columns import Floats
 from harness.records.measures import Measure, Spread
 from harness.samples.documents import Divergence, DocumentPairs, below_by_document, sums_of
 from harness.samples.pairs import PairedMetric
+from harness.samples.whole_pairs import WholePairs
 from harness.stats import (
     DocumentMean,
     GradedDrop,
@@ -88,6 +89,29 @@ def paired_measure(metric: PairedMetric, *, unit: str, alpha: float) -> Measure:
         mcnemar_midp=drop.mcnemar_midp if isinstance(drop, PairedDrop) else None,
         failed=metric.failed,
         note=drop.warning,
+    )
+
+
+def whole_measure(whole: WholePairs, *, alpha: float) -> Measure:
+    """The measure of a metric of the whole, without its slices."""
+    found = whole.resampled
+    loss = found.loss(alpha=alpha)
+    return Measure(
+        task=whole.task,
+        metric=whole.metric,
+        kind="corpus",
+        unit="fraction",
+        higher_is_better=whole.higher_is_better,
+        n=whole.count,
+        clusters=found.units if found.clustered else None,
+        spread=Spread(error=loss.error, units=found.units, changed=found.changed, scale=1.0),
+        baseline=found.baseline,
+        candidate=found.candidate,
+        change=loss.value,
+        lower=None if found.unreliable else loss.lower,
+        upper=None if found.unreliable else loss.upper,
+        failed=whole.failed,
+        note=found.unreliable or None,
     )
 
 

@@ -13,6 +13,7 @@ from harness.samples.documents import DocumentPairs
 from harness.samples.pairs import PairedMetric
 from harness.samples.strata import StrataPairs
 from harness.samples.timed_pairs import SpeedPairs
+from harness.samples.whole_pairs import WholePairs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,7 @@ class StoppedPart:
         return self.pairs.metric
 
 
-Sample = PairedMetric | StrataPairs | DocumentSample | SpeedPairs | MemoryPair | ThreeWay | StoppedPart
+Sample = PairedMetric | StrataPairs | DocumentSample | SpeedPairs | MemoryPair | ThreeWay | StoppedPart | WholePairs
 
 
 def memory_figure(figures: MemoryFigures, metric: str) -> int | None:
@@ -75,5 +76,7 @@ def unit_of(sample: Sample) -> str:
         return "fraction" if sample.kind == "binary" else ""
     if isinstance(sample, StrataPairs):
         return "fraction" if all(part.kind == "binary" for part in sample.parts) else ""
+    if isinstance(sample, WholePairs):
+        return "fraction"
     known = lookup(sample.metric)
     return known.unit if known is not None else ""

@@ -7,8 +7,7 @@ unit with which the baseline does best and the candidate worst, for the lower on
 agree are thus no certainty; for a share of right answers without a flip the bound is Clopper's and Pearson's. Bias that
 the draws show (a calibration error is never below 0) widens both bounds, and never shifts them inwards.
 
-The statistic is a function of sums over units, so that draws are one product of matrices. Functions that need the
-values themselves are in `harness.stats.recomputed`.
+The statistic is a function of sums over units, so that draws are one product of matrices.
 """
 
 from __future__ import annotations
@@ -32,8 +31,6 @@ MOST_UNITS = 50_000
 """More units than this are put together at random into so many."""
 FEW_UNITS = 20
 """Under this many units nothing is decided."""
-FEW_RECOMPUTED = 50
-"""The same for units that changed, where the worst unit there can be is not known."""
 _BLOCK = 1 << 22
 """Weights in memory at a time."""
 
@@ -119,8 +116,6 @@ class Resampled:
     changed: int
     clustered: bool
     higher_is_better: bool
-    known_worst: bool
-    """Whether the worst unit is known, or only the worst one seen."""
     trouble: str = ""
     """Why the draws say nothing."""
 
@@ -132,11 +127,6 @@ class Resampled:
         thing = "clusters" if self.clustered else "items"
         if self.units < FEW_UNITS:
             return f"only {self.units} {thing}; under {FEW_UNITS} a bootstrap decides nothing"
-        if not self.known_worst and self.changed < FEW_RECOMPUTED:
-            return (
-                f"only {self.changed} {thing} changed; under {FEW_RECOMPUTED} the bounds of a function of its own kind "
-                "cannot be trusted"
-            )
         return ""
 
     def loss(self, *, alpha: float) -> WholeChange:
@@ -296,7 +286,6 @@ def resample(sums: Sums, *, seed: int = 0, resamples: int = RESAMPLES, most_unit
         changed=sums.changed,
         clustered=sums.clustered,
         higher_is_better=sums.higher_is_better,
-        known_worst=True,
         trouble="" if finite else "in some draws the statistic has no value",
     )
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from harness.engines.registry import takers
 from harness.forms import FORMS, fitting
 from harness.methods import METHODS
-from harness.metrics.row import Metric, OptionScore, StoredBytes
+from harness.metrics.corpus import COMPANIONS
+from harness.metrics.row import Metric, OfClasses, OfTexts, OptionScore, StoredBytes
 from harness.metrics.table import METRICS, computed_by, derived, lookup, of_kind
 from harness.suite.gate_model import Gate
 from harness.suite.imported_suites import import_problems
@@ -51,10 +52,11 @@ def task_metrics(task: Task) -> tuple[str, ...] | None:
     known only once they are loaded."""
     also = tuple(row.name for row in derived(task.kind))
     if task.choice is not None:
-        return (*computed_by(OptionScore), *also)
+        return (*computed_by(OptionScore), *computed_by(OfClasses), *also)
     if task.generate is not None:
         asked = asked_for(task.generate)
-        return None if any(map(elsewhere, asked)) else (*asked, *also)
+        beside = tuple(COMPANIONS[name] for name in asked if name in computed_by(OfTexts))
+        return None if any(map(elsewhere, asked)) else tuple(dict.fromkeys((*asked, *beside, *also)))
     if task.perplexity is not None:
         rows = of_kind("perplexity", "divergence") if task.perplexity.divergence else of_kind("perplexity")
         return tuple(row.name for row in rows)
@@ -261,7 +263,9 @@ def _several(where: Place, gate: Gate, metric: Metric | None, suite: Suite) -> F
         known = task_metrics(suite.tasks[name])
         if known is not None and gate.metric not in known:
             yield (*where, "metric"), f"{name}: {_unknown('metric', gate.metric, known)}"
-    if metric is not None:
+    if metric is not None and metric.kind == "corpus":
+        yield (*where, "tasks"), f"{gate.metric} is a metric of all items at once, which has no mean over tasks"
+    elif metric is not None:
         yield from _form(where, gate, metric)
 
 

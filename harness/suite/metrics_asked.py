@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.metrics.repeats import over_answers
-from harness.metrics.row import AgainstSchema, TextScore
+from harness.metrics.row import AgainstSchema, OfTexts, TextScore
 from harness.metrics.table import computed_by
 from harness.suite.metric_names import LibraryMetric, elsewhere
 from harness.suite.models import Suite
@@ -22,7 +22,8 @@ def asked_for(spec: Generate) -> tuple[str, ...]:
 
 def metrics_of(spec: Generate) -> Iterator[tuple[str, str]]:
     """What is wrong with a task's metrics, and with what they need, by key."""
-    asked, texts, schemas = asked_for(spec), computed_by(TextScore), computed_by(AgainstSchema)
+    texts, schemas = (*computed_by(TextScore), *computed_by(OfTexts)), computed_by(AgainstSchema)
+    asked = asked_for(spec)
     known = (*texts, *schemas)
     for metric in asked:
         if metric not in known and elsewhere(metric) is None and over_answers(metric) is None:

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from harness.forms import FORMS
 from harness.metrics.repeats import NAME as OVER_ANSWERS
-from harness.metrics.row import AgainstSchema, TextScore
+from harness.metrics.row import AgainstSchema, OfTexts, TextScore
 from harness.metrics.table import METRICS, computed_by
 from harness.suite.metric_names import LIBRARY, PYTHON
 from harness.suite.models import Suite
@@ -38,7 +38,7 @@ def suite_schema() -> dict[str, Any]:
     gate["metric"] |= {"description": "One of these, or a metric of an lm-eval task.", "examples": list(METRICS)}
     one, several = schema["definitions"]["Generate"]["properties"]["metric"]["anyOf"]
     for metric in (one, several["items"]):
-        ours = {"enum": [*computed_by(TextScore), *computed_by(AgainstSchema)]}
+        ours = {"enum": [*computed_by(TextScore), *computed_by(OfTexts), *computed_by(AgainstSchema)]}
         others = (OVER_ANSWERS, PYTHON, LIBRARY)
         metric["anyOf"] = [ours, *({"pattern": _plain_pattern(each.pattern)} for each in others)]
     schema["properties"]["base"]["anyOf"].insert(0, {"type": "string"})

@@ -95,7 +95,7 @@ def test_a_row_is_whole() -> None:
 def test_names_of_lm_eval_are_found_by_their_metric() -> None:
     """A filter behind a comma is lm-eval's; another name has no row."""
     assert lookup("exact_match,strict-match") is METRICS["exact_match"]
-    assert lookup("bleu") is None
+    assert lookup("anls") is None
     assert per_character("acc_norm,none")
     assert not per_character("acc")
     with pytest.raises(KeyError):

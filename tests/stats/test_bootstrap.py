@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
 
 from harness.stats.bootstrap import Floats, Sums, best_quarter, resample, summed
 from harness.stats.bounded import BoundedMean
-from harness.stats.recomputed import Recomputed, recompute
 
 
 def share(sums: Floats) -> Floats:
@@ -156,39 +153,3 @@ def test_what_does_not_fit_is_refused(baseline: list[list[float]], worst: list[l
     """Tables of other shapes and numbers that are not finite."""
     with pytest.raises(ValueError, match=says):
         summed(baseline, [[1.0, 1.0], [1.0, 1.0]], share, best=[[1, 1]], worst=worst)
-
-
-def _median(values: Sequence[object]) -> float:
-    return float(np.median(np.asarray(values, dtype=np.float64)))
-
-
-def test_a_function_of_the_values() -> None:
-    """A median, which is no function of sums: the true loss lies between the bounds, and few changes decide nothing."""
-    rng = np.random.default_rng(5)
-    base = rng.normal(1, 0.3, 400)
-    cand = base - 0.1
-    found = recompute(Recomputed(baseline=base.tolist(), candidate=cand.tolist(), of=_median, higher_is_better=True))
-    loss = found.loss(alpha=0.05)
-    assert not found.unreliable
-    assert loss.value == pytest.approx(0.1)
-    assert loss.lower < 0.1 < loss.upper < 0.2
-    same = recompute(Recomputed(baseline=base.tolist(), candidate=base.tolist(), of=_median, higher_is_better=True))
-    assert "only 0 items changed" in same.unreliable
-
-
-def test_a_function_that_breaks_on_a_draw() -> None:
-    """What it raises on the values as they are is raised; on a draw it makes the result unreliable."""
-
-    def fragile(values: Sequence[object]) -> float:
-        if values.count(7.0) != 1:
-            raise ZeroDivisionError("no seven")
-        return 1.0
-
-    values: list[object] = [7.0, *map(float, range(100, 160))]
-    found = recompute(Recomputed(baseline=values, candidate=values, of=fragile, higher_is_better=True))
-    assert "ZeroDivisionError: no seven" in found.unreliable
-    with pytest.raises(ZeroDivisionError):
-        recompute(Recomputed(baseline=values[1:], candidate=values[1:], of=fragile, higher_is_better=True))
-    endless = Recomputed(baseline=values, candidate=values, of=lambda _: float("nan"), higher_is_better=True)
-    with pytest.raises(ValueError, match="it gave nan"):
-        recompute(endless)

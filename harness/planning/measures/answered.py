@@ -36,4 +36,5 @@ class Measures:
     lower_is_better: frozenset[str] = frozenset()
     facts: Mapping[str, object] = field(default_factory=dict)
     """What determines their scores, for the identity of the task."""
-    notes: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()
+    """Metrics of the whole that are asked for."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.metadata import version
 
 from harness.datafiles.rows import problem
-from harness.metrics.row import AgainstSchema, TextScore
+from harness.metrics.corpus import COMPANIONS
+from harness.metrics.row import AgainstSchema, OfTexts, TextScore
 from harness.metrics.table import METRICS, computed_by
 from harness.planning.measures.answered import Answered, Measure, Measures
 from harness.planning.measures.best_reference import best_reference, library_versions
@@ -23,6 +25,7 @@ def chosen_measures(loaded: LoadedSuite, spec: Generate, names: Sequence[str], f
     by_name: dict[str, Measure] = {}
     lower: set[str] = set()
     facts: dict[str, object] = {}
+    whole: list[str] = []
     strictness, texts = strictness_of(spec), computed_by(TextScore)
     for name in names:
         asked = elsewhere(name)
@@ -42,11 +45,17 @@ def chosen_measures(loaded: LoadedSuite, spec: Generate, names: Sequence[str], f
         elif name in METRICS and isinstance(METRICS[name].computed, AgainstSchema):
             by_name[name], schema = json_schema(loaded, spec.schema_file or "", f"{key}.schema")
             facts |= schema
+        elif name in METRICS and isinstance(METRICS[name].computed, OfTexts):
+            whole.append(name)
+            beside = COMPANIONS[name]
+            by_name.setdefault(beside, best_reference(texts[beside], strictness))
+            facts["sacrebleu"] = version("sacrebleu")
         else:
             raise problem(loaded.shown, f"{key}.metric", f"expected a metric of answers, got {name!r}")
     versions = library_versions([texts[name] for name in names if name in texts])
     return Measures(
         by_name=by_name,
         lower_is_better=frozenset(lower),
+        whole=tuple(whole),
         facts=facts | ({"libraries": dict(versions)} if versions else {}),
     )

@@ -61,6 +61,8 @@ class Docs:
     """The metrics of the `generate` short form, in the order asked for."""
     lower_is_better: frozenset[str] = frozenset()
     """Those of them of which less is better."""
+    whole: tuple[str, ...] = ()
+    """Metrics of the whole of the `generate` short form."""
     scored_by: Mapping[str, object] = field(default_factory=dict)
     """What determines a score of these besides lm-eval's configuration."""
     definition: str = ""
@@ -161,6 +163,7 @@ def generate_docs(loaded: LoadedSuite, name: str, spec: Generate, id_field: str 
         made_docs,
         measures=found.by_name,
         lower_is_better=found.lower_is_better,
+        whole=found.whole,
         scored_by=_scored_by(spec, docs, found),
     )
 

@@ -82,7 +82,7 @@ def figures(verdict: Verdict) -> Iterator[Figure]:
 def quality_keys(verdict: Verdict) -> tuple[tuple[str, str], ...]:
     """(task, metric) of binary and graded measures: gated ones, then the first of each other task."""
     measures = [measure for candidate in verdict.candidates for measure in candidate.measures]
-    present = dict.fromkeys((m.task, m.metric) for m in measures if m.kind in ("binary", "graded"))
+    present = dict.fromkeys((m.task, m.metric) for m in measures if m.kind in ("binary", "graded", "corpus"))
     findings = [finding for candidate in verdict.candidates for finding in candidate.findings]
     gated = dict.fromkeys((f.task, f.metric) for f in findings if f.task is not None)
     gated = {key: None for key in gated if key in present}
