@@ -51,7 +51,8 @@ class Behaviour:
     """Both None for documents."""
     blank: Marked | None = None
     cut: Marked | None = None
-    """Generation only: answers without a visible character, and those that ended at the token limit."""
+    """Generation only: answers without a visible character, and those that ended at the token limit; None where an
+    import's files do not say how answers ended."""
     alike: Marked | None = None
     """Items whose several answers are all the same text; None where an item has one answer."""
     cut_right: Mapping[str, int] | None = None
@@ -78,7 +79,7 @@ def behaviour(task: str, pairs: Pairs, read: Reader, *, lower_is_better: tuple[s
             usual=_usual(right.texts, right.texts != NO_TEXT, read, side=1),
             baseline_usual=_usual(left.texts, left.texts != NO_TEXT, read, side=0),
             blank=_marked(left.blank, right.blank),
-            cut=_marked(left.cut, right.cut),
+            cut=_marked(left.cut, right.cut) if left.ended.all() and right.ended.all() else None,
             cut_right=cut_right,
             alike=_marked(left.alike, right.alike) if (right.several > 1).any() else None,
         )

@@ -9,6 +9,10 @@ from harness.records.evaluation_manifest import EngineFacts, ImportFacts
 from harness.records.findings import Check
 
 
+def is_imported(facts: EngineFacts | None) -> bool:
+    return facts is not None and facts.imported is not None
+
+
 def trust_check(imported: ImportFacts) -> Check:
     """A note for every imported variant: which model it is, is the word of its files."""
     by = f"{imported.library} {imported.version}".strip()

@@ -16,6 +16,7 @@ from harness.comparison.task_sides import Paired
 from harness.gates.base_model import base_facts, retained_measures
 from harness.gates.conditions import conditions, task_facts
 from harness.gates.findings import baseline_findings, candidate_findings, rules
+from harness.gates.imported_trust import is_imported
 from harness.gates.judged import Judged, Rule
 from harness.gates.multiplicity import explored, judged_together
 from harness.gates.noise_floor import noise_checks, noise_floor, retained_gains
@@ -23,7 +24,7 @@ from harness.gates.noise_limits import noise_limits
 from harness.gates.promoted_gates import Changes, PromotedGates, gate_changes, with_limits_before
 from harness.gates.promoted_reference import creep, promoted_steps
 from harness.gates.sanity_checks import plausible_baseline, plausible_candidate
-from harness.gates.sentences import METHOD, candidate_sentence, run_sentence
+from harness.gates.sentences import IMPORTED_METHOD, METHOD, candidate_sentence, run_sentence
 from harness.gates.stopped_tasks import without_interval
 from harness.gates.validity_checks import baseline_checks, candidate_checks
 from harness.gates.waived import day_of, excused, uses
@@ -97,7 +98,7 @@ def judge(
         gate_changes=case.changes.all,
         waivers=uses(suite, (*case.findings, *(each for one in candidates for each in one.findings)), case.today),
         noise=case.noise,
-        method=METHOD,
+        method=IMPORTED_METHOD if is_imported(run.variants[run.baseline].facts) else METHOD,
     )
 
 

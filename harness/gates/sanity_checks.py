@@ -10,6 +10,7 @@ from harness.comparison.answer_patterns import Behaviour, Marked
 from harness.comparison.candidates import CandidateComparison, Comparison
 from harness.comparison.lost_slices import MissingSlices
 from harness.comparison.task_sides import Paired
+from harness.gates.imported_trust import is_imported
 from harness.metrics.answers import marks_options
 from harness.metrics.table import is_derived, lookup, of_kind
 from harness.notation import listed, percent, points
@@ -37,10 +38,10 @@ BLANK = 0.5
 
 def plausible_baseline(comparison: Comparison, *, alpha: float) -> tuple[Check, ...]:
     """The baseline's own oddities: at chance, always the same answer, cut off, blank; slices that are missing."""
-    paired = comparison.baseline
+    paired, facts = comparison.baseline, comparison.run.variants[comparison.run.baseline].facts
     return (
         *_checks("above chance", _at_chance(paired, alpha=alpha), ""),
-        *_checks("options apart", _ties(paired, baseline=True), ""),
+        *_checks("options apart", _ties(paired, baseline=True, imported=is_imported(facts)), ""),
         *_checks("varied answers", _baseline_same(paired.behaviours.values()), ""),
         *_checks("answers end", _cut(paired.behaviours.values(), alpha=alpha), ""),
         *_checks("answers said", _baseline_blank(paired.behaviours.values()), ""),
@@ -53,7 +54,7 @@ def plausible_candidate(candidate: CandidateComparison, *, alpha: float) -> tupl
     paired, claims = candidate.paired, candidate.run.must_be_quantized
     if not paired.behaviours:
         return ()
-    behaviours = paired.behaviours.values()
+    behaviours, imported = paired.behaviours.values(), is_imported(candidate.run.facts)
     return (
         *_checks(
             "plausible gain",
@@ -61,9 +62,9 @@ def plausible_candidate(candidate: CandidateComparison, *, alpha: float) -> tupl
             f"no gain over full precision beyond {points(GAIN)}, or {percent(GAIN)} of perplexity",
         ),
         *_checks("other outputs", _identical(paired.behaviours, claims=claims), "its outputs are not the baseline's"),
-        *_checks("options apart", _ties(paired, baseline=False), ""),
+        *_checks("options apart", _ties(paired, baseline=False, imported=imported), ""),
         *_checks("varied answers", _same_answer(behaviours), "it does not answer always the same"),
-        *_checks("answers end", _cut(behaviours, alpha=alpha), "its answers are cut off no more than the baseline's"),
+        *_checks("answers end", _cut(behaviours, alpha=alpha), _no_more_cut(behaviours)),
         *_checks("answers said", _blank(behaviours, alpha=alpha), "it is silent no more often than the baseline"),
         *_checks("answers drawn", _undrawn(behaviours), ""),
     )
@@ -146,16 +147,17 @@ def _same_answer(behaviours: Iterable[Behaviour]) -> Found:
             )
 
 
-def _ties(paired: Paired, *, baseline: bool) -> Found:
+def _ties(paired: Paired, *, baseline: bool, imported: bool) -> Found:
     """Choice tasks with items whose best options are exactly equal, by metric."""
     found: dict[str, list[str]] = {}
     for (task, name), metric in paired.metrics.items():
         given = metric.baseline_given if baseline else metric.candidate_given
         if given is not None and marks_options(name) and (count := int(given.tied.sum())):
             found.setdefault(task, []).append(f"{count:,} of {metric.count:,} ({name})")
+    counts = "each counts as the imported files say" if imported else "each counts as one over the number tied"
     for task, parts in found.items():
         yield (
-            f"{task}: items whose best options tie: {', '.join(parts)}; each counts as one over the number tied",
+            f"{task}: items whose best options tie: {', '.join(parts)}; {counts}",
             False,
         )
 
@@ -164,6 +166,12 @@ def _baseline_same(behaviours: Iterable[Behaviour]) -> Found:
     for each in behaviours:
         if each.usual is not None and each.n >= FEW_ITEMS and each.usual.count == each.n:
             yield f"{each.task}: the baseline gives all {each.n:,} items the same answer, {each.usual.says}", False
+
+
+def _no_more_cut(behaviours: Iterable[Behaviour]) -> str:
+    """Nothing where it is not known how the answers ended."""
+    unknown = any(each.kind == "generate" and each.cut is None for each in behaviours)
+    return "" if unknown else "its answers are cut off no more than the baseline's"
 
 
 def _cut(behaviours: Iterable[Behaviour], *, alpha: float) -> Found:

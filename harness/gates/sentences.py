@@ -98,16 +98,27 @@ def _list(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-METHOD: tuple[str, ...] = (
+_PAIRED = (
     "Every variant was given the same token ids, and every answer is paired with the baseline's answer to the "
-    "same item.",
+    "same item."
+)
+_IMPORTED = (
+    "The results were computed elsewhere and imported. Both sides were asked the same, as far as their files show it, "
+    "and every answer is paired with the baseline's answer to the same item."
+)
+_DROPS = (
     "A drop is judged as non-inferiority: PASS when the upper one-sided bound of the drop lies below the limit, "
     "FAIL when the lower bound lies above it, otherwise INCONCLUSIVE. “No significant difference” is never "
     "taken for “safe”.",
     "Right-or-wrong metrics: Tango's score bound on the paired flips; with clusters, divided by the design effect. "
     "McNemar's mid-p is shown beside it and decides nothing.",
-    "Options that tie count as one over their number. A limit on a loss is INVALID where the baseline has nothing to "
-    "lose: the metric's worst value, no more than guessing gives, or one answer for all.",
+)
+_TIES = "Options that tie count as one over their number."
+_NOTHING_TO_LOSE = (
+    "A limit on a loss is INVALID where the baseline has nothing to "
+    "lose: the metric's worst value, no more than guessing gives, or one answer for all."
+)
+_SHARES = (
     "Share of the baseline's score kept: the score test of Nam and Blackwelder for right-or-wrong metrics, "
     "Fieller's theorem for graded ones. A level of its own: Wilson's bounds.",
     "Share of the fine-tuning gain kept, (candidate - base) / (fine-tuned - base): Fieller's set over the same items, "
@@ -115,14 +126,21 @@ METHOD: tuple[str, ...] = (
     "Graded metrics: paired t; where fewer than 50 items (or clusters, also of right-or-wrong metrics) changed, the "
     "wider of that and Gaffke's bound, which counts with one unseen loss. Perplexity and divergence: the document is "
     "the unit; under 20 documents nothing is decided.",
+)
+_MEASURED_HERE = (
     "KL divergence is KL(baseline || variant) in nats per scored token over the whole vocabulary.",
     "Speed: adjacent baseline/candidate runs in ABBA order after a discarded warm-up; Hodges–Lehmann estimate of the "
     "ratio with exact signed-rank bounds.",
     "Noise floor: the baseline is asked a part of every task again in other batches. What flips or moves there is "
     "noise; a limit below it is named and decides as any other. Speed: two adjacent runs of the baseline.",
+)
+_DECISIONS = (
     "A candidate's failed answer counts against it; a failed answer of the baseline makes the comparison INVALID.",
     "A candidate passes when every blocking gate passes, each at its own alpha; a false PASS needs no correction "
     "for several gates. Every limit is another chance to FAIL, so FAILs across tasks and slices get Holm's correction; "
     "one that does not survive it is INCONCLUSIVE.",
     "Which slices moved is an exploratory list (Benjamini and Hochberg) and decides nothing.",
 )
+METHOD = (_PAIRED, *_DROPS, f"{_TIES} {_NOTHING_TO_LOSE}", *_SHARES, *_MEASURED_HERE, *_DECISIONS)
+IMPORTED_METHOD = (_IMPORTED, *_DROPS, _NOTHING_TO_LOSE, *_SHARES, *_DECISIONS)
+"""Of a run whose results were imported: values are those of the files, nothing was timed, no distribution was seen."""

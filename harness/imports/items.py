@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 
-from harness.imports.shape import ImportedAnswer, ImportedItem, ImportedTask, NoValue, Selection, UnreadableError
+from harness.imports.shape import ImportedItem, ImportedTask, NoValue, Selection, UnreadableError
 from harness.records.items import (
     DocumentScore,
     Failed,
@@ -97,10 +98,11 @@ def planned(group: Group, index: int) -> PlannedItem:
     )
 
 
-def recorded(group: Group, metrics: Iterable[str]) -> ItemRecord:
+def recorded(group: Group, task: ImportedTask) -> ItemRecord:
     """One side's result on the item."""
-    first = group.first
-    answers = tuple(_answer(item.answer) for item in group.items if item.answer is not None)
+    first, metrics = group.first, [metric.name for metric in task.metrics]
+    scored = metrics[0] if task.value_per_repeat and len(group.items) > 1 and metrics else None
+    answers = tuple(_answer(item, scored) for item in group.items if item.answer is not None)
     return ItemRecord(
         item=first.id,
         prompt_hash=group.fingerprint,
@@ -117,8 +119,12 @@ def recorded(group: Group, metrics: Iterable[str]) -> ItemRecord:
     )
 
 
-def _answer(answer: ImportedAnswer) -> TextAnswer:
-    return TextAnswer(text=answer.text, tokens=answer.tokens, finish=answer.finish)
+def _answer(item: ImportedItem, scored: str | None) -> TextAnswer:
+    """An answer, with its own score by the task's first metric where there are several to the item."""
+    assert item.answer is not None
+    value = None if scored is None else item.values[scored]
+    score = value if isinstance(value, float) and math.isfinite(value) else None
+    return TextAnswer(text=item.answer.text, tokens=item.answer.tokens, finish=item.answer.finish, score=score)
 
 
 def _outcome(group: Group, metric: str) -> Outcome:

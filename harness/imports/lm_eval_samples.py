@@ -88,6 +88,7 @@ def task_of(samples: Samples) -> tuple[ImportedTask | None, list[str]]:
             metrics=tuple(metrics.values()),
             must_agree=_must_agree(samples, config),
             count=_count(samples),
+            value_per_repeat=False,
             source=samples.source,
             fields=tuple(first.fields["doc"]) if isinstance(first.fields.get("doc"), dict) else (),
             items=reader.items,

@@ -117,6 +117,9 @@ class ImportedTask:
     `generation settings`: a name that people understand, and the value as text. A difference is refused."""
     count: int | None = None
     """How many items the files say there are; None where they do not say."""
+    value_per_repeat: bool = True
+    """Whether a repeat's values are its own; False where the files have one value for all repeats of an item, which
+    each of them then carries."""
     source: str
     """The file that holds the items, for people."""
     fields: tuple[str, ...] = ()

@@ -147,11 +147,10 @@ def store_evaluation(
     key = evaluation_key(identity)
     chunks = store.begin_anew(key)
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    metrics = [metric.name for metric in plan.task.metrics]
     batch, count = [], 0
     try:
         for group in _checked(store, groups(task, plan.selection), plan, task):
-            batch.append(recorded(group, metrics))
+            batch.append(recorded(group, plan.task))
             count += 1
             if len(batch) == CHUNK:
                 chunks.append(batch)

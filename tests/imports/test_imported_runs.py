@@ -31,7 +31,10 @@ def test_a_run_like_any_other(written: Path) -> None:
     assert candidate.decision == "INCONCLUSIVE"
     names = {check.name for check in candidate.checks}
     assert "taken on trust" in names
-    assert not names & {"quantized", "another model", "same tokens", "finite weights", "full precision"}
+    claims = {"quantized", "another model", "same tokens", "finite weights", "full precision", "answers end"}
+    assert not names & claims
+    assert run.verdict.method[0].startswith("The results were computed elsewhere and imported.")
+    assert not any(word in says for says in run.verdict.method for word in ("ABBA", "token ids", "Noise floor"))
     assert candidate.facts is not None
     assert candidate.facts.imported is not None
     assert candidate.facts.imported.version == "0.4.13"
@@ -49,6 +52,14 @@ def test_the_same_files_are_already_there(written: Path) -> None:
     assert third.manifest.variants["fp32"].evaluations == first.manifest.variants["fp32"].evaluations
     assert third.manifest.variants["nf4"].evaluations != first.manifest.variants["nf4"].evaluations
     assert imported(written, fresh=True).verdict.decision == first.verdict.decision
+
+
+def test_repeats_are_answers_of_one_item(written: Path) -> None:
+    """Three answers of lm-eval's `repeats: 3` are stored; its value is of all, so none has a score of its own."""
+    run = imported(written)
+    first = Store(written / "results").items(run.manifest.variants["fp32"].evaluations["sampled"])[0]
+    assert [answer.text for answer in first.answers] == ["", " To create a world with no", ""]
+    assert [(answer.tokens, answer.finish, answer.score) for answer in first.answers] == [(None, None, None)] * 3
 
 
 def other_prompt(folder: Path) -> None:

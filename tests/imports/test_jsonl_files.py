@@ -12,6 +12,8 @@ import pytest
 import harness
 from harness.imports.jsonl_files import read
 from harness.imports.shape import ImportedItem, NoValue, Selection, UnreadableError
+from harness.records.items import Failed, Scored
+from harness.records.store import Store
 from harness.suite.load import parse_suite
 
 Row = dict[str, Any]
@@ -123,6 +125,25 @@ def test_a_run_of_two_files(tmp_path: Path) -> None:
     assert candidate.decision == "PASS"
     [flip] = candidate.flips
     assert (flip.item, flip.baseline_answer, flip.candidate_answer) == ("3", "a3", "b3")
+
+
+def test_repeats_are_averaged(tmp_path: Path) -> None:
+    """An item's value is the mean over its repeats, and each answer keeps its own; one that failed fails the item."""
+    for side in ("full", "small"):
+        rows: list[Row] = [
+            {"item": item, "repeat": repeat, "acc": repeat == item, "answer": f"a{repeat}"}
+            for repeat in range(2) for item in range(3)
+        ]  # fmt: skip
+        if side == "small":
+            rows[1] |= {"acc": None, "error": "timed out"}
+        written(tmp_path / side / "t.jsonl", rows)
+    text = "suite: s\nvariants: {full: {import: full, baseline: true}, small: {import: small}}\n"
+    run = harness.run(parse_suite(text, tmp_path / "suite.yaml"), results=tmp_path / "results")
+    store = Store(tmp_path / "results")
+    before, after = (store.items(run.manifest.variants[name].evaluations["t"]) for name in ("full", "small"))
+    assert [record.metrics["acc"] for record in before] == [Scored(value=each) for each in (0.5, 0.5, 0.0)]
+    assert [answer.score for answer in before[0].answers] == [1.0, 0.0]
+    assert after[1].metrics["acc"] == Failed(stage="score", error="repeat 0: timed out")
 
 
 @pytest.mark.parametrize(
