@@ -55,6 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "comparison": {"samples", "records", "stats", "suite", "metrics"},
     "runner": {
         "imports",
+        "metrics",
         "planning",
         "worker",
         "records",

@@ -79,7 +79,7 @@ def behaviour(task: str, pairs: Pairs, read: Reader, *, lower_is_better: tuple[s
             usual=_usual(right.texts, right.texts != NO_TEXT, read, side=1),
             baseline_usual=_usual(left.texts, left.texts != NO_TEXT, read, side=0),
             blank=_marked(left.blank, right.blank),
-            cut=_marked(left.cut, right.cut) if left.ended.all() and right.ended.all() else None,
+            cut=None if (left.end_unknown | right.end_unknown).any() else _marked(left.cut, right.cut),
             cut_right=cut_right,
             alike=_marked(left.alike, right.alike) if (right.several > 1).any() else None,
         )

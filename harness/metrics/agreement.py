@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 Values = Callable[[AnsweredPairs], "tuple[Floats, Floats] | None"]
 
 
-def _cut(pairs: AnsweredPairs) -> tuple[Floats, Floats]:
+def _cut(pairs: AnsweredPairs) -> tuple[Floats, Floats] | None:
+    """None where imported files do not say how every answer ended."""
+    if (pairs.baseline.end_unknown | pairs.candidate.end_unknown).any():
+        return None
     baseline, candidate = _ones(pairs)
     return baseline * pairs.baseline.cut, candidate * pairs.candidate.cut
 

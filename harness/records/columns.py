@@ -43,8 +43,8 @@ class Answers:
     `NO_TEXT` for no answer."""
     blank: Mask
     """A generated answer without a visible character, [n]; of several, at least half."""
-    ended: Mask
-    """A generated answer of which the record says how it ended, [n]; an import's files may not."""
+    end_unknown: Mask
+    """A generated answer of which the record does not say how it ended, [n]: an import's files may not."""
     cut: Mask
     """A generated answer that ended at the token limit, [n]; of several, at least half."""
     several: Indices
@@ -78,7 +78,7 @@ class Answers:
             options=self.options[order],
             texts=self.texts[order],
             blank=self.blank[order],
-            ended=self.ended[order],
+            end_unknown=self.end_unknown[order],
             cut=self.cut[order],
             several=self.several[order],
             alike=self.alike[order],

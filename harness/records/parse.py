@@ -72,7 +72,7 @@ def _item_columns(chunks: Chunks, metrics: Sequence[str], parts: Sequence[str]) 
             options=options,
             texts=np.concatenate([each.texts for each in written]),
             blank=np.concatenate([each.blank for each in written]),
-            ended=np.concatenate([each.ended for each in written]),
+            end_unknown=np.concatenate([each.end_unknown for each in written]),
             cut=np.concatenate([each.cut for each in written]),
             several=several,
             alike=np.concatenate([each.alike for each in written]),
@@ -93,7 +93,7 @@ class _Written:
 
     texts: Indices
     blank: Mask
-    ended: Mask
+    end_unknown: Mask
     cut: Mask
     scores: Floats
     """Of every answer, one item's after the other's."""
@@ -130,7 +130,7 @@ def _written(answers: Any, repeats: Any) -> _Written:
     return _Written(
         texts=texts,
         blank=total(first.blank, further.blank) >= np.maximum(number, 1) / 2,
-        ended=first.ended,
+        end_unknown=total(first.end_unknown, further.end_unknown) > 0,
         cut=total(first.cut, further.cut) >= np.maximum(number, 1) / 2,
         scores=scores,
         several=number,
@@ -146,7 +146,7 @@ def _of_each(answers: Any) -> _Written:
         return _Written(
             texts=nothing + NO_TEXT,
             blank=never,
-            ended=never,
+            end_unknown=never,
             cut=never,
             scores=np.empty(0),
             several=nothing,
@@ -163,7 +163,7 @@ def _of_each(answers: Any) -> _Written:
         spread=np.full(len(answers), NONE),
         texts=np.asarray([NO_TEXT if text is None else _number_of(text) for text in texts], dtype=np.int64),
         blank=np.asarray([text is not None and not text.strip() for text in texts], dtype=np.bool_),
-        ended=which >= 0,
+        end_unknown=given & (which < 0),
         cut=np.asarray([*endings, ""])[which] == "length",
     )
 

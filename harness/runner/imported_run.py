@@ -16,8 +16,9 @@ from pathlib import Path
 from harness.errors import Problem, RunError, SuiteError, UsageError
 from harness.imports.items import NotTheSameError, groups, planned
 from harness.imports.open_side import named_tasks, near, open_side
-from harness.imports.shape import ImportedSide, ImportedTask, Selection
+from harness.imports.shape import ImportedSide, ImportedTask, Selection, TaskKind
 from harness.imports.store_side import StoredPlan, facts_of, identity_of, store_evaluation, store_plan, weights_of
+from harness.metrics.table import derived
 from harness.planning.task_plan import Answer, TaskPlan
 from harness.records.evaluation_manifest import Host, evaluation_key
 from harness.records.items import ItemRecord
@@ -116,7 +117,7 @@ def imported_plans(loaded: LoadedSuite) -> tuple[TaskPlan, ...]:
         task = side.tasks[asked.imported]
         found = (planned(group, place) for place, group in enumerate(groups(task, asked.selection)))
         items = tuple(item.model_copy(update={"prompt": ""}) for item in found)
-        known.append(_Known(name=asked.name, metrics=_metrics(task), fields=tuple(items[0].slices)))
+        known.append(_Known(name=asked.name, kind=task.kind, metrics=_metrics(task), fields=tuple(items[0].slices)))
         plans.append(
             TaskPlan(
                 name=asked.name,
@@ -153,6 +154,7 @@ class _Known:
     """What a gate can look at in a task."""
 
     name: str
+    kind: TaskKind
     metrics: tuple[str, ...]
     fields: tuple[str, ...]
     """Slice fields."""
@@ -176,9 +178,10 @@ def _check_gates(loaded: LoadedSuite, tasks: Sequence[_Known], *, partial: bool)
 
 def _unfit(gate: Gate, task: _Known) -> Iterator[tuple[str, str]]:
     """Key and message of what a gate looks at and its task has not."""
-    if gate.metric not in task.metrics:
-        says = f"{task.name} has no metric {gate.metric!r}{nearest(gate.metric, task.metrics)}"
-        yield "metric", f"{says}; the files have {', '.join(task.metrics)}"
+    known = (*task.metrics, *(row.name for row in derived(task.kind)))
+    if gate.metric not in known:
+        says = f"{task.name} has no metric {gate.metric!r}{nearest(gate.metric, known)}"
+        yield "metric", f"{says}; expected one of {', '.join(known)}"
     if gate.slice == "each" and not task.fields:
         yield "slice", f"{task.name} has no slices; write slice_by in the task"
     elif gate.slice not in (None, "each") and (field := str(gate.slice).partition("=")[0]) not in task.fields:
@@ -211,7 +214,10 @@ class _Run:
             for note in side.notes:
                 self.reporter.say(f"{name}: {note}")
         plans = [self._planned(each) for each in asked]
-        known = [_Known(name=plan.name, metrics=_metrics(plan.task), fields=plan.fields) for plan in plans]
+        known = [
+            _Known(name=plan.name, kind=plan.task.kind, metrics=_metrics(plan.task), fields=plan.fields)
+            for plan in plans
+        ]
         _check_gates(self.loaded, known, partial=bool(self.options.tasks))
         runs = {name: self._variant(name, side, plans) for name, side in self.sides.items()}
         accepted = self.store.accepted(suite.suite)

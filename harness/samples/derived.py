@@ -6,9 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
+import numpy as np
+
 from harness.metrics.row import AnsweredPairs, FromAnswers
 from harness.metrics.table import derived
-from harness.records.columns import Indices
+from harness.records.columns import NO_TEXT, Answers, Indices
 from harness.records.store import Store
 from harness.samples.pairs import PairedMetric, Pairs, paired_values
 
@@ -36,7 +38,7 @@ def derived_metrics(
     task: str, kind: Literal["choice", "generate", "perplexity"], pairs: Pairs, texts: Texts
 ) -> tuple[PairedMetric, ...]:
     """Those that a task of this kind has, in the table's order; none where the records lack what they need."""
-    if not pairs.places.size:
+    if not pairs.places.size or any(_scored_unseen(each, kind) for each in (pairs.baseline, pairs.candidate)):
         return ()
     answered = AnsweredPairs(
         baseline=pairs.baseline, candidate=pairs.candidate, plan=pairs.plan, places=pairs.places, texts=texts
@@ -49,3 +51,9 @@ def derived_metrics(
             way: Literal["binary", "graded"] = "binary" if row.kind == "binary" else "graded"
             found.append(paired_values(task, row.name, pairs, values, kind=way, higher_is_better=row.higher_is_better))
     return tuple(found)
+
+
+def _scored_unseen(answers: Answers, kind: Literal["choice", "generate", "perplexity"]) -> bool:
+    """Whether there are items with a score and no answer: an import's files may hold scores alone."""
+    unseen = answers.texts == NO_TEXT if kind == "generate" else answers.options == 0
+    return any(bool((unseen & np.isfinite(values)).any()) for values in answers.metrics.values())

@@ -162,6 +162,21 @@ def test_another_question_is_invalid(tmp_path: Path, row: Row, says: str) -> Non
     assert says in candidate.sentence
 
 
+def test_scores_alone_are_compared(tmp_path: Path) -> None:
+    """Without answers nothing is said of answers, and nothing counts as failed."""
+    for side in ("full", "small"):
+        written(tmp_path / side / "t.jsonl", [{"item": n, "acc": n % 2} for n in range(40)])
+    (tmp_path / "small" / "t.jsonl").write_text((tmp_path / "small" / "t.jsonl").read_text() + "\n")
+    text = (
+        "suite: s\nvariants: {full: {import: full, baseline: true}, small: {import: small}}\n"
+        "gates: [{task: t, metric: acc, max_drop: 0.3}, {task: t, metric: truncated_rate, max_drop: 0.1}]\n"
+    )
+    run = harness.run(parse_suite(text, tmp_path / "suite.yaml"), results=tmp_path / "results")
+    [candidate] = run.verdict.candidates
+    assert [measure.metric for measure in candidate.measures] == ["acc"]
+    assert [finding.decision for finding in candidate.findings] == ["PASS", "INVALID"]
+
+
 def test_hostile_text_is_shown_and_not_followed(tmp_path: Path) -> None:
     """Control characters and markup in ids, prompts and answers reach no terminal and no page as they are."""
     evil = "\x1b[31m<script>alert(1)</script>\u202e"
