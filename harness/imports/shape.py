@@ -201,8 +201,8 @@ READERS: Mapping[str, ReaderRow] = {
         ReaderRow(
             name="inspect",
             module="harness.imports.inspect_logs",
-            description="an Inspect .eval log, or a folder of them",
-            marks=("*.eval",),
+            description="a log of Inspect (.eval, or .json), or a folder of them",
+            marks=("*.eval", "*/*.eval", "[12][0-9][0-9][0-9]-*T*_*_*.json"),
         ),
         ReaderRow(
             name="nemo",
