@@ -1,7 +1,7 @@
 """Samples of an Inspect log as imported items: what was asked, what was answered, what it is worth.
 
 A scorer's name is the metric; of a scorer that gives several numbers, `scorer.key`. C, I, P and N are 1, 0, 0.5 and 0,
-yes and true 1, no and false 0, as Inspect's `value_to_float` has them, but any other text is no number here: such a
+yes and true 1, no and false 0, as Inspect's `value_to_float` has them, but any other text counts as none of them: such a
 scorer is left out and named. A sample that ended with an error or at a limit, that was marked invalid or left unscored
 has no value, whatever its scores say.
 """
@@ -110,7 +110,7 @@ def _items(log: LogFile, metrics: Sequence[str], selection: Selection) -> Iterat
 
 
 def _values(sample: Sample) -> Iterator[tuple[str, float | str | NoValue]]:
-    """Metric and value of every score; a text where it is no number. Raises `UnreadableError` for other shapes."""
+    """Metric and value of every score; a text where it has no number. Raises `UnreadableError` for other shapes."""
     scores = sample.fields.get("scores") or {}
     if not isinstance(scores, dict):
         raise UnreadableError(sample.place, f"expected `scores` by scorer, got {type(scores).__name__}")
