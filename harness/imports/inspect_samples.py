@@ -1,9 +1,9 @@
 """Samples of an Inspect log as imported items: what was asked, what was answered, what it is worth.
 
 A scorer's name is the metric; of a scorer that gives several numbers, `scorer.key`. C, I, P and N are 1, 0, 0.5 and 0,
-yes and true 1, no and false 0, as Inspect's `value_to_float` has them, but any other text counts as none of them: such a
-scorer is left out and named. A sample that ended with an error or at a limit, that was marked invalid or left unscored
-has no value, whatever its scores say.
+yes and true 1, no and false 0, as Inspect's `value_to_float` has them; a scorer that gives other texts is left out and
+named. A sample that ended with an error or at a limit, that was marked invalid or left unscored has no value, whatever
+its scores say.
 """
 
 from __future__ import annotations
