@@ -43,9 +43,9 @@ def same_answers(session: Session, plan: TaskPlan, stored: Mapping[str, ItemReco
 
 
 def _alike(now: ItemRecord, then: ItemRecord) -> bool:
-    if (now.answer is None) != (then.answer is None) or len(now.options) != len(then.options):
+    if [each.text for each in now.answers] != [each.text for each in then.answers]:
         return False
-    if now.answer is not None and then.answer is not None and now.answer.text != then.answer.text:
+    if len(now.options) != len(then.options):
         return False
     pairs = [
         (one.log_likelihood, other.log_likelihood, one.tokens or 0)

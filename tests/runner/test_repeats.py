@@ -148,6 +148,25 @@ def test_a_run_is_resumed_and_stopped_early(write_suite: Write, tmp_path: Path) 
     assert tuple(store.items(key)) == whole
 
 
+def test_the_model_before_fine_tuning_is_asked_as_often(write_suite: Write, tmp_path: Path) -> None:
+    """The share of a gain that is kept is judged item by item over means, with base and candidate drawn alike; the
+    second pass repeats the draws."""
+    path = write_suite(
+        items=200,
+        base={"path": "before", "script": {"answer": "never"}},
+        variants=variants(noise=0.2),
+        tasks=tasks(),
+        gates=[gate(min_retained=0.5), gate("pass@2", min_retained=0.5)],
+    )
+    run = harness.run(path, results=tmp_path / "results")
+    mean, either = findings(run)
+    assert (mean.n, mean.decision) == (200, "PASS")
+    assert mean.value == pytest.approx(1.0, abs=0.3)
+    assert either.decision == "PASS"
+    assert run.verdict.noise is not None
+    assert {each.value for each in run.verdict.noise.measures if each.metric == "exact_match"} == {0.0}
+
+
 def test_a_plan_weighs_answers_against_items(write_suite: Write, tmp_path: Path) -> None:
     """Unknown before the first run. From a run with four answers the error of sixteen is foretold within a tenth, and
     the plan says what more answers and what more items would certify."""

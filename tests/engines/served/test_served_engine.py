@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import math
 import os
@@ -28,6 +29,7 @@ from harness.engines.protocol import (
     Window,
     Workload,
 )
+from harness.engines.sampler import kept
 from harness.engines.served.fake import Answer
 from harness.engines.served.http import LONGEST_WAIT_S, _AgainError, _retry_after, _wait
 from harness.engines.served.served_engine import ServedEngine, load, timing, token_times
@@ -587,6 +589,34 @@ def test_llama_server_perplexity(live: ServedEngine, reference: tuple[Any, Any])
     assert len(window.log_probs) == len(wanted) == 199
     ratio = math.exp((sum(wanted) - sum(window.log_probs)) / len(wanted))
     assert ratio == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.model
+def test_llama_server_draws_as_it_is_asked(live: ServedEngine, reference: tuple[Any, Any]) -> None:
+    """The same seed gives the same answer, others give others, and top-k, top-p and min-p leave out what transformers'
+    order of them leaves out: the temperature comes first, as it does by default for no such server."""
+    import torch
+
+    model, tokenizer = reference
+    prompt = tuple(tokenizer.encode("My favourite animal is the", add_special_tokens=False))
+    with torch.inference_mode():
+        logits = model(torch.tensor([prompt])).logits[0, -1].numpy()
+
+    def asked(seed: int, **settings: Any) -> GenerateRequest:
+        return GenerateRequest(prompt=prompt, max_new_tokens=3, seed=seed, **{"temperature": 3.0, **settings})
+
+    seeds = [asked(seed, top_k=30) for seed in range(12)]
+    answers = live.generate(seeds)
+    assert answers == live.generate(seeds)
+    assert len({each.tokens for each in answers}) > 6
+    greedy = live.generate([dataclasses.replace(seeds[0], temperature=0.0)])
+    assert live.generate([asked(7, top_k=1)]) == greedy
+    for settings in ({"top_k": 4}, {"top_p": 0.3}, {"min_p": 0.6}):
+        scores = kept(logits, asked(0, **settings))
+        likely = set(scores.argsort()[::-1][: 2 * int((scores > -math.inf).sum()) + 2].tolist())
+        first = {each.tokens[0] for each in live.generate([asked(seed, **settings) for seed in range(12)])}
+        assert first <= likely  # twice as many: the server's weights are rounded
+        assert len(first) > 1
 
 
 @pytest.mark.model

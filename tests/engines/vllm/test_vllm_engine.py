@@ -120,6 +120,22 @@ def assert_alike(asked: Worker | ServedEngine, plain: TransformersEngine) -> Non
     assert asked.generate([prompt])[0].text == plain.generate([prompt])[0].text
 
 
+def test_sampled_answers_follow_their_seed(loaded: tuple[Worker, Facts], plain: TransformersEngine) -> None:
+    """The same seed gives the same answer, others give others; one token left is the greedy answer."""
+    vllm, _ = loaded
+    (context,) = plain.encode(["My favourite animal is the"], add_special_tokens=False)
+    asked = [
+        GenerateRequest(prompt=context, max_new_tokens=4, seed=seed, temperature=1.5, top_k=40, top_p=0.95, min_p=0.01)
+        for seed in (*range(12), 2**62)
+    ]
+    answers = vllm.generate(asked)
+    assert answers == vllm.generate(asked)
+    assert len({each.tokens for each in answers}) > 6
+    greedy = GenerateRequest(prompt=context, max_new_tokens=4)
+    (only,) = vllm.generate([GenerateRequest(prompt=context, max_new_tokens=4, seed=3, temperature=1.5, top_k=1)])
+    assert only == vllm.generate([greedy])[0]
+
+
 def test_facts_and_clock(loaded: tuple[Worker, Facts]) -> None:
     """Nothing is quantized, whether or not the weights can be seen; a timed shape has its gaps."""
     vllm, facts = loaded
