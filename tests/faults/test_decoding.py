@@ -209,7 +209,7 @@ test_split: test
 output_type: generate_until
 doc_to_text: "{{{{q}}}}"
 doc_to_target: "{{{{a}}}}"
-generation_kwargs: {{until: ["."], max_gen_toks: 4, no_repeat_ngram_size: {size}, top_p: 0.9}}
+generation_kwargs: {{until: ["."], max_gen_toks: 4, no_repeat_ngram_size: {size}, typical_p: 0.9}}
 metric_list: [{{metric: exact_match, aggregation: mean, higher_is_better: true}}]
 """
 
@@ -237,7 +237,7 @@ def test_settings_of_a_task_are_part_of_what_it_asks(model: Path, tmp_path: Path
     assert isinstance(request, GenerateRequest)
     assert request.decoding == Decoding(end_tokens=(2,), repetition_penalty=1.3, no_repeat_ngram_size=3)
     assert [note for note in own.notes if "generates without" in note] == [
-        "say: generates without the task's top_p, which quantgate does not follow"
+        "say: generates without the task's typical_p, which quantgate does not follow"
     ]
     [request] = planned_task(tmp_path / "suite", model, 3, {"no_repeat_ngram_size": 2}).requests[0]
     assert isinstance(request, GenerateRequest)
