@@ -119,7 +119,7 @@ def sample_line(
 ) -> Line:
     """One line: an item under one filter."""
     doc, target, arguments = _doc(planned), _target(planned), _arguments(task, planned)
-    resps, first = _responses(record)
+    resps, first = _responses(task, planned, record)
     values = {name: _value(planned, record, name, filter_name) for name in metrics}
     return {
         "doc_id": planned.index,
@@ -169,16 +169,19 @@ def _arguments(task: TaskRun, planned: PlannedItem) -> list[tuple[object, ...]]:
     return [(planned.prompt,)] if task.kind == "perplexity" else [(planned.prompt, {})]
 
 
-def _responses(record: ItemRecord) -> tuple[list[object], list[object]]:
-    """Per request its responses, and the first of each; texts, as lm-eval turns them into such."""
-    if record.options:
-        pairs = [[_number(each.log_likelihood), str(each.greedy)] for each in record.options]
+def _responses(task: TaskRun, planned: PlannedItem, record: ItemRecord) -> tuple[list[object], list[object]]:
+    """Per request its responses, and the first of each; texts, as lm-eval turns them into such. Without a record of
+    them, NaN for a likelihood and no response for a text."""
+    if task.kind == "choice":
+        found = [[_number(each.log_likelihood), str(each.greedy)] for each in record.options]
+        pairs = found or [["nan", "False"] for _ in planned.options or (planned.expected,)]
         return [[pair] for pair in pairs], list(pairs)
-    if record.document is not None:
-        likelihood = str(-record.document.nll) if record.document.nll is not None else "nan"
+    if task.kind == "perplexity":
+        nll = None if record.document is None else record.document.nll
+        likelihood = _number(None if nll is None else -nll)
         return [[likelihood]], [likelihood]
     texts = [each.text for each in record.answers]
-    return ([texts], [texts[0]]) if texts else ([], [])
+    return [texts], [texts[0] if texts else None]
 
 
 def _number(value: float | None) -> str:

@@ -354,8 +354,10 @@ def _answers(line: Line) -> list[ImportedAnswer | None]:
     """What the model wrote, before any filter: once, or once for each repeat."""
     responses = line.fields.get("resps")
     first = responses[0] if isinstance(responses, list) and responses else None
-    if not isinstance(first, list) or not first:
+    if not isinstance(first, list):
         raise UnreadableError(line.place, f"expected resps with an answer, got {responses!r:.60}")
+    if not first:  # as `show --format lm-eval` writes an item that failed
+        return [None]
     return [ImportedAnswer(text=_text(each)) for each in first]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import pytest
 
 from harness.commands.show import export
 from harness.errors import RecordError, UsageError
+from harness.imports.lm_eval_files import read
+from harness.imports.shape import NoValue, Selection
+from harness.records.items import Failed
 from tests.exports.handmade import AWKWARD, saved_run
 
 DATE = "2026-01-01T00-00-00.000000"
@@ -95,12 +99,35 @@ def test_lines_hold_what_is_stored_and_nothing_else(tmp_path: Path) -> None:
     assert [line["metrics"] for line in write] == [["exact_match", "edits"]] * 4 + [["exact_match"]] * 4
     assert write[0]["resps"] == [[f" 1{AWKWARD}"] * 2]
     assert (write[4]["filtered_resps"], write[0]["filtered_resps"]) == ([None], [f" 1{AWKWARD}"])
-    assert (write[3]["resps"], write[3]["filtered_resps"], math.isnan(write[3]["exact_match"])) == ([], [], True)
+    assert (write[3]["resps"], write[3]["filtered_resps"], math.isnan(write[3]["exact_match"])) == ([[]], [None], True)
     results = json.loads((folder / f"results_{DATE}.json").read_text())
     assert math.isnan(results["results"]["write"]["exact_match,strict"])
     assert results["higher_is_better"]["write"] == {"exact_match": True, "edits": False}
     assert results["configs"]["write"]["filter_list"] == [{"name": "none"}, {"name": "strict"}]
     assert results["n-samples"]["write"] == {"original": 4, "effective": 4}
+
+
+def test_our_own_reader_reads_it(tmp_path: Path) -> None:
+    """Exported and imported again: the same values, answers and log-likelihoods, and a failed item without a value."""
+    bench, _ = saved_run(tmp_path / "results")
+    export("r1", bench.store.root, task=None, form="lm-eval", out=tmp_path / "out")
+    for variant in ("fp32", "q4"):
+        side = read(tmp_path / "out" / variant)
+        for task in ("pick", "write"):
+            records = list(bench.store.items(bench.key(variant, task)))
+            for metric in side.tasks[task].metrics:
+                assert metric.higher_is_better == (metric.name != "edits")
+            groups = [
+                list(group) for _, group in groupby(side.tasks[task].items(Selection()), key=lambda item: item.id)
+            ]
+            for group, record in zip(groups, records, strict=True):
+                for name, value in group[0].values.items():
+                    expected = record.metrics[name]
+                    assert isinstance(value, NoValue) if isinstance(expected, Failed) else value == expected.value
+                texts = [item.answer.text for item in group if item.answer is not None]
+                assert texts == [answer.text for answer in record.answers]
+                likelihoods = [option.log_likelihood for option in group[0].options]
+                assert likelihoods == [option.log_likelihood for option in record.options]
 
 
 def test_two_variants_can_be_joined(tmp_path: Path) -> None:
