@@ -50,7 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "worker": {"engines", "methods", "checkpoints"},
     "planning": {"datafiles", "suite", "metrics", "records", "checkpoints"},
     "imports": {"records", "suite", "metrics"},
-    "exports": {"records"},
+    "exports": {"records", "metrics"},
     "quantization": {"planning", "datafiles", "methods", "suite", "records"},
     "comparison": {"samples", "records", "stats", "suite", "metrics"},
     "runner": {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -85,6 +85,8 @@ def _pairs(store: Store, task: str, key: str, metrics: Sequence[str], whole: Pla
     places = whole.items.places_of(again.items)
     if first.misfit is not None or (places < 0).any():
         raise RecordError(f"{task}: the baseline's second pass does not fit its first; run again with --fresh")
+    if whole.words is not None:
+        again = replace(again, words=whole.words[places])
     part = Side(answers=first.answers, order=first.order[places], misfit=None)
     try:
         return pair_items(task, again, part, align(again, store.columns(key, metrics)), names=("first", "second"))

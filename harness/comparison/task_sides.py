@@ -90,7 +90,8 @@ class Items:
 
     def plan(self, task: str) -> PlanColumns:
         if task not in self._plans:
-            self._plans[task] = self.store.plan_columns(self.run.tasks[task].plan)
+            facts = self.run.tasks[task]
+            self._plans[task] = self.store.plan_columns(facts.plan, facts.words)
         return self._plans[task]
 
     def reader(self, task: str, keys: tuple[str, str], pairs: Pairs) -> Reader:

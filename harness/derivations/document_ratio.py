@@ -1,4 +1,4 @@
-"""Perplexity, bits per byte and means per token: the ratio estimator over documents."""
+"""Perplexities, bits per byte and means per token: the ratio estimator over documents."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ TOKENS = "scored tokens"
 
 def increase(documents: DocumentPairs, metric: str, found: Level, *, alpha: float) -> Derivation:
     """Candidate over baseline, minus one."""
-    left, right = documents.baseline_nll, documents.candidate_nll
-    if computed(metric).exponential:
+    left, right, way = documents.baseline_nll, documents.candidate_nll, computed(metric)
+    if way.exponential:
         says = "candidate's NLL − baseline's, nats"
-        sheet, mean = _ratio(right - left, documents.tokens, says, TOKENS, alpha)
-        return _in_terms_of(sheet, mean, found, "e^({x}) − 1", "extra nats per token")
+        sheet, mean = _ratio(right - left, documents.weights(way), says, way.weights, alpha)
+        return _in_terms_of(sheet, mean, found, "e^({x}) − 1", f"extra {way.gain_unit}")
     sheet, mean = _ratio(right, left, "the candidate's NLL, nats", "the baseline's NLL", alpha)
     return _in_terms_of(sheet, mean, found, "{x} − 1", "ratio of the two")
 
 
 def likelihood(documents: DocumentPairs, metric: str, found: Level, *, alpha: float) -> Derivation:
-    """The candidate's own perplexity or bits per byte."""
+    """The candidate's own level."""
     way, nll = computed(metric), documents.candidate_nll
     sheet, mean = _ratio(nll, documents.weights(way), "the candidate's NLL, nats", way.weights, alpha)
-    return _in_terms_of(sheet, mean, found, "e^({x})" if way.exponential else "{x}", "nats per token")
+    return _in_terms_of(sheet, mean, found, "e^({x})" if way.exponential else "{x}", way.gain_unit)
 
 
 def mean_divergence(

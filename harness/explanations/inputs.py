@@ -16,7 +16,7 @@ from harness.explanations.evidence import Basis
 from harness.explanations.shapes import FlipBeside, Place, Table
 from harness.forms.sequential import units_of
 from harness.forms.weighted import weighted_of
-from harness.metrics.row import DocumentFigure, FromAnswers, StoredBytes, TimedFigure
+from harness.metrics.row import DocumentFigure, FromAnswers, Likelihood, StoredBytes, TimedFigure
 from harness.metrics.table import METRICS, is_derived, lookup
 from harness.records.columns import Floats
 from harness.records.evaluation_manifest import TokenText
@@ -278,8 +278,12 @@ def places_of(basis: Basis, run: RunManifest) -> tuple[Place, ...]:
     if isinstance(sample, StoppedPart):
         first = f" of the first {sample.stop.chunks} lines, in the order asked"
         found[-1] = replace(found[-1], field=field + first)
+    facts = run.tasks[finding.task]
     plan = "item, bytes, slices" if by_document else "slices, cluster, expected, too_long"
-    return (*found, Place(what="plan", path=f"plans/{run.tasks[finding.task].plan}.jsonl", field=plan), verdict)
+    found.append(Place(what="plan", path=f"plans/{facts.plan}.jsonl", field=plan))
+    if facts.words is not None and isinstance(computed, Likelihood) and computed.per == "word":
+        found.append(Place(what="words", path=f"plans/{facts.words}.words.json", field="words, in the plan's order"))
+    return (*found, verdict)
 
 
 def _measured(basis: Basis, run: RunManifest) -> Place:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from harness.exports.new_folder import new_folder
 from harness.exports.variant_answers import VariantAnswers, answers_of, variants_of
+from harness.metrics.table import counting, likelihood
 from harness.notation import count
 from harness.records.items import ItemRecord, PlannedItem, Scored
 from harness.records.run_manifest import RunManifest, TaskRun, VariantRun
@@ -31,7 +32,7 @@ Line = dict[str, object]
 """One line of a samples file."""
 NO_FILTER = "none"
 """lm-eval's name for scoring an answer as it is."""
-OF_DOCUMENTS = ("byte_perplexity", "bits_per_byte")
+OF_DOCUMENTS = counting("byte")
 """lm-eval's measures of a document, each stored as [log-likelihood, bytes]."""
 
 
@@ -202,7 +203,7 @@ def _aggregate(name: str, values: Sequence[Value]) -> tuple[float, str | float]:
     if pairs:
         size = math.fsum(pair[1] for pair in pairs)
         mean = math.fsum(pair[0] for pair in pairs) / size if size else math.nan
-        return (math.exp(-mean) if name == "byte_perplexity" else -mean / math.log(2)), "N/A"
+        return (math.exp(-mean) if likelihood(name).exponential else -mean / math.log(2)), "N/A"
     plain = [each for each in values if isinstance(each, float)]
     mean = math.fsum(plain) / len(plain) if plain else math.nan
     if len(plain) < 2 or math.isnan(mean):
@@ -273,7 +274,7 @@ def _config(written: _Written) -> dict[str, object]:
 
 
 def _aggregation(name: str) -> str:
-    return "weighted_perplexity" if name == "byte_perplexity" else "bits_per_byte"
+    return "weighted_perplexity" if likelihood(name).exponential else name  # as lm-eval calls its aggregations
 
 
 def _directions(task: TaskRun) -> dict[str, bool]:

@@ -17,7 +17,7 @@ from harness.forms.base import BASELINE, Judgement, Reason, Recount, Terms
 from harness.forms.sequential import derive_stopped, judge_stopped, stopped_at, undecided_at
 from harness.gates.base_model import unsound
 from harness.gates.nothing_to_lose import held_to_floor, whole_held_to_floor
-from harness.metrics.row import Kind
+from harness.metrics.row import Kind, Likelihood
 from harness.metrics.table import lookup
 from harness.notation import listed
 from harness.records.columns import Indices
@@ -144,7 +144,8 @@ def _beside_base(gate: Gate, paired: Paired, candidate: CandidateComparison | No
     elif three_way is None and task in paired.base_unavailable:
         problem = Judgement.invalid(paired.base_unavailable[task])
     if problem is not None or three_way is None:
-        problem = problem or Judgement.none(f"{task} was not measured on the base model")
+        unmeasured = Judgement.none(f"{task} was not measured on the base model")
+        problem = problem or _uncounted(gate, paired.documents.get(task)) or unmeasured
         return (Evidence(sample=problem, slice=_named(gate)),)
 
     def evidence(name: str | None) -> Evidence:
@@ -269,7 +270,7 @@ def _mean_over_tasks(gate: Gate, paired: Paired, candidate: CandidateComparison 
 
 
 def _documents(gate: Gate, documents: DocumentPairs, kind: Kind, against: str) -> Evidence:
-    """Perplexity, bits per byte and divergence."""
+    """Perplexities, bits per byte and divergence."""
     found: Sample | Judgement = DocumentSample(metric=gate.metric, kind=kind, documents=documents)
     if documents.baseline_failed:
         found = Judgement.invalid(f"{against} gave no finite likelihood to {listed(documents.baseline_failed)}")
@@ -277,6 +278,8 @@ def _documents(gate: Gate, documents: DocumentPairs, kind: Kind, against: str) -
         found = Judgement.fail(f"gave no finite likelihood to {listed(documents.failed)}")
     elif not documents.count:
         found = Judgement.none("no document could be scored")
+    elif (unknown := _uncounted(gate, documents)) is not None:
+        found = unknown
     elif kind == "divergence" and documents.divergence is None:
         found = Judgement.none(
             "no divergence was measured (perplexity.divergence is false, by document slice, or an engine that shows no "
@@ -288,6 +291,17 @@ def _documents(gate: Gate, documents: DocumentPairs, kind: Kind, against: str) -
             "suite again, which computes them again as long as a gate asks for it"
         )
     return Evidence(sample=found)
+
+
+def _uncounted(gate: Gate, documents: DocumentPairs | None) -> Judgement | None:
+    """Why a metric of likelihoods has no value here; None where it has one, and for another metric."""
+    row = lookup(gate.metric)
+    if documents is None or row is None or not isinstance(row.computed, Likelihood) or row in documents.likelihoods:
+        return None
+    return Judgement.none(
+        f"{gate.metric} needs the number of {row.computed.per}s of every document, which this run did not store. If an "
+        "earlier version made the run, run the suite again: it counts them and takes every stored answer as it is"
+    )
 
 
 def _named(gate: Gate) -> str | None:

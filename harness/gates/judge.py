@@ -28,7 +28,7 @@ from harness.gates.sentences import IMPORTED_METHOD, METHOD, candidate_sentence,
 from harness.gates.stopped_tasks import without_interval
 from harness.gates.validity_checks import baseline_checks, candidate_checks
 from harness.gates.waived import day_of, excused, uses
-from harness.metrics.table import lookup, of_kind
+from harness.metrics.table import lookup
 from harness.records.decisions import blocking, broken, counted, decide, decide_run, worst
 from harness.records.findings import Check, Finding
 from harness.records.measures import DriftStep, Measure, Noise
@@ -252,7 +252,7 @@ def _levels(paired: Paired, *, alpha: float) -> dict[str, float]:
     levels |= {f"{task}/{name}": each.items.level() for (task, name), each in paired.wholes.items() if each.listed}
     for task, documents in paired.documents.items():
         if documents.count:
-            for row in of_kind("perplexity"):
+            for row in documents.likelihoods:
                 level = likelihood_level(documents.baseline_nll, documents, row.name, alpha=alpha)
                 levels[f"{task}/{row.name}"] = level.value
     return levels

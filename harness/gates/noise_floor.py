@@ -68,7 +68,7 @@ def _items(metric: PairedMetric, alpha: float) -> NoiseMeasure:
 def _documents(documents: DocumentPairs, alpha: float) -> Iterator[NoiseMeasure]:
     if not documents.count:
         return
-    for row in of_kind("perplexity", "divergence"):
+    for row in (*documents.likelihoods, *of_kind("divergence")):
         if row.kind == "perplexity":
             value = abs(increase_of(documents, row.name, alpha=alpha).value)
         elif documents.divergence is not None and documents.divergence.has(row.name):

@@ -14,7 +14,7 @@ from harness.comparison.task_sides import Paired
 from harness.forms import FORMS
 from harness.forms.base import Judgement
 from harness.metrics.row import StoredBytes
-from harness.metrics.table import computed_by, is_derived, lookup, of_kind
+from harness.metrics.table import computed_by, is_derived, lookup
 from harness.notation import number, percent, points
 from harness.records.findings import Finding
 from harness.records.measures import CumulativeDrift, DriftStep
@@ -205,7 +205,7 @@ def _estimates(paired: Paired, *, alpha: float) -> dict[Key, Estimate]:
     }
     for task, documents in paired.documents.items():
         if documents.count:
-            for row in of_kind("perplexity"):
+            for row in documents.likelihoods:
                 found[task, row.name] = _of_documents(documents, row.name, alpha=alpha)
     return found
 

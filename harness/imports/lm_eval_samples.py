@@ -27,7 +27,7 @@ from harness.imports.shape import (
     TaskKind,
     UnreadableError,
 )
-from harness.metrics.table import of_kind
+from harness.metrics.table import counting, of_kind
 
 KINDS: Mapping[str, TaskKind] = {
     "multiple_choice": "choice",
@@ -38,9 +38,7 @@ KINDS: Mapping[str, TaskKind] = {
 """lm-eval's output types."""
 PLAIN = "none"
 """The filter that changes nothing; metrics under it go by their own name."""
-NOT_MEANS = frozenset(
-    ("word_perplexity", "byte_perplexity", "f1", "brier_score", *(row.name for row in of_kind("corpus", "perplexity")))
-)
+NOT_MEANS = frozenset(("f1", "brier_score", *(row.name for row in of_kind("corpus", "perplexity"))))
 """lm-eval's metrics whose aggregation is not the mean, where a task names none (lm_eval/api/metrics.py)."""
 CLOSE = 1e-6
 """Relative distance of a reported mean from the mean of the lines."""
@@ -235,7 +233,7 @@ class _Reader:
                 options=options,
                 answer=answer,
                 document=_document(line) if self._documents else None,
-                bytes=_counted(line, "byte_perplexity", "bits_per_byte") if self._documents else 0,
+                bytes=_counted(line, *counting("byte")) if self._documents else 0,
                 values=values,
                 cluster=None if selection.cluster_by is None else _field(line, doc, selection.cluster_by),
                 slices={name: _field(line, doc, name) for name in selection.slice_by},

@@ -14,6 +14,22 @@ LIKELIHOODS = (
         headline=Headline(title="PPL", rank=2),
     ),
     Metric(
+        name="word_perplexity",
+        kind="perplexity",
+        unit="",
+        description="exp of the negative log-likelihood per word, as lm-eval counts words",
+        computed=Likelihood(per="word", exponential=True, gain_unit="nats per word"),
+        restates=True,
+    ),
+    Metric(
+        name="byte_perplexity",
+        kind="perplexity",
+        unit="",
+        description="exp of the negative log-likelihood per byte of text",
+        computed=Likelihood(per="byte", exponential=True, gain_unit="nats per byte"),
+        restates=True,
+    ),
+    Metric(
         name="bits_per_byte",
         kind="perplexity",
         unit="bits",

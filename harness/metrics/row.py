@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+Unit = Literal["token", "byte", "word"]
+"""What a document's likelihood is divided by."""
 Kind = Literal["binary", "graded", "corpus", "perplexity", "divergence", "speed", "memory"]
 """What a metric's values are, which decides the gates that fit and the statistics behind them."""
 TokenValues = Literal["kl_values", "delta_p_values"]
@@ -97,7 +99,7 @@ class OverAnswers:
 class Likelihood:
     """From the summed negative log-likelihoods of documents, in nats."""
 
-    per: Literal["token", "byte"]
+    per: Unit
     exponential: bool
     """e to the mean; otherwise the mean itself, in bits."""
     gain_unit: str
@@ -106,7 +108,8 @@ class Likelihood:
     @property
     def weights(self) -> str:
         """What a sum is divided by, in words."""
-        return "scored tokens" if self.per == "token" else "UTF-8 bytes · ln 2"
+        counted = {"token": "scored tokens", "byte": "UTF-8 bytes", "word": "words"}[self.per]
+        return counted if self.exponential else f"{counted} · ln 2"
 
     @property
     def stored(self) -> str:

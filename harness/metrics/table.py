@@ -13,7 +13,7 @@ from harness.metrics.divergence import DIVERGENCES, LIKELIHOODS
 from harness.metrics.memory import MEMORY
 from harness.metrics.overlap import OVERLAP
 from harness.metrics.repeats import over_answers
-from harness.metrics.row import Computation, FromAnswers, Kind, Likelihood, Metric, OptionScore
+from harness.metrics.row import Computation, FromAnswers, Kind, Likelihood, Metric, OptionScore, Unit
 from harness.metrics.schemas import JSON_SCHEMA
 from harness.metrics.timing import SPEED
 
@@ -72,6 +72,11 @@ def is_derived(name: str) -> bool:
     """Whether a metric of this name follows from stored answers."""
     row = lookup(name)
     return row is not None and isinstance(row.computed, FromAnswers)
+
+
+def counting(per: Unit) -> tuple[str, ...]:
+    """The metrics that divide a document's likelihood by these; lm-eval's of the same names do, too."""
+    return tuple(name for name, way in computed_by(Likelihood).items() if way.per == per)
 
 
 @contextmanager

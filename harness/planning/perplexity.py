@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -39,6 +40,13 @@ class Document:
     place: str
     bytes: int
     """What bits per byte counts: of this text, or what the task's own code counts."""
+    words: int
+    """The same of words."""
+
+
+def count_words(text: str) -> int:
+    """As lm-eval counts: the parts between runs of whitespace, an empty one at either end included."""
+    return len(re.split(r"\s+", text))
 
 
 def plan_perplexity(given: TaskInput) -> TaskPlan:
@@ -61,7 +69,9 @@ def plan_perplexity(given: TaskInput) -> TaskPlan:
         if not isinstance(text, str) or not text.strip():
             raise problem(row.place, f"{key}.field", f"expected a string in {spec.field!r}, got {text!r:.60}")
         size = len(text.encode())
-        documents.append(Document(item=item, text=text, fields=row.fields, place=row.place, bytes=size))
+        documents.append(
+            Document(item=item, text=text, fields=row.fields, place=row.place, bytes=size, words=count_words(text))
+        )
     plan = plan_documents(
         given,
         documents,
@@ -80,7 +90,7 @@ def plan_documents(
 ) -> TaskPlan:
     """Documents in windows, each token of them scored once."""
     tokenizer = given.tokenizer
-    items, requests, texts = [], [], []
+    items, requests, texts, words = [], [], [], []
     labels = labels_of(given.name, given.task, [each.fields for each in documents], [each.place for each in documents])
     for index, position in enumerate(sample(len(documents), given.limit, given.loaded.suite.seed, given.name)):
         document = documents[position]
@@ -89,6 +99,7 @@ def plan_documents(
             raise problem(document.place, f"tasks.{given.name}", "the text has no tokens")
         asked = tuple(windows(encoded, tokenizer.prefix_token, window=window, stride=stride))
         requests.append(asked)
+        words.append(document.words)
         texts.append(Encoded(item=document.item, text=document.text, ids=encoded, add_special_tokens=False))
         items.append(_item(labels, position, document, index, asked, len(encoded)))
 
@@ -108,6 +119,7 @@ def plan_documents(
         source=f"{source}, window {window}, stride {stride}, from {tokenizer.prefix_text!r}",
         settings=json.dumps(settings, sort_keys=True),
         divergence=divergence,
+        words=tuple(words),
         notes=labels.notes,
         said=(f"{len(items):,} of {len(documents):,} items are asked",) if len(items) < len(documents) else (),
         batching=BATCHING_WHOLE,

@@ -53,6 +53,8 @@ class TaskPlan:
     settings: str
     """Everything besides the token ids that determines a score, as canonical JSON."""
     divergence: bool = False
+    words: tuple[int, ...] = ()
+    """Of each document; empty for items. They determine no answer, so they are no part of the plan's hash."""
     data_file: str | None = None
     data_hash: str | None = None
     notes: tuple[str, ...] = ()

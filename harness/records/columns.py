@@ -134,6 +134,8 @@ class PlanColumns:
     """[n]; False for an item too long for the model's context."""
     bytes: Floats
     """UTF-8 bytes of the scored text, [n]."""
+    words: Floats | None = None
+    """Words of the scored text, [n]; None where they were not counted."""
     slices: Mapping[str, Labels]
     """By field, in the items' own order of fields."""
     clusters: Indices

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from harness.records.model import Model
+from harness.records.model import SCHEMA, Model
 
 
 class Scored(Model):
@@ -57,6 +57,13 @@ class PlannedItem(Model):
     """UTF-8 bytes of the scored text (perplexity)."""
     too_long: str | None = None
     """Why the item does not fit the model's context, if it does not."""
+
+
+class WordCounts(Model):
+    """How many words each document of a plan has, in the plan's order; as lm-eval or the task's own code counts."""
+
+    schema_version: int = SCHEMA
+    words: tuple[int, ...]
 
 
 class OptionAnswer(Model):

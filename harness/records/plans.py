@@ -8,17 +8,19 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 from pydantic import ValidationError
 
 from harness.errors import RecordError, unwritable
-from harness.records.columns import PlanColumns
+from harness.records.columns import Floats, PlanColumns
 from harness.records.files import unreadable, write_atomically
-from harness.records.items import PlannedItem
+from harness.records.items import PlannedItem, WordCounts
 from harness.records.parse import read_plan
 from harness.records.seal import Folder, lines_with_checksum, open_lines, room_for_checksum, seal_lines
 
@@ -73,10 +75,34 @@ class Plans(Folder):
             for line in lines:
                 yield PlannedItem.model_validate_json(line)
 
-    def plan_columns(self, plan_hash: str) -> PlanColumns:
-        """The numbers of a plan's items. Raises `RecordError` as `plan`."""
+    def plan_columns(self, plan_hash: str, words: str | None = None) -> PlanColumns:
+        """The numbers of a plan's items. `words`: the key of what `save_words` stored of them. Raises `RecordError` as
+        `plan`."""
         with self._plan_lines(plan_hash) as lines:
-            return read_plan(lines)
+            columns = read_plan(lines)
+        return columns if words is None else replace(columns, words=self._words(words, len(columns.items)))
+
+    def save_words(self, words: Sequence[int]) -> str:
+        """Store the words of a plan's documents, in its order; returns their key. They are no part of the plan: they
+        determine no answer, and plans from before they were counted stay as they are."""
+        counts = WordCounts(words=tuple(words))
+        key = hashlib.sha256(counts.model_dump_json().encode()).hexdigest()
+        try:
+            if self.load(_words_address(key), WordCounts) is not None:
+                return key
+        except RecordError:  # damaged: the counts are what was stored
+            pass
+        self.save(_words_address(key), counts)
+        return key
+
+    def _words(self, key: str, items: int) -> Floats:
+        path = self.root / _words_address(key)
+        counts = self.load(_words_address(key), WordCounts)
+        if counts is None:
+            raise RecordError(f"{path}: no such file, and a run refers to it; run the suite again")
+        if len(counts.words) != items:
+            raise RecordError(f"{path}: counts the words of {len(counts.words)} documents, the plan has {items}")
+        return np.asarray(counts.words, dtype=np.float64)
 
     def planned(self, plan_hash: str, offsets: Iterable[int]) -> list[PlannedItem]:
         """The items of a plan whose lines begin at these bytes. Raises `RecordError` as `plan`."""
@@ -114,3 +140,7 @@ class Plans(Folder):
 
 def _address(plan_hash: str) -> str:
     return f"plans/{plan_hash}.jsonl"
+
+
+def _words_address(key: str) -> str:
+    return f"plans/{key}.words.json"

@@ -154,6 +154,8 @@ class TaskRun(Model):
     """The plan's notes on prompts and metrics, for people."""
     leak: Leak | None = None
     """References in their own prompts, where the suite does not say that they belong there."""
+    words: Annotated[Key | None, Field(exclude_if=lambda words: words is None)] = None
+    """Key of the words of its documents; None for items, and for a run from before they were counted."""
 
 
 class RunManifest(Model):

@@ -12,6 +12,7 @@ interprets a record. Layout below the results folder:
     evaluations/KEY/memory.json      the largest batch that memory allowed, where it ran out
     evaluations/KEY/stopped.json     where an early stop left it; it is not complete
     plans/HASH.jsonl                 items of a task as planned
+    plans/KEY.words.json             how many words each document of a plan has
     speed/KEY.json                   timed pairs and memory
     attempts/KEY.json                whose attempt at an evaluation or a timing is the newest (--fresh)
     SUITE/runs/RUN/run.json          one run, pointing at evaluations

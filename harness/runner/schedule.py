@@ -259,7 +259,7 @@ class _Run:
             baseline=self.setting.baseline.name,
             variants=runs,
             base=base,
-            tasks={plan.name: _task_run(self.loaded.suite, plan) for plan in self.setting.plans},
+            tasks={plan.name: _task_run(self.loaded.suite, plan, self.setting.store) for plan in self.setting.plans},
             host=self.setting.host,
             quantgate=version("quantgate"),
             started_at=self.started.isoformat(timespec="seconds"),
@@ -274,7 +274,7 @@ class _Run:
         return manifest
 
 
-def _task_run(suite: Suite, plan: TaskPlan) -> TaskRun:
+def _task_run(suite: Suite, plan: TaskPlan, store: Store) -> TaskRun:
     return TaskRun(
         task=plan.name,
         plan=plan.hash,
@@ -291,4 +291,5 @@ def _task_run(suite: Suite, plan: TaskPlan) -> TaskRun:
         data_hash=plan.data_hash,
         notes=plan.notes,
         leak=plan.leak,
+        words=store.save_words(plan.words) if plan.words else None,
     )

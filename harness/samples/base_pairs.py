@@ -27,7 +27,7 @@ class ThreeWay:
     """One metric of three models over n items in plan order.
 
     `perplexity`: `base`, `fine_tuned` and `candidate` are negative log-likelihoods in nats summed over a document,
-    [documents], and `weights` its tokens (perplexity) or its bytes times ln 2 (bits per byte).
+    [documents], and `weights` what it counts: tokens, words, bytes, or bytes times ln 2 (bits per byte).
     """
 
     task: str
@@ -99,7 +99,7 @@ def metric_three_way(paired: PairedMetric, pairs: Pairs, base: Answers) -> Three
 
 
 def document_three_ways(task: str, pairs: Pairs, base: Answers) -> tuple[ThreeWay, ...]:
-    """Every metric of likelihoods. `base` as in `metric_three_way`."""
+    """Every metric of likelihoods whose weights are known. `base` as in `metric_three_way`."""
     found = np.asarray(
         [
             [math.nan if each is None or each.nll is None else each.nll for each in documents]
@@ -111,7 +111,8 @@ def document_three_ways(task: str, pairs: Pairs, base: Answers) -> tuple[ThreeWa
     low, middle, high = found[:, usable]
     places = pairs.places[usable]
     tokens = [0.0 if each is None else float(each.tokens) for each in pairs.baseline.documents[usable]]
-    sizes = np.asarray(tokens, dtype=np.float64), pairs.plan.bytes[places]
+    words = None if pairs.plan.words is None else pairs.plan.words[places]
+    sizes = np.asarray(tokens, dtype=np.float64), pairs.plan.bytes[places], words
     whole = ThreeWay(
         task=task,
         metric="",
@@ -125,8 +126,9 @@ def document_three_ways(task: str, pairs: Pairs, base: Answers) -> tuple[ThreeWa
         failed=tuple(pairs.name(pair) for pair in np.flatnonzero(~known).tolist()),
         candidate_failed=tuple(pairs.name(pair) for pair in np.flatnonzero(known & ~usable).tolist()),
     )
+    counted = {name: per_unit(way, *sizes) for name, way in computed_by(Likelihood).items()}
     return tuple(
-        replace(whole, metric=name, weights=per_unit(way, *sizes)) for name, way in computed_by(Likelihood).items()
+        replace(whole, metric=name, weights=weights) for name, weights in counted.items() if weights is not None
     )
 
 

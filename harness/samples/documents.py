@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.metrics.row import Likelihood, TokenFigure, TokenMean, TokenValues
-from harness.metrics.table import METRICS, computed_by
+from harness.metrics.row import Likelihood, Metric, TokenFigure, TokenMean, TokenValues
+from harness.metrics.table import METRICS, computed_by, likelihood, of_kind
 from harness.records.columns import Floats, Indices
 from harness.records.items import DocumentScore
 from harness.records.measures import DivergentTokens, Histogram
@@ -62,6 +62,8 @@ class DocumentPairs:
     candidate_nll: Floats
     tokens: Floats
     bytes: Floats
+    words: Floats | None = None
+    """None where the run did not count them."""
     slices: Mapping[str, Indices]
     """`field=value` to the documents in it."""
     divergence: Divergence | None
@@ -79,14 +81,29 @@ class DocumentPairs:
         """Documents in the arrays."""
         return self.tokens.size
 
-    def weights(self, likelihood: Likelihood) -> Floats:
-        """The weights of a likelihood, [G]: tokens, or bytes in bits."""
-        return per_unit(likelihood, self.tokens, self.bytes)
+    @property
+    def likelihoods(self) -> tuple[Metric, ...]:
+        """The metrics of likelihoods whose weights are known."""
+        return tuple(row for row in of_kind("perplexity") if self._weights(likelihood(row.name)) is not None)
+
+    def weights(self, way: Likelihood) -> Floats:
+        """The weights of a likelihood, [G]. Raises ValueError where the run did not count them."""
+        found = self._weights(way)
+        if found is None:
+            raise ValueError(f"{self.task}: no {way.weights} were counted")
+        return found
+
+    def _weights(self, way: Likelihood) -> Floats | None:
+        return per_unit(way, self.tokens, self.bytes, self.words)
 
 
-def per_unit(likelihood: Likelihood, tokens: Floats, sizes: Floats) -> Floats:
-    """Tokens, or bytes times ln 2, which turns nats into bits."""
-    return tokens if likelihood.per == "token" else sizes * math.log(2)
+def per_unit(way: Likelihood, tokens: Floats, sizes: Floats, words: Floats | None) -> Floats | None:
+    """What each document counts: its tokens, bytes or words, times ln 2 where nats become bits. None where they
+    were not counted of every document."""
+    counted = {"token": tokens, "byte": sizes, "word": words}[way.per]
+    if counted is None or not (counted > 0).all():
+        return None
+    return counted if way.exponential else counted * math.log(2)
 
 
 def document_pairs(task: str, pairs: Pairs) -> DocumentPairs:
@@ -117,6 +134,7 @@ def document_pairs(task: str, pairs: Pairs) -> DocumentPairs:
         candidate_nll=np.asarray([right.nll for right in rights], dtype=np.float64),
         tokens=np.asarray([left.tokens for left in lefts], dtype=np.float64),
         bytes=pairs.plan.bytes[places],
+        words=None if pairs.plan.words is None else pairs.plan.words[places],
         slices={name: place[members][place[members] >= 0] for name, members in pairs.slices.items()},
         divergence=divergence,
         divergent=None

@@ -149,9 +149,10 @@ def _empty(metric: PairedMetric, unit: str) -> Measure:
 
 
 def increase_of(documents: DocumentPairs, metric: str, *, alpha: float) -> Level:
-    """Relative increase of perplexity or bits per byte, candidate over baseline, minus one."""
+    """Relative increase of a perplexity or of bits per byte, candidate over baseline, minus one."""
     if likelihood(metric).exponential:
-        ratio = perplexity_ratio(documents.candidate_nll - documents.baseline_nll, documents.tokens, alpha=alpha)
+        weights = documents.weights(likelihood(metric))
+        ratio = perplexity_ratio(documents.candidate_nll - documents.baseline_nll, weights, alpha=alpha)
         return Level(
             value=ratio.ratio - 1,
             lower=ratio.lower - 1,
@@ -174,7 +175,7 @@ def increase_of(documents: DocumentPairs, metric: str, *, alpha: float) -> Level
 
 
 def likelihood_level(nll: Floats, documents: DocumentPairs, metric: str, *, alpha: float) -> Level:
-    """Perplexity or bits per byte of one side, with a document-clustered interval."""
+    """A perplexity or bits per byte of one side, with a document-clustered interval."""
     way = likelihood(metric)
     mean = document_mean(nll, documents.weights(way), alpha=alpha)
     shape, back = (_exp, _log) if way.exponential else (float, float)
@@ -271,7 +272,7 @@ def document_measures(documents: DocumentPairs, *, alpha: float) -> tuple[Measur
         return ()
     few = "under 20 documents: the interval is unreliable"
     measures = []
-    for row in of_kind("perplexity"):
+    for row in documents.likelihoods:
         increase = increase_of(documents, row.name, alpha=alpha)
         measures.append(
             Measure(
@@ -323,6 +324,7 @@ def only_documents(documents: DocumentPairs, name: str) -> DocumentPairs:
         candidate_nll=documents.candidate_nll[inside],
         tokens=documents.tokens[inside],
         bytes=documents.bytes[inside],
+        words=None if documents.words is None else documents.words[inside],
         slices={},
         divergence=None,
         failed=documents.slice_failed.get(name, ()),

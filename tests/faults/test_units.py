@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import harness
-from harness.planning.lm_eval.rolling_documents import BYTE_METRICS, PROBE, task_bytes
+from harness.planning.lm_eval.rolling_documents import PROBE, counted
 from harness.records.store import Store
 from tests.faults.test_prompts import byte_tokenizer
 
@@ -50,7 +50,7 @@ def tiny_model(folder: Path) -> None:
     transformers.LlamaForCausalLM(config).save_pretrained(folder)
 
 
-def lm_evals_value(folder: Path, model: Path) -> float:
+def lm_evals_values(folder: Path, model: Path) -> dict[str, float]:
     import lm_eval
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
@@ -58,12 +58,14 @@ def lm_evals_value(folder: Path, model: Path) -> float:
     manager = TaskManager(include_path=str(folder), include_defaults=False)
     lm = HFLM(pretrained=str(model), dtype="float32", device="cpu", batch_size=1)
     found: Any = lm_eval.simple_evaluate(model=lm, tasks=["roll"], task_manager=manager, bootstrap_iters=0)
-    return float(found["results"]["roll"]["bits_per_byte,none"])
+    reported = found["results"]["roll"]
+    return {name: float(reported[f"{name},none"]) for name in ("word_perplexity", "byte_perplexity", "bits_per_byte")}
 
 
 @pytest.mark.fault("T15", "a rolling task that detokenises its text and counts the bytes of the original page")
-def test_bits_per_byte_are_lm_evals(tmp_path: Path) -> None:
-    """The likelihood of the windows over the bytes that the task's own `process_results` counts, as lm-eval reports."""
+def test_levels_of_documents_are_lm_evals(tmp_path: Path) -> None:
+    """The likelihood of the windows over the bytes and words that the task's own `process_results` counts, as lm-eval
+    reports."""
     tasks, model = tmp_path / "tasks", tmp_path / "model"
     tasks.mkdir()
     tiny_model(model)
@@ -83,9 +85,13 @@ def test_bits_per_byte_are_lm_evals(tmp_path: Path) -> None:
     nll = [item.document.nll for item in store.items(run.manifest.variants["fp32"].evaluations["t"]) if item.document]
     size = sum(item.bytes for item in store.plan(run.manifest.tasks["t"].plan))
     assert size == sum(len(page.encode()) for page in PAGES)
+    theirs = lm_evals_values(tasks, model)
     assert math.fsum(each or math.nan for each in nll) / size / math.log(2) == pytest.approx(
-        lm_evals_value(tasks, model), abs=1e-4
+        theirs["bits_per_byte"], abs=1e-4
     )
+    verdict = run.verdict
+    for name, value in theirs.items():
+        assert verdict.baseline_measures[f"t/{name}"] == pytest.approx(value, rel=1e-4), name
 
 
 @pytest.mark.fault("T29", "documents of one token, an emoji, two characters of three bytes")
@@ -93,7 +99,8 @@ def test_bits_per_byte_are_lm_evals(tmp_path: Path) -> None:
 def test_bytes_without_a_tasks_own_count_are_the_texts(text: str) -> None:
     """UTF-8 of the text, whatever else the task reports; a pair that is not the likelihood's is no count."""
     own = len(text.encode())
-    assert task_bytes({}, own) == own
-    assert task_bytes({BYTE_METRICS[0]: 0.5, "word_perplexity": (PROBE, 3)}, own) == own
-    assert task_bytes({BYTE_METRICS[0]: (PROBE * 2, 9)}, own) == own
-    assert task_bytes({BYTE_METRICS[1]: (PROBE, 9)}, own) == 9
+    assert counted({}, "byte", own) == own
+    assert counted({"bits_per_byte": 0.5, "word_perplexity": (PROBE, 3)}, "byte", own) == own
+    assert counted({"bits_per_byte": (PROBE * 2, 9)}, "byte", own) == own
+    assert counted({"byte_perplexity": (PROBE, 9)}, "byte", own) == 9
+    assert counted({"word_perplexity": (PROBE, 3)}, "word", own) == 3

@@ -48,6 +48,7 @@ def documents(baseline: Any, candidate: Any, *, divergence: float | None = 0.0, 
         candidate_nll=right,
         tokens=np.full(count, 100.0),
         bytes=np.full(count, 400.0),
+        words=np.full(count, named["words"]) if "words" in named else None,
         slices={},
         divergence=None
         if divergence is None or not count

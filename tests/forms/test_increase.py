@@ -25,6 +25,16 @@ def test_perplexity() -> None:
     assert str(found.reason).endswith("over 40 documents; limit 2.00 %")
 
 
+@pytest.mark.parametrize(("metric", "counted"), [("byte_perplexity", 400.0), ("word_perplexity", 80.0)])
+def test_per_byte_and_per_word(metric: str, counted: float) -> None:
+    """The same over what the metric counts."""
+    found = judged({"metric": metric, "max_increase": 0.03}, documents(NLL, NLL + RISE, words=80.0))
+    expected = perplexity_ratio(RISE, np.full(40, counted))
+    assert found.estimate is not None
+    assert (found.estimate.value, found.estimate.upper) == (expected.ratio - 1, expected.upper - 1)
+    assert found.decision == "PASS"
+
+
 def test_few_documents() -> None:
     """Under 20 nothing is decided, and the reason says how many are there."""
     found = judged(TWO, documents(NLL[:19], NLL[:19]))

@@ -252,10 +252,11 @@ def documents_bench(root: Path, count: int, *, candidate_nll: float | None = 209
 
 
 def test_perplexity_goes_by_the_likelihood(tmp_path: Path) -> None:
-    """(NLL_base - NLL_cand) / (NLL_base - NLL_ft), for perplexity and bits per byte alike; levels are the metric's."""
+    """(NLL_base - NLL_cand) / (NLL_base - NLL_ft), per token and per byte alike; levels are the metric's."""
     found = candidate(documents_bench(tmp_path, 30), PPL, base_of("w"))
-    assert (found.decision, [row.metric for row in found.retained]) == ("PASS", ["perplexity", "bits_per_byte"])
-    assert [row.retained for row in found.retained] == pytest.approx([0.85, 0.85])
+    shown = ["perplexity", "byte_perplexity", "bits_per_byte"]
+    assert (found.decision, [row.metric for row in found.retained]) == ("PASS", shown)
+    assert [row.retained for row in found.retained] == pytest.approx([0.85, 0.85, 0.85])
     assert found.retained[0].gain == pytest.approx(0.6)
     assert found.retained[0].base == pytest.approx(13.736, abs=1e-3)
     few = candidate(documents_bench(tmp_path / "few", 19, candidate_nll=200.0), PPL, base_of("w"))

@@ -6,6 +6,7 @@ import base64
 import math
 import struct
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -45,6 +46,17 @@ def test_bytes_are_utf8(suite_of: LoadSuite, write_rows: WriteRows) -> None:
     """Bits per byte count bytes, not characters."""
     write_rows("rows.jsonl", [{"text": "né 😀"}])
     assert plan_of(suite_of({"t": {"perplexity": SPEC}})).items[0].bytes == len("né 😀".encode())
+
+
+def test_words_are_lm_evals_and_no_part_of_the_identity(suite_of: LoadSuite, write_rows: WriteRows) -> None:
+    """Counted as lm-eval's own tasks do, empty ends included; a plan of an earlier version has the same hash."""
+    from lm_eval.api.task import PerplexityTask
+
+    texts = ["two words", " one\n", "a  b\tc", "日本 です", "\u00a0x\u2003y"]
+    write_rows("rows.jsonl", [{"text": text} for text in texts])
+    plan = plan_of(suite_of({"t": {"perplexity": {**SPEC, "window": 64}}}))
+    assert plan.words == tuple(PerplexityTask.count_words(text) for text in texts) == (2, 3, 3, 2, 3)
+    assert replace(plan, words=()).hash == plan.hash
 
 
 def test_bos_is_where_a_document_starts_and_is_not_scored(

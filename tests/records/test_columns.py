@@ -186,6 +186,39 @@ def test_plan_columns_hold_what_the_plan_holds(tmp_path: Path) -> None:
         store.plan_columns("p")
 
 
+def test_words_are_kept_beside_the_plan(tmp_path: Path) -> None:
+    """Under a key of their own: the plan stays as it was, and two ways of counting do not overwrite each other."""
+    store = Store(tmp_path)
+    store.save_plan("p", [PlannedItem(item=f"i{n}", index=n, prompt_hash="h", prompt="") for n in range(2)])
+    before = (tmp_path / "plans" / "p.jsonl").read_bytes()
+    keys = [store.save_words(words) for words in ((3, 5), (3, 6), (3, 5))]
+    assert (keys[0] == keys[2], keys[0] == keys[1]) == (True, False)
+    assert (tmp_path / "plans" / "p.jsonl").read_bytes() == before
+    assert store.plan_columns("p").words is None
+    found = store.plan_columns("p", keys[1]).words
+    assert found is not None
+    assert found.tolist() == [3, 6]
+
+
+def test_words_that_do_not_fit_are_refused_and_damaged_ones_written_again(tmp_path: Path) -> None:
+    """Of another plan, missing or changed by hand: never a wrong perplexity."""
+    store = Store(tmp_path)
+    store.save_plan("p", [PlannedItem(item="a", index=0, prompt_hash="h", prompt="")])
+    with pytest.raises(RecordError, match="counts the words of 2 documents, the plan has 1"):
+        store.plan_columns("p", store.save_words((3, 5)))
+    with pytest.raises(RecordError, match="no such file, and a run refers to it; run the suite again"):
+        store.plan_columns("p", "elsewhere")
+    key = store.save_words((7,))
+    path = tmp_path / "plans" / f"{key}.words.json"
+    path.write_text(path.read_text().replace("7", "8", 1))
+    with pytest.raises(RecordError, match="does not match its checksum"):
+        store.plan_columns("p", key)
+    assert store.save_words((7,)) == key
+    found = store.plan_columns("p", key).words
+    assert found is not None
+    assert found.tolist() == [7]
+
+
 def test_reading_columns_loads_no_pandas(tmp_path: Path) -> None:
     """What installs pandas beside us does not make a small comparison wait for it."""
     path = written(tmp_path / "chunks.jsonl", some_records(40)).path

@@ -1,4 +1,4 @@
-"""lm-eval's perplexity tasks (`loglikelihood_rolling`): its documents, in the bytes that the task counts."""
+"""lm-eval's perplexity tasks (`loglikelihood_rolling`): its documents, in the bytes and words that the task counts."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from numbers import Integral
 
 from harness.datafiles.rows import problem
+from harness.metrics.row import Unit
+from harness.metrics.table import counting
 from harness.planning.lm_eval.lm_eval_tasks import first_cause
-from harness.planning.perplexity import Document, plan_documents
+from harness.planning.perplexity import Document, count_words, plan_documents
 from harness.planning.prompts.short_forms import Docs
 from harness.planning.task_input import TaskInput
 from harness.planning.task_plan import TaskPlan
 
-BYTE_METRICS = ("bits_per_byte", "byte_perplexity")
-"""lm-eval's metrics whose weight is a number of bytes."""
 PROBE = -1.0
 """A log-likelihood, to see how a task processes one."""
 DEFAULT_WINDOW = 2048
@@ -43,13 +43,14 @@ def _document(name: str, docs: Docs, position: int) -> Document:
         text=text,
         fields=docs.rows[position],
         place=place,
-        bytes=task_bytes(measured, len(text.encode())),
+        bytes=counted(measured, "byte", len(text.encode())),
+        words=counted(measured, "word", count_words(text)),
     )
 
 
-def task_bytes(measured: Mapping[str, object], own: int) -> int:
-    """The bytes that the task counts, beside a log-likelihood; the text's own where it counts none."""
-    for metric in BYTE_METRICS:
+def counted(measured: Mapping[str, object], per: Unit, own: int) -> int:
+    """What the task counts of a document, beside its log-likelihood; `own` where it counts none."""
+    for metric in counting(per):
         match measured.get(metric):
             case (float(likelihood), Integral() as size) if likelihood == PROBE and int(size) > 0:
                 return int(size)
