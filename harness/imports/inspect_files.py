@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.imports.lines import Object, json_file, parsed
+from harness.imports.lines import Object, json_file, list_in, object_in, parsed
 from harness.imports.shape import UnreadableError
 from harness.imports.zip_members import Archive, opened
 
@@ -54,6 +54,14 @@ class LogFile:
             value = value.get(key) if isinstance(value, dict) else None
         return value
 
+    def table(self, *keys: str) -> Object:
+        """An object of the header, empty where there is none. Raises `UnreadableError` for anything else."""
+        return object_in(str(self.path), ".".join(keys), self.of(*keys))
+
+    def listing(self, *keys: str) -> list[Any]:
+        """As `table`, of a list."""
+        return list_in(str(self.path), ".".join(keys), self.of(*keys))
+
     def samples(self) -> Iterator[Sample]:
         """In the data set's order, the epochs of each sample together. Raises `UnreadableError`."""
         if not self.is_archive:
@@ -61,8 +69,7 @@ class LogFile:
         return self._members()
 
     def _order(self) -> Mapping[str, int]:
-        known = self.of("eval", "dataset", "sample_ids")
-        return {str(each): place for place, each in enumerate(known if isinstance(known, list) else [])}
+        return {str(each): place for place, each in enumerate(self.listing("eval", "dataset", "sample_ids"))}
 
     def _listed(self) -> Iterator[Sample]:
         order = self._order()
@@ -146,9 +153,7 @@ def log_file(path: Path) -> LogFile:
         found = LogFile(path=path, header=header, logged=len(samples), rewritten=rewritten)
     else:
         header = json_file(path)
-        listed = header.pop("samples", None) or []
-        if not isinstance(listed, list):
-            raise UnreadableError(path, f"expected `samples` to be a list, got {type(listed).__name__}")
+        listed = list_in(str(path), "samples", header.pop("samples", None))
         found = LogFile(path=path, header=header, logged=len(listed))
     if found.of("version") != LOG_VERSION or not isinstance(found.of("eval"), dict):
         says = f"expected a log of version {LOG_VERSION} with `eval` and `status`, got version {found.of('version')!r}"

@@ -152,7 +152,7 @@ def _epochs(log: LogFile) -> int:
 def _notes(log: LogFile) -> Iterator[str]:
     if log.rewritten:
         yield f"{count_is(log.rewritten, 'sample')} in the log twice; the last counts, as in Inspect"
-    reducers = log.of("eval", "config", "epochs_reducer") or ["mean"]
+    reducers = log.listing("eval", "config", "epochs_reducer") or ["mean"]
     if _epochs(log) > 1 and reducers != ["mean"]:
         yield f"its epochs were reduced by {', '.join(map(str, reducers))}; here an item's value is their mean"
 
@@ -173,11 +173,11 @@ def _task(path: Path, name: str, log: LogFile, scoring: Scoring) -> ImportedTask
 def _agreed(log: LogFile) -> dict[str, str]:
     """What was asked and how it was scored, by a name that people understand."""
     agree = {title: _text(log.of(*keys)) for title, keys in MUST_AGREE.items()}
-    steps = log.of("plan", "steps") or []
+    steps = log.listing("plan", "steps")
     agree["solver steps"] = _text(
-        [[each.get("solver"), each.get("params")] for each in steps if isinstance(each, dict)]
+        [[each.get("solver"), each.get("params")] if isinstance(each, dict) else each for each in steps]
     )
-    settings = {**(log.of("eval", "model_generate_config") or {}), **(log.of("plan", "config") or {})}
+    settings = {**log.table("eval", "model_generate_config"), **log.table("plan", "config")}
     agree["generation settings"] = _text({key: value for key, value in settings.items() if key not in PER_RUN})
     agree["limits"] = _text({key: log.of("eval", "config", key) for key in LIMITS if log.of("eval", "config", key)})
     agree["epochs"] = str(_epochs(log))

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, Literal
 
 from harness.imports.inspect_files import LogFile, Sample, resolved
+from harness.imports.lines import object_in
 from harness.imports.shape import (
     ImportedAnswer,
     ImportedItem,
@@ -111,9 +112,7 @@ def _items(log: LogFile, metrics: Sequence[str], selection: Selection) -> Iterat
 
 def _values(sample: Sample) -> Iterator[tuple[str, float | str | NoValue]]:
     """Metric and value of every score; a text where it has no number. Raises `UnreadableError` for other shapes."""
-    scores = sample.fields.get("scores") or {}
-    if not isinstance(scores, dict):
-        raise UnreadableError(sample.place, f"expected `scores` by scorer, got {type(scores).__name__}")
+    scores = object_in(sample.place, "scores", sample.fields.get("scores"))
     for scorer, score in scores.items():
         if not isinstance(score, dict) or "value" not in score:
             raise UnreadableError(sample.place, f"expected the score of {scorer} to have a `value`")
@@ -158,8 +157,7 @@ def _broken(fields: Mapping[str, Any]) -> NoValue | None:
 
 
 def _metadata(sample: Sample) -> Mapping[str, Any]:
-    found = sample.fields.get("metadata") or {}
-    return found if isinstance(found, dict) else {}
+    return object_in(sample.place, "metadata", sample.fields.get("metadata"))
 
 
 def _field(sample: Sample, name: str) -> str:

@@ -68,6 +68,24 @@ def parsed(place: str, raw: bytes) -> Object:
     return found
 
 
+def object_in(place: str, name: str, value: object) -> Object:
+    """A value that is a JSON object, empty where there is none. Raises `UnreadableError` for anything else."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise UnreadableError(place, f"expected `{name}` to be an object, got {type(value).__name__}")
+    return value
+
+
+def list_in(place: str, name: str, value: object) -> list[Any]:
+    """As `object_in`, of a list."""
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise UnreadableError(place, f"expected `{name}` to be a list, got {type(value).__name__}")
+    return value
+
+
 def together(path: Path, key: Callable[[Line], str]) -> Iterator[list[Line]]:
     """The lines of a file that have the same key, key by key, in the order in which the keys first appear.
 

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.imports.lines import Line, Object, hashed, json_file, lines, together
+from harness.imports.lines import Line, Object, hashed, json_file, lines, object_in, together
 from harness.imports.shape import (
     ImportedAnswer,
     ImportedItem,
@@ -62,6 +62,10 @@ class _Bundle:
         return value
 
     @property
+    def config(self) -> Object:
+        return object_in(str(self.path), "config", self.of("config"))
+
+    @property
     def name(self) -> str:
         return str(self.of("benchmark", "name"))
 
@@ -84,7 +88,7 @@ def read(path: Path) -> ImportedSide:
         raise UnreadableError(
             path, f"holds bundles of {len(models)} models: {', '.join(models)}; keep one of them there"
         )
-    config = bundles[-1].of("config") or {}
+    config = bundles[-1].config
     noted = {title: masked(_text(config[key])) for key, title in NOTED.items() if config.get(key) is not None}
     silent = [each.name for each in bundles if not any(each.of("config", key) is not None for key in GENERATION)]
     return ImportedSide(
@@ -126,7 +130,7 @@ def _bundle(root: Path, path: Path) -> _Bundle:
 
 def _task(bundle: _Bundle) -> ImportedTask:
     metrics, fields = _looked_through(bundle)
-    config = bundle.of("config") or {}
+    config = bundle.config
     agree = {key: masked(_text(config[key])) for key in DECIDES if config.get(key) is not None}
     planned = bundle.of("config", "shuffle", "ds_effective_size")  # what it skipped is not among its samples
     count = planned if isinstance(planned, int) else bundle.of("benchmark", "samples")
@@ -178,11 +182,11 @@ def _check(bundle: _Bundle, means: Sequence[float]) -> None:
 
 def _item(line: Line, metrics: Sequence[str], selection: Selection) -> ImportedItem:
     fields = line.fields
-    broken = _broken(fields)
+    broken = _broken(line)
     given = {REWARD: fields[REWARD], **_scorers(line)}
     values = {name: broken or _value(line, given.get(name)) for name in metrics}
     response = fields.get("model_response") or fields.get("extracted_answer")
-    asked = (fields.get("scoring_details") or {}).get("prompt_sha256")
+    asked = _details(line).get("prompt_sha256")
     return ImportedItem(
         place=line.place,
         id=_problem(line),
@@ -213,20 +217,22 @@ def _repeat(line: Line) -> int:
     return found
 
 
-def _broken(fields: Mapping[str, Any]) -> NoValue | None:
+def _details(line: Line) -> Object:
+    return object_in(line.place, "scoring_details", line.fields.get("scoring_details"))
+
+
+def _broken(line: Line) -> NoValue | None:
     """Why a reward is none of the model's."""
-    details = fields.get("scoring_details")
-    if not isinstance(details, dict):
-        return None
-    if details.get("method") in NOT_ASKED:
+    details = _details(line)
+    if str(details.get("method")) in NOT_ASKED:
         return NoValue(reason=f"the evaluation failed: {str(details.get('error') or details.get('method'))[:300]}")
     return None
 
 
 def _scorers(line: Line) -> Mapping[str, object]:
     """Rewards of further scorers, by name."""
-    found = line.fields.get("scorer_rewards") or {}
-    return {name.removeprefix("scorer:"): value for name, value in found.items()} if isinstance(found, dict) else {}
+    found = object_in(line.place, "scorer_rewards", line.fields.get("scorer_rewards"))
+    return {name.removeprefix("scorer:"): value for name, value in found.items()}
 
 
 def _given(line: Line, value: object) -> float:
@@ -244,11 +250,9 @@ def _value(line: Line, value: object) -> float | NoValue:
 
 def _metadata(line: Line) -> Mapping[str, Any]:
     """The problem's fields, with the category as NeMo Evaluator finds it."""
-    found, details = line.fields.get("metadata"), line.fields.get("scoring_details")
-    metadata = dict(found) if isinstance(found, dict) else {}
-    if metadata.get(CATEGORY) is None and isinstance(details, dict) and details.get(CATEGORY) is not None:
-        metadata[CATEGORY] = details[CATEGORY]
-    return metadata
+    metadata = object_in(line.place, "metadata", line.fields.get("metadata"))
+    category = _details(line).get(CATEGORY)
+    return metadata if metadata.get(CATEGORY) is not None or category is None else {**metadata, CATEGORY: category}
 
 
 def _field(line: Line, name: str) -> str:

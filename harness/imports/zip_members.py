@@ -87,7 +87,7 @@ def opened(path: Path) -> Iterator[Archive]:
         with path.open("rb") as file:
             try:
                 archive = zipfile.ZipFile(file)
-            except (zipfile.BadZipFile, ValueError, struct.error) as error:
+            except (zipfile.BadZipFile, ValueError, struct.error, NotImplementedError, OverflowError) as error:
                 says = f"is not a whole ZIP archive ({error}): it is cut off, or still being written; {AGAIN}"
                 raise UnreadableError(path, says) from error
             with archive:

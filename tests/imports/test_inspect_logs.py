@@ -4,10 +4,12 @@ wrong with an archive, each with its message and nothing stored."""
 from __future__ import annotations
 
 import json
+import random
 import re
 import shutil
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -380,3 +382,43 @@ def test_a_slice_that_is_not_in_the_metadata(written: Path) -> None:
     task = read(log_of(written / "base", "pick")).tasks["pick"]
     with pytest.raises(UnreadableError, match=r"expected 'language' in the sample's metadata .* it has topic, source"):
         listed(task, Selection(slice_by=("language",)))
+
+
+def test_whatever_byte_is_damaged(tmp_path: Path) -> None:
+    """300 seeded damages, most of them in the archive's directory: each is refused, or what is read is the same."""
+    whole = log_of(WRITTEN / "base", "pick").read_bytes()
+    path, directory = tmp_path / "x.eval", whole.index(b"PK\1\2")
+    path.write_bytes(whole)
+    expected = [(item.id, item.answer, item.values) for item in listed(read(path).tasks["pick"])]
+    draws = random.Random(16)
+    for _ in range(300):
+        content = bytearray(whole)
+        start = directory if draws.random() < 0.7 else 0
+        content[draws.randrange(start, len(content))] = draws.randrange(256)
+        path.write_bytes(content[: draws.randrange(len(content))] if draws.random() < 0.1 else content)
+        try:
+            found = [(item.id, item.answer, item.values) for item in listed(read(path).tasks["pick"])]
+        except UnreadableError:
+            continue
+        assert found == expected
+
+
+ODD: tuple[object, ...] = (None, -1, "x", [1], {"a": 1}, float("nan"))
+
+
+@pytest.mark.parametrize("member", ["header.json", "samples/2_epoch_1.json"])
+def test_whatever_value_is_odd(written: Path, member: str) -> None:
+    """Every key of the header's and a sample's first two levels in six other types: refused by name or read, never a
+    crash."""
+    path = log_of(written / "base", "pick")
+    content = members(path)
+    fields = json.loads(content[member])
+    for key in [*((name,) for name in fields), *((name, inner) for name in fields if isinstance(fields[name], dict)
+                                                for inner in fields[name])]:  # fmt: skip
+        for value in ODD:
+            changed = json.loads(content[member])
+            (changed if len(key) == 1 else changed[key[0]])[key[-1]] = value
+            packed(path, {**content, member: json.dumps(changed).encode()}, zipfile.ZIP_STORED)
+            with suppress(UnreadableError):
+                for task in read(path).tasks.values():
+                    listed(task)
