@@ -29,6 +29,7 @@ from harness.samples.pairs import PairedMetric
 from harness.samples.sample import DocumentSample, StoppedPart
 from harness.samples.strata import StrataPairs
 from harness.samples.timed_pairs import SpeedPairs
+from harness.samples.whole_pairs import Classes, WholePairs
 from harness.stats.betting import BETS
 
 Rows = tuple[tuple[str | int | float | None, ...], ...]
@@ -267,6 +268,8 @@ def places_of(basis: Basis, run: RunManifest) -> tuple[Place, ...]:
     computed = None if metric is None else metric.computed
     by_document = isinstance(computed, DocumentFigure)
     field = f"metrics.{finding.metric}.value (options[].log_likelihood for margins, answer.text)"
+    if isinstance(sample, WholePairs):
+        field = "options[].log_likelihood" if isinstance(sample.items, Classes) else f"parts.{finding.metric}"
     if isinstance(computed, DocumentFigure):
         field = f"document.{computed.stored}"
     elif isinstance(computed, FromAnswers):

@@ -120,6 +120,11 @@ class _Case:
     steps: Mapping[tuple[str, str], list[DriftStep]]
 
     @property
+    def wholes(self) -> frozenset[tuple[str, str]]:
+        """(task, metric) of every gate."""
+        return _asked(self.suite)
+
+    @property
     def broken(self) -> tuple[Check, ...]:
         """Checks of the baseline that make every candidate INVALID."""
         return tuple(check for check in self.checks if check.blocks and not check.held)
@@ -128,7 +133,7 @@ class _Case:
 def _case(suite: Suite, comparison: Comparison, changed: Mapping[str, str], changes: Changes, today: date) -> _Case:
     alpha = suite.alpha
     all_rules = rules(suite.gates, alpha, noise_limits(suite.gates, comparison))
-    noise, levels = noise_floor(comparison, alpha=alpha), _levels(comparison.baseline, alpha=alpha)
+    noise, levels = noise_floor(comparison, alpha=alpha), _levels(comparison.baseline, _asked(suite), alpha=alpha)
     found = judged_together(baseline_findings(all_rules, comparison))
     return _Case(
         suite=suite,
@@ -193,7 +198,7 @@ def _candidate(case: _Case, candidate: CandidateComparison) -> CandidateVerdict:
     decision = decide(
         findings, checks, baseline_findings=case.findings, baseline_checks=case.checks, stopped=stopped is not None
     )
-    measures, exploratory = explored(_measures(candidate.paired, alpha=alpha))
+    measures, exploratory = explored(_measures(candidate.paired, case.wholes, alpha=alpha))
     return CandidateVerdict(
         variant=candidate.variant,
         decision=decision,
@@ -203,7 +208,9 @@ def _candidate(case: _Case, candidate: CandidateComparison) -> CandidateVerdict:
         measures=measures,
         retained=retained_measures(comparison, candidate, alpha=alpha),
         stopped=stopped,
-        reference_measures=() if candidate.reference is None else _measures(candidate.reference, alpha=alpha),
+        reference_measures=()
+        if candidate.reference is None
+        else _measures(candidate.reference, case.wholes, alpha=alpha),
         creep=creep(comparison, candidate, findings, case.steps, alpha=alpha),
         exploratory=exploratory,
         flips=candidate.paired.flips,
@@ -230,26 +237,37 @@ def _candidate(case: _Case, candidate: CandidateComparison) -> CandidateVerdict:
     )
 
 
-def _measures(paired: Paired, *, alpha: float) -> tuple[Measure, ...]:
+def _measures(paired: Paired, wholes: frozenset[tuple[str, str]], *, alpha: float) -> tuple[Measure, ...]:
+    """`wholes`: (task, metric of the whole) that a gate asks for; reports list those, and those of the task itself."""
     measures = []
     for (task, name), metric in paired.metrics.items():
         known = lookup(name)
         measure = measure_with_slices(metric, unit=known.unit if known is not None else "", alpha=alpha)
         part = paired.parts.get(task)
         measures.append(measure if part is None else without_interval(measure, part.stop))
-    measures.extend(whole_measure_with_slices(each, alpha=alpha) for each in paired.wholes.values() if each.listed)
+    measures.extend(
+        whole_measure_with_slices(each, alpha=alpha)
+        for key, each in paired.wholes.items()
+        if each.listed or key in wholes
+    )
     for documents in paired.documents.values():
         measures.extend(document_measures_with_slices(documents, alpha=alpha))
     return tuple(measures)
 
 
-def _levels(paired: Paired, *, alpha: float) -> dict[str, float]:
+def _asked(suite: Suite) -> frozenset[tuple[str, str]]:
+    """(task, metric) of every gate."""
+    return frozenset((gate.task, gate.metric) for gate in suite.gates if gate.task is not None)
+
+
+def _levels(paired: Paired, wholes: frozenset[tuple[str, str]], *, alpha: float) -> dict[str, float]:
     levels = {
         f"{task}/{name}": float(metric.baseline.mean())
         for (task, name), metric in paired.metrics.items()
         if metric.count
     }
-    levels |= {f"{task}/{name}": each.items.level() for (task, name), each in paired.wholes.items() if each.listed}
+    shown = {key: each for key, each in paired.wholes.items() if each.listed or key in wholes}
+    levels |= {f"{task}/{name}": each.items.level() for (task, name), each in shown.items()}
     for task, documents in paired.documents.items():
         if documents.count:
             for row in documents.likelihoods:

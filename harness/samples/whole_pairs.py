@@ -63,11 +63,13 @@ class Classes:
             return summed(
                 left, right, self.of, best=best, worst=worst, clusters=clusters, higher_is_better=higher_is_better
             )
-        cells = np.stack([self.wanted, self.baseline, self.candidate], axis=1)
-        cells, counts = np.unique(cells, axis=0, return_counts=True)
+        size = self.count + 1  # a place for `NONE`
+        codes = (self.wanted * size + self.baseline + 1) * size + self.candidate + 1
+        cells, counts = np.unique(codes, return_counts=True)
+        wanted = cells // size**2
         return Sums(
-            baseline=self.rows(cells[:, 0], cells[:, 1]),
-            candidate=self.rows(cells[:, 0], cells[:, 2]),
+            baseline=self.rows(wanted, cells // size % size - 1),
+            candidate=self.rows(wanted, cells % size - 1),
             of=self.of,
             higher_is_better=higher_is_better,
             best=best,

@@ -71,7 +71,12 @@ def test_f1_mcc_and_kappa_of_stored_options(tmp_path: Path) -> None:
     assert kept.value == pytest.approx(cohen_kappa_score(wanted, right) / cohen_kappa_score(wanted, left))
     slices = [each for each in findings(verdict) if each.form == "max_relative_drop"]
     assert [each.slice for each in slices] == ["half=a", "half=b"]
-    assert not [each for one in verdict.candidates for each in one.measures if each.kind == "corpus"]
+    (candidate,) = verdict.candidates
+    asked = {each.metric: len(each.slices) for each in candidate.measures if each.kind == "corpus"}
+    assert asked == {"macro_f1": 2, "mcc": 2, "kappa": 2}
+    assert verdict.baseline_measures["t/mcc"] == pytest.approx(matthews_corrcoef(wanted, left))
+    unasked = judged(bench, [{"task": "t", "metric": "acc", "max_drop": 0.1}])
+    assert not [each for each in unasked.candidates[0].measures if each.kind == "corpus"]
 
 
 def test_it_is_explained(tmp_path: Path) -> None:
