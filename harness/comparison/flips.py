@@ -60,14 +60,20 @@ def find_flips(
             slices=planned.slices,
             prompt=cut(planned.prompt, keep_end=True),
             expected=cut(planned.expected),
-            baseline_answer=cut(answer_text(planned, baseline, right=bool(worse[number]))),
-            candidate_answer=cut(answer_text(planned, candidate, right=not worse[number])),
+            baseline_answer=_shown(planned, baseline, metric, right=bool(worse[number])),
+            candidate_answer=_shown(planned, candidate, metric, right=not worse[number]),
             baseline_margin=_stored(left[number]),
             candidate_margin=_stored(right[number]),
         )
         for number, (planned, baseline, candidate) in zip(chosen, read(flipped[chosen]), strict=True)
     ]
     return tuple(flips), flipped.size
+
+
+def _shown(planned: PlannedItem, record: ItemRecord, metric: str, *, right: bool) -> str:
+    """The answer, and why the metric calls it wrong, where that is stored."""
+    text, reason = cut(answer_text(planned, record, right=right)), record.reasons.get(metric)
+    return text if reason is None or right else f"{text} [{reason}]"
 
 
 def _is_right(values: Floats, answers: Answers) -> Mask:

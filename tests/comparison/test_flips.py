@@ -12,7 +12,7 @@ import numpy as np
 from harness.comparison.flips import MOST, find_flips, margins
 from harness.records.chunks import Chunks
 from harness.records.columns import Indices
-from harness.records.items import Failed, ItemRecord, OptionAnswer, Outcome, PlannedItem, Scored
+from harness.records.items import Failed, ItemRecord, OptionAnswer, Outcome, PlannedItem, Scored, TextAnswer
 from harness.records.parse import read_items, read_plan
 from harness.records.store import Store
 from harness.samples.pairs import align, pair_items
@@ -123,3 +123,35 @@ def test_a_failed_answer_has_no_margin(tmp_path: Path) -> None:
     (flip,), total = find_flips("t", "acc", pairs, lambda _: [(store.plan("p")[0], left[0], right[0])])
     assert (total, flip.baseline_margin, flip.candidate_margin) == (1, 1.0, None)
     assert flip.candidate_answer == "(no finite likelihood for any option)"
+
+
+def test_a_flip_says_why_the_answer_is_wrong(tmp_path: Path) -> None:
+    """Where a metric stores its reason (JSON that a schema does not allow), it is shown behind the wrong answer."""
+    plan = [item(number, (), "") for number in range(3)]
+    valid = ItemRecord(
+        item="",
+        prompt_hash="h",
+        answer=TextAnswer(text="{}", tokens=1, finish="stop"),
+        metrics={"js": Scored(value=1.0)},
+    )
+    broken = valid.model_copy(update={"metrics": {"js": Scored(value=0.0)}, "reasons": {"js": "$: 'name' is missing"}})
+    sides = [[valid] * 3, [valid, broken, valid]]
+    store, columns = (
+        Store(tmp_path),
+        read_plan(BytesIO(b"".join(each.model_dump_json().encode() + b"\n" for each in plan))),
+    )
+    stored = [
+        [record.model_copy(update={"item": planned.item}) for planned, record in zip(plan, side, strict=True)]
+        for side in sides
+    ]
+    left, right = (
+        align(columns, read_items(written(store, str(place), records), ("js",))) for place, records in enumerate(stored)
+    )
+    pairs = pair_items("t", columns, left, right, names=("a", "b"))
+
+    def read(wanted: Indices) -> Iterable[tuple[PlannedItem, ItemRecord, ItemRecord]]:
+        return [(plan[place], stored[0][place], stored[1][place]) for place in wanted.tolist()]
+
+    (flip,), total = find_flips("t", "js", pairs, read)
+    assert total == 1
+    assert (flip.baseline_answer, flip.candidate_answer) == ("{}", "{} [$: 'name' is missing]")

@@ -29,6 +29,7 @@ def _load(name: str) -> ModuleType:
 
 _load("draws")  # which the others import by this name, as a script does
 _load("corpus_draws")
+_load("repeat_draws")
 simulate = _load("simulate")
 LEFT_OUT = ("icc 0.5", "gain 15", "10 % of the items", "70 % of the items")
 WHOLE = {"macro F1, 5 classes, one of 2 %, which loses 30 %", "BLEU of about 1, loses 0.3"}
