@@ -23,6 +23,8 @@ NONE = -1
 """No option: the side gave no finite likelihood."""
 MOST_CLASSES = 200
 """More different options are contents and no classes."""
+SAMPLED = 1000
+"""Items whose options are looked at before those of all are."""
 ALL_PAIRS = 30
 """Up to so many classes every mistake is tried as the unseen one; beyond, one for each class."""
 
@@ -274,7 +276,17 @@ def _named(pairs: Pairs, placed: Classes) -> Classes | None:
     plan = pairs.plan
     texts = plan.option_texts[plan.first_option[pairs.places][:, None] + np.arange(placed.count)]
     names = np.unique(texts[0])
-    if (np.sort(texts, axis=1) != np.sort(texts[0])).any() or names.size != placed.count or names[0] == 0:
+    if names.size != placed.count or names[0] == 0:
+        return None
+    if (texts == texts[0]).all():  # in one order: no table of all items is sorted
+        in_order = np.searchsorted(names, texts[0])
+        return replace(
+            placed,
+            wanted=in_order[placed.wanted],
+            baseline=np.where(placed.baseline == NONE, NONE, in_order[np.maximum(placed.baseline, 0)]),
+            candidate=np.where(placed.candidate == NONE, NONE, in_order[np.maximum(placed.candidate, 0)]),
+        )
+    if (np.sort(texts[:SAMPLED], axis=1) != names).any() or (np.sort(texts, axis=1) != names).any():
         return None
     codes = np.searchsorted(names, texts)
     place = np.arange(codes.shape[0])
