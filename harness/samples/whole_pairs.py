@@ -6,12 +6,13 @@ of texts from the parts stored with each answer. Resamples are drawn when somebo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.metrics.corpus import CORPUS, POSITIVE_F1, whole_metric
 from harness.metrics.row import Metric, OfClasses, OfTexts
@@ -19,12 +20,12 @@ from harness.records.columns import Answers, Floats, Indices, Mask
 from harness.samples.pairs import Pairs
 from harness.stats.bootstrap import OfSums, Resampled, Sums, best_quarter, resample, summed
 
+Codes = NDArray[np.int16]
 NONE = -1
 """No option: the side gave no finite likelihood."""
 MOST_CLASSES = 200
 """More different options are contents and no classes."""
-SAMPLED = 1000
-"""Items whose options are looked at before those of all are."""
+BLOCK = 1 << 16
 ALL_PAIRS = 30
 """Up to so many classes every mistake is tried as the unseen one; beyond, one for each class."""
 
@@ -34,9 +35,9 @@ class Classes:
     """The right option of n items and those that both sides chose, numbered from 0."""
 
     count: int
-    wanted: Indices
-    baseline: Indices
-    candidate: Indices
+    wanted: Codes
+    baseline: Codes
+    candidate: Codes
     """[n]; `NONE` where a side has decided nothing."""
     of: OfSums
 
@@ -45,7 +46,7 @@ class Classes:
             self, wanted=self.wanted[inside], baseline=self.baseline[inside], candidate=self.candidate[inside]
         )
 
-    def rows(self, wanted: Indices, given: Indices) -> Floats:
+    def rows(self, wanted: Codes | Indices, given: Codes | Indices) -> Floats:
         """What items add: whether they are right, the option given and the option wanted, [n, 3 classes]."""
         found, place, gave = np.zeros((wanted.size, 3 * self.count)), np.arange(wanted.size), given != NONE
         found[place, wanted] = wanted == given
@@ -66,7 +67,7 @@ class Classes:
                 left, right, self.of, best=best, worst=worst, clusters=clusters, higher_is_better=higher_is_better
             )
         size = self.count + 1  # a place for `NONE`
-        codes = (self.wanted * size + self.baseline + 1) * size + self.candidate + 1
+        codes = (self.wanted.astype(np.int64) * size + self.baseline + 1) * size + self.candidate + 1
         cells, counts = np.unique(codes, return_counts=True)
         wanted = cells // size**2
         return Sums(
@@ -81,12 +82,18 @@ class Classes:
 
     def level(self) -> float:
         """The baseline's value."""
-        return float(self.of(self.rows(self.wanted, self.baseline).sum(axis=0)))
+        sums = self.sums(None, higher_is_better=True)
+        assert sums.counts is not None
+        return float(self.of(sums.counts @ sums.baseline))
 
     def blind(self) -> float:
         """What the best constant answer scores on these items."""
-        values = (self.rows(self.wanted, np.full_like(self.wanted, each)).sum(axis=0) for each in range(self.count))
-        return max(float(self.of(each)) for each in values)
+        wanted = np.bincount(self.wanted, minlength=self.count).astype(np.float64)
+        values = []
+        for each in range(self.count):
+            given = np.eye(self.count)[each]
+            values.append(float(self.of(np.concatenate([given * wanted[each], given * wanted.sum(), wanted]))))
+        return max(values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,54 +256,56 @@ def _placed(pairs: Pairs) -> Classes | None:
     count = int(counts[0])
     if count < 2 or count > MOST_CLASSES or (counts != count).any():
         return None
-    offered = plan.first_option[places][:, None] + np.arange(count)
-    right = plan.is_right[offered]
-    if not right.any(axis=1).all():
-        return None
+    wanted = np.empty(places.size, dtype=np.int16)
+    for part in _blocks(places.size):
+        right = plan.is_right[_offered(plan.first_option[places[part]], count)]
+        if not right.any(axis=1).all():
+            return None
+        wanted[part] = right.argmax(axis=1)
     sides = [_chosen(answers, count) for answers in (pairs.baseline, pairs.candidate)]
-    return Classes(count=count, wanted=right.argmax(axis=1), baseline=sides[0], candidate=sides[1], of=_unset)
+    return Classes(count=count, wanted=wanted, baseline=sides[0], candidate=sides[1], of=_unset)
 
 
 def _unset(sums: Floats) -> Floats:
     raise NotImplementedError
 
 
-def _chosen(answers: Answers, count: int) -> Indices:
+def _blocks(size: int) -> Iterator[slice]:
+    """A million items are looked at in parts: a table of all their options takes more memory than they do."""
+    yield from (slice(start, start + BLOCK) for start in range(0, size, BLOCK))
+
+
+def _offered(first: Indices, count: int) -> Indices:
+    """The places of every option of items, [n, count]."""
+    found: Indices = first[:, None] + np.arange(count)
+    return found
+
+
+def _chosen(answers: Answers, count: int) -> Codes:
     """The option with the best likelihood, the first of equals as in lm-eval; `NONE` where one is not finite."""
-    chosen = np.full(answers.options.size, NONE, dtype=np.int64)
-    whole = np.flatnonzero(answers.options >= count)
-    values = answers.likelihoods[answers.first_option[whole][:, None] + np.arange(count)]
-    finite = np.isfinite(values).all(axis=1)
-    chosen[whole[finite]] = values[finite].argmax(axis=1)
+    chosen = np.full(answers.options.size, NONE, dtype=np.int16)
+    for part in _blocks(chosen.size):
+        whole = np.flatnonzero(answers.options[part] >= count)
+        values = answers.likelihoods[_offered(answers.first_option[part][whole], count)]
+        finite = np.isfinite(values).all(axis=1)
+        chosen[part][whole[finite]] = values[finite].argmax(axis=1)
     return chosen
 
 
 def _named(pairs: Pairs, placed: Classes) -> Classes | None:
     """The same classes by the options' texts; None where not all items offer the same ones."""
-    plan = pairs.plan
-    texts = plan.option_texts[plan.first_option[pairs.places][:, None] + np.arange(placed.count)]
-    names = np.unique(texts[0])
+    plan, places = pairs.plan, pairs.places
+    names = np.unique(plan.option_texts[_offered(plan.first_option[places[:1]], placed.count)])
     if names.size != placed.count or names[0] == 0:
         return None
-    if (texts == texts[0]).all():  # in one order: no table of all items is sorted
-        in_order = np.searchsorted(names, texts[0])
-        return replace(
-            placed,
-            wanted=in_order[placed.wanted],
-            baseline=np.where(placed.baseline == NONE, NONE, in_order[np.maximum(placed.baseline, 0)]),
-            candidate=np.where(placed.candidate == NONE, NONE, in_order[np.maximum(placed.candidate, 0)]),
-        )
-    if (np.sort(texts[:SAMPLED], axis=1) != names).any() or (np.sort(texts, axis=1) != names).any():
-        return None
-    codes = np.searchsorted(names, texts)
-    place = np.arange(codes.shape[0])
-
-    def named(given: Indices) -> Indices:
-        return np.where(given == NONE, NONE, codes[place, np.maximum(given, 0)])
-
-    return replace(
-        placed,
-        wanted=codes[place, placed.wanted],
-        baseline=named(placed.baseline),
-        candidate=named(placed.candidate),
-    )
+    found = [np.empty(places.size, dtype=np.int16) for _ in range(3)]
+    for part in _blocks(places.size):
+        texts = plan.option_texts[_offered(plan.first_option[places[part]], placed.count)]
+        if (np.sort(texts, axis=1) != names).any():
+            return None
+        codes = np.searchsorted(names, texts)
+        item = np.arange(len(codes))
+        for named, given in zip(found, (placed.wanted, placed.baseline, placed.candidate), strict=True):
+            option = given[part]
+            named[part] = np.where(option == NONE, NONE, codes[item, np.maximum(option, 0)])
+    return replace(placed, wanted=found[0], baseline=found[1], candidate=found[2])
