@@ -197,14 +197,24 @@ def test_a_rolling_task_becomes_documents(suite_of: LoadSuite, tmp_path: Path) -
     assert len(plan.requests[0]) == 2
 
 
-def test_a_metric_that_is_no_mean_is_left_out_with_a_note(suite_of: LoadSuite, tmp_path: Path) -> None:
-    """Corpus BLEU has no value per item: a note beside a metric that has, an error when it is the only one."""
+def test_a_metric_that_is_no_mean_is_of_the_whole_or_left_out(suite_of: LoadSuite, tmp_path: Path) -> None:
+    """Corpus BLEU has no value per item: it is one of the whole, with a score of each item where there is no other. Of
+    one that is not known (chrF++) there is a note, and an error when it is the only one."""
     bleu = "  - {metric: bleu, aggregation: bleu, higher_is_better: true}"
     plan = plan_of(suite_of({"t": {"lm_eval": write_task(tmp_path, GENERATE_YAML, extra=bleu)}}))
     assert plan.metrics == ("exact_match,strict", "exact_match,loose")
-    assert "t: bleu,strict is no mean over items, so it cannot be paired and is left out" in plan.notes
+    assert plan.whole == ("bleu,strict", "bleu,loose")
     name = write_task(tmp_path, GENERATE_YAML.replace("metric: exact_match, aggregation: mean", "metric: bleu"))
-    assert "none of its metrics can be paired item by item: bleu,strict" in refusal(suite_of({"t": {"lm_eval": name}}))
+    plan = plan_of(suite_of({"t": {"lm_eval": name}}))
+    assert (plan.metrics, plan.whole) == (("sentence_bleu",), ("bleu,strict", "bleu,loose"))
+    other = "  - {metric: chrf++, higher_is_better: true}"
+    plan = plan_of(suite_of({"t": {"lm_eval": write_task(tmp_path, GENERATE_YAML, extra=other)}}))
+    assert plan.metrics == ("exact_match,strict", "exact_match,loose")
+    assert "t: chrf++,strict is no mean over items, so it cannot be paired and is left out" in plan.notes
+    name = write_task(tmp_path, GENERATE_YAML.replace("metric: exact_match, aggregation: mean", "metric: chrf++"))
+    assert "none of its metrics can be paired item by item: chrf++,strict" in refusal(
+        suite_of({"t": {"lm_eval": name}})
+    )
 
 
 def test_settings_that_are_not_followed_are_said(suite_of: LoadSuite, tmp_path: Path) -> None:
