@@ -14,14 +14,22 @@ import numpy as np
 from draws import ALPHA, Draw, Outcome
 from numpy.typing import NDArray
 
-from harness.metrics.sums import bleu, kappa, macro_f1, mcc
+from harness.metrics.sums import CALIBRATION_BINS as BINS
+from harness.metrics.sums import (
+    bleu,
+    calibration_error,
+    calibration_extremes,
+    calibration_inflation,
+    kappa,
+    macro_f1,
+    mcc,
+)
 from harness.stats.bootstrap import OfSums, OfUnits, best_quarter, resample, summed
 from harness.stats.decision import Decision, decide
 
 Floats = NDArray[np.float64]
 SIZE = 100_000
 """Items of a population."""
-BINS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,19 +158,6 @@ def texts(level: float, lost: float) -> Make:
     return make
 
 
-def calibration_error(sums: Floats) -> Floats:
-    """From the confidence, the right answers and the items in each bin."""
-    gap, items = np.abs(sums[..., :BINS] - sums[..., BINS : 2 * BINS]), sums[..., 2 * BINS :]
-    found: Floats = gap.sum(-1) / items.sum(-1)
-    return found
-
-
-def calibration_inflation(units: Floats) -> float:
-    """E|N(0, s)| of every bin, s from the units' gaps: what a perfectly calibrated model shows."""
-    gaps = units[:, :BINS] - units[:, BINS : 2 * BINS]
-    return float(np.sqrt(2 / np.pi * (gaps**2).sum(axis=0)).sum() / units[:, 2 * BINS :].sum())
-
-
 def calibration(sharper: float) -> Make:
     """A baseline that knows how sure it can be, and a candidate that is surer by a factor of its logits."""
 
@@ -180,11 +175,7 @@ def calibration(sharper: float) -> Make:
                 rows[place, part * BINS + bins] = values
             return rows
 
-        centre = (np.arange(BINS) + 0.5) / BINS
-        best, worst = np.zeros((BINS, 3 * BINS)), np.zeros((BINS, 3 * BINS))
-        for k in range(BINS):
-            best[k, [k, BINS + k, 2 * BINS + k]] = centre[k], centre[k], 1
-            worst[k, [k, 2 * BINS + k]] = centre[k], 1
+        best, worst = calibration_extremes()
         return Population(
             baseline=side(logit),
             candidate=side(logit * (sharper if loses else 1.0) + rng.normal(0, 0.1, SIZE)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from harness.metrics.table import is_derived
 from harness.records.columns import Answers, Indices
 from harness.records.items import ItemRecord, PlannedItem
 from harness.records.run_manifest import RunManifest, VariantRun
@@ -37,7 +38,8 @@ def base_answers(
         raise PairingError(f"{task}: not evaluated by the base model of run {run.run}")
     key, facts = base.evaluations[task], run.tasks[task]
     side = align(pairs.plan, store.columns(key, facts.metrics))
-    three_ways = task_three_ways(task, pairs, side, metrics)
+    stored = [each for each in metrics if not is_derived(each.metric)]
+    three_ways = task_three_ways(task, pairs, side, stored)
     answers = side.answers.taken(side.order[pairs.places])
 
     def read(wanted: Indices) -> Iterable[tuple[PlannedItem, ItemRecord]]:

@@ -233,14 +233,18 @@ def _rises(marked: Marked, n: int, *, alpha: float) -> bool:
 
 
 def _at_chance(paired: Paired, *, alpha: float) -> Found:
-    """Choice tasks that the baseline answers no better than a guesser, as far as these items tell."""
+    """Choice tasks that the baseline answers no better than a guesser, as far as these items tell. Of what follows from
+    answers a gate says it itself."""
     found: dict[str, list[str]] = {}
     for (task, name), metric in paired.metrics.items():
-        if metric.chance is not None and not metric.baseline_failed:
+        if metric.chance is not None and not is_derived(name) and not metric.baseline_failed:
             level = mean_level(metric.baseline, alpha=alpha, clusters=metric.clusters, shares=True)
-            if level.lower <= metric.chance:
-                says = f"{name} {percent(level.mean)} (from {percent(max(0.0, level.lower))}), guessing gives "
-                found.setdefault(task, []).append(says + percent(metric.chance))
+            more = metric.higher_is_better
+            guessed = metric.chance if more else 1 - metric.chance
+            if level.lower <= guessed if more else level.upper >= guessed:
+                bound = f"from {percent(max(0.0, level.lower))}" if more else f"to {percent(level.upper)}"
+                says = f"{name} {percent(level.mean)} ({bound}), guessing gives {percent(guessed)}"
+                found.setdefault(task, []).append(says)
     for task, parts in found.items():
         yield f"{task}: the baseline is not above chance ({'; '.join(parts)}), so a loss can hardly be seen", False
 

@@ -217,11 +217,20 @@ class FromAnswers:
     records of the task do not hold what is needed."""
     stored: str
     """The fields of a record that it is from."""
+    guess: Callable[[AnsweredPairs], Floats] | None = None
+    """What guessing scores on each pair, [n], with more as better (1 minus the value where less is): a limit that it
+    would hold shows nothing. None where nothing can be guessed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfChances:
+    """Of all items of a `choice` task: confidence, right answers and items, bin by bin of the probability of the
+    option that was chosen."""
 
 
 TokenFigure = TokenMean | TokenQuantile | TokenMaximum
 DocumentFigure = Likelihood | TokenFigure
-AnswerFigure = OptionScore | TextScore | FromAnswers | OverAnswers | OfClasses | OfTexts | AgainstSchema
+AnswerFigure = OptionScore | TextScore | FromAnswers | OverAnswers | OfChances | OfClasses | OfTexts | AgainstSchema
 Computation = AnswerFigure | DocumentFigure | TimedFigure | StoredBytes
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 BLEU_ORDER = 4
+CALIBRATION_BINS = 10
 CHRF_ORDER = 6
 CHRF_BETA = 2
 WHOLE_IN_LM_EVAL = ("bleu", "chrf", "ter")
@@ -98,6 +99,39 @@ def chrf(sums: Floats) -> Floats:
     recall = _over((_over(match, wanted) * used).sum(-1), count)
     factor = CHRF_BETA**2
     return _over((1 + factor) * precision * recall, factor * precision + recall)
+
+
+def calibration_error(sums: Floats) -> Floats:
+    """Expected calibration error (Guo et al. 2017): the gap between confidence and share of right answers of each bin,
+    weighted by its items. Sums of confidence, of right answers and of items, bin by bin."""
+    import numpy as np
+
+    bins = sums.shape[-1] // 3
+    gap, items = np.abs(sums[..., :bins] - sums[..., bins : 2 * bins]), sums[..., 2 * bins :]
+    return _over(gap.sum(-1), items.sum(-1))
+
+
+def calibration_inflation(units: Floats) -> float:
+    """The most by which it is expected to be too high: E|N(0, s)| of every bin, s from the units' gaps, [n, 3 bins].
+    It is what a perfectly calibrated model shows."""
+    import numpy as np
+
+    bins = units.shape[-1] // 3
+    gaps = units[:, :bins] - units[:, bins : 2 * bins]
+    return float(np.sqrt(2 / np.pi * (gaps**2).sum(axis=0)).sum() / units[:, 2 * bins :].sum())
+
+
+def calibration_extremes() -> tuple[Floats, Floats]:
+    """What one item adds at best and at worst in each bin, [bins, 3 bins]: right at the bin's centre's confidence, by
+    that share, and wrong."""
+    import numpy as np
+
+    bins, place = CALIBRATION_BINS, np.arange(CALIBRATION_BINS)
+    best, worst = np.zeros((bins, 3 * bins)), np.zeros((bins, 3 * bins))
+    best[place, place] = worst[place, place] = (place + 0.5) / bins
+    best[place, bins + place] = (place + 0.5) / bins
+    best[place, 2 * bins + place] = worst[place, 2 * bins + place] = 1
+    return best, worst
 
 
 def ter(sums: Floats) -> Floats:

@@ -12,8 +12,19 @@ from harness.metrics.corpus import CORPUS
 from harness.metrics.divergence import DIVERGENCES, LIKELIHOODS
 from harness.metrics.memory import MEMORY
 from harness.metrics.overlap import OVERLAP
+from harness.metrics.probabilities import PROBABILITIES
 from harness.metrics.repeats import over_answers
-from harness.metrics.row import Computation, FromAnswers, Kind, Likelihood, Metric, OptionScore, Unit
+from harness.metrics.row import (
+    Computation,
+    FromAnswers,
+    Kind,
+    Likelihood,
+    Metric,
+    OfChances,
+    OfClasses,
+    OptionScore,
+    Unit,
+)
 from harness.metrics.schemas import JSON_SCHEMA
 from harness.metrics.timing import SPEED
 
@@ -27,6 +38,7 @@ METRICS: dict[str, Metric] = {
         JSON_SCHEMA,
         *CORPUS,
         *AGREEMENT,
+        *PROBABILITIES,
         *LIKELIHOODS,
         *DIVERGENCES,
         *SPEED,
@@ -66,6 +78,11 @@ def likelihood(name: str) -> Likelihood:
 def derived(kind: str) -> tuple[Metric, ...]:
     """The rows computed from stored answers to a task of this kind, in the table's order."""
     return tuple(METRICS[name] for name, way in computed_by(FromAnswers).items() if way.of == kind)
+
+
+def of_options() -> tuple[str, ...]:
+    """The metrics of the whole that follow from the stored options of a `choice` task."""
+    return (*computed_by(OfClasses), *computed_by(OfChances))
 
 
 def is_derived(name: str) -> bool:

@@ -6,8 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from harness.engines.decoding import Decoding
 from harness.errors import Problem, SuiteError
-from harness.metrics.row import OfClasses
-from harness.metrics.table import computed_by, derived, of_kind
+from harness.metrics.table import derived, of_kind, of_options
 from harness.planning.clock_dependence import Watching
 from harness.planning.item_tasks import plan_item_task
 from harness.planning.lm_eval.lm_eval_tasks import lm_eval_docs
@@ -90,7 +89,7 @@ def _unknown_metrics(loaded: LoadedSuite, plans: Sequence[TaskPlan]) -> Iterator
             known = (*plan.metrics, *(row.name for row in derived(plan.kind)))
             if plan.kind == "perplexity":
                 known = tuple(row.name for row in of_kind("perplexity", "divergence"))
-            known = (*known, *plan.whole, *(computed_by(OfClasses) if plan.kind == "choice" else ()))
+            known = (*known, *plan.whole, *(of_options() if plan.kind == "choice" else ()))
             if gate.metric not in known:
                 near = nearest(gate.metric, known)
                 message = f"{plan.name} has no metric {gate.metric!r}{near}; expected one of {', '.join(known)}"

@@ -49,7 +49,9 @@ def derived_metrics(
         values = row.computed.values(answered)
         if values is not None:
             way: Literal["binary", "graded"] = "binary" if row.kind == "binary" else "graded"
-            found.append(paired_values(task, row.name, pairs, values, kind=way, higher_is_better=row.higher_is_better))
+            guess = None if row.computed.guess is None else row.computed.guess(answered)
+            higher = row.higher_is_better
+            found.append(paired_values(task, row.name, pairs, values, kind=way, higher_is_better=higher, guess=guess))
     return tuple(found)
 
 

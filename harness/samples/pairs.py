@@ -305,8 +305,10 @@ def paired_values(
     *,
     kind: Literal["binary", "graded"],
     higher_is_better: bool,
+    guess: Floats | None = None,
 ) -> PairedMetric:
-    """Both sides' values of every pair, [n] each. A candidate's failure takes the worst seen (0 for fractions)."""
+    """Both sides' values of every pair, [n] each, and what guessing scores on it. A candidate's failure takes the worst
+    seen (0 for fractions)."""
     baseline, candidate = values
     seen = np.concatenate(values)
     finite = seen[np.isfinite(seen)]
@@ -326,7 +328,7 @@ def paired_values(
         clusters=pairs.clusters,
         slices=pairs.slices,
         failing=np.isnan(candidate),
-        guess=None,
+        guess=guess,
         baseline_failed=tuple(pairs.name(pair) for pair in np.flatnonzero(np.isnan(baseline)).tolist()),
         answers=int(pairs.baseline.several.max(initial=1)),
     )

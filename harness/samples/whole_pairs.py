@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.metrics.corpus import CORPUS, POSITIVE_F1, whole_metric
-from harness.metrics.row import Metric, OfClasses, OfTexts
+from harness.metrics.probabilities import ECE, binned, calibration
+from harness.metrics.row import AnsweredPairs, Metric, OfClasses, OfTexts
+from harness.metrics.sums import calibration_error, calibration_extremes, calibration_inflation
 from harness.records.columns import Answers, Floats, Indices, Mask
 from harness.samples.pairs import Pairs
 from harness.stats.bootstrap import OfSums, Resampled, Sums, best_quarter, resample, summed
@@ -129,13 +131,48 @@ class Parts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Confidences:
+    """Of n items of both sides the chosen option's probability and whether it is right, [n, 2]."""
+
+    baseline: Floats
+    candidate: Floats
+
+    def taken(self, inside: Indices) -> Confidences:
+        return replace(self, baseline=self.baseline[inside], candidate=self.candidate[inside])
+
+    def sums(self, clusters: Indices | None, *, higher_is_better: bool) -> Sums:
+        best, worst = calibration_extremes()
+        return summed(
+            binned(self.baseline),
+            binned(self.candidate),
+            calibration_error,
+            best=best,
+            worst=worst,
+            clusters=clusters,
+            higher_is_better=higher_is_better,
+            inflation=calibration_inflation,
+        )
+
+    def level(self) -> float:
+        """The baseline's value."""
+        return float(
+            calibration_error(sum(binned(self.baseline[part]).sum(axis=0) for part in _blocks(len(self.baseline))))
+        )
+
+    def blind(self) -> float:
+        """The largest value that there is: certainty without a right answer. Equal probabilities are no floor, for
+        they are well calibrated."""
+        return 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class WholePairs:
     """A metric of the whole over n pairs."""
 
     task: str
     metric: str
     higher_is_better: bool
-    items: Classes | Parts
+    items: Classes | Parts | Confidences
     clusters: Indices | None
     slices: Mapping[str, Indices]
     failing: Mask
@@ -184,7 +221,7 @@ def whole_pairs(task: str, kind: str, pairs: Pairs, whole: tuple[str, ...]) -> t
     asked = {name: row for name in whole if (row := whole_metric(kind, name)) is not None}
     found: list[WholePairs] = []
     if kind == "choice":
-        found = _of_classes(task, pairs, asked)
+        found = [*_of_classes(task, pairs, asked), *_of_chances(task, pairs)]
     for name, row in asked.items():
         if isinstance(row.computed, OfTexts) and name in pairs.baseline.parts:
             found.append(_of_texts(task, pairs, name, row, row.computed))
@@ -210,7 +247,7 @@ def _made(
     task: str,
     name: str,
     row: Metric,
-    items: Classes | Parts,
+    items: Classes | Parts | Confidences,
     pairs: Pairs,
     *,
     listed: bool,
@@ -241,6 +278,23 @@ def _of_texts(task: str, pairs: Pairs, name: str, row: Metric, way: OfTexts) -> 
     right = np.where(failing[:, None], way.nothing(left), right) if right.shape == left.shape else way.nothing(left)
     items = Parts(baseline=left, candidate=np.nan_to_num(right), way=way)
     return _made(task, name, row, items, pairs, listed=True, failed=(failed, failing))
+
+
+def _of_chances(task: str, pairs: Pairs) -> list[WholePairs]:
+    """The calibration error. A candidate's item without finite likelihoods is a certain and wrong answer."""
+    answered = AnsweredPairs(
+        baseline=pairs.baseline, candidate=pairs.candidate, plan=pairs.plan, places=pairs.places, texts=lambda _: ()
+    )
+    sides = calibration(answered)
+    if sides is None:
+        return []
+    failed, failing = (_without(each) for each in sides)
+    if failed.all():
+        return []
+    items = Confidences(
+        baseline=np.nan_to_num(sides[0]), candidate=np.where(failing[:, None], (1.0, 0.0), np.nan_to_num(sides[1]))
+    )
+    return [_made(task, ECE.name, ECE, items, pairs, listed=False, failed=(failed, failing))]
 
 
 def _without(parts: Floats) -> Mask:

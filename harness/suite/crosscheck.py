@@ -12,8 +12,8 @@ from harness.engines.registry import takers
 from harness.forms import FORMS, fitting
 from harness.methods import METHODS
 from harness.metrics.corpus import COMPANIONS
-from harness.metrics.row import Metric, OfClasses, OfTexts, OptionScore, StoredBytes
-from harness.metrics.table import METRICS, computed_by, derived, lookup, of_kind
+from harness.metrics.row import Metric, OfTexts, OptionScore, StoredBytes
+from harness.metrics.table import METRICS, computed_by, derived, lookup, of_kind, of_options
 from harness.suite.gate_model import Gate
 from harness.suite.imported_suites import import_problems
 from harness.suite.metric_names import elsewhere
@@ -52,7 +52,7 @@ def task_metrics(task: Task) -> tuple[str, ...] | None:
     known only once they are loaded."""
     also = tuple(row.name for row in derived(task.kind))
     if task.choice is not None:
-        return (*computed_by(OptionScore), *computed_by(OfClasses), *also)
+        return (*computed_by(OptionScore), *of_options(), *also)
     if task.generate is not None:
         asked = asked_for(task.generate)
         beside = tuple(COMPANIONS[name] for name in asked if name in computed_by(OfTexts))
