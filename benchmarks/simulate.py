@@ -41,6 +41,7 @@ from draws import (
     weighted,
 )
 from repeat_draws import noise_limit, repeated
+from token_draws import LIMITS, token_gate
 
 SEED = 20_260
 ITEMS = (50, 100, 200, 500, 1000, 2000)
@@ -97,6 +98,7 @@ def cases(items: tuple[int, ...] = ITEMS, rates: tuple[float, ...] = DISCORDANCE
         for spread, heavy in ((0.02, False), (0.1, False), (0.1, True)):
             setting = f"{spread} nats between documents{', heavy tails' if heavy else ''}, limit 2 %"
             yield _case("max_increase", setting, documents, max_increase(documents, spread, heavy=heavy))
+    yield from _token_cases([20, *[n for n in items if n <= 200]])
     for floor in (0.5, 0.8, 0.95):
         for n in items:
             yield _case("min and max of a share", f"floor {100 * floor:g} %", n, level(n, floor))
@@ -175,6 +177,16 @@ def _weighted_cases() -> Iterator[Case]:
             draw = weighted((inside, rest), (1.0, -1.0), d, (limit, 0.0), limit)
             setting = f"d {100 * d:g} %, limit {100 * limit:g} pp, {inside} against {rest}"
             yield _case("max_excess_drop", setting, inside + rest, draw, cost=2)
+
+
+def _token_cases(counts: list[int]) -> Iterator[Case]:
+    """Percentiles of Δp and EAR, over documents."""
+    for metric, limit in LIMITS.items():
+        form = "min of EAR" if metric == "ear_mean" else "min of a percentile of Δp"
+        for lean in ("even", "long tail"):
+            for documents in counts:
+                setting = f"{metric}, limit {limit:g}, documents {lean}"
+                yield _case(form, setting, documents, token_gate(documents, metric, lean), cost=4)
 
 
 def _retained_cases(items: tuple[int, ...]) -> Iterator[Case]:

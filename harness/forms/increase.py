@@ -24,7 +24,7 @@ def document_estimate(level: Level, limit: float, *, ceiling: bool) -> Estimate:
         upper=level.upper,
         n=level.n,
         reliable=level.reliable,
-        why_unreliable=f"{count_is(level.n, 'document')} too few for an interval (20 at least)",
+        why_unreliable=level.why_unreliable or f"{count_is(level.n, 'document')} too few for an interval (20 at least)",
         p=claim(limit) if claim is not None and level.reliable else None,
     )
 

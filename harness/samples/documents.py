@@ -176,9 +176,12 @@ def decode_values(text: str, kind: str = "<f4") -> Floats:
     return np.frombuffer(base64.b64decode(text), dtype=kind).astype(np.float64)
 
 
-def below_by_document(divergence: Divergence, threshold: float, field: TokenValues = "kl_values") -> Floats:
-    """How many positions of each document have a value <= threshold, [G]."""
-    return _by_document(divergence, divergence.of(field) <= threshold)
+def below_by_document(
+    divergence: Divergence, threshold: float, field: TokenValues = "kl_values", *, above: bool = False
+) -> Floats:
+    """How many positions of each document have a value <= threshold, [G]; or >= threshold."""
+    values = divergence.of(field)
+    return _by_document(divergence, values >= threshold if above else values <= threshold)
 
 
 def sums_of(divergence: Divergence, mean: TokenMean) -> Floats:

@@ -27,6 +27,8 @@ from harness.stats import (
 )
 from harness.stats.bounded import changed_units
 
+TAIL_DOCUMENTS = 10
+"""With the tokens beyond a percentile in fewer documents, its bounds were seen to miss (docs/statistics.md)."""
 ANY_MARGIN = 0.02
 """The bounds of a drop do not depend on the margin; the functions want one for their verdict."""
 Claim = Callable[[float], float]
@@ -41,6 +43,8 @@ class Level:
     upper: float | None
     n: int
     reliable: bool = True
+    why_unreliable: str = ""
+    """In words, where it is not for want of documents."""
     p_above: Claim | None = None
     """From a limit to the one-sided p of H0: the value is at most that; None for a value without an interval."""
     p_below: Claim | None = None
@@ -248,16 +252,32 @@ def woodruff(
     estimate = float(np.quantile(values, quantile.probability))
     below = document_mean(below_by_document(divergence, estimate, quantile.of), documents.tokens, alpha=alpha)
     low, high = (float(np.quantile(values, min(1.0, max(0.0, share)))) for share in (below.lower, below.upper))
+    held = _held_by(divergence, estimate, quantile)
     level = Level(
         value=estimate,
         lower=min(low, estimate),
         upper=max(high, estimate),
         n=below.documents,
-        reliable=below.reliable,
+        reliable=below.reliable and held >= TAIL_DOCUMENTS,
+        why_unreliable=""
+        if held >= TAIL_DOCUMENTS or not below.reliable
+        else f"its tail lies in few documents, as in {held:.1f} that share it evenly ({TAIL_DOCUMENTS} at least)",
         p_above=lambda limit: below.p_fail(_share_below(values, limit)),
         p_below=lambda limit: _below(below, _share_below(values, limit)),
     )
     return level, below
+
+
+def _held_by(divergence: Divergence, estimate: float, quantile: TokenQuantile) -> float:
+    """In how many documents the tokens beyond a percentile of Δp lie: (Σb)²/Σb², as many as share them evenly.
+
+    Infinite for quantiles of KL, which go by the number of documents alone.
+    """
+    if quantile.of == "kl_values":
+        return math.inf
+    beyond = below_by_document(divergence, estimate, quantile.of, above=quantile.probability > 0.5)
+    squares = float((beyond**2).sum())
+    return float(beyond.sum()) ** 2 / squares if squares > 0 else 0.0
 
 
 def _share_below(values: Floats, limit: float) -> float:
@@ -309,7 +329,7 @@ def document_measures(documents: DocumentPairs, *, alpha: float) -> tuple[Measur
                     change=level.value,
                     lower=level.lower,
                     upper=level.upper,
-                    note=None if level.reliable else few,
+                    note=None if level.reliable else level.why_unreliable or few,
                 )
             )
     return tuple(measures)

@@ -83,6 +83,23 @@ def test_a_percentile_of_delta_p_has_the_bounds_of_the_share_below_it() -> None:
     assert (level.lower, level.upper) == pytest.approx(tuple(bounds), rel=1e-9)
 
 
+def test_a_tail_in_few_documents_decides_nothing() -> None:
+    """Three of forty documents have all tokens of the lowest percentile: the estimate stands, and is not reliable. In
+    the middle, and of KL, it is."""
+    kl, agree, delta = _positions()
+    delta = np.where(np.arange(GROUPS)[:, None] < 3, delta - 1, delta)
+    pairs = _pairs(kl, agree, delta)
+    level = divergence_level(pairs, "delta_p_p1", alpha=0.05)
+    assert not level.reliable
+    assert level.why_unreliable.startswith("its tail lies in few documents, as in 1.3 that")
+    assert divergence_level(pairs, "delta_p_p90", alpha=0.05).reliable
+    assert divergence_level(pairs, "kl_p999", alpha=0.05).reliable
+    unmoved = _pairs(kl, agree, np.zeros_like(delta))
+    assert all(divergence_level(unmoved, f"delta_p_p{part}", alpha=0.05).reliable for part in (1, 10, 90, 99))
+    note = next(each.note for each in document_measures(pairs, alpha=0.05) if each.metric == "delta_p_p1")
+    assert note == level.why_unreliable
+
+
 def test_what_was_not_kept_has_no_figure() -> None:
     """Records of earlier versions: every other figure is there, and these are left out of the measures."""
     whole = _pairs(*_positions())

@@ -145,6 +145,10 @@ def test_full_precision_is_what_transformers_says(full: Loaded, reference: Refer
     assert 0 <= min(score.kl) <= max(score.kl) < 1e-3
     assert np.mean(score.top1_agree) > 0.98
     assert max(map(abs, score.delta_p)) < 1e-2
+    assert score.ear is not None
+    assert 0.99 < min(score.ear) <= max(score.ear) <= 1
+    assert score.baseline_top is not None
+    assert score.top1_agree == tuple(map(int.__eq__, score.baseline_top, score.top or ()))
 
 
 def test_a_baseline_keeps_states(
@@ -157,6 +161,7 @@ def test_a_baseline_keeps_states(
     for again, first in zip(full.worker.score_windows(windows, states_in=str(states)), kept, strict=True):
         assert again.log_probs == pytest.approx(first.log_probs, abs=1e-3)
         assert max(again.kl or ()) < 1e-5
+        assert min(again.ear or ()) > 0.998
     own, theirs = np.load(states)[: len(reference.ids) - 1], np.load(reference.states)
     assert own.dtype == theirs.dtype == np.float16
     assert np.abs(own.astype(np.float32) - theirs.astype(np.float32)).max() < 0.1
