@@ -28,6 +28,7 @@ from harness.stats import (
     speed_ratio,
 )
 from harness.stats.bounded import BoundedMean
+from harness.stats.clusters import units_for_t
 from harness.stats.decision import decide
 from harness.stats.mover import Stratum, weighted_drop
 
@@ -241,6 +242,27 @@ def max_increase(documents: int, spread: float, *, heavy: bool) -> Draw:
         variance = base.var(axis=1, ddof=1) + (base + extra).var(axis=1, ddof=1)
         z = _z_passed((base + extra).mean(axis=1), base.mean(axis=1), documents, math.log1p(limit), variance)
         return Outcome(passed=passed, failed=failed, z_passed=z)
+
+    return draw
+
+
+def sum_ratio(n: int, spread: float, size: int = 1) -> Draw:
+    """Lengths of answers, log-normal; the candidate's vary around a factor by `spread`. The limit is a rise of 5 %."""
+
+    def draw(rng: np.random.Generator, sims: int, truth: float) -> Outcome:
+        labels = np.repeat(np.arange(n // size), size) if size > 1 else None
+        said = []
+        for _ in range(sims):
+            common = rng.normal(0, spread, n // size).repeat(size) if size > 1 else rng.normal(0, spread, n)
+            baseline = rng.lognormal(4, 0.8, n)
+            candidate = baseline * (1 + 0.05 * truth) * np.exp(common - spread**2 / 2)
+            found = graded_recovery(candidate, baseline, clusters=labels)
+            apart = candidate - candidate.mean() / baseline.mean() * baseline
+            apart = apart if labels is None else np.bincount(labels, weights=apart)
+            reliable = apart.size >= units_for_t(apart)
+            said.append(decide(found.lower, found.upper, 1 / 1.05, ceiling=False, reliable=reliable))
+        passed, failed = _said(said)
+        return Outcome(passed=passed, failed=failed)
 
     return draw
 

@@ -16,6 +16,7 @@ from harness.samples.measures import (
     likelihood_level,
     only_documents,
     paired_measure,
+    sum_ratio,
     whole_measure,
 )
 from harness.samples.pairs import PairedMetric
@@ -69,6 +70,17 @@ def document_measures_with_slices(documents: DocumentPairs, *, alpha: float) -> 
 
 
 def _row(part: PairedMetric, name: str, *, flips: float, alpha: float) -> SliceMeasure:
+    if part.kind == "ratio":
+        found = sum_ratio(part, alpha=alpha)
+        return SliceMeasure(
+            slice=name,
+            n=part.count,
+            baseline=float(part.baseline.mean()),
+            candidate=float(part.candidate.mean()),
+            change=None if found is None else found.ratio - 1,
+            lower=None if found is None else found.lower - 1,
+            upper=None if found is None else found.upper - 1,
+        )
     drop = drop_of(part, margin=ANY_MARGIN, alpha=alpha)
     return SliceMeasure(
         slice=name,

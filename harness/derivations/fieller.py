@@ -44,7 +44,8 @@ def share_of_mean(metric: PairedMetric, found: Recovery, *, alpha: float) -> Der
     )
     low, high = _roots(sheet, found.test, alpha, ("B", "C", "k"), variances, unit=unit)
     if math.isfinite(upper):
-        sheet.step("L", "lower bound, at least 0", f"max(0, {low})", lower)
+        says, formula = ("lower bound", low) if found.signed else ("lower bound, at least 0", f"max(0, {low})")
+        sheet.step("L", says, formula, lower)
         sheet.step("U", "upper bound", high, upper)
     else:
         sheet.counted("U", upper, "f is not above 0: nothing bounds the share kept")

@@ -18,6 +18,7 @@ from harness.comparison.task_sides import NOTHING_PAIRED, Paired
 from harness.derivations.shapes import Derivation
 from harness.forms.base import Form, Judgement
 from harness.gates.evidence import Evidence, select
+from harness.metrics.table import is_derived
 from harness.records.columns import Indices
 from harness.records.findings import Finding
 from harness.records.run_manifest import RunManifest
@@ -117,7 +118,8 @@ def gather(store: Store, run: RunManifest, finding: Finding, tasks: TaskReader) 
     if finding.task in paired.parts and finding.early_alpha is None:
         raise UnexplainedError("it was judged by another version of quantgate; `quantgate gate RUN` judges again")
     if gate.row.looks_at == "base":
-        base = base_answers(store, run, finding.task, task.pairs, tuple(paired.metrics.values()))
+        stored = tuple(each for each in paired.metrics.values() if not is_derived(each.metric))
+        base = base_answers(store, run, finding.task, task.pairs, stored)
         paired = replace(paired, three_ways={(each.task, each.metric): each for each in base.three_ways})
     evidence, pairs = _select(run, finding, gate, paired, None), task.pairs
     within = np.arange(pairs.places.size) if finding.slice is None else pairs.slices[finding.slice]

@@ -19,7 +19,8 @@ from harness.suite.models import Suite
 from harness.suite.variant_model import Variant
 
 UNITS: dict[Kind, str] = {
-    "binary": "items", "graded": "items", "corpus": "items", "perplexity": "documents", "divergence": "documents",
+    "binary": "items", "graded": "items", "ratio": "items", "corpus": "items", "perplexity": "documents",
+    "divergence": "documents",
     "speed": "timed pairs",
 }  # fmt: skip
 

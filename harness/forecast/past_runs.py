@@ -45,7 +45,7 @@ class PastMeasure:
         if measure.upper is None or measure.change is None or units < 2:
             return None
         width = measure.upper - measure.change
-        if measure.kind == "perplexity":
+        if measure.kind in ("perplexity", "ratio"):
             width = math.log1p(measure.upper) - math.log1p(measure.change)
         return width / t_quantile(1 - self.alpha, units - 1)
 

@@ -69,6 +69,18 @@ def certify_rise(design: Design, limit: float) -> Certified:
     return replace(found, certifies=loss)
 
 
+def certify_sums(design: Design) -> Certified:
+    """A ratio of sums over items, by the spread that a run showed."""
+    if design.units == 1:
+        return Certified.impossible("; one item or cluster proves nothing about another")
+    if design.seen is None:
+        return UNKNOWN
+    reach = normal_quantile(1 - design.alpha) + normal_quantile(POWER)
+    words, basis = Notation.PERCENT.rough(math.expm1(reach * design.seen.error), ""), design.seen.basis
+    says = f" tell ratios {words} apart ({POWER_WORDS}, {basis})"
+    return Certified(says=says, certifies=words, basis=basis)
+
+
 def certify_measured(design: Design) -> Certified:
     """Memory is exact; what so many timed pairs tell apart goes by the spread of an earlier run."""
     if design.kind == "memory":

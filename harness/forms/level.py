@@ -126,6 +126,8 @@ def certify_level(design: Design, limit: float, *, ceiling: bool) -> Certified:
     from harness.forms.certified_level import certify_documents, certify_measured, certify_right
     from harness.forms.design import UNKNOWN
 
+    if design.kind == "ratio":
+        return UNKNOWN
     if design.kind in ("binary", "graded", "corpus"):
         return certify_right(design, limit, ceiling=ceiling)
     if design.kind in ("speed", "memory"):
@@ -138,7 +140,7 @@ MIN, MAX = (
         key=key,
         ceiling=ceiling,
         domain=(-math.inf, math.inf),
-        kinds=frozenset({"binary", "graded", "corpus", "perplexity", "divergence", "speed", "memory"}),
+        kinds=frozenset({"binary", "graded", "ratio", "corpus", "perplexity", "divergence", "speed", "memory"}),
         notation=Notation.LEVEL,
         looks_at="own",
         judge=partial(judge_level, ceiling=ceiling),

@@ -1,8 +1,10 @@
-"""`min_ratio` and `max_ratio`: speed over adjacent timed pairs, or memory of one process each, over the baseline's."""
+"""`min_ratio` and `max_ratio`: speed over adjacent timed pairs, memory of one process each, or a sum
+over items, over the baseline's."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,9 +14,10 @@ from harness.notation import Notation, bounds, byte_size, count, count_is, ratio
 if TYPE_CHECKING:
     from harness.derivations.shapes import Derivation
     from harness.forms.design import Certified, Design
+    from harness.samples.pairs import PairedMetric
     from harness.samples.sample import MemoryPair
     from harness.samples.timed_pairs import SpeedPairs
-    from harness.stats import SpeedRatio
+    from harness.stats import Recovery, SpeedRatio
 
 
 def timed_estimate(found: SpeedRatio, limit: float, *, ceiling: bool) -> Estimate:
@@ -30,9 +33,12 @@ def timed_estimate(found: SpeedRatio, limit: float, *, ceiling: bool) -> Estimat
     )
 
 
-def judge_ratio(sample: SpeedPairs | MemoryPair, terms: Terms, *, ceiling: bool) -> Judgement:
+def judge_ratio(sample: SpeedPairs | MemoryPair | PairedMetric, terms: Terms, *, ceiling: bool) -> Judgement:
+    from harness.samples.pairs import PairedMetric
     from harness.samples.sample import MemoryPair
 
+    if isinstance(sample, PairedMetric):
+        return _sums(sample, terms, ceiling=ceiling)
     if isinstance(sample, MemoryPair):
         return _memory(sample, terms, ceiling=ceiling)
     return _speed(sample, terms, ceiling=ceiling)
@@ -65,12 +71,88 @@ def _memory(sample: MemoryPair, terms: Terms, *, ceiling: bool) -> Judgement:
     return Judgement(decision=decision, reason=reasoned(measured, decision), estimate=estimate)
 
 
-def derive_ratio(sample: SpeedPairs | MemoryPair, terms: Terms) -> Derivation:
+def _sums(sample: PairedMetric, terms: Terms, *, ceiling: bool) -> Judgement:
+    """The candidate's sum over items over the baseline's."""
+    from harness.samples.measures import NO_RATIO
+
+    found = sums_of(sample, alpha=terms.alpha, ceiling=ceiling)
+    if found is None:
+        return Judgement.invalid(f"{sample.metric}: {NO_RATIO}")
+    turned = _inverse if ceiling else float
+    lower, upper = sorted((turned(found.lower), turned(found.upper)))
+    units, needed = skewed_units(sample)
+    reliable = units >= needed
+    estimate = Estimate(
+        value=turned(found.ratio),
+        lower=lower,
+        upper=upper,
+        n=sample.count,
+        reliable=reliable,
+        why_unreliable=f"few items carry the sums: {units:,} are too few for an interval (about {needed:,} would do)",
+        p=found.p_fail(turned(terms.limit)) if reliable else None,
+    )
+    decision = decide(estimate, terms.limit, ceiling=ceiling)
+    measured = (
+        f"{sample.metric} is {ratio(estimate.value)} {terms.against}'s ({bounds(lower or None, upper, ratio)}, "
+        f"{count(sample.count, 'item')}), limit {side(ceiling=ceiling)} {ratio(terms.limit)}"
+    )
+    failed = f"{sample.failed} of its answers failed and are taken as the baseline's" if sample.failed else None
+    few = None if reliable else estimate.why_unreliable
+    reason = reasoned(measured, decision, found.warning, few, failed)
+    return Judgement(decision=decision, reason=reason if reliable else replace(reason, ending=""), estimate=estimate)
+
+
+def skewed_units(sample: PairedMetric) -> tuple[int, int]:
+    """Items, or clusters, and how many of them t needs, as skewed as candidate − ratio · baseline is."""
+    import numpy as np
+
+    from harness.stats.clusters import units_for_t
+
+    apart = sample.candidate - sample.candidate.mean() / sample.baseline.mean() * sample.baseline
+    if sample.clusters is not None:
+        apart = np.bincount(sample.clusters, weights=apart)
+    return apart.size, units_for_t(apart)
+
+
+def sums_of(sample: PairedMetric, *, alpha: float, ceiling: bool) -> Recovery | None:
+    """For a floor candidate over baseline, for a ceiling baseline over candidate: the same test, whose p is of a share
+    that must be kept. None where the baseline's mean, for a ceiling also the candidate's, is not above 0."""
+    from harness.samples.measures import sum_ratio
+
+    if ceiling and not sample.baseline.mean() > 0:
+        return None
+    return sum_ratio(_turned(sample) if ceiling else sample, alpha=alpha)
+
+
+def _inverse(share: float) -> float:
+    return 1 / share if share > 0 else math.inf
+
+
+def _turned(sample: PairedMetric) -> PairedMetric:
+    return replace(sample, baseline=sample.candidate, candidate=sample.baseline)
+
+
+def _derive_sums(sample: PairedMetric, terms: Terms, *, ceiling: bool) -> Derivation:
+    from harness.derivations.fieller import share_of_mean
+    from harness.derivations.shapes import Derivation
+
+    found = sums_of(sample, alpha=terms.alpha, ceiling=ceiling)
+    if found is None:
+        return Derivation()
+    derived = share_of_mean(_turned(sample) if ceiling else sample, found, alpha=terms.alpha)
+    note = "the steps are of baseline over candidate, R; the gate's value is 1 / R, its bounds 1 / U and 1 / L"
+    return replace(derived, notes=(note,)) if ceiling else derived
+
+
+def derive_ratio(sample: SpeedPairs | MemoryPair | PairedMetric, terms: Terms, *, ceiling: bool) -> Derivation:
     from harness.derivations.exact_bytes import exact_bytes
     from harness.derivations.signed_rank import signed_rank
+    from harness.samples.pairs import PairedMetric
     from harness.samples.sample import MemoryPair
     from harness.stats import speed_ratio
 
+    if isinstance(sample, PairedMetric):
+        return _derive_sums(sample, terms, ceiling=ceiling)
     if isinstance(sample, MemoryPair):
         return exact_bytes(sample, ratio=True)
     found, what = speed_ratio(sample.ratios, alpha=terms.alpha), "ratio candidate / baseline of each pair"
@@ -78,9 +160,9 @@ def derive_ratio(sample: SpeedPairs | MemoryPair, terms: Terms) -> Derivation:
 
 
 def certify_ratio(design: Design, limit: float) -> Certified:  # noqa: ARG001 -- pairs tell ratios apart, wherever
-    from harness.forms.certified_level import certify_measured
+    from harness.forms.certified_level import certify_measured, certify_sums
 
-    return certify_measured(design)
+    return certify_sums(design) if design.kind == "ratio" else certify_measured(design)
 
 
 MIN_RATIO, MAX_RATIO = (
@@ -90,11 +172,11 @@ MIN_RATIO, MAX_RATIO = (
         ceiling=ceiling,
         domain=(0, math.inf),
         percent=True,
-        kinds=frozenset({"speed", "memory"}),
+        kinds=frozenset({"ratio", "speed", "memory"}),
         notation=Notation.RATIO,
         looks_at="pairs",
         judge=partial(judge_ratio, ceiling=ceiling),
-        derive=derive_ratio,
+        derive=partial(derive_ratio, ceiling=ceiling),
         certify=certify_ratio,
         neutral=1.0,
     )

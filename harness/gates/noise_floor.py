@@ -51,6 +51,9 @@ def noise_floor(comparison: Comparison, *, alpha: float) -> Noise | None:
 def _items(metric: PairedMetric, alpha: float) -> NoiseMeasure:
     known = lookup(metric.metric)
     moved = np.abs(metric.drops)
+    if metric.kind == "ratio":
+        total = float(metric.baseline.sum())
+        moved = np.asarray([abs(float(metric.candidate.sum()) / total - 1) if total else 0.0])
     binary = metric.kind == "binary"
     flipped = (moved > 0).astype(np.float64)
     return NoiseMeasure(

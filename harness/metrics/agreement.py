@@ -18,7 +18,12 @@ def _cut(pairs: AnsweredPairs) -> tuple[Floats, Floats] | None:
     if (pairs.baseline.end_unknown | pairs.candidate.end_unknown).any():
         return None
     baseline, candidate = _ones(pairs)
-    return baseline * pairs.baseline.cut, candidate * pairs.candidate.cut
+    several = [each.several.clip(1) for each in (pairs.baseline, pairs.candidate)]
+    return baseline * pairs.baseline.cuts / several[0], candidate * pairs.candidate.cuts / several[1]
+
+
+def _tokens(pairs: AnsweredPairs) -> tuple[Floats, Floats]:
+    return pairs.baseline.tokens, pairs.candidate.tokens
 
 
 def _identical(pairs: AnsweredPairs) -> tuple[Floats, Floats]:
@@ -45,7 +50,8 @@ def _by_text(alike: Callable[[str, str], float]) -> Values:
         baseline, candidate = _ones(pairs)
         other = (pairs.baseline.texts != pairs.candidate.texts) & np.isfinite(baseline + candidate)
         for pair, one, two in pairs.texts(np.flatnonzero(other)):
-            candidate[pair] = alike(one, two)
+            found = [alike(left, right) for left, right in zip(one, two, strict=False)]
+            candidate[pair] = sum(found) / max(1, len(found))
         return baseline, candidate
 
     return values
@@ -88,6 +94,14 @@ def _metric(
 
 
 AGREEMENT = (
+    Metric(
+        name="length_ratio",
+        kind="ratio",
+        unit="tokens",
+        description="tokens of answers, candidate over baseline",
+        computed=FromAnswers(of="generate", values=_tokens, stored="answer.tokens"),
+        neutral=1.0,
+    ),
     _metric(
         "truncated_rate",
         "share of answers that ended at the token limit",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Unit = Literal["token", "byte", "word"]
 """What a document's likelihood is divided by."""
-Kind = Literal["binary", "graded", "corpus", "perplexity", "divergence", "speed", "memory"]
+Kind = Literal["binary", "graded", "ratio", "corpus", "perplexity", "divergence", "speed", "memory"]
 """What a metric's values are, which decides the gates that fit and the statistics behind them."""
 TokenValues = Literal["kl_values", "delta_p_values"]
 """What is stored of every scored token: fields of `DocumentScore`."""
@@ -201,8 +201,8 @@ class AnsweredPairs:
     plan: PlanColumns
     places: Indices
     """Place of each pair in the plan, [n]."""
-    texts: Callable[[Indices], Iterable[tuple[int, str, str]]]
-    """Of pairs, in any order: the pair, and the two answers in full."""
+    texts: Callable[[Indices], Iterable[tuple[int, tuple[str, ...], tuple[str, ...]]]]
+    """Of pairs, in any order: the pair, and all of each side's answers to it in full."""
 
 
 @dataclass(frozen=True, kw_only=True)

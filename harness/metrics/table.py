@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from harness.metrics.agreement import AGREEMENT
 from harness.metrics.answers import ANSWERS
+from harness.metrics.choices import CHOICES
 from harness.metrics.corpus import CORPUS
 from harness.metrics.divergence import DIVERGENCES, LIKELIHOODS
 from harness.metrics.memory import MEMORY
@@ -39,6 +40,7 @@ METRICS: dict[str, Metric] = {
         *CORPUS,
         *AGREEMENT,
         *PROBABILITIES,
+        *CHOICES,
         *LIKELIHOODS,
         *DIVERGENCES,
         *SPEED,

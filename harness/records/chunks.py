@@ -86,16 +86,18 @@ class Chunks:
         except ValidationError as error:
             raise self._misshapen(f"byte {offset}", error) from error
 
-    def texts(self, wanted: Iterable[tuple[int, Sequence[int]]]) -> Iterator[str]:
-        """Generated texts, from the offset of a chunk and places in it, in this order; empty for a record without an
-        answer. Raises `RecordError` as `load`."""
+    def texts(self, wanted: Iterable[tuple[int, Sequence[int]]]) -> Iterator[tuple[str, ...]]:
+        """All generated texts of each record, from the offset of a chunk and places in it, in this order; none where
+        there is no answer. Raises `RecordError` as `load`."""
         try:
             with self.path.open("rb") as stream:
                 for offset, places in wanted:
                     stream.seek(offset)
                     _, payload = self._checked(stream.readline(), f"byte {offset}")
-                    answers = [record["answer"] for record in from_json(payload)]
-                    yield from ("" if answers[place] is None else str(answers[place]["text"]) for place in places)
+                    records = from_json(payload)
+                    for place in places:
+                        answers = (records[place]["answer"], *records[place].get("repeats", ()))
+                        yield tuple(str(each["text"]) for each in answers if each is not None)
         except OSError as error:
             raise unreadable(self.path, error) from error
 

@@ -47,6 +47,10 @@ class Answers:
     """A generated answer of which the record does not say how it ended, [n]: an import's files may not."""
     cut: Mask
     """A generated answer that ended at the token limit, [n]; of several, at least half."""
+    tokens: Floats
+    """Generated tokens, of several answers together, [n]; `NONE` for no answer."""
+    cuts: Indices
+    """How many answers ended at the token limit, [n]."""
     several: Indices
     """How many answers were generated, [n]."""
     alike: Mask
@@ -80,6 +84,8 @@ class Answers:
             blank=self.blank[order],
             end_unknown=self.end_unknown[order],
             cut=self.cut[order],
+            tokens=self.tokens[order],
+            cuts=self.cuts[order],
             several=self.several[order],
             alike=self.alike[order],
             spread=self.spread[order],

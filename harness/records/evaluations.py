@@ -188,7 +188,7 @@ class Evaluations(Folder):
         chunks = self.chunks(key)
         return [chunks.record(int(answers.chunks[each]), int(answers.places[each])) for each in wanted]
 
-    def texts(self, key: str, answers: Answers, wanted: Indices) -> Iterator[str]:
+    def texts(self, key: str, answers: Answers, wanted: Indices) -> Iterator[tuple[str, ...]]:
         """The generated texts of some of an evaluation's `answers`, one at a time, in the order in which they are
         stored (`in_stored_order`). Raises `RecordError` as `items`."""
         offsets, starts = np.unique(answers.chunks[wanted], return_index=True)

@@ -81,7 +81,7 @@ class MovedSlice(Model):
 
     task: str
     metric: str
-    kind: Literal["binary", "graded", "corpus", "perplexity", "divergence"]
+    kind: Literal["binary", "graded", "ratio", "corpus", "perplexity", "divergence"]
     unit: str
     slice: str
     n: int
@@ -124,7 +124,7 @@ class Measure(Model):
 
     task: str
     metric: str
-    kind: Literal["binary", "graded", "corpus", "perplexity", "divergence"]
+    kind: Literal["binary", "graded", "ratio", "corpus", "perplexity", "divergence"]
     unit: str
     higher_is_better: bool
     n: int
@@ -136,8 +136,8 @@ class Measure(Model):
     baseline: float | None
     candidate: float | None
     change: float | None
-    """Positive is worse: a drop (binary, graded), or the relative increase (perplexity). For divergence the
-    candidate's own value."""
+    """Positive is worse: a drop (binary, graded), or the relative increase (perplexity). Of a ratio the relative
+    change, whichever way is worse. For divergence the candidate's own value."""
     lower: Bound
     upper: Bound
     right_to_wrong: int | None = None
@@ -254,7 +254,7 @@ class NoiseMeasure(Model):
 
     task: str
     metric: str
-    kind: Literal["binary", "graded", "corpus", "perplexity", "divergence"]
+    kind: Literal["binary", "graded", "ratio", "corpus", "perplexity", "divergence"]
     unit: str
     n: int
     """Items or documents asked twice."""

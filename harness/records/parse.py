@@ -74,6 +74,8 @@ def _item_columns(chunks: Chunks, metrics: Sequence[str], parts: Sequence[str]) 
             blank=np.concatenate([each.blank for each in written]),
             end_unknown=np.concatenate([each.end_unknown for each in written]),
             cut=np.concatenate([each.cut for each in written]),
+            tokens=np.concatenate([each.tokens for each in written]),
+            cuts=np.concatenate([each.cuts for each in written]),
             several=several,
             alike=np.concatenate([each.alike for each in written]),
             spread=np.concatenate([each.spread for each in written]),
@@ -95,6 +97,8 @@ class _Written:
     blank: Mask
     end_unknown: Mask
     cut: Mask
+    tokens: Floats
+    cuts: Indices
     scores: Floats
     """Of every answer, one item's after the other's."""
     several: Indices
@@ -132,6 +136,8 @@ def _written(answers: Any, repeats: Any) -> _Written:
         blank=total(first.blank, further.blank) >= np.maximum(number, 1) / 2,
         end_unknown=total(first.end_unknown, further.end_unknown) > 0,
         cut=total(first.cut, further.cut) >= np.maximum(number, 1) / 2,
+        tokens=total(first.tokens, further.tokens),
+        cuts=total(first.cuts, further.cuts).astype(np.int64),
         scores=scores,
         several=number,
         alike=(off == 0) & (counts > 0),
@@ -148,6 +154,8 @@ def _of_each(answers: Any) -> _Written:
             blank=never,
             end_unknown=never,
             cut=never,
+            tokens=none,
+            cuts=nothing,
             scores=np.empty(0),
             several=nothing,
             alike=never,
@@ -156,7 +164,10 @@ def _of_each(answers: Any) -> _Written:
     texts = field(answers, "text").to_pylist()
     endings, which = codes(field(answers, "finish"))
     given = present(answers)
+    cut = np.asarray([*endings, ""])[which] == "length"
     return _Written(
+        tokens=_numbers(field(answers, "tokens")),
+        cuts=cut.astype(np.int64),
         scores=_numbers(field(answers, "score"))[given],
         several=given.astype(np.int64),
         alike=np.zeros(len(answers), dtype=np.bool_),
@@ -164,7 +175,7 @@ def _of_each(answers: Any) -> _Written:
         texts=np.asarray([NO_TEXT if text is None else _number_of(text) for text in texts], dtype=np.int64),
         blank=np.asarray([text is not None and not text.strip() for text in texts], dtype=np.bool_),
         end_unknown=given & (which < 0),
-        cut=np.asarray([*endings, ""])[which] == "length",
+        cut=cut,
     )
 
 
@@ -185,7 +196,7 @@ def _records(
     from pyarrow.compute import list_flatten
 
     number, text = pyarrow.float64(), pyarrow.string()
-    answer = pyarrow.struct({"text": text, "finish": text, "score": number})
+    answer = pyarrow.struct({"text": text, "tokens": number, "finish": text, "score": number})
     shape = pyarrow.struct(
         {
             "item": text,

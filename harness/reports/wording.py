@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from harness.forms import Form
 
 _CHANGES = {
+    "ratio": Notation.PERCENT,
     "perplexity": Notation.PERCENT,
     "divergence": Notation.LEVEL,
     "speed": Notation.RATIO,

@@ -14,14 +14,14 @@ from harness.records.columns import NO_TEXT, Answers, Indices
 from harness.records.store import Store
 from harness.samples.pairs import PairedMetric, Pairs, paired_values
 
-Texts = Callable[[Indices], Iterable[tuple[int, str, str]]]
-"""Of pairs, in any order: the pair and both sides' answers."""
+Texts = Callable[[Indices], Iterable[tuple[int, tuple[str, ...], tuple[str, ...]]]]
+"""Of pairs, in any order: the pair and all of both sides' answers to it."""
 
 
 def stored_texts(store: Store, keys: tuple[str, str], pairs: Pairs) -> Texts:
     """Reads the generated texts of both sides, from the evaluations with these keys, one pair after the other."""
 
-    def read(wanted: Indices) -> Iterator[tuple[int, str, str]]:
+    def read(wanted: Indices) -> Iterator[tuple[int, tuple[str, ...], tuple[str, ...]]]:
         ours, theirs = (each.in_stored_order(wanted) for each in (pairs.baseline, pairs.candidate))
         left = store.texts(keys[0], pairs.baseline, ours)
         right = store.texts(keys[1], pairs.candidate, theirs)
@@ -48,10 +48,10 @@ def derived_metrics(
         assert isinstance(row.computed, FromAnswers)
         values = row.computed.values(answered)
         if values is not None:
-            way: Literal["binary", "graded"] = "binary" if row.kind == "binary" else "graded"
+            assert row.kind in ("binary", "graded", "ratio")
             guess = None if row.computed.guess is None else row.computed.guess(answered)
-            higher = row.higher_is_better
-            found.append(paired_values(task, row.name, pairs, values, kind=way, higher_is_better=higher, guess=guess))
+            higher, kind = row.higher_is_better, row.kind
+            found.append(paired_values(task, row.name, pairs, values, kind=kind, higher_is_better=higher, guess=guess))
     return tuple(found)
 
 

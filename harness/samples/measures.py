@@ -19,9 +19,11 @@ from harness.stats import (
     DocumentMean,
     GradedDrop,
     PairedDrop,
+    Recovery,
     clustered_drop,
     document_mean,
     graded_drop,
+    graded_recovery,
     perplexity_ratio,
     shared_drop,
 )
@@ -31,6 +33,7 @@ TAIL_DOCUMENTS = 10
 """With the tokens beyond a percentile in fewer documents, its bounds were seen to miss (docs/statistics.md)."""
 ANY_MARGIN = 0.02
 """The bounds of a drop do not depend on the margin; the functions want one for their verdict."""
+NO_RATIO = "the baseline's mean is not above 0, so there is no ratio to it"
 Claim = Callable[[float], float]
 
 
@@ -71,6 +74,8 @@ def paired_measure(metric: PairedMetric, *, unit: str, alpha: float) -> Measure:
     """The measure of a per-item metric, with its slices."""
     if metric.count == 0:
         return _empty(metric, unit)
+    if metric.kind == "ratio":
+        return _ratio_measure(metric, unit, alpha)
     drop = drop_of(metric, margin=ANY_MARGIN, alpha=alpha)
     binary = isinstance(drop, PairedDrop)
     return Measure(
@@ -116,6 +121,37 @@ def whole_measure(whole: WholePairs, *, alpha: float) -> Measure:
         upper=None if found.unreliable else loss.upper,
         failed=whole.failed,
         note=found.unreliable or None,
+    )
+
+
+def sum_ratio(metric: PairedMetric, *, alpha: float) -> Recovery | None:
+    """The candidate's sum over the baseline's, by Fieller's theorem; None where the baseline's is not above 0."""
+    if not metric.count or metric.baseline.mean() <= 0:
+        return None
+    signed = bool(min(metric.baseline.min(), metric.candidate.min()) < 0)
+    return graded_recovery(metric.baseline, metric.candidate, alpha=alpha, clusters=metric.clusters, signed=signed)
+
+
+def _ratio_measure(metric: PairedMetric, unit: str, alpha: float) -> Measure:
+    found = sum_ratio(metric, alpha=alpha)
+    if found is None:
+        none = _empty(metric, unit).model_copy(update={"n": metric.count, "note": NO_RATIO})
+        return none.model_copy(update={"baseline": float(metric.baseline.mean())})
+    return Measure(
+        task=metric.task,
+        metric=metric.metric,
+        kind=metric.kind,
+        unit=unit,
+        higher_is_better=metric.higher_is_better,
+        n=metric.count,
+        clusters=found.clusters,
+        baseline=float(metric.baseline.mean()),
+        candidate=float(metric.candidate.mean()),
+        change=found.ratio - 1,
+        lower=found.lower - 1,
+        upper=found.upper - 1,
+        failed=metric.failed,
+        note=found.warning,
     )
 
 

@@ -76,7 +76,8 @@ class PairedMetric:
 
     task: str
     metric: str
-    kind: Literal["binary", "graded"]
+    kind: Literal["binary", "graded", "ratio"]
+    """`ratio`: the candidate's sum over the baseline's is looked at."""
     higher_is_better: bool
     baseline: Floats
     candidate: Floats
@@ -303,16 +304,19 @@ def paired_values(
     pairs: Pairs,
     values: tuple[Floats, Floats],
     *,
-    kind: Literal["binary", "graded"],
+    kind: Literal["binary", "graded", "ratio"],
     higher_is_better: bool,
     guess: Floats | None = None,
 ) -> PairedMetric:
     """Both sides' values of every pair, [n] each, and what guessing scores on it. A candidate's failure takes the worst
-    seen (0 for fractions)."""
+    seen; of a ratio the baseline's own."""
     baseline, candidate = values
     seen = np.concatenate(values)
     finite = seen[np.isfinite(seen)]
-    if finite.size == 0:
+    worst: Floats | float
+    if kind == "ratio":  # there is no worst, so a failure changes nothing
+        worst = np.where(np.isfinite(baseline), baseline, 0.0)
+    elif finite.size == 0:
         worst = 0.0
     elif higher_is_better:
         worst = min(0.0, float(finite.min()))

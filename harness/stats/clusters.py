@@ -22,6 +22,19 @@ def few_clusters(groups: int) -> str | None:
     return None
 
 
+def units_for_t(sums: Floats) -> int:
+    """How many independent units Student's t needs for the mean of values as skewed as these, [units]: 25 times the
+    squared skewness (Cochran, Sampling Techniques, 1977, 2.15), which keeps two-sided 95 % bounds wrong in at most 6 %.
+
+    With fewer, a few large values carry the sum, and t takes a sample without them for the whole truth."""
+    deviations = sums - sums.mean()
+    spread = float((deviations**2).mean())
+    if spread <= (TIED * max(1.0, float(np.abs(sums).max()))) ** 2:
+        return 0
+    skewness = float((deviations**3).mean()) / spread**1.5
+    return int(np.ceil(25 * skewness * skewness))
+
+
 def variance_of_sum(squares: float, units: int) -> float:
     """Cluster-robust: G/(G-1) times the squared deviations of the sums of G units. That of a mean or a ratio is this
     over the squared number of items, or sum of weights."""

@@ -203,7 +203,8 @@ def _p_fail(test: ShareTest, unseen: UnseenTest | None, p_no_gain: float) -> Cal
 
 @dataclass(frozen=True, kw_only=True)
 class Recovery:
-    """candidate / baseline with one-sided bounds at 1 - alpha each; `lower` may be 0 and `upper` infinite."""
+    """candidate / baseline with one-sided bounds at 1 - alpha each; `lower` may be 0 (of values that may be negative
+    minus infinity) and `upper` infinite."""
 
     ratio: float
     lower: float
@@ -219,6 +220,8 @@ class Recovery:
     """Its own bounds."""
     unseen: Bounds | None = None
     """Few changes: Gaffke's bounds, of which and the others the wider count."""
+    signed: bool = False
+    """Values may be negative, so that no bound is held at 0."""
 
     @property
     def warning(self) -> str | None:
@@ -272,11 +275,17 @@ def clustered_recovery(
 
 
 def graded_recovery(
-    baseline: ArrayLike, candidate: ArrayLike, *, alpha: float = 0.05, clusters: ArrayLike | None = None
+    baseline: ArrayLike,
+    candidate: ArrayLike,
+    *,
+    alpha: float = 0.05,
+    clusters: ArrayLike | None = None,
+    signed: bool = False,
 ) -> Recovery:
     """Ratio of two paired means by Fieller's theorem; cluster-robust where `clusters` ([n] labels) are given.
 
-    `baseline`, `candidate`: [n], higher is better, baseline mean above 0. As `retained_items` of graded values with a
+    `baseline`, `candidate`: [n], higher is better, baseline mean above 0. `signed`: values may be negative, so that no
+    bound is held at 0. As `retained_items` of graded values with a
     base of zeros; Gaffke's bound knows that the base is 0. A bound that Fieller's set leaves open is 0 or infinity.
     Raises ValueError for arrays that do not fit, or a baseline whose mean is not above 0.
     """
@@ -287,25 +296,35 @@ def graded_recovery(
     labels = None if clusters is None else cluster_codes(clusters, left.size, "graded_recovery")
     groups = None if labels is None else int(labels.max()) + 1
     if (groups or left.size) == 1:
-        return Recovery(ratio=cand / base, lower=0.0, upper=math.inf, n=left.size, clusters=groups)
+        lowest = -math.inf if signed else 0.0
+        return Recovery(ratio=cand / base, lower=lowest, upper=math.inf, n=left.size, clusters=groups, signed=signed)
     both = np.concatenate([left, right])
     span = min(0.0, float(both.min())), max(1.0, float(both.max()))
     unseen = _unseen(left, right, labels, span[1] - span[0], span)
     test = FiellerTest(gain=unseen.gain, kept=unseen.kept, weights=unseen.sizes)
-    return _recovery(test, unseen if unseen.sparse else None, cand / base, left.size, groups, alpha=alpha)
+    counted = unseen if unseen.sparse else None
+    return _recovery(test, counted, cand / base, left.size, groups, alpha=alpha, signed=signed)
 
 
 def _recovery(
-    test: ShareTest, unseen: UnseenTest | None, ratio: float, n: int, groups: int | None, *, alpha: float
+    test: ShareTest,
+    unseen: UnseenTest | None,
+    ratio: float,
+    n: int,
+    groups: int | None,
+    *,
+    alpha: float,
+    signed: bool = False,
 ) -> Recovery:
-    """With the test's bounds, of which none is below 0."""
+    """With the test's bounds, of which none is below 0 unless values may be."""
     own, wider = test.bounds(alpha), unseen.bounds(alpha) if unseen is not None else None
-    own, wider = _from_zero(own), None if wider is None else _from_zero(wider)
+    if not signed:
+        own, wider = _from_zero(own), None if wider is None else _from_zero(wider)
     lower, upper = _wider(own, wider)
     p_no_gain = test.p_no_gain if isinstance(test, FiellerTest) else 0.0
     return Recovery(
         ratio=ratio, lower=lower, upper=upper, n=n, clusters=groups, p_fail=_p_fail(test, unseen, p_no_gain),
-        test=test, own=own, unseen=wider,
+        test=test, own=own, unseen=wider, signed=signed,
     )  # fmt: skip
 
 

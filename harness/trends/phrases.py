@@ -22,7 +22,7 @@ def meaning(row: HistoryRow) -> str:
     """What the change of this figure is."""
     if row.kind in ("speed", "memory"):
         return f"ratio to the baseline; {'down' if row.worse < 0 else 'up'} is worse"
-    if row.kind == "perplexity":
+    if row.kind in ("perplexity", "ratio"):
         return "rise over the baseline; up is worse"
     if row.kind == "divergence":
         unit = "share" if row.unit == "fraction" else row.unit

@@ -39,8 +39,9 @@ def test_a_share_needs_the_level() -> None:
 def test_every_form_says_something_of_every_kind(key: str) -> None:
     """With nothing known and with a spread known; a loss that is certified comes with what it rests on."""
     form = FORMS[key]
-    metrics = {"binary": "acc", "graded": "f1", "perplexity": "perplexity", "divergence": "kl_mean", "speed": "ttft_s",
-               "memory": "weight_bytes", "corpus": "macro_f1"}  # fmt: skip
+    metrics = {"binary": "acc", "graded": "f1", "ratio": "length_ratio", "corpus": "macro_f1",
+               "perplexity": "perplexity", "divergence": "kl_mean", "speed": "ttft_s",
+               "memory": "weight_bytes"}  # fmt: skip
     for kind in sorted(form.kinds):
         for seen in (None, SeenError(error=0.01, run="r")):
             found = form.certify(planned(kind, metrics[kind], seen=seen, level=0.5), 0.5)

@@ -85,9 +85,9 @@ def test_a_row_is_whole() -> None:
     for name, row in METRICS.items():
         assert name == row.name
         assert re.fullmatch(r"\w.*[^.]", row.description), name
-        assert row.unit in ("", "fraction", "bits", "nats", "s", "tok/s", "B")
+        assert row.unit in ("", "fraction", "bits", "nats", "s", "tok/s", "tokens", "B")
         agreement = name in ("top1_agreement", "ear_mean", "identical", "first_divergence", "edit_similarity")
-        assert row.neutral == (1.0 if row.kind in ("speed", "memory") or agreement else 0.0)
+        assert row.neutral == (1.0 if row.kind in ("ratio", "speed", "memory") or agreement else 0.0)
     assert {each.field for each in computed_by(StoredBytes).values()} <= MemoryFigures.model_fields.keys()
     assert {each.field for each in computed_by(TokenMean).values()} <= DocumentScore.model_fields.keys()
 

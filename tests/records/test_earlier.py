@@ -33,7 +33,7 @@ def test_it_is_judged_as_it_was(results: Path) -> None:
     assert before.schema_version == 1
     later = set(figures(after)) - set(figures(before))
     assert set(figures(before)) <= set(figures(after))
-    assert {metric for _, metric, *_ in later} == {"byte_perplexity", "brier", "brier_norm"}
+    assert {metric for _, metric, *_ in later} == {"byte_perplexity", "brier", "brier_norm", "margin_ratio"}
     assert "carry no checksum" in after.method[-1]
     assert Store(results).verdict("earlier", after.run) == after
     assert [each.name for each in Store(results).accepted("earlier")] == ["v1"]

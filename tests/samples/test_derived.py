@@ -12,7 +12,7 @@ from harness.explanations import explain_findings
 from harness.explanations.explain import Shown
 from harness.metrics.agreement import common_prefix
 from harness.records.findings import Finding
-from harness.records.items import ItemRecord, PlannedItem, TextAnswer, outcome
+from harness.records.items import ItemRecord, OptionAnswer, PlannedItem, TextAnswer, outcome
 from tests.gates.handmade import QUANTIZED, Bench, one
 
 Written = Sequence[tuple[str, bool] | None]
@@ -33,7 +33,7 @@ def bench_of(root: Path, baseline: Written, candidate: Written) -> Bench:
                 prompt_hash=f"h{n}",
                 answer=None
                 if each is None
-                else TextAnswer(text=each[0], tokens=4, finish="length" if each[1] else "stop"),
+                else TextAnswer(text=each[0], tokens=len(each[0].split()), finish="length" if each[1] else "stop"),
                 metrics={"exact_match": outcome(float("nan") if each is None else 1.0)},
             )
             for n, each in enumerate(written)
@@ -84,7 +84,31 @@ def test_measures_equal_a_plain_loop(tmp_path: Path) -> None:
         for a, b in pairs
     ]
     assert measures["first_divergence"].candidate == pytest.approx(sum(prefixes) / 120)
+    lengths = [sum(len(side[0].split()) for side in sides) for sides in zip(*pairs, strict=True)]
+    assert measures["length_ratio"].change == pytest.approx(lengths[1] / lengths[0] - 1)
     assert all(measures[name].baseline == 1 for name in ("identical", "edit_similarity", "first_divergence"))
+
+
+def test_margins_equal_a_plain_loop(tmp_path: Path) -> None:
+    """The right option's log-likelihood minus the best wrong one, summed over items, candidate over baseline."""
+    bench, rng = Bench(tmp_path), Random(5)
+    options, totals = ("a", "b", "c"), {"fp32": 0.0, "q": 0.0}
+    plan = [
+        PlannedItem(item=f"i{n}", index=n, prompt_hash=f"h{n}", prompt="p", options=options, expected=options[n % 3])
+        for n in range(60)
+    ]
+    bench.plan("t", plan)
+    for name, records in {name: [] for name in totals}.items():
+        for n in range(60):
+            values = [rng.gauss(3.0 * (k == n % 3), 1.0) for k in range(3)]
+            totals[name] += values[n % 3] - max(value for k, value in enumerate(values) if k != n % 3)
+            scored = tuple(OptionAnswer(log_likelihood=value, tokens=1, greedy=False) for value in values)
+            records.append(ItemRecord(item=f"i{n}", prompt_hash=f"h{n}", options=scored, metrics={"acc": outcome(1.0)}))
+        bench.evaluation(name, "t", records)
+        bench.variant(name, ["t"])
+    measures = {each.metric: each for each in one(bench.verdict([])).measures}
+    assert measures["margin_ratio"].change == pytest.approx(totals["q"] / totals["fp32"] - 1)
+    assert measures["margin_ratio"].unit == "nats"
 
 
 def only(bench: Bench, gate: dict[str, object], **suite: object) -> Finding:

@@ -62,10 +62,10 @@ def _between(each: NoiseMeasure) -> str:
         return f"{count(each.flips, 'flip')}, {percent(each.value)}{most}"
     if each.kind == "graded":
         return f"{number(each.value)} apart on average"
-    if each.kind == "perplexity":
+    if each.kind in ("perplexity", "ratio"):
         return f"{Notation.PERCENT.rough(each.value, each.unit)} apart"
     return level(each.value, each.unit)
 
 
 def _over(each: NoiseMeasure) -> str:
-    return count(each.n, "item" if each.flips is not None or each.kind == "graded" else "document")
+    return count(each.n, "item" if each.flips is not None or each.kind in ("graded", "ratio") else "document")

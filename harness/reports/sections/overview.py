@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from harness.metrics.table import lookup
 from harness.notation import DASH, number, ratio, worst
 from harness.records.findings import Finding, FindingDecision
 from harness.records.verdict import CandidateVerdict, Verdict
@@ -67,6 +68,7 @@ def figures(verdict: Verdict) -> Iterator[Figure]:
     """Quality drops, perplexity, KL, flips, gated shares of the gain, decode speed, weights: what any candidate has."""
     yield from _quality(verdict)
     yield from _over_tasks(verdict)
+    yield from _sum_ratios(verdict)
     measures = [measure for candidate in verdict.candidates for measure in candidate.measures]
     for row, shown in wording.in_overview("perplexity", "divergence"):
         task = next((measure.task for measure in measures if measure.metric == row.name), None)
@@ -106,6 +108,24 @@ def _retained(verdict: Verdict) -> Iterator[Figure]:
         cells = [MISSING if f is None else Cell(wording.value(f, f.value), decision=f.decision) for f in own]
         title = task if tasks.count(task) == 1 else f"{task} {metric}"
         yield Figure(title=title, detail="retained", cells=tuple(cells), rank=2)
+
+
+def _sum_ratios(verdict: Verdict) -> Iterator[Figure]:
+    """Ratios of sums over items that a gate looks at, such as the length of answers."""
+    gated = [f for candidate in verdict.candidates for f in candidate.findings if f.task and f.slice is None]
+    for task, metric in dict.fromkeys((f.task, f.metric) for f in gated if _is_sum(f.metric)):
+        cells = []
+        for candidate in verdict.candidates:
+            measure = wording.measure_of(candidate, str(task), metric)
+            change = None if measure is None else measure.change
+            text = DASH if change is None else ratio(1 + change)
+            cells.append(Cell(text, decision=_decision(candidate, task, metric)))
+        yield Figure(title=str(task), detail=metric.replace("_", " "), cells=tuple(cells), rank=3)
+
+
+def _is_sum(metric: str) -> bool:
+    row = lookup(metric)
+    return row is not None and row.kind == "ratio"
 
 
 def _over_tasks(verdict: Verdict) -> Iterator[Figure]:
