@@ -258,7 +258,7 @@ def sum_ratio(n: int, spread: float, size: int = 1) -> Draw:
             candidate = baseline * (1 + 0.05 * truth) * np.exp(common - spread**2 / 2)
             found = graded_recovery(candidate, baseline, clusters=labels)
             apart = candidate - candidate.mean() / baseline.mean() * baseline
-            apart = apart if labels is None else np.bincount(labels, weights=apart)
+            apart = apart if labels is None else np.bincount(labels, weights=apart).astype(np.float64)
             reliable = apart.size >= units_for_t(apart)
             said.append(decide(found.lower, found.upper, 1 / 1.05, ceiling=False, reliable=reliable))
         passed, failed = _said(said)

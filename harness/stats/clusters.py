@@ -23,16 +23,18 @@ def few_clusters(groups: int) -> str | None:
 
 
 def units_for_t(sums: Floats) -> int:
-    """How many independent units Student's t needs for the mean of values as skewed as these, [units]: 25 times the
-    squared skewness (Cochran, Sampling Techniques, 1977, 2.15), which keeps two-sided 95 % bounds wrong in at most 6 %.
+    """How many independent units Student's t needs for the mean of values as skewed as these, [units].
 
-    With fewer, a few large values carry the sum, and t takes a sample without them for the whole truth."""
+    By the first term of Edgeworth's expansion a one-sided bound misses by (1 + 2 z^2) phi(z) |skewness| / (6 sqrt(n))
+    (Hall, The Bootstrap and Edgeworth Expansion, 1992, 2.3); at 5 % that is within 1.1 points from 100 skewness^2 units
+    on. With fewer, a few large values carry the sum, and t takes a sample without them for the whole truth.
+    """
     deviations = sums - sums.mean()
     spread = float((deviations**2).mean())
     if spread <= (TIED * max(1.0, float(np.abs(sums).max()))) ** 2:
         return 0
     skewness = float((deviations**3).mean()) / spread**1.5
-    return int(np.ceil(25 * skewness * skewness))
+    return int(np.ceil(100 * skewness * skewness))
 
 
 def variance_of_sum(squares: float, units: int) -> float:

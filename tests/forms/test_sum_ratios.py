@@ -23,8 +23,8 @@ def sample(baseline: Floats, candidate: Floats, clusters: np.ndarray | None = No
 def lengths(n: int, factor: float, seed: int) -> PairedMetric:
     """Answers of unlike length; the candidate's are longer by a factor, and vary on their own."""
     rng = np.random.default_rng(seed)
-    baseline = np.round(rng.lognormal(4, 0.8, n)) + 1
-    return sample(baseline, np.round(baseline * factor * rng.lognormal(-0.045, 0.3, n)) + 1)
+    baseline = np.round(rng.normal(60, 12, n)).clip(1)
+    return sample(baseline, np.round(baseline * factor * rng.normal(1, 0.2, n)).clip(1))
 
 
 BAND = (("min_ratio", 0.9), ("max_ratio", 1.1))
@@ -73,6 +73,15 @@ def test_p_says_what_the_bound_says(key: str, limit: float) -> None:
         assert said.estimate is not None
         assert said.estimate.p is not None
         assert (said.decision == "FAIL") is (said.estimate.p < alpha)
+
+
+def test_few_long_answers_decide_nothing() -> None:
+    """Where a handful of answers carry the sum, another handful could have been other: too few items are said."""
+    rng = np.random.default_rng(8)
+    baseline = rng.lognormal(4, 0.8, 200)
+    said = judge("max_ratio", sample(baseline, baseline * rng.lognormal(0, 1.0, 200)), 9.0)
+    assert said.decision == "INCONCLUSIVE"
+    assert "few items carry the sums: 200 are too few for an interval" in str(said.reason)
 
 
 def test_equal_lengths_are_no_certainty() -> None:
