@@ -22,7 +22,13 @@ def _cut(pairs: AnsweredPairs) -> tuple[Floats, Floats] | None:
     return baseline * pairs.baseline.cuts / several[0], candidate * pairs.candidate.cuts / several[1]
 
 
-def _tokens(pairs: AnsweredPairs) -> tuple[Floats, Floats]:
+def _tokens(pairs: AnsweredPairs) -> tuple[Floats, Floats] | None:
+    """None where an import does not say how many an answer has."""
+    import numpy as np
+
+    for answers in (pairs.baseline, pairs.candidate):
+        if (np.isnan(answers.tokens) & (answers.several > 0)).any():
+            return None
     return pairs.baseline.tokens, pairs.candidate.tokens
 
 
