@@ -50,8 +50,8 @@ def derived_metrics(
         if values is not None:
             assert row.kind in ("binary", "graded", "ratio")
             guess = None if row.computed.guess is None else row.computed.guess(answered)
-            higher, kind = row.higher_is_better, row.kind
-            found.append(paired_values(task, row.name, pairs, values, kind=kind, higher_is_better=higher, guess=guess))
+            higher, way = row.higher_is_better, row.kind
+            found.append(paired_values(task, row.name, pairs, values, kind=way, higher_is_better=higher, guess=guess))
     return tuple(found)
 
 
