@@ -15,6 +15,7 @@ from rich.text import Text
 
 from harness.errors import EngineError, SuiteError, UsageError
 from harness.gates.validity_checks import leak_words
+from harness.metrics.table import derived
 from harness.notation import duration
 
 if TYPE_CHECKING:
@@ -110,6 +111,13 @@ def _own_plans(loaded: LoadedSuite, limit: int | None) -> Sequence[TaskPlan]:
     return plans
 
 
+def _measured(plan: TaskPlan) -> tuple[str, ...]:
+    """The metrics that a task stores; where its answers are scored by none, those that follow from the answers."""
+    if plan.kind == "perplexity":
+        return plan.metrics or (("perplexity", "divergence") if plan.divergence else ("perplexity",))
+    return plan.metrics or tuple(row.name for row in derived(plan.kind))
+
+
 def print_tasks(plans: Sequence[TaskPlan], console: Console) -> None:
     """Items, tokens and metrics of each task."""
     table = Table(box=None, pad_edge=False)
@@ -122,7 +130,7 @@ def print_tasks(plans: Sequence[TaskPlan], console: Console) -> None:
             f"{len(plan.items):,}",
             f"{sum(item.tokens for item in plan.items):,}",
             str(sum(item.too_long is not None for item in plan.items)),
-            ", ".join(plan.metrics) or ("perplexity, divergence" if plan.divergence else "perplexity"),
+            ", ".join(_measured(plan)),
         )
     console.print(table)
     for plan in plans:

@@ -12,6 +12,7 @@ import numpy as np
 from harness.comparison.candidates import Comparison
 from harness.comparison.second_pass import NoisePairs
 from harness.gates.base_model import base_trouble, unsound
+from harness.gates.nothing_to_lose import allowed_loss
 from harness.metrics.table import METRICS, likelihood, lookup, of_kind
 from harness.notation import Notation, number, percent, points, ratio
 from harness.records.findings import Check
@@ -176,7 +177,7 @@ def _tight(gate: Gate, floor: NoiseMeasure, level: float | None) -> str | None:
         if gate.row.looks_at == "pairs" and gate.limit < floor.value:
             words = percent(gate.limit), percent(floor.value)
     else:
-        allowed = gate.row.allowed_loss(gate.limit, level=level)
+        allowed = allowed_loss(gate.row, gate.metric, gate.limit, level=level)
         if allowed is not None and allowed < floor.value:
             binary = floor.flips is not None
             moved = f"{floor.flips} of {floor.n} answers flip" if binary else f"an item moves by {number(floor.value)}"

@@ -2,7 +2,9 @@
 
 A loss, absolute, relative or as a share kept, can only be seen where there is something to lose. A value at its floor
 is INVALID, whatever the numbers; a limit that a model without knowledge would satisfy gives no PASS. In trials of
-non-inferiority this is assay sensitivity (ICH E10, 1.5). A limit on a level (`min`, `max`) is not a limit on a loss.
+non-inferiority this is assay sensitivity (ICH E10, 1.5). A limit on a level (`min`, `max`) is not a limit on a loss,
+but a floor under agreement with the baseline is: it agrees with itself entirely. There a model without knowledge is one
+that gives the baseline's most frequent answer to every item.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import numpy as np
 
 from harness.forms import Form
 from harness.forms.base import BASELINE, Judgement, Reason, Terms
+from harness.metrics.table import agrees
 from harness.notation import percent
 from harness.records.findings import InvalidCode
 from harness.samples.given_answers import Given
@@ -39,7 +42,7 @@ class Nothing:
 def held_to_floor(form: Form, metric: PairedMetric, judgement: Judgement, terms: Terms, *, of: str = "") -> Judgement:
     """The judgement of a limit on a loss; INVALID where it shows nothing, the numbers kept. `of`: the name of these
     items, where they are not all that is judged."""
-    if form.loss_of is None or not metric.count:
+    if not metric.count or (form.loss_of is None and not _floor_of_agreement(form, metric.metric)):
         return judgement
     undecided = metric.count < FEW_ITEMS and judgement.decision == "INCONCLUSIVE"
     if (floor := floor_of(metric, terms.against)) is not None and (floor.code == "at_zero" or not undecided):
@@ -70,6 +73,15 @@ def whole_held_to_floor(form: Form, whole: WholePairs, judgement: Judgement, ter
     return judgement
 
 
+def allowed_loss(form: Form, metric: str, limit: float, *, level: float | None) -> float | None:
+    """As `Form.allowed_loss`; a floor under agreement with the baseline allows what it is below 1."""
+    return 1 - limit if _floor_of_agreement(form, metric) else form.allowed_loss(limit, level=level)
+
+
+def _floor_of_agreement(form: Form, metric: str) -> bool:
+    return form.looks_at == "own" and not form.ceiling and agrees(metric)
+
+
 def floor_of(metric: PairedMetric, against: str = BASELINE) -> Nothing | None:
     """Why the baseline, `against` in words, has nothing to lose on these items; None where it has."""
     name, values, level = metric.metric, metric.baseline, float(metric.baseline.mean())
@@ -92,6 +104,8 @@ def blind_level(metric: PairedMetric) -> float | None:
     floor."""
     if metric.chance is not None:
         return metric.chance if metric.higher_is_better else 1 - metric.chance
+    if agrees(metric.metric) and metric.baseline_given is not None:
+        return metric.baseline_given.blind
     both = np.concatenate([metric.baseline, metric.candidate])
     if metric.higher_is_better:
         return 0.0 if both.min() >= 0 else None
@@ -141,7 +155,8 @@ def _empty_pass(form: Form, metric: PairedMetric, terms: Terms) -> Nothing | Non
         says = f"the best options tie on {_every(metric)}: the candidate has decided nothing"
         return Nothing(code="undecided", says=says)
     if _one_answer(given, metric, metric.candidate):
-        says = f"the candidate gives {_every(metric)} one answer though their references differ"
+        others = "the baseline's" if agrees(metric.metric) else "their references"
+        says = f"the candidate gives {_every(metric)} one answer though {others} differ"
         return Nothing(code="candidate_one_answer", says=f"{says}: it does not read them")
     if (count := _nearly_one_answer(given, metric.baseline_given)) is not None:
         says = (
@@ -150,6 +165,10 @@ def _empty_pass(form: Form, metric: PairedMetric, terms: Terms) -> Nothing | Non
         return Nothing(code="candidate_one_answer", says=f"{says}: it does not read them")
     if _blind_passes(form, metric, terms.limit):
         level, blind = percent(float(metric.baseline.mean())), percent(blind_level(metric) or 0.0)
+        if agrees(metric.metric):
+            says = f"{blind} of the answers of {terms.against} are one and the same, and a model that gives it to every"
+            advice = "look at prompt and template; where it is the wanted answer, name it as answer: and gate on that"
+            return Nothing(code="blind_limit", says=f"{says} item would hold this limit; {advice}")
         whose = "guessing" if metric.chance is not None else "a model that is never right"
         says = f"{terms.against} has {level} and {whose} {blind}: a model that knows nothing would hold this limit"
         return Nothing(code="blind_limit", says=says)
@@ -165,5 +184,5 @@ def _blind_passes(form: Form, metric: PairedMetric, limit: float) -> bool:
     if blind is None:
         return False
     level = float(metric.baseline.mean())
-    allowed = form.allowed_loss(limit, level=level)
+    allowed = allowed_loss(form, metric.metric, limit, level=level)
     return allowed is not None and abs(level - blind) < allowed

@@ -118,18 +118,18 @@ AGREEMENT = (
     _metric(
         "identical",
         "share of answers that equal the baseline's",
-        FromAnswers(of="generate", values=_identical, stored="answer.text"),
+        FromAnswers(of="generate", values=_identical, stored="answer.text", agreement=True),
         kind="binary",
     ),
     _metric(
         "first_divergence",
         "share of an answer, in characters, before it parts from the baseline's",
-        FromAnswers(of="generate", values=_by_text(common_prefix), stored="answer.text"),
+        FromAnswers(of="generate", values=_by_text(common_prefix), stored="answer.text", agreement=True),
     ),
     _metric(
         "edit_similarity",
         "1 minus the edit distance to the baseline's answer over the length of the longer one",
-        FromAnswers(of="generate", values=_by_text(edit_similarity), stored="answer.text"),
+        FromAnswers(of="generate", values=_by_text(edit_similarity), stored="answer.text", agreement=True),
     ),
 )
 """They need no reference: the baseline's own answer is what an answer is compared with."""

@@ -220,6 +220,8 @@ class FromAnswers:
     guess: Callable[[AnsweredPairs], Floats] | None = None
     """What guessing scores on each pair, [n], with more as better (1 minus the value where less is): a limit that it
     would hold shows nothing. None where nothing can be guessed."""
+    agreement: bool = False
+    """A candidate's answers are held against the baseline's own, which agree with themselves entirely: 1."""
 
 
 @dataclass(frozen=True, kw_only=True)

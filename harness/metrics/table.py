@@ -98,6 +98,12 @@ def counting(per: Unit) -> tuple[str, ...]:
     return tuple(name for name, way in computed_by(Likelihood).items() if way.per == per)
 
 
+def agrees(name: str) -> bool:
+    """Whether a metric of this name holds a candidate's answers against the baseline's own."""
+    row = lookup(name)
+    return row is not None and isinstance(row.computed, FromAnswers) and row.computed.agreement
+
+
 @contextmanager
 def added(*rows: Metric) -> Iterator[None]:
     """Adds these rows to the table for the length of a `with`. Raises ValueError for a name that is taken."""

@@ -93,7 +93,7 @@ def plan_item_task(given: TaskInput, docs: Docs, watching: Watching) -> TaskPlan
 def _check_target(name: str, docs: Docs, position: int) -> None:
     """lm-eval converts whatever its template returns to a string: null would become the answer `None`. Raises
     `SuiteError`."""
-    if docs.measures:
+    if docs.measures is not None:
         return
     doc, place = docs.docs[position], docs.places[position]
     target = docs.task.doc_to_target(doc)
@@ -181,7 +181,7 @@ def _tokens(request: Request) -> int:
 
 def _shown(docs: Docs, asked: ItemRequests) -> tuple[tuple[str, ...], str]:
     """Options and reference answer as text, for people."""
-    if docs.measures:
+    if docs.measures is not None:
         return (), shown_references(docs.references(asked.doc))
     target = docs.task.doc_to_target(asked.doc)
     if docs.task.OUTPUT_TYPE != "multiple_choice":

@@ -94,7 +94,7 @@ def find_leak(
 
 def _shown(docs: Docs, item: PlannedItem, asked: ItemRequests, row: Mapping[str, object]) -> Shown:
     references: tuple[str, ...] = (item.expected,)
-    if docs.measures:
+    if docs.measures is not None:
         references = docs.references(asked.doc)
     elif not item.options and isinstance(target := docs.task.doc_to_target(asked.doc), list):
         references = tuple(each for each in target if isinstance(each, str))

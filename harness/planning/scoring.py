@@ -41,7 +41,7 @@ def pairable_metrics(place: str, name: str, docs: Docs, first: ItemRequests, sev
     """
     from lm_eval.api.metrics import mean
 
-    if docs.measures:
+    if docs.measures is not None:
         names, less = (*docs.measures, *several.metrics), docs.lower_is_better
         less_of = tuple(name for name in names if name in less)
         return PairableMetrics(names=names, lower_is_better=less_of, notes=(), whole=docs.whole)
@@ -250,7 +250,7 @@ def _process(docs: Docs, asked: ItemRequests, responses: Sequence[object], *, vo
         said[suffix.removeprefix(",")] = str(filtered[0])
         for metric, value in docs.task.process_results(asked.doc, filtered).items():
             found[f"{metric}{suffix}"] = value
-        if docs.measures:
+        if docs.measures is not None:
             answered = Answered(
                 answer=str(filtered[0]), references=docs.references(asked.doc), row=docs.row_of[asked.item]
             )

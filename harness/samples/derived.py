@@ -4,6 +4,7 @@ they differ."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -12,8 +13,11 @@ from harness.metrics.row import AnsweredPairs, FromAnswers
 from harness.metrics.table import derived
 from harness.records.columns import NO_TEXT, Answers, Indices
 from harness.records.store import Store
+from harness.samples.given_answers import Given
 from harness.samples.pairs import PairedMetric, Pairs, paired_values
 
+BLANK = -1
+"""In `Given.said`: an answer without a visible character."""
 Texts = Callable[[Indices], Iterable[tuple[int, tuple[str, ...], tuple[str, ...]]]]
 """Of pairs, in any order: the pair and all of both sides' answers to it."""
 
@@ -52,10 +56,19 @@ def derived_metrics(
             guess = None if row.computed.guess is None else row.computed.guess(answered)
             higher, way = row.higher_is_better, row.kind
             found.append(paired_values(task, row.name, pairs, values, kind=way, higher_is_better=higher, guess=guess))
-    return tuple(found)
+    if kind != "generate":
+        return tuple(found)
+    before, after = (_given(each) for each in (pairs.baseline, pairs.candidate))
+    return tuple(replace(each, baseline_given=before, candidate_given=after) for each in found)
 
 
 def _scored_unseen(answers: Answers, kind: Literal["choice", "generate", "perplexity"]) -> bool:
     """Whether there are items with a score and no answer: an import's files may hold scores alone."""
     unseen = answers.texts == NO_TEXT if kind == "generate" else answers.options == 0
     return any(bool((unseen & np.isfinite(values)).any()) for values in answers.metrics.values())
+
+
+def _given(answers: Answers) -> Given:
+    """Which answer was given to each item; all that show nothing are one."""
+    said = np.where(answers.blank, BLANK, answers.texts)
+    return Given(said=said, tied=np.zeros(said.size, dtype=np.bool_))

@@ -9,6 +9,8 @@ import numpy as np
 from harness.metrics.table import per_character
 from harness.records.columns import NO_TEXT, Answers, Floats, Indices, Mask, PlanColumns
 
+HALF = 0.5
+"""An answer that comes no more often is not the usual one."""
 UNKNOWN = 0
 """In `Given.said`: no answer, or one without a number."""
 
@@ -23,6 +25,8 @@ class Given:
     """Items whose best options have exactly equal likelihoods, [n]: the side has not decided."""
     varies_elsewhere: bool = False
     """Of a slice: the side gives more than one answer on the whole task."""
+    usual_elsewhere: float | None = None
+    """Of a slice: the share of the most frequent answer of the whole task."""
 
     @property
     def constant(self) -> bool:
@@ -36,9 +40,24 @@ class Given:
         decided = self.said[~self.tied & (self.said != UNKNOWN)]
         return int(np.unique(decided, return_counts=True)[1].max()) if decided.size else 0
 
+    @property
+    def blind(self) -> float:
+        """The share of items that one answer to all of them would match. In a slice of a task that has no usual answer
+        it is 0: what is usual there depends on the slice."""
+        if self.usual_elsewhere is not None and self.usual_elsewhere <= HALF:
+            return 0.0
+        return self.usual / self.said.size if self.said.size else 0.0
+
     def only(self, inside: Indices) -> Given:
         """The answers to some of the items."""
-        return replace(self, said=self.said[inside], tied=self.tied[inside], varies_elsewhere=not self.constant)
+        whole = self.usual / self.said.size if self.usual_elsewhere is None and self.said.size else self.usual_elsewhere
+        return replace(
+            self,
+            said=self.said[inside],
+            tied=self.tied[inside],
+            varies_elsewhere=not self.constant,
+            usual_elsewhere=whole,
+        )
 
 
 def given(answers: Answers, plan: PlanColumns, places: Indices, metric: str) -> Given | None:

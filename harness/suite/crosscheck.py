@@ -17,7 +17,7 @@ from harness.metrics.table import METRICS, computed_by, derived, lookup, of_kind
 from harness.suite.gate_model import Gate
 from harness.suite.imported_suites import import_problems
 from harness.suite.metric_names import elsewhere
-from harness.suite.metrics_asked import asked_for, code_of, metrics_of
+from harness.suite.metrics_asked import asked_for, code_of, metrics_of, unscored
 from harness.suite.models import Suite
 from harness.suite.names import nearest
 from harness.suite.several_answers import noise_limit, several_answers, several_answers_of_lm_eval
@@ -226,7 +226,7 @@ def _measured(where: Place, gate: Gate, metric: Metric, suite: Suite) -> Found:
 def _quality(where: Place, gate: Gate, metric: Metric | None, task: Task) -> Found:
     known = task_metrics(task)
     if known is not None and gate.metric not in known:
-        yield (*where, "metric"), _unknown("metric", gate.metric, known)
+        yield (*where, "metric"), _unknown("metric", gate.metric, known) + unscored(task, metric)
         return
     if gate.row.looks_at == "rest" and gate.slice is None:
         yield where, f"{gate.form} needs slice: each, or one FIELD=VALUE that is held against the rest of {gate.task}"
@@ -262,7 +262,8 @@ def _several(where: Place, gate: Gate, metric: Metric | None, suite: Suite) -> F
             continue
         known = task_metrics(suite.tasks[name])
         if known is not None and gate.metric not in known:
-            yield (*where, "metric"), f"{name}: {_unknown('metric', gate.metric, known)}"
+            says = _unknown("metric", gate.metric, known) + unscored(suite.tasks[name], metric)
+            yield (*where, "metric"), f"{name}: {says}"
     if metric is not None and metric.kind == "corpus":
         yield (*where, "tasks"), f"{gate.metric} is a metric of all items at once, which has no mean over tasks"
     elif metric is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.metrics.repeats import over_answers
-from harness.metrics.row import AgainstSchema, OfTexts, TextScore
+from harness.metrics.row import AgainstSchema, Metric, OfTexts, TextScore
 from harness.metrics.table import computed_by
 from harness.suite.metric_names import LibraryMetric, elsewhere
 from harness.suite.models import Suite
@@ -32,6 +32,8 @@ def metrics_of(spec: Generate) -> Iterator[tuple[str, str]]:
             yield "metric", f"unknown metric {metric!r}{nearest(metric, known)}; expected one of {listed}{hint}"
     for metric in {each: None for each in asked if asked.count(each) > 1}:
         yield "metric", f"{metric} is asked for twice"
+    if not asked:
+        yield from _nothing_scored(spec)
     needing = [each for each in asked if each in texts or isinstance(elsewhere(each), LibraryMetric)]
     if spec.answer is None and needing:
         yield "answer", f"{needing[0]} compares with a reference: add answer, the template that gives it"
@@ -41,6 +43,22 @@ def metrics_of(spec: Generate) -> Iterator[tuple[str, str]]:
         yield "schema", f"{checks[0]} needs schema: FILE.json, the JSON Schema that answers must fit"
     if spec.schema_file is not None and not checks:
         yield "schema", f"only {', '.join(schemas)} looks at it, and the task does not have that metric"
+
+
+def _nothing_scored(spec: Generate) -> Iterator[tuple[str, str]]:
+    """A task without a metric has only what compares its answers with the baseline's, and those see the whole text."""
+    if spec.answer is not None:
+        yield "metric", "expected a metric that looks at answer, got none; leave metric out for exact_match"
+    for key in ("regex", "ignore_case", "ignore_punctuation"):
+        if getattr(spec, key):
+            says = "belongs to a metric, and the task has none: measures of agreement compare whole answers"
+            yield key, f"{says}; add answer or metric, or leave it out"
+
+
+def unscored(task: Task, metric: Metric | None) -> str:
+    """What is missing for a metric that needs a reference, where the task has none; empty elsewhere."""
+    needs = metric is not None and isinstance(metric.computed, TextScore)
+    return "; the task has no answer to compare with" if needs and task.generate and not task.generate.answer else ""
 
 
 def code_of(where: Place, task: Task, suite: Suite) -> Iterator[tuple[Place, str]]:

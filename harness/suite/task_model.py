@@ -51,7 +51,8 @@ Repeats = Annotated[int, Field(ge=1, le=MOST_REPEATS)]
 
 
 class Generate(Spec):
-    """Generation over a local file, greedy or sampled, scored against a reference answer."""
+    """Generation over a local file, greedy or sampled, scored against a reference answer. Without one, and without a
+    metric that needs none, a candidate's answers are compared with the baseline's alone."""
 
     data: str
     prompt: str | None = None
@@ -61,7 +62,8 @@ class Generate(Spec):
     metric does without."""
     metric: str | Names = EXACT_MATCH.name
     """Of quantgate's, `metrics.py:score` for a function of your own, or `lm_eval:NAME` and `evaluate:NAME`; of several
-    answers also pass@k and maj@k, of the first metric before them."""
+    answers also pass@k and maj@k, of the first metric before them. Where neither `metric` nor `answer` is given there
+    is none."""
     schema_file: Annotated[
         str | None, Field(alias="schema", description="JSON Schema file, relative to the suite, for `json_schema`.")
     ] = None
@@ -77,6 +79,14 @@ class Generate(Spec):
     """Draws answers instead of taking the likeliest token each time."""
     few_shot: str | None = None
     num_few_shot: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_reference(cls, given: object) -> object:
+        """Nothing is scored where nothing says how: said once here, so that a suite that is written out says it too."""
+        if isinstance(given, dict) and given.get("answer") is None and "metric" not in given:
+            return {**given, "metric": ()}
+        return given
 
 
 class Perplexity(Spec):

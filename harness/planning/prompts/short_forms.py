@@ -39,6 +39,7 @@ from harness.suite.task_model import Choice, Generate
 
 WHOLE_ANSWER = "(?s)(.*)"
 """Takes the whole answer; lm-eval's regex filter strips it."""
+WITHOUT = "answer: none, so nothing says which answers are right; they are compared with the baseline's alone"
 VOTING = frozenset({"majority_vote", "take_first_k"})
 """lm-eval's filters that look at several answers to an item."""
 WORDS = 2
@@ -57,8 +58,8 @@ class Docs:
     places: tuple[str, ...]
     """The location of each document, for messages: `data/intents.jsonl:17`."""
     num_few_shot: int
-    measures: Mapping[str, Measure] = field(default_factory=dict)
-    """The metrics of the `generate` short form, in the order asked for."""
+    measures: Mapping[str, Measure] | None = None
+    """The metrics of the `generate` short form, in the order asked for; None for another task."""
     lower_is_better: frozenset[str] = frozenset()
     """Those of them of which less is better."""
     whole: tuple[str, ...] = ()
@@ -152,7 +153,12 @@ def generate_docs(loaded: LoadedSuite, name: str, spec: Generate, id_field: str 
     samples = Lazily(shots, made)
     several = sum(len(doc["references_"]) > 1 for doc in docs)
     counted = f"answer: any of several references counts for {several:,} of {len(docs):,} items"
-    said = (_read_words(spec, table), *([counted] if several else []), *asked_alike(docs, key, loaded.shown))
+    said = (
+        _read_words(spec, table),
+        *([counted] if several else []),
+        *([WITHOUT] if spec.answer is None and not spec.metric else []),
+        *asked_alike(docs, key, loaded.shown),
+    )
     task = _configurable(_generate_config(name, docs, samples, spec))
     made_docs = _table_docs(task, docs, table, samples, spec, key, id_field, said=said)
     first = Answered(answer=docs[0]["answer_"], references=tuple(docs[0]["references_"]), row=table.rows[0].fields)
@@ -221,6 +227,8 @@ def _generate_config(
 def _scored_by(spec: Generate, docs: Sequence[Mapping[str, Any]], measures: Measures) -> dict[str, object]:
     """Nothing for plain equality with one reference, so that such tasks keep their hash."""
     found: dict[str, object] = dict(measures.facts)
+    if not measures.by_name:
+        return found
     if spec.ignore_case or spec.ignore_punctuation or set(measures.by_name) != {EXACT_MATCH.name}:
         found["words"] = WORDS
     if any(len(doc["references_"]) > 1 for doc in docs):
