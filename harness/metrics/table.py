@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -85,6 +85,13 @@ def derived(kind: str) -> tuple[Metric, ...]:
 def of_options() -> tuple[str, ...]:
     """The metrics of the whole that follow from the stored options of a `choice` task."""
     return (*computed_by(OfClasses), *computed_by(OfChances))
+
+
+def known_metrics(kind: str, own: Iterable[str]) -> tuple[str, ...]:
+    """Every metric that a gate can name on a task of this kind, whose own metrics are `own`."""
+    if kind == "perplexity":
+        return tuple(row.name for row in of_kind("perplexity", "divergence"))
+    return (*own, *(row.name for row in derived(kind)), *(of_options() if kind == "choice" else ()))
 
 
 def is_derived(name: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from harness.engines.decoding import Decoding
 from harness.errors import Problem, SuiteError
-from harness.metrics.table import derived, of_kind, of_options
+from harness.metrics.table import known_metrics
 from harness.planning.clock_dependence import Watching
 from harness.planning.item_tasks import plan_item_task
 from harness.planning.lm_eval.lm_eval_tasks import lm_eval_docs
@@ -86,10 +86,7 @@ def _unknown_metrics(loaded: LoadedSuite, plans: Sequence[TaskPlan]) -> Iterator
             plan = by_name.get(task)
             if plan is None:
                 continue
-            known = (*plan.metrics, *(row.name for row in derived(plan.kind)))
-            if plan.kind == "perplexity":
-                known = tuple(row.name for row in of_kind("perplexity", "divergence"))
-            known = (*known, *plan.whole, *(of_options() if plan.kind == "choice" else ()))
+            known = known_metrics(plan.kind, (*plan.metrics, *plan.whole))
             if gate.metric not in known:
                 near = nearest(gate.metric, known)
                 message = f"{plan.name} has no metric {gate.metric!r}{near}; expected one of {', '.join(known)}"

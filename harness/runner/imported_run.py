@@ -18,7 +18,7 @@ from harness.imports.items import NotTheSameError, groups, planned
 from harness.imports.open_side import named_tasks, near, open_side
 from harness.imports.shape import ImportedSide, ImportedTask, Selection, TaskKind
 from harness.imports.store_side import StoredPlan, facts_of, identity_of, store_evaluation, store_plan, weights_of
-from harness.metrics.table import derived, of_options
+from harness.metrics.table import known_metrics
 from harness.planning.task_plan import Answer, TaskPlan
 from harness.records.evaluation_manifest import Host, evaluation_key
 from harness.records.items import ItemRecord
@@ -178,8 +178,7 @@ def _check_gates(loaded: LoadedSuite, tasks: Sequence[_Known], *, partial: bool)
 
 def _unfit(gate: Gate, task: _Known) -> Iterator[tuple[str, str]]:
     """Key and message of what a gate looks at and its task has not."""
-    whole = of_options() if task.kind == "choice" else ()
-    known = (*task.metrics, *(row.name for row in derived(task.kind)), *whole)
+    known = known_metrics(task.kind, task.metrics)
     if gate.metric not in known:
         says = f"{task.name} has no metric {gate.metric!r}{nearest(gate.metric, known)}"
         yield "metric", f"{says}; expected one of {', '.join(known)}"
