@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
+from harness.datafiles.rows import problem
 from harness.engines.decoding import Decoding
 from harness.errors import Problem, SuiteError
 from harness.metrics.table import known_metrics
@@ -65,6 +66,9 @@ def plan_task(asked: TaskInput) -> TaskPlan:
     watching = Watching(asked.tokenizer)
     docs = _docs(asked, watching)
     if docs.task.OUTPUT_TYPE == "loglikelihood_rolling":
+        if asked.task.repeats is not None or asked.task.sampling is not None or asked.task.metric:
+            says = "repeats, sampling and pass@k are for generated answers, and this task scores documents"
+            raise problem(asked.loaded.shown, f"tasks.{asked.name}", says)
         return plan_rolling_documents(asked, docs)
     return plan_item_task(asked, docs, watching)
 

@@ -60,7 +60,7 @@ def drawn(loaded: LoadedSuite, name: str, asked: ItemRequests, several: Several)
     texts = [each for each in asked.requests if isinstance(each, GenerateRequest)]
     key = f"tasks.{name}"
     if not texts:
-        if several.repeats > 1 or several.sampling is not None:
+        if several.repeats > 1 or several.sampling is not None or several.metrics:
             raise problem(loaded.shown, key, "only generated answers can be sampled, and this task scores options")
         return asked
     if several.sampling is not None:

@@ -55,9 +55,6 @@ class Answers:
     """How many answers were generated, [n]."""
     alike: Mask
     """Several answers, all with the same text, [n]."""
-    spread: Floats
-    """Variance of the scores of several answers under the task's first metric, with n - 1 in the denominator, [n];
-    `NONE` for one answer, and where their scores are not stored."""
     scores: Floats
     """What the task's first metric gives for every one of an item's answers, one item's after the other's; `NONE` where
     that is not stored."""
@@ -88,7 +85,6 @@ class Answers:
             cuts=self.cuts[order],
             several=self.several[order],
             alike=self.alike[order],
-            spread=self.spread[order],
             scores=self.scores,
             first_score=self.first_score[order],
             parts={name: values[order] for name, values in self.parts.items()},
@@ -100,6 +96,19 @@ class Answers:
     def in_stored_order(self, which: Indices) -> Indices:
         """The same items in the order in which their records are stored."""
         return which[np.lexsort((self.places[which], self.chunks[which]))]
+
+    @property
+    def spread(self) -> Floats:
+        """Variance of the scores of several answers, with n - 1 in the denominator, [n]; `NONE` for one answer, and
+        where their scores are not stored."""
+        return variances(self.answer_scores(), self.several)
+
+    def answer_scores(self) -> Floats:
+        """The score of every answer of these items, one item's after the other's."""
+        whose = np.repeat(np.arange(self.several.size), self.several)
+        repeat = np.arange(whose.size) - np.repeat(np.cumsum(self.several) - self.several, self.several)
+        found: Floats = self.scores[self.first_score[whose] + repeat]
+        return found
 
     def offered(self, which: Indices) -> tuple[Indices, Indices, Floats]:
         """The options of the items at `which`, one item's after the other's: the place in `which`, the option's

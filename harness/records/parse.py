@@ -27,7 +27,6 @@ from harness.records.columns import (
     Mask,
     Objects,
     PlanColumns,
-    variances,
 )
 from harness.records.items import PACKED, DocumentScore, PlannedItem
 
@@ -78,7 +77,6 @@ def _item_columns(chunks: Chunks, metrics: Sequence[str], parts: Sequence[str]) 
             cuts=np.concatenate([each.cuts for each in written]),
             several=several,
             alike=np.concatenate([each.alike for each in written]),
-            spread=np.concatenate([each.spread for each in written]),
             scores=np.concatenate([each.scores for each in written]),
             first_score=np.cumsum(several) - several,
             parts={name: _parts(field(records, "parts", name)) for name in parts},
@@ -103,7 +101,6 @@ class _Written:
     """Of every answer, one item's after the other's."""
     several: Indices
     alike: Mask
-    spread: Floats
 
 
 def _written(answers: Any, repeats: Any) -> _Written:
@@ -141,14 +138,13 @@ def _written(answers: Any, repeats: Any) -> _Written:
         scores=scores,
         several=number,
         alike=(off == 0) & (counts > 0),
-        spread=variances(scores, number),
     )
 
 
 def _of_each(answers: Any) -> _Written:
     if answers.null_count == len(answers):
         nothing = np.zeros(len(answers), dtype=np.int64)
-        never, none = nothing > 0, np.full(len(answers), NONE)
+        never = nothing > 0
         return _Written(
             texts=nothing + NO_TEXT,
             blank=never,
@@ -159,7 +155,6 @@ def _of_each(answers: Any) -> _Written:
             scores=np.empty(0),
             several=nothing,
             alike=never,
-            spread=none,
         )
     texts = field(answers, "text").to_pylist()
     endings, which = codes(field(answers, "finish"))
@@ -171,7 +166,6 @@ def _of_each(answers: Any) -> _Written:
         scores=_numbers(field(answers, "score"))[given],
         several=given.astype(np.int64),
         alike=np.zeros(len(answers), dtype=np.bool_),
-        spread=np.full(len(answers), NONE),
         texts=np.asarray([NO_TEXT if text is None else _number_of(text) for text in texts], dtype=np.int64),
         blank=np.asarray([text is not None and not text.strip() for text in texts], dtype=np.bool_),
         end_unknown=given & (which < 0),

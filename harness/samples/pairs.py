@@ -343,9 +343,7 @@ def _within(pairs: Pairs) -> float | None:
     counts = pairs.baseline.several
     if not counts.size or counts.min() < 2 or (counts != pairs.candidate.several).any():
         return None
-    whose = np.repeat(np.arange(counts.size), counts)
-    repeat = np.arange(whose.size) - np.repeat(np.cumsum(counts) - counts, counts)
-    left, right = (each.scores[each.first_score[whose] + repeat] for each in (pairs.baseline, pairs.candidate))
+    left, right = (each.answer_scores() for each in (pairs.baseline, pairs.candidate))
     found = float(variances(left - right, counts).mean())
     return found if np.isfinite(found) else None
 

@@ -23,6 +23,7 @@ from harness.records.items import Failed, ItemRecord
 from harness.suite.describe import task_definition
 from harness.suite.models import NoiseFloor
 from tests.planning.conftest import LoadSuite, WriteRows
+from tests.planning.test_lm_eval_tasks import CHOICE_YAML, ROLLING_YAML, write_task
 
 ROWS = [{"q": f"How many are {number}?", "a": str(number)} for number in range(5)]
 SAMPLING = {"temperature": 0.7, "top_p": 0.95, "top_k": 20}
@@ -186,6 +187,22 @@ def test_what_lm_evals_task_cannot_have_is_refused(suite_of: LoadSuite, tmp_path
     )
     with pytest.raises(SuiteError, match="expected pass@k or maj@k, got 'acc'"):
         suite_of({"t": {"lm_eval": name, "metric": "acc"}})
+
+
+@pytest.mark.parametrize(
+    ("template", "keys", "expected"),
+    [
+        (CHOICE_YAML, {"sampling": {"temperature": 1.0}}, "only generated answers can be sampled"),
+        (CHOICE_YAML, {"metric": "pass@1"}, "only generated answers can be sampled"),
+        (ROLLING_YAML, {"repeats": 2}, "this task scores documents"),
+    ],
+)
+def test_what_is_scored_is_not_sampled(
+    suite_of: LoadSuite, tmp_path: Path, template: str, keys: dict[str, Any], expected: str
+) -> None:
+    """Options and documents of lm-eval's tasks: the keys are refused, never ignored."""
+    name = write_task(tmp_path, template)
+    assert expected in refusal(suite_of({"t": {"lm_eval": name, **keys}}))
 
 
 @pytest.mark.parametrize(
