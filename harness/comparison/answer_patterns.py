@@ -81,7 +81,9 @@ def behaviour(task: str, pairs: Pairs, read: Reader, *, lower_is_better: tuple[s
             blank=_marked(left.blank, right.blank),
             cut=None if (left.end_unknown | right.end_unknown).any() else _marked(left.cut, right.cut),
             cut_right=cut_right,
-            alike=_marked(left.alike, right.alike) if (right.several > 1).any() else None,
+            alike=None
+            if left.repeats is None or right.repeats is None
+            else _marked(left.repeats.alike, right.repeats.alike),
         )
     if (left.options > 0).any():
         chosen = _chosen(left), _chosen(right)

@@ -78,8 +78,10 @@ def _shown(planned: PlannedItem, record: ItemRecord, metric: str, *, right: bool
 
 def _is_right(values: Floats, answers: Answers) -> Mask:
     """Right, or right in most of several answers, [n]."""
-    found: Mask = np.where(answers.several > 1, np.nan_to_num(values) > MOSTLY, values == 1.0)
-    return found
+    right: Mask = values == 1.0
+    if answers.repeats is None:
+        return right
+    return np.where(answers.repeats.counts > 1, np.nan_to_num(values) > MOSTLY, right)
 
 
 def answer_text(planned: PlannedItem, record: ItemRecord, *, right: bool = True) -> str:

@@ -9,6 +9,7 @@ from harness.metrics.row import AnsweredPairs, FromAnswers, Metric
 
 if TYPE_CHECKING:
     from harness.metrics.row import Floats
+    from harness.records.columns import Answers
 
 Values = Callable[[AnsweredPairs], "tuple[Floats, Floats] | None"]
 
@@ -18,16 +19,24 @@ def _cut(pairs: AnsweredPairs) -> tuple[Floats, Floats] | None:
     if (pairs.baseline.end_unknown | pairs.candidate.end_unknown).any():
         return None
     baseline, candidate = _ones(pairs)
-    several = [each.several.clip(1) for each in (pairs.baseline, pairs.candidate)]
-    return baseline * pairs.baseline.cuts / several[0], candidate * pairs.candidate.cuts / several[1]
+    return baseline * _cut_share(pairs.baseline), candidate * _cut_share(pairs.candidate)
+
+
+def _cut_share(answers: Answers) -> Floats:
+    """Of an item's answers those that were cut off, [n]."""
+    several = 1 if answers.repeats is None else answers.repeats.counts.clip(1)
+    share: Floats = answers.cuts / several
+    return share
 
 
 def _tokens(pairs: AnsweredPairs) -> tuple[Floats, Floats] | None:
     """None where an import does not say how many an answer has."""
     import numpy as np
 
+    from harness.records.columns import NO_TEXT
+
     for answers in (pairs.baseline, pairs.candidate):
-        if (np.isnan(answers.tokens) & (answers.several > 0)).any():
+        if (np.isnan(answers.tokens) & (answers.texts != NO_TEXT)).any():
             return None
     return pairs.baseline.tokens, pairs.candidate.tokens
 

@@ -25,6 +25,38 @@ NO_TEXT = 0
 
 
 @dataclass(frozen=True, kw_only=True)
+class Repeats:
+    """The answers to n items of which some have several."""
+
+    counts: Indices
+    """How many answers were generated, [n]."""
+    alike: Mask
+    """Several answers, all with the same text, [n]."""
+    scores: Floats
+    """What the task's first metric gives for every answer, one item's after the other's; `NONE` where that is not
+    stored."""
+    first: Indices
+    """Where an item's answers begin in `scores`, [n]."""
+
+    def taken(self, order: Indices) -> Repeats:
+        """The items at `order`, in that order."""
+        return Repeats(counts=self.counts[order], alike=self.alike[order], scores=self.scores, first=self.first[order])
+
+    def every_score(self) -> Floats:
+        """The scores of these items' answers, one item's after the other's."""
+        whose = np.repeat(np.arange(self.counts.size), self.counts)
+        repeat = np.arange(whose.size) - np.repeat(np.cumsum(self.counts) - self.counts, self.counts)
+        found: Floats = self.scores[self.first[whose] + repeat]
+        return found
+
+    @property
+    def spread(self) -> Floats:
+        """Variance of each item's scores, with n - 1 in the denominator, [n]; `NONE` for one answer, and where scores
+        are not stored."""
+        return variances(self.every_score(), self.counts)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Answers:
     """A variant's results on n items, without the items' ids."""
 
@@ -51,15 +83,8 @@ class Answers:
     """Generated tokens, of several answers together, [n]; `NONE` for no answer."""
     cuts: Indices
     """How many answers ended at the token limit, [n]."""
-    several: Indices
-    """How many answers were generated, [n]."""
-    alike: Mask
-    """Several answers, all with the same text, [n]."""
-    scores: Floats
-    """What the task's first metric gives for every one of an item's answers, one item's after the other's; `NONE` where
-    that is not stored."""
-    first_score: Indices
-    """Where an item's answers begin in `scores`, [n]."""
+    repeats: Repeats | None
+    """The several answers to an item; None where no item has more than one."""
     parts: Mapping[str, Floats] = field(default_factory=dict)
     """Metric of the whole to what each item adds to its sums, [n, k]; `NONE` where an item has none."""
     documents: Objects
@@ -83,10 +108,7 @@ class Answers:
             cut=self.cut[order],
             tokens=self.tokens[order],
             cuts=self.cuts[order],
-            several=self.several[order],
-            alike=self.alike[order],
-            scores=self.scores,
-            first_score=self.first_score[order],
+            repeats=None if self.repeats is None else self.repeats.taken(order),
             parts={name: values[order] for name, values in self.parts.items()},
             documents=self.documents[order],
             chunks=self.chunks[order],
@@ -96,19 +118,6 @@ class Answers:
     def in_stored_order(self, which: Indices) -> Indices:
         """The same items in the order in which their records are stored."""
         return which[np.lexsort((self.places[which], self.chunks[which]))]
-
-    @property
-    def spread(self) -> Floats:
-        """Variance of the scores of several answers, with n - 1 in the denominator, [n]; `NONE` for one answer, and
-        where their scores are not stored."""
-        return variances(self.answer_scores(), self.several)
-
-    def answer_scores(self) -> Floats:
-        """The score of every answer of these items, one item's after the other's."""
-        whose = np.repeat(np.arange(self.several.size), self.several)
-        repeat = np.arange(whose.size) - np.repeat(np.cumsum(self.several) - self.several, self.several)
-        found: Floats = self.scores[self.first_score[whose] + repeat]
-        return found
 
     def offered(self, which: Indices) -> tuple[Indices, Indices, Floats]:
         """The options of the items at `which`, one item's after the other's: the place in `which`, the option's

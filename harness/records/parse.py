@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as default
 from hashlib import blake2b
 from typing import Any, BinaryIO, Literal
 
@@ -27,6 +28,7 @@ from harness.records.columns import (
     Mask,
     Objects,
     PlanColumns,
+    Repeats,
 )
 from harness.records.items import PACKED, DocumentScore, PlannedItem
 
@@ -58,7 +60,6 @@ def _item_columns(chunks: Chunks, metrics: Sequence[str], parts: Sequence[str]) 
     records, written, sizes, offsets = _records(chunks, metrics, parts)
     offered = field(records, "options")
     options = lengths(offered)
-    several = np.concatenate([each.several for each in written])
     outcomes = {name: _outcomes(field(records, "metrics", name)) for name in metrics}
     return ItemColumns(
         items=Texts(field(records, "item")),
@@ -75,10 +76,7 @@ def _item_columns(chunks: Chunks, metrics: Sequence[str], parts: Sequence[str]) 
             cut=np.concatenate([each.cut for each in written]),
             tokens=np.concatenate([each.tokens for each in written]),
             cuts=np.concatenate([each.cuts for each in written]),
-            several=several,
-            alike=np.concatenate([each.alike for each in written]),
-            scores=np.concatenate([each.scores for each in written]),
-            first_score=np.cumsum(several) - several,
+            repeats=_repeats(written),
             parts={name: _parts(field(records, "parts", name)) for name in parts},
             documents=_documents(field(records, "document")),
             chunks=np.repeat(offsets, sizes),
@@ -97,10 +95,9 @@ class _Written:
     cut: Mask
     tokens: Floats
     cuts: Indices
-    scores: Floats
-    """Of every answer, one item's after the other's."""
-    several: Indices
-    alike: Mask
+    repeats: Repeats | None = None
+    scores: Floats = default(default_factory=lambda: np.empty(0))
+    """Of one answer an item, those that are there."""
 
 
 def _written(answers: Any, repeats: Any) -> _Written:
@@ -112,7 +109,7 @@ def _written(answers: Any, repeats: Any) -> _Written:
     if not counts.any():
         return first
     further = _of_each(list_flatten(repeats))
-    starts, number = np.cumsum(counts) - counts, counts + first.several
+    starts, number = np.cumsum(counts) - counts, counts + (first.texts != NO_TEXT)
     whose = np.repeat(np.arange(counts.size), counts)
 
     def total(own: Any, others: Any) -> Floats:
@@ -124,10 +121,9 @@ def _written(answers: Any, repeats: Any) -> _Written:
         others = further.texts[starts[place] : starts[place] + counts[place]].tolist()
         texts[place] = _number_of(f"{texts[place]} {' '.join(map(str, others))}")
     off = total(0.0, further.texts != first.texts[whose])
-    scores = np.empty(int(number.sum()))
-    begins = np.cumsum(number) - number
-    scores[begins[first.several > 0]] = first.scores
-    scores[begins[whose] + first.several[whose] + np.arange(whose.size) - starts[whose]] = further.scores
+    scores, begins = np.empty(int(number.sum())), np.cumsum(number) - number
+    scores[begins[first.texts != NO_TEXT]] = first.scores
+    scores[begins[whose] + (number - counts)[whose] + np.arange(whose.size) - starts[whose]] = further.scores
     return _Written(
         texts=texts,
         blank=total(first.blank, further.blank) >= np.maximum(number, 1) / 2,
@@ -135,9 +131,27 @@ def _written(answers: Any, repeats: Any) -> _Written:
         cut=total(first.cut, further.cut) >= np.maximum(number, 1) / 2,
         tokens=total(first.tokens, further.tokens),
         cuts=total(first.cuts, further.cuts).astype(np.int64),
-        scores=scores,
-        several=number,
-        alike=(off == 0) & (counts > 0),
+        repeats=Repeats(counts=number, alike=(off == 0) & (counts > 0), scores=scores, first=begins),
+    )
+
+
+def _repeats(written: Sequence[_Written]) -> Repeats | None:
+    """Of all batches; None where none has an item with several answers."""
+    if all(each.repeats is None for each in written):
+        return None
+    counts, alike, scores = [], [], []
+    for each in written:
+        own = each.repeats
+        given = (each.texts != NO_TEXT).astype(np.int64)
+        counts.append(given if own is None else own.counts)
+        alike.append(given > 1 if own is None else own.alike)
+        scores.append(np.full(int(given.sum()), NONE) if own is None else own.scores)
+    several = np.concatenate(counts)
+    return Repeats(
+        counts=several,
+        alike=np.concatenate(alike),
+        scores=np.concatenate(scores),
+        first=np.cumsum(several) - several,
     )
 
 
@@ -150,11 +164,8 @@ def _of_each(answers: Any) -> _Written:
             blank=never,
             end_unknown=never,
             cut=never,
-            tokens=none,
+            tokens=np.full(len(answers), NONE),
             cuts=nothing,
-            scores=np.empty(0),
-            several=nothing,
-            alike=never,
         )
     texts = field(answers, "text").to_pylist()
     endings, which = codes(field(answers, "finish"))
@@ -163,13 +174,11 @@ def _of_each(answers: Any) -> _Written:
     return _Written(
         tokens=_numbers(field(answers, "tokens")),
         cuts=cut.astype(np.int64),
-        scores=_numbers(field(answers, "score"))[given],
-        several=given.astype(np.int64),
-        alike=np.zeros(len(answers), dtype=np.bool_),
         texts=np.asarray([NO_TEXT if text is None else _number_of(text) for text in texts], dtype=np.int64),
         blank=np.asarray([text is not None and not text.strip() for text in texts], dtype=np.bool_),
         end_unknown=given & (which < 0),
         cut=cut,
+        scores=_numbers(field(answers, "score"))[given],
     )
 
 

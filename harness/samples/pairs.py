@@ -15,8 +15,11 @@ import numpy as np
 
 from harness.metrics.answers import compares_text, marks_options
 from harness.metrics.table import lookup
-from harness.records.columns import Answers, Floats, Indices, ItemColumns, Mask, PlanColumns, variances
+from harness.records.columns import Answers, Floats, Indices, ItemColumns, Mask, PlanColumns, Repeats, variances
 from harness.samples.given_answers import Given, given
+
+MIN_ANSWERS = 2
+"""Fewer have no variance."""
 
 
 class PairingError(Exception):
@@ -291,8 +294,8 @@ def paired_metric(task: str, metric: str, pairs: Pairs, *, higher_is_better: boo
     return replace(
         found,
         guess=guess if binary else None,
-        spread=pairs.baseline.spread if first and found.sampled else None,
-        within=_within(pairs) if first and found.sampled else None,
+        spread=pairs.baseline.repeats.spread if first and pairs.baseline.repeats is not None else None,
+        within=_within(pairs.baseline.repeats, pairs.candidate.repeats) if first else None,
         baseline_given=given(pairs.baseline, pairs.plan, pairs.places, metric),
         candidate_given=given(pairs.candidate, pairs.plan, pairs.places, metric),
     )
@@ -334,17 +337,18 @@ def paired_values(
         failing=np.isnan(candidate),
         guess=guess,
         baseline_failed=tuple(pairs.name(pair) for pair in np.flatnonzero(np.isnan(baseline)).tolist()),
-        answers=int(pairs.baseline.several.max(initial=1)),
+        answers=1 if pairs.baseline.repeats is None else int(pairs.baseline.repeats.counts.max(initial=1)),
     )
 
 
-def _within(pairs: Pairs) -> float | None:
+def _within(left: Repeats | None, right: Repeats | None) -> float | None:
     """Mean variance of the differences of an item's answers, repeat by repeat."""
-    counts = pairs.baseline.several
-    if not counts.size or counts.min() < 2 or (counts != pairs.candidate.several).any():
+    if left is None or right is None:
         return None
-    left, right = (each.answer_scores() for each in (pairs.baseline, pairs.candidate))
-    found = float(variances(left - right, counts).mean())
+    counts = left.counts
+    if not counts.size or counts.min() < MIN_ANSWERS or (counts != right.counts).any():
+        return None
+    found = float(variances(left.every_score() - right.every_score(), counts).mean())
     return found if np.isfinite(found) else None
 
 

@@ -280,9 +280,10 @@ def test_several_answers_to_an_item_are_one_number_and_cut_where_half_of_them_ar
     assert answers.cut.tolist() == [False] * 4 + [True, False, False]
     assert answers.blank.tolist() == [False] * 6 + [True]
     assert Chunks(chunks.path).load() == [tuple(records[:3]), tuple(records[3:6]), tuple(records[6:])]
-    assert answers.several.tolist() == [len(texts) for texts in asked]
-    assert answers.alike.tolist() == [False] * len(asked)
-    assert np.isnan(answers.spread).all()
+    assert answers.repeats is not None
+    assert answers.repeats.counts.tolist() == [len(texts) for texts in asked]
+    assert answers.repeats.alike.tolist() == [False] * len(asked)
+    assert np.isnan(answers.repeats.spread).all()
     assert "repeats" not in records[3].model_dump_json()
     assert [each.text for each in records[6].answers] == ["", " ", "a"]
 
@@ -299,6 +300,7 @@ def test_the_spread_of_several_answers_is_the_variance_of_their_scores(tmp_path:
         for number, (first, *others) in enumerate(asked)
     ]
     chunks = written(tmp_path / "chunks.jsonl", records, size=2)
-    found = read_items(Chunks(chunks.path), ()).answers
+    found = read_items(Chunks(chunks.path), ()).answers.repeats
+    assert found is not None
     np.testing.assert_allclose(found.spread, [1 / 3, 0.0, np.nan, np.nan, 0.125], atol=1e-12)
     assert found.alike.tolist() == [True, True, False, True, True]
