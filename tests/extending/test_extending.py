@@ -41,7 +41,7 @@ ROWS = {
             "from harness.metrics.timing",
             "from harness.metrics.starts_with import STARTS_WITH\nfrom harness.metrics.timing",
         ),
-        ("(*ANSWERS,", "(*ANSWERS, STARTS_WITH,"),
+        ("        *ANSWERS,\n", "        *ANSWERS,\n        STARTS_WITH,\n"),
     ),
     "engines/registry.py": (
         (
