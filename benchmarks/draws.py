@@ -26,9 +26,9 @@ from harness.stats import (
     retained_documents,
     retained_items,
     speed_ratio,
+    sum_ratio,
 )
 from harness.stats.bounded import BoundedMean
-from harness.stats.clusters import units_for_t
 from harness.stats.decision import decide
 from harness.stats.mover import Stratum, weighted_drop
 
@@ -246,7 +246,7 @@ def max_increase(documents: int, spread: float, *, heavy: bool) -> Draw:
     return draw
 
 
-def sum_ratio(n: int, spread: float, size: int = 1) -> Draw:
+def max_sum_ratio(n: int, spread: float, size: int = 1) -> Draw:
     """Lengths of answers, log-normal; the candidate's vary around a factor by `spread`. The limit is a rise of 5 %."""
 
     def draw(rng: np.random.Generator, sims: int, truth: float) -> Outcome:
@@ -256,11 +256,8 @@ def sum_ratio(n: int, spread: float, size: int = 1) -> Draw:
             common = rng.normal(0, spread, n // size).repeat(size) if size > 1 else rng.normal(0, spread, n)
             baseline = rng.lognormal(4, 0.8, n)
             candidate = baseline * (1 + 0.05 * truth) * np.exp(common - spread**2 / 2)
-            found = graded_recovery(candidate, baseline, clusters=labels)
-            apart = candidate - candidate.mean() / baseline.mean() * baseline
-            apart = apart if labels is None else np.bincount(labels, weights=apart).astype(np.float64)
-            reliable = apart.size >= units_for_t(apart)
-            said.append(decide(found.lower, found.upper, 1 / 1.05, ceiling=False, reliable=reliable))
+            found = sum_ratio(candidate, baseline, clusters=labels)
+            said.append(decide(found.lower, found.upper, 1 / 1.05, ceiling=False))
         passed, failed = _said(said)
         return Outcome(passed=passed, failed=failed)
 

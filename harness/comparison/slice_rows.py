@@ -16,7 +16,7 @@ from harness.samples.measures import (
     likelihood_level,
     only_documents,
     paired_measure,
-    sum_ratio,
+    ratio_of,
     whole_measure,
 )
 from harness.samples.pairs import PairedMetric
@@ -71,7 +71,7 @@ def document_measures_with_slices(documents: DocumentPairs, *, alpha: float) -> 
 
 def _row(part: PairedMetric, name: str, *, flips: float, alpha: float) -> SliceMeasure:
     if part.kind == "ratio":
-        found = sum_ratio(part, alpha=alpha)
+        found = ratio_of(part, alpha=alpha)
         return SliceMeasure(
             slice=name,
             n=part.count,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
+from harness.derivations.gaffke import as_worst_seen
 from harness.derivations.shapes import Derivation, Sheet
 from harness.metrics.row import TokenMean
 from harness.metrics.table import likelihood as computed
@@ -12,6 +14,7 @@ from harness.samples.documents import Divergence, DocumentPairs, sums_of
 from harness.samples.measures import Level
 from harness.stats import DocumentMean, document_mean
 from harness.stats.clusters import residual_squares
+from harness.stats.worst_seen import worst_seen_bounds
 
 METHOD = "ratio estimator over documents (linearised variance), Student's t with documents − 1 degrees of freedom"
 TOKENS = "scored tokens"
@@ -41,7 +44,13 @@ def mean_divergence(
     """A divergence that is a mean per token, or the root of one."""
     sums = sums_of(divergence, way)
     sheet, mean = _ratio(sums, documents.tokens, way.summed, TOKENS, alpha, scale=way.scale)
-    return _in_terms_of(sheet, mean, found, "√{x}" if way.root else "{x}", "mean per token")
+    if not way.skewed:
+        return _in_terms_of(sheet, mean, found, "√{x}" if way.root else "{x}", "mean per token")
+    own = mean.lower, mean.upper
+    derived = _in_terms_of(sheet, mean, replace(found, lower=own[0], upper=own[1]), "{x}", "mean per token")
+    worst = worst_seen_bounds(sums, documents.tokens, alpha=alpha)
+    bounds = min(own[0], worst[0]), max(own[1], worst[1])
+    return sheet.derivation(derived.method + as_worst_seen(sheet, worst, own, bounds, word="documents"))
 
 
 def _ratio(

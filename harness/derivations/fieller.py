@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from harness.derivations.gaffke import few_changed
+from harness.derivations.gaffke import as_worst_seen, few_changed
 from harness.derivations.shapes import Derivation, Sheet
 from harness.metrics.table import likelihood
 from harness.samples.base_pairs import ThreeWay
@@ -49,7 +49,10 @@ def share_of_mean(metric: PairedMetric, found: Recovery, *, alpha: float) -> Der
         sheet.step("U", "upper bound", high, upper)
     else:
         sheet.counted("U", upper, "f is not above 0: nothing bounds the share kept")
-    few = few_changed(sheet, found.unseen, found.own, (found.lower, found.upper), word=word)
+    own, unseen = found.own, found.unseen
+    without = own if unseen is None else (min(own[0], unseen[0]), max(own[1], unseen[1]))
+    few = few_changed(sheet, unseen, own, without, word=word)
+    few += as_worst_seen(sheet, found.worst_seen, without, (found.lower, found.upper), word=word)
     return sheet.derivation(method + few)
 
 

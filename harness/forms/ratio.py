@@ -80,48 +80,25 @@ def _sums(sample: PairedMetric, terms: Terms, *, ceiling: bool) -> Judgement:
         return Judgement.invalid(f"{sample.metric}: {NO_RATIO}")
     turned = _inverse if ceiling else float
     lower, upper = sorted((turned(found.lower), turned(found.upper)))
-    units, needed = skewed_units(sample)
-    reliable = units >= needed
-    estimate = Estimate(
-        value=turned(found.ratio),
-        lower=lower,
-        upper=upper,
-        n=sample.count,
-        reliable=reliable,
-        why_unreliable=f"few items carry the sums: {units:,} are too few for an interval (about {needed:,} would do)",
-        p=found.p_fail(turned(terms.limit)) if reliable else None,
-    )
+    p = found.p_fail(turned(terms.limit))
+    estimate = Estimate(value=turned(found.ratio), lower=lower, upper=upper, n=sample.count, p=p)
     decision = decide(estimate, terms.limit, ceiling=ceiling)
     measured = (
         f"{sample.metric} is {ratio(estimate.value)} {terms.against}'s ({bounds(lower or None, upper, ratio)}, "
         f"{count(sample.count, 'item')}), limit {side(ceiling=ceiling)} {ratio(terms.limit)}"
     )
     failed = f"{sample.failed} of its answers failed and are taken as the baseline's" if sample.failed else None
-    few = None if reliable else estimate.why_unreliable
-    reason = reasoned(measured, decision, found.warning, few, failed)
-    return Judgement(decision=decision, reason=reason if reliable else replace(reason, ending=""), estimate=estimate)
-
-
-def skewed_units(sample: PairedMetric) -> tuple[int, int]:
-    """Items, or clusters, and how many of them t needs, as skewed as candidate − ratio · baseline is."""
-    import numpy as np
-
-    from harness.stats.clusters import units_for_t
-
-    apart = sample.candidate - sample.candidate.mean() / sample.baseline.mean() * sample.baseline
-    if sample.clusters is not None:
-        apart = np.bincount(sample.clusters, weights=apart)
-    return apart.size, units_for_t(apart)
+    return Judgement(decision=decision, reason=reasoned(measured, decision, found.warning, failed), estimate=estimate)
 
 
 def sums_of(sample: PairedMetric, *, alpha: float, ceiling: bool) -> Recovery | None:
     """For a floor candidate over baseline, for a ceiling baseline over candidate: the same test, whose p is of a share
     that must be kept. None where the baseline's mean, for a ceiling also the candidate's, is not above 0."""
-    from harness.samples.measures import sum_ratio
+    from harness.samples.measures import ratio_of
 
     if ceiling and not sample.baseline.mean() > 0:
         return None
-    return sum_ratio(_turned(sample) if ceiling else sample, alpha=alpha)
+    return ratio_of(_turned(sample) if ceiling else sample, alpha=alpha)
 
 
 def _inverse(share: float) -> float:

@@ -91,7 +91,9 @@ DIVERGENCES = (
         kind="divergence",
         unit="fraction",
         description="mean of Σ min(p, q): the share of speculated tokens that the other model is expected to accept",
-        computed=TokenMean(field="ear", summed="Σ min(p_baseline, p_candidate) summed over the document", scale=1.0),
+        computed=TokenMean(
+            field="ear", summed="Σ min(p_baseline, p_candidate) summed over the document", scale=1.0, skewed=True
+        ),
         higher_is_better=True,
         neutral=1.0,
     ),

@@ -131,6 +131,8 @@ class TokenMean:
     """The range of the quantity, 1 for a share: where given, documents that all agree are no certainty."""
     root: bool = False
     """The square root of the mean."""
+    skewed: bool = False
+    """No bound is narrower than with one more document as bad as the worst seen (`harness.stats.worst_seen`)."""
 
     @property
     def stored(self) -> str:

@@ -23,11 +23,12 @@ from harness.stats import (
     clustered_drop,
     document_mean,
     graded_drop,
-    graded_recovery,
     perplexity_ratio,
     shared_drop,
+    sum_ratio,
 )
 from harness.stats.bounded import changed_units
+from harness.stats.worst_seen import p_at_least, p_at_most, worst_seen_bounds
 
 TAIL_DOCUMENTS = 10
 """With the tokens beyond a percentile in fewer documents, its bounds were seen to miss (docs/statistics.md)."""
@@ -124,16 +125,15 @@ def whole_measure(whole: WholePairs, *, alpha: float) -> Measure:
     )
 
 
-def sum_ratio(metric: PairedMetric, *, alpha: float) -> Recovery | None:
+def ratio_of(metric: PairedMetric, *, alpha: float) -> Recovery | None:
     """The candidate's sum over the baseline's, by Fieller's theorem; None where the baseline's is not above 0."""
     if not metric.count or metric.baseline.mean() <= 0:
         return None
-    signed = bool(min(metric.baseline.min(), metric.candidate.min()) < 0)
-    return graded_recovery(metric.baseline, metric.candidate, alpha=alpha, clusters=metric.clusters, signed=signed)
+    return sum_ratio(metric.baseline, metric.candidate, alpha=alpha, clusters=metric.clusters)
 
 
 def _ratio_measure(metric: PairedMetric, unit: str, alpha: float) -> Measure:
-    found = sum_ratio(metric, alpha=alpha)
+    found = ratio_of(metric, alpha=alpha)
     if found is None:
         none = _empty(metric, unit).model_copy(update={"n": metric.count, "note": NO_RATIO})
         return none.model_copy(update={"baseline": float(metric.baseline.mean())})
@@ -269,7 +269,7 @@ def _token_mean(documents: DocumentPairs, divergence: Divergence, way: TokenMean
     def back(limit: float) -> float:
         return math.copysign(limit * limit, limit) if way.root else limit
 
-    return Level(
+    level = Level(
         value=figures[0],
         lower=figures[1],
         upper=figures[2],
@@ -277,6 +277,22 @@ def _token_mean(documents: DocumentPairs, divergence: Divergence, way: TokenMean
         reliable=mean.reliable,
         p_above=lambda limit: mean.p_fail(back(limit)),
         p_below=lambda limit: _below(mean, back(limit)),
+    )
+    return _with_worst_seen(level, sums_of(divergence, way), documents.tokens, alpha) if way.skewed else level
+
+
+def _with_worst_seen(level: Level, sums: Floats, tokens: Floats, alpha: float) -> Level:
+    """No bound narrower than with one more document as bad as the worst seen."""
+    lower, upper = worst_seen_bounds(sums, tokens, alpha=alpha)
+    above, below = level.p_above, level.p_below
+    assert above is not None
+    assert below is not None
+    return replace(
+        level,
+        lower=min(lower, -math.inf if level.lower is None else level.lower),
+        upper=max(upper, math.inf if level.upper is None else level.upper),
+        p_above=lambda limit: max(above(limit), p_at_most(sums, tokens, limit)),
+        p_below=lambda limit: max(below(limit), p_at_least(sums, tokens, limit)),
     )
 
 

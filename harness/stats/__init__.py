@@ -24,6 +24,7 @@ from harness.stats.share import (
     paired_recovery,
     retained_documents,
     retained_items,
+    sum_ratio,
 )
 from harness.stats.speed import SpeedRatio, speed_ratio
 
@@ -64,5 +65,6 @@ __all__ = [
     "retained_items",
     "shared_drop",
     "speed_ratio",
+    "sum_ratio",
     "zero_flip_items",
 ]

@@ -22,21 +22,6 @@ def few_clusters(groups: int) -> str | None:
     return None
 
 
-def units_for_t(sums: Floats) -> int:
-    """How many independent units Student's t needs for the mean of values as skewed as these, [units].
-
-    By the first term of Edgeworth's expansion a one-sided bound misses by (1 + 2 z^2) phi(z) |skewness| / (6 sqrt(n))
-    (Hall, The Bootstrap and Edgeworth Expansion, 1992, 2.3); at 5 % that is within 1.1 points from 100 skewness^2 units
-    on. With fewer, a few large values carry the sum, and t takes a sample without them for the whole truth.
-    """
-    deviations = sums - sums.mean()
-    spread = float((deviations**2).mean())
-    if spread <= (TIED * max(1.0, float(np.abs(sums).max()))) ** 2:
-        return 0
-    skewness = float((deviations**3).mean()) / spread**1.5
-    return int(np.ceil(100 * skewness * skewness))
-
-
 def variance_of_sum(squares: float, units: int) -> float:
     """Cluster-robust: G/(G-1) times the squared deviations of the sums of G units. That of a mean or a ratio is this
     over the squared number of items, or sum of weights."""

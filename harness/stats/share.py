@@ -28,6 +28,7 @@ from harness.stats.share_tests import (
     ShareTest,
     UnseenTest,
 )
+from harness.stats.worst_seen import p_at_least, worst_seen_bounds
 
 Values = NDArray[np.float64]
 Bounds = tuple[float, float]
@@ -222,6 +223,8 @@ class Recovery:
     """Few changes: Gaffke's bounds, of which and the others the wider count."""
     signed: bool = False
     """Values may be negative, so that no bound is held at 0."""
+    worst_seen: Bounds | None = None
+    """Bounds that count with one more unit as bad as the worst seen, of which and the others the wider count."""
 
     @property
     def warning(self) -> str | None:
@@ -304,6 +307,29 @@ def graded_recovery(
     test = FiellerTest(gain=unseen.gain, kept=unseen.kept, weights=unseen.sizes)
     counted = unseen if unseen.sparse else None
     return _recovery(test, counted, cand / base, left.size, groups, alpha=alpha, signed=signed)
+
+
+def sum_ratio(
+    baseline: ArrayLike, candidate: ArrayLike, *, alpha: float = 0.05, clusters: ArrayLike | None = None
+) -> Recovery:
+    """`graded_recovery` of quantities that may be skewed, and negative: no bound is narrower than with one more item
+    (cluster) as bad as the worst seen (`harness.stats.worst_seen`). Raises ValueError as it does."""
+    left, right = _paired(baseline, candidate, "sum_ratio")
+    signed = bool(min(left.min(), right.min()) < 0)
+    found = graded_recovery(left, right, alpha=alpha, clusters=clusters, signed=signed)
+    if found.test is None:
+        return found
+    if clusters is not None:
+        labels = cluster_codes(clusters, left.size, "sum_ratio")
+        left, right = (np.bincount(labels, weights=each).astype(np.float64) for each in (left, right))
+    bounds = worst_seen_bounds(right, left, alpha=alpha)
+    bounds = bounds if signed else _from_zero(bounds)
+    lower, upper = _wider((found.lower, found.upper), bounds)
+
+    def p_fail(limit: float) -> float:
+        return max(found.p_fail(limit), p_at_least(right, left, limit))
+
+    return replace(found, lower=lower, upper=upper, p_fail=p_fail, worst_seen=bounds)
 
 
 def _recovery(
