@@ -16,11 +16,20 @@ if ROOT not in sys.path:  # `tests.engines.tiny` has to be importable however py
 from harness.engines.protocol import LoadSpec  # noqa: E402
 from tests.engines.tiny import Build, Make, Spec, save_tokenizer, tiny_config  # noqa: E402
 
+Stamps = dict[str, tuple[int, int]]
+
+
+def stamps_of(folder: Path) -> Stamps:
+    """Each file's size and when it was changed."""
+    facts = {path.name: path.stat() for path in folder.iterdir()}
+    return {name: (each.st_size, each.st_mtime_ns) for name, each in facts.items()}
+
 
 @pytest.fixture(scope="session")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """Makes a model folder once per set of arguments: `build("llama", tie_word_embeddings=True)`."""
-    made: dict[str, Path] = {}
+    """Makes a model folder once per set of arguments: `build("llama", tie_word_embeddings=True)`. Tests share it: one
+    that changes a file changes a copy."""
+    made: dict[str, tuple[Path, Stamps]] = {}
 
     def make(family: str, **changes: Any) -> Path:
         import torch
@@ -38,8 +47,10 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
                         parameter.mul_(6.0)
             model.save_pretrained(folder)
             save_tokenizer(folder)
-            made[key] = folder
-        return made[key]
+            made[key] = folder, stamps_of(folder)
+        folder, stamps = made[key]
+        assert stamps_of(folder) == stamps, f"a test changed the shared model of {key}"
+        return folder
 
     return make
 

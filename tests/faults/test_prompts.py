@@ -314,7 +314,7 @@ def test_the_beginning_of_the_answer_is_kept(tmp_path: Path, kind: str, prefix: 
 
 @pytest.mark.fault("T31", "an lm-eval task with acc_mutual_info, and with a metric over classes")
 def test_options_are_asked_without_the_question_too(tmp_path: Path) -> None:
-    """Mutual information needs each option behind nothing; a metric that is no mean over items is left out by name."""
+    """Mutual information needs each option behind nothing; a metric that is no mean over items is one of the whole."""
     written = PREFIXED.replace("{more}", MUTUAL).replace('gen_prefix: "{prefix}"\n', "")
     (tmp_path / "task.yaml").write_text(written.format(folder=tmp_path, type="multiple_choice", target=1))
     found = plan(tmp_path, {"lm_eval": "task.yaml"}, rows=[{"q": "What is 2+2?"}])
@@ -324,7 +324,7 @@ def test_options_are_asked_without_the_question_too(tmp_path: Path) -> None:
     assert without.context == (ScriptedTokenizer.prefix_token,)
     assert with_question.continuations == without.continuations
     assert found.metrics == ("acc", "acc_mutual_info")
-    assert "t: f1 is no mean over items, so it cannot be paired and is left out" in found.notes
+    assert found.whole == ("f1",)
 
 
 SENTENCES = """

@@ -43,7 +43,7 @@ def test_a_letter_that_is_an_article_is_an_answer(tmp_path: Path, metric: str) -
     rows = [{"q": f"Question {n}", "a": "A"} for n in range(80)]
     done = run_saying(tmp_path, {"generate": {**GENERATE, "metric": metric}}, rows, "A", "B")
     assert done.exit_code == 10
-    (measure,) = done.verdict.candidates[0].measures
+    (measure,) = (each for each in done.verdict.candidates[0].measures if each.metric == metric)
     assert (measure.baseline, measure.candidate) == (1.0, 0.0)
     assert f1("The", "A") == f1("", "the") == f1("the", "") == contains("", "A") == 0.0
 

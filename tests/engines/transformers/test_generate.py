@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -147,11 +148,11 @@ def test_answers_behind_a_system_prompt_and_documents(build: Build, spec: Spec) 
     assert [list(answer.tokens) for answer in engine.generate(asked)] == one_by_one(folder, asked)
 
 
-def test_other_generation_settings_are_followed(build: Build, spec: Spec) -> None:
+def test_other_generation_settings_are_followed(build: Build, spec: Spec, tmp_path: Path) -> None:
     """A repetition penalty in the model's own settings changes greedy answers; our loop does not know it."""
     import transformers
 
-    folder = build("llama")
+    folder = Path(shutil.copytree(build("llama"), tmp_path / "model"))
     transformers.GenerationConfig(
         bos_token_id=1, eos_token_id=2, pad_token_id=0, repetition_penalty=1.7
     ).save_pretrained(folder)
